@@ -1,0 +1,47 @@
+"""Errors for the reader's problems: who, where, what was found, what is allowed, what to do next.
+
+Every error the user can mend is one of these types. The parts are kept as attributes, so that a
+job can list them in a table, and joined into one sentence for a person.
+"""
+
+
+class BayestwinError(Exception):
+    """A problem a user can mend.
+
+    Parameters
+    ----------
+    problem : str      what was found
+    subject : str      patient, model or file concerned (study key only, never a name)
+    place : str        file and row, parameter, or stage
+    value : object     the offending value as given
+    allowed : str      what would have been accepted
+    next_step : str    what to do
+    """
+
+    def __init__(self, problem, *, subject="", place="", value=None, allowed="", next_step=""):
+        self.problem, self.subject, self.place = problem, subject, place
+        self.value, self.allowed, self.next_step = value, allowed, next_step
+        where = ", ".join(part for part in (subject, place) if part)
+        parts = [f"{where}: {problem}" if where else problem]
+        if value is not None:
+            parts[0] += f" (found {value!r})"
+        if allowed:
+            parts[0] += f", expected {allowed}"
+        message = parts[0].rstrip(".") + "."
+        super().__init__(f"{message} {next_step}".strip())
+
+
+class RecordError(BayestwinError):
+    """A patient's record cannot be used as it is."""
+
+
+class ModelError(BayestwinError):
+    """A model, a prior or a treatment is missing or contradicts itself."""
+
+
+class FitError(BayestwinError):
+    """A population fit or a twin's update could not be computed."""
+
+
+class StoreError(BayestwinError):
+    """A saved object cannot be read or does not belong here."""

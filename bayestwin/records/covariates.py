@@ -1,0 +1,160 @@
+"""Which column is which covariate, and in which unit.
+
+The unit stands in the column's name (`weight_kg`) or in the sidecar file of units; a column in another unit
+(`weight_lb`) is converted to the model's covariate. Columns the model does not ask for are kept as they are;
+columns that would identify a person are not read at all.
+"""
+
+import re
+from dataclasses import dataclass
+
+from bayestwin.errors import RecordError
+from bayestwin.labs import RecordSchema
+from bayestwin.records.cells import parse_number
+from bayestwin.records.refusal import Findings, RowRefused
+from bayestwin.records.tables import Table
+from bayestwin.units import NUMBER, compatible, convert, known
+
+IDENTIFYING = re.compile(
+    r"(first|last|sur|family|given|full|patient)?_?name|(date_of_)?birth(_?date|day)?|dob|e?_?mail|address|"
+    r"street|zip(_?code)?|post_?code|phone.*|mobile|ssn|mrn|nhs_number|insurance_(no|number)|medical_record.*"
+)
+MISSING = ("na", "n/a", "nan", "null", "none", ".", "unknown", "missing")
+# Of a human body, in the unit of the name: a weight in pounds or a height in metres is caught here.
+HUMAN = {"weight_kg": (0.3, 400.0), "height_cm": (20.0, 260.0), "bsa_m2": (0.1, 3.5), "age_years": (0.0, 120.0)}
+# Columns of event tables have no unit in their name; these have one by custom.
+BY_CUSTOM = {
+    "wt": "weight_kg",
+    "wgt": "weight_kg",
+    "weight": "weight_kg",
+    "ht": "height_cm",
+    "hgt": "height_cm",
+    "height": "height_cm",
+    "bsa": "bsa_m2",
+    "age": "age_years",
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One covariate column: name in the file, name in the record, unit there and here (None: as it is)."""
+
+    column: str
+    name: str
+    from_unit: str | None = None
+    to_unit: str | None = None
+
+    def read(self, text: str) -> float | str:
+        """One cell: a number in the model's unit, or a word."""
+        if self.from_unit and self.to_unit:
+            value = convert(parse_number(text, self.column), self.from_unit, self.to_unit)
+        elif (
+            NUMBER.fullmatch(text)
+            or re.match(r"[+-]?[\d.,]+$", text)
+            or text.lower().lstrip("+-") in ("inf", "infinity")
+        ):
+            value = parse_number(text, self.column)
+        else:
+            return text
+        low, high = HUMAN.get(self.name, (value, value))
+        if not low <= value <= high:
+            raise RowRefused(
+                f"{self.name} is implausible",
+                column=self.column,
+                value=text,
+                allowed=f"{low:g} to {high:g}",
+                next_step="Check the value and its unit.",
+            )
+        return value
+
+
+def covariate_columns(
+    table: Table, schema: RecordSchema, skip, findings: Findings, *, by_custom: bool = False
+) -> list[Column]:
+    """Which columns are covariates, under which name and in which unit."""
+    found = []
+    for column, written in table.columns.items():
+        if column in skip or column.startswith(" "):
+            continue
+        if IDENTIFYING.fullmatch(column):
+            findings.note(
+                f"{table.file}: column {written} looks identifying and was not read; leave it out of the file."
+            )
+            continue
+        try:
+            found.append(_column(table, column, written, schema, by_custom, findings))
+        except RowRefused as problem:
+            findings.refuse("", table.file, 1, problem)
+    names = [c.name for c in found]
+    twice = next((n for n in names if names.count(n) > 1), None)
+    if twice:
+        raise RecordError(
+            f"two columns give the covariate {twice}",
+            place=f"{table.file} row 1",
+            allowed="one column",
+            next_step="Leave one of them out.",
+        )
+    return found
+
+
+def _column(
+    table: Table, column: str, written: str, schema: RecordSchema, by_custom: bool, findings: Findings
+) -> Column:
+    exact = {name.lower(): name for name in schema.covariates}
+    name, unit = exact.get(column), table.units.get(column)
+    if unit is not None and not known(unit):
+        raise RowRefused(
+            "the unit of this column is not known",
+            column=written,
+            value=unit,
+            allowed="a unit such as kg",
+            next_step="Correct the unit in the file of units.",
+        )
+    stem, own = _split(column)
+    if name is None and unit is None and by_custom and BY_CUSTOM.get(column, "") in exact:
+        name = exact[BY_CUSTOM[column]]
+        findings.note(f"{table.file}: column {written} is read as {name} (in {schema.covariates[name]}).")
+    if own and unit and (not compatible(own, unit) or convert(1.0, own, unit) != 1.0):
+        raise RowRefused(
+            "the column's name and the file of units disagree",
+            column=written,
+            value=unit,
+            allowed=own,
+            next_step="Correct one of the two.",
+        )
+    if name is None:  # the same covariate under a name with another unit, or with the unit in the sidecar file
+        same = [n for n, u in schema.covariates.items() if u and _split(n.lower())[0] == stem]
+        name = same[0] if same else None
+        unit = unit or own
+        if name and not unit:
+            raise RowRefused(
+                f"the column does not say its unit, and the model needs {name}",
+                column=written,
+                allowed=f"{name}, or {written} with a unit in the file of units",
+                next_step=f"Rename the column to {name} if it is in {schema.covariates[name]}.",
+            )
+    if name is None:
+        return Column(column, written)
+    wanted = schema.covariates[name]
+    if wanted and not known(wanted):  # a score, say: a number without conversion
+        return Column(column, name)
+    if wanted and not compatible(unit or wanted, wanted):
+        raise RowRefused(
+            f"the unit of this column does not convert to that of {name}",
+            column=written,
+            value=unit,
+            allowed=f"{wanted} or a unit that converts to it",
+            next_step="Correct the unit.",
+        )
+    return Column(column, name, unit or wanted, wanted) if wanted else Column(column, name)
+
+
+def _split(column: str) -> tuple[str, str | None]:
+    """Stem and unit of a column name: weight_kg -> (weight, kg); albumin_g_per_l -> (albumin, g/l)."""
+    parts = column.split("_")
+    for first in range(1, len(parts)):
+        unit = "/".join("_".join(parts[first:]).split("_per_"))
+        for text in (unit, unit.replace("_", "/")):
+            if known(text):
+                return "_".join(parts[:first]), text
+    return column, None

@@ -1,0 +1,223 @@
+"""doses.csv: what was given, as a bolus or an infusion, once or several times."""
+
+from bayestwin.dosing import DoseEvent
+from bayestwin.errors import BayestwinError
+from bayestwin.labs import RecordSchema
+from bayestwin.records.cells import at_least_zero, needed_number, number, one_of, status_of, whole
+from bayestwin.records.clocks import LONGEST_YEARS
+from bayestwin.records.drafts import Clock, Draft, collect, copy_of, patient_of
+from bayestwin.records.refusal import Findings, RowRefused
+from bayestwin.records.tables import Row, Table
+from bayestwin.units import NUMBER, convert, parse_dose, parse_duration
+
+REQUIRED = ("patient", "time", "amount", "unit")
+COLUMNS = (
+    *REQUIRED,
+    "known_time",
+    "compartment",
+    "route",
+    "duration",
+    "rate",
+    "treatment",
+    "addl",
+    "ii",
+    "ss",
+    "status",
+    "order",
+)
+MOST_DOSES = 10_000
+
+
+def dose_drafts(table: Table, schema: RecordSchema, clock: Clock, keys, covariates, findings: Findings) -> list[Draft]:
+    """Every readable row of doses.csv; the others are refused in `findings` and leave a hole in the history.
+
+    covariates : patient -> covariates, for amounts per kg or per m2
+    """
+    table.note_ignored(COLUMNS, findings)
+    return collect(
+        table, findings, lambda row: _draft(row, schema, clock, keys, covariates), leaves_hole=lambda row: True
+    )
+
+
+def _draft(row: Row, schema: RecordSchema, clock: Clock, keys, covariates) -> Draft:
+    patient, status = patient_of(row, keys), status_of(row)
+    time, known = clock.read(row)
+    target = _target(row, schema)
+    sequence = whole(row, "order") if row["order"] else None
+    body = DoseEvent(time=0.0, amount=0.0, target=target)
+    if status != "retracted":
+        treatment = row["treatment"]
+        if treatment and schema.treatments:
+            one_of(
+                treatment,
+                "treatment",
+                schema.treatments,
+                "the treatment",
+                next_step="Treatments are those of the model.",
+            )
+        refuse_steady_state(row)
+        raw = needed_number(row, "amount")
+        amount = amount_in(schema, raw, row["unit"], covariates.get(patient, {}), column="amount")
+        addl, ii = repeats(row, clock)
+        body = DoseEvent(
+            time=0.0,
+            amount=amount,
+            target=target,
+            duration=_duration(row, raw, clock),
+            treatment=treatment,
+            addl=addl,
+            ii=ii,
+        )
+    return Draft(patient, row.file, row.number, body, time, known, status, "", copy_of(sequence), sequence)
+
+
+def _target(row: Row, schema: RecordSchema) -> str:
+    """Compartment or route of a dose; exactly one of them is said."""
+    if row["compartment"] and row["route"]:
+        raise RowRefused(
+            "the dose names a compartment and a route",
+            column="route",
+            value=row["route"],
+            allowed="one of the two",
+            next_step="Leave one of the two cells empty.",
+        )
+    if row["route"]:
+        return one_of(
+            row["route"], "route", tuple(schema.routes), "the route", next_step="Routes are those of the model."
+        )
+    return compartment(row["compartment"], "compartment", schema)
+
+
+def compartment(text: str, column: str, schema: RecordSchema) -> str:
+    """A compartment by name, or by its number from 1 as in NONMEM."""
+    names = schema.compartments
+    if text not in names and NUMBER.fullmatch(text) and float(text) in range(1, len(names) + 1):
+        return names[int(float(text)) - 1]
+    return one_of(text, column, names, "the compartment", next_step="Compartments are those of the model.")
+
+
+def amount_in(schema: RecordSchema, raw: float, unit: str, covariates, *, column: str) -> float:
+    """The amount in the model's unit; per kg and per m2 use the patient's covariates."""
+    if raw <= 0:
+        raise RowRefused(
+            "a dose must be more than 0",
+            column=column,
+            value=f"{raw:g}",
+            allowed="more than 0",
+            next_step="Leave out a dose that was not given, or withdraw it with status = retracted.",
+        )
+    if not unit and schema.dose_unit:
+        raise RowRefused(
+            "the dose has no unit",
+            column="unit",
+            value=f"{raw:g}",
+            allowed=f"{schema.dose_unit} or a unit that converts to it, also per kg or per m2",
+            next_step="Say the unit in that row.",
+        )
+    try:
+        return parse_dose(f"{raw!r} {unit}", schema.dose_unit, covariates)
+    except BayestwinError as problem:
+        raise RowRefused(
+            problem.problem,
+            column="unit",
+            value=f"{raw:g} {unit}",
+            allowed=problem.allowed or schema.dose_unit,
+            next_step=problem.next_step,
+        ) from problem
+
+
+def repeats(row: Row, clock: Clock) -> tuple[int, float]:
+    """Additional doses and their interval in the model's time unit."""
+    addl = whole(row, "addl")
+    interval = length(row, "ii", clock)
+    if not 0 <= addl <= MOST_DOSES:
+        raise RowRefused(
+            "the number of additional doses is impossible",
+            column="addl",
+            value=row["addl"],
+            allowed=f"0 to {MOST_DOSES}",
+            next_step="Correct the cell.",
+        )
+    if addl and interval <= 0:
+        raise RowRefused(
+            "additional doses need an interval",
+            column="ii",
+            value=row["ii"],
+            allowed="ii more than 0",
+            next_step="Say the interval between doses in ii, or leave addl empty.",
+        )
+    if addl:
+        not_too_long(addl * interval, "addl", row["addl"], clock)
+    return addl, interval if addl else 0.0
+
+
+def refuse_steady_state(row: Row) -> None:
+    """SS is part of the format, not yet of the dose engine; ignoring it would change every later prediction."""
+    if whole(row, "ss"):
+        raise RowRefused(
+            "steady-state doses (SS) are not supported by the dose engine yet",
+            column="ss",
+            value=row["ss"],
+            allowed="empty or 0",
+            next_step="Write the earlier doses out, with addl and ii.",
+        )
+
+
+def length(row: Row, column: str, clock: Clock) -> float:
+    """A length of time in the model's unit: a number in the file's unit, or a number with a unit ("30 min")."""
+    text = row[column]
+    if not text or NUMBER.fullmatch(text):
+        return not_too_long(convert(at_least_zero(row, column), clock.file_unit, clock.time_unit), column, text, clock)
+    try:
+        value = convert(*parse_duration(text), clock.time_unit)
+    except BayestwinError as problem:
+        raise RowRefused(
+            "this is not a length of time",
+            column=column,
+            value=text,
+            allowed='a number, or "30 min"',
+            next_step="Correct the cell.",
+        ) from problem
+    if value < 0:
+        raise RowRefused(
+            f"{column} is negative", column=column, value=text, allowed="0 or more", next_step="Correct the cell."
+        )
+    return not_too_long(value, column, text, clock)
+
+
+def not_too_long(value: float, column: str, written, clock: Clock) -> float:
+    """`value`, unless it is longer than a life."""
+    if value <= convert(LONGEST_YEARS, "year", clock.time_unit):
+        return value
+    raise RowRefused(
+        f"{column} is implausibly long",
+        column=column,
+        value=written,
+        allowed=f"at most {LONGEST_YEARS} years",
+        next_step="Check the unit of time.",
+    )
+
+
+def _duration(row: Row, raw: float, clock: Clock) -> float:
+    """Infusion time from `duration` or `rate` (in the row's unit per unit of time)."""
+    duration, rate = length(row, "duration", clock), number(row, "rate")
+    if rate is None or rate == 0:
+        return duration
+    if rate < 0:
+        raise RowRefused(
+            "the rate is negative",
+            column="rate",
+            value=row["rate"],
+            allowed="more than 0, or empty",
+            next_step="Say the infusion time in duration; modelled rates belong to event tables.",
+        )
+    from_rate = convert(raw / rate, clock.file_unit, clock.time_unit)
+    if duration and abs(duration - from_rate) > 0.01 * from_rate:
+        raise RowRefused(
+            "duration and rate contradict each other",
+            column="rate",
+            value=row["rate"],
+            allowed=f"a rate that gives {raw:g} in the duration",
+            next_step="Leave one of the two cells empty.",
+        )
+    return duration or not_too_long(from_rate, "rate", row["rate"], clock)

@@ -1,0 +1,104 @@
+"""A row that could be read by itself, before the patient's time zero and the other rows are known."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bayestwin.dosing import DoseEvent
+from bayestwin.errors import BayestwinError
+from bayestwin.records.clocks import Moment, parse_moment
+from bayestwin.records.record import ClinicalEvent, Lab
+from bayestwin.records.refusal import Findings, RowRefused
+from bayestwin.records.tables import Row, Table
+
+
+@dataclass(frozen=True)
+class Draft:
+    """One lab, dose or event with its two clocks still as written.
+
+    body : times inside are placeholders
+    known : None where the file says nothing
+    named : lab_id as written, "" if none
+    copy : 1, or 2, 3... for further rows of the same kind and time in an event table
+    sequence : place among rows of one time where the file says so, else None
+    """
+
+    patient: str
+    file: str
+    row: int
+    body: Lab | DoseEvent | ClinicalEvent
+    time: Moment
+    known: Moment | None
+    status: str = "final"
+    named: str = ""
+    copy: int = 1
+    sequence: int | None = None
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Units of time of the file and of the model."""
+
+    file_unit: str
+    time_unit: str
+
+    def read(self, row: Row) -> tuple[Moment, Moment | None]:
+        """`time` and `known_time` of a row."""
+        known = (
+            parse_moment(row["known_time"], "known_time", self.file_unit, self.time_unit) if row["known_time"] else None
+        )
+        return parse_moment(row["time"], "time", self.file_unit, self.time_unit), known
+
+
+def patient_of(row: Row, keys: frozenset[str] | None, column: str = "patient") -> str:
+    """The study key of a row; refused where it is empty or not one of `keys` (None: any key will do)."""
+    key = row[column]
+    if not key:
+        raise RowRefused(
+            "the row belongs to no patient", column=column, allowed="a study key", next_step="Fill in the study key."
+        )
+    if keys is not None and key not in keys:
+        raise RowRefused(
+            "this patient is not in patients.csv",
+            column=column,
+            allowed="a key of patients.csv",
+            next_step="Add the patient to patients.csv, or correct the key (leading zeros count).",
+        )
+    return key
+
+
+def copy_of(sequence: int | None) -> int:
+    """Rows of a tidy file that say a place after the dose are told apart from those before it."""
+    return 1 if sequence is None or sequence <= 0 else 1 + sequence
+
+
+def collect(
+    table: Table,
+    findings: Findings,
+    read: Callable[[Row], Draft | None],
+    *,
+    key: str = "patient",
+    leaves_hole: Callable[[Row], bool] = lambda row: False,
+) -> list[Draft]:
+    """`read` each row; refuse the ones that cannot be read and go on.
+
+    leaves_hole : True for rows whose refusal leaves the patient's dose history incomplete
+    """
+    drafts = []
+    for row in table.rows:
+        try:
+            draft = read(row)
+        except (RowRefused, BayestwinError) as problem:
+            if isinstance(problem, BayestwinError):
+                problem = RowRefused(
+                    problem.problem,
+                    value="" if problem.value is None else problem.value,
+                    allowed=problem.allowed,
+                    next_step=problem.next_step,
+                )
+            findings.refuse(row[key], table.file, row.number, problem)
+            if row[key] and leaves_hole(row):
+                findings.holes[row[key]] = None
+            continue
+        if draft is not None:
+            drafts.append(draft)
+    return drafts

@@ -1,0 +1,215 @@
+"""Which rows are believed: duplicates, corrections, withdrawals, contradictions.
+
+Versions of one name form a chain in the order in which they became known: the same
+value again is a duplicate, another value that became known later a correction, `retracted` a withdrawal. Two
+values that became known together contradict each other, and both are refused: which is right is not guessed.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from math import isclose
+
+from bayestwin.dosing import DoseEvent
+from bayestwin.records.names import Body, own_name, with_clear_names
+from bayestwin.records.placing import Placed
+from bayestwin.records.record import ClinicalEvent, Lab, PatientRecord, Superseded
+from bayestwin.records.refusal import Findings, RowRefused
+
+DUPLICATE = "the row is a duplicate"
+RANK = {"final": 0, "corrected": 1, "retracted": 2}
+
+
+@dataclass
+class Believed:
+    """What one patient's rows come to. rows : believed now; past : believed once; unchanged : known already."""
+
+    rows: list[Body] = field(default_factory=list)
+    past: list[Superseded] = field(default_factory=list)
+    sources: dict[int, Placed] = field(default_factory=dict)
+    unchanged: int = 0
+
+
+@dataclass(frozen=True)
+class Version:
+    """One row of a name; body None withdraws; placed None means it comes from the earlier record."""
+
+    known: float
+    body: Body | None
+    placed: Placed | None = None
+    rank: int = -1
+
+
+def believe(
+    placed: Iterable[Placed], base: PatientRecord | None, snapshot_of: dict[type, float], routes, findings: Findings
+) -> Believed:
+    """Current and past rows of one patient.
+
+    base : the record these rows are put onto, if any
+    snapshot_of : kind of row -> known_time from which a row absent here is withdrawn
+    """
+    result, chains = Believed(), _chains_of(base, routes)
+    file_chains: dict[str, list[Version]] = {}
+    earlier = [v.body for chain in chains.values() for v in chain if isinstance(v.body, Lab)]
+    for p in with_clear_names(list(placed), earlier, findings):
+        body = p.body
+        if isinstance(body, Lab) and body.lab_id:
+            name = body.lab_id
+        else:
+            name = own_name(body, p.draft.copy, routes)
+            body = replace(body, lab_id=name) if isinstance(body, Lab) else body
+        key = f"lab {name}" if isinstance(body, Lab) else name
+        p = p if body is p.body else replace(p, body=body)
+        file_chains.setdefault(key, []).append(
+            Version(p.known, None if p.draft.status == "retracted" else body, p, RANK[p.draft.status])
+        )
+    for key, versions in chains.items():
+        kind = next((type(v.body) for v in versions if v.body is not None), None)
+        if kind in snapshot_of and key not in file_chains and versions[-1].body is not None:
+            versions.append(Version(snapshot_of[kind], None))
+            findings.tally("rows of the earlier record that are absent from the snapshot were withdrawn")
+    for key in [*chains, *(k for k in file_chains if k not in chains)]:
+        _follow(chains.get(key, []), file_chains.get(key, []), result, findings)
+    return result
+
+
+def _chains_of(base: PatientRecord | None, routes) -> dict[str, list[Version]]:
+    """The earlier record as versions by name, oldest first."""
+    chains: dict[str, list[Version]] = {}
+    if base is None:
+        return chains
+    counts: dict[str, int] = {}
+    rows: list[Body] = [*base.labs, *base.doses, *base.events]
+    for row in rows:
+        key = _key(row, routes)
+        if isinstance(row, DoseEvent):
+            counts[key] = counts.get(key, 0) + 1
+            key = own_name(row, counts[key], routes)
+        chains.setdefault(key, []).append(Version(row.known_time, row))
+    for old in base.past:
+        chain = chains.setdefault(_key(old.row, routes), [])
+        chain.append(Version(old.row.known_time, old.row))
+        starts = [v.known for v in chain] + [
+            s.row.known_time for s in base.past if _key(s.row, routes) == _key(old.row, routes)
+        ]
+        if old.until not in starts:
+            chain.append(Version(old.until, None))
+    return {key: sorted(chain, key=lambda v: v.known) for key, chain in chains.items()}
+
+
+def _key(row: Body, routes) -> str:
+    return f"lab {row.lab_id}" if isinstance(row, Lab) else own_name(row, 1, routes)
+
+
+def _same(a: Body, b: Body) -> bool:
+    """The same value, whatever its unit was in the file."""
+
+    def close(*pairs) -> bool:
+        return all(isclose(x, y, rel_tol=1e-9, abs_tol=1e-12) for x, y in pairs)
+
+    if isinstance(a, Lab) and isinstance(b, Lab):
+        return close((a.time, b.time), (a.value, b.value)) and (a.output, a.censoring) == (b.output, b.censoring)
+    if isinstance(a, DoseEvent) and isinstance(b, DoseEvent):
+        return close((a.amount, b.amount), (a.duration, b.duration), (a.ii, b.ii)) and (a.addl, a.ss, a.treatment) == (
+            b.addl,
+            b.ss,
+            b.treatment,
+        )
+    if isinstance(a, ClinicalEvent) and isinstance(b, ClinicalEvent):
+        return close((a.time, b.time)) and a.value == b.value
+    return False
+
+
+def _refuse(version: Version, reason: str, column: str, allowed: str, next_step: str, findings: Findings) -> None:
+    """Set one version aside; a dose so lost leaves a hole, a duplicate does not."""
+    if version.placed is None:  # rows of the earlier record were accepted once
+        return
+    draft, body = version.placed.draft, version.placed.body
+    value = body.amount if isinstance(body, DoseEvent) else body.value
+    column = "amount" if isinstance(body, DoseEvent) and column == "value" else column
+    problem = RowRefused(reason, column=column, value=value, allowed=allowed, next_step=next_step)
+    findings.refuse(draft.patient, draft.file, draft.row, problem)
+    if isinstance(body, DoseEvent) and reason != DUPLICATE:
+        findings.holes[draft.patient] = None
+
+
+def _follow(before: list[Version], new: list[Version], result: Believed, findings: Findings) -> None:
+    """Walk the versions of one name in the order in which they became known."""
+    new = _dated_last(before, new)
+    fresh = [v for v in new if not _known_already(v, before)]
+    result.unchanged += len(new) - len(fresh)
+    steps = [v for v in fresh if not any(_rivals(v, w) for w in (*before, *fresh))]
+    for v in fresh:
+        if v not in steps:
+            _refuse(
+                v,
+                "another row says otherwise, and nothing says which became known later",
+                "value",
+                "one value per name and known_time",
+                "If one corrects the other, give it a later known_time or status = corrected; "
+                "two measurements need two lab_ids.",
+                findings,
+            )
+    current: Version | None = None
+    for v in sorted((*before, *steps), key=_in_order):
+        body, believed = v.body, current.body if current else None
+        if body is None and believed is None:
+            _refuse(
+                v,
+                "there is nothing to withdraw",
+                "status",
+                "a row that was known before",
+                "Check name and time of the row that is meant.",
+                findings,
+            )
+            continue
+        if body is not None and believed is not None and _same(body, believed):
+            _refuse(
+                v,
+                DUPLICATE,
+                "value",
+                "each row once",
+                "Remove it; two equal measurements of one time need two lab_ids.",
+                findings,
+            )
+            continue
+        if believed is not None and v.known > believed.known_time:
+            result.past.append(Superseded(believed, v.known))
+        current = v if body is not None else None
+    if current is not None and current.body is not None:
+        result.rows.append(current.body)
+        if current.placed:
+            result.sources[id(current.body)] = current.placed
+
+
+def _rivals(v: Version, w: Version) -> bool:
+    """True if `v` contradicts `w`: other value, known at the same time, and no status that puts one after the other."""
+    if w is v or v.body is None or w.body is None or not isclose(v.known, w.known, abs_tol=1e-9):
+        return False
+    return (v.rank == w.rank or (w.placed is None and v.rank == 0)) and not _same(v.body, w.body)
+
+
+def _in_order(v: Version) -> tuple:
+    """As they became known; equal ones by content, so that file order does not matter."""
+    return v.known, v.rank, repr(v.body), v.placed.draft.row if v.placed else 0
+
+
+def _dated_last(before: list[Version], new: list[Version]) -> list[Version]:
+    """A correction or withdrawal without known_time became known no earlier than what it speaks of."""
+    latest = max((v.known for v in (*before, *new) if v.body is not None and v.rank <= 0), default=float("-inf"))
+    result = []
+    for v in new:
+        if v.rank > 0 and v.placed and v.placed.draft.known is None and v.known < latest:
+            v = replace(v, known=latest, body=replace(v.body, known_time=latest) if v.body else None)
+        result.append(v)
+    return result
+
+
+def _known_already(v: Version, before: list[Version]) -> bool:
+    """True if the earlier record holds this version."""
+    if not before:
+        return False
+    if v.body is None:
+        return before[-1].body is None
+    if before[-1].body is not None and _same(v.body, before[-1].body):
+        return True
+    return any(w.body is not None and _same(v.body, w.body) and isclose(v.known, w.known, abs_tol=1e-9) for w in before)

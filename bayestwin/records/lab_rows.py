@@ -1,0 +1,64 @@
+"""labs.csv: one measured value per row, with its unit; `<` and `>` mark values beyond a limit."""
+
+from dataclasses import replace
+
+from bayestwin.labs import RecordSchema
+from bayestwin.records.cells import needed_number, number, one_of, parse_number, status_of, whole
+from bayestwin.records.drafts import Clock, Draft, collect, copy_of, patient_of
+from bayestwin.records.plausibility import measured
+from bayestwin.records.record import Lab
+from bayestwin.records.refusal import Findings, RowRefused
+from bayestwin.records.tables import Row, Table
+
+REQUIRED = ("patient", "time", "output", "value")
+COLUMNS = (*REQUIRED, "lab_id", "known_time", "unit", "comparator", "lloq", "lab", "product", "status", "order")
+CENSORING = {"": "none", "<": "left", ">": "right"}
+
+
+def lab_drafts(table: Table, schema: RecordSchema, clock: Clock, keys, findings: Findings) -> list[Draft]:
+    """Every readable row of labs.csv; the others are refused in `findings`."""
+    table.note_ignored(COLUMNS, findings)
+    return collect(table, findings, lambda row: _draft(row, schema, clock, keys, findings))
+
+
+def _draft(row: Row, schema: RecordSchema, clock: Clock, keys, findings: Findings) -> Draft:
+    patient, status = patient_of(row, keys), status_of(row)
+    time, known = clock.read(row)
+    sequence = whole(row, "order") if row["order"] else None
+    body = Lab(lab_id=row["lab_id"], output=row["output"], time=0.0, value=0.0, known_time=0.0, status=status)
+    if status != "retracted" or row["output"] or not row["lab_id"]:
+        output = one_of(
+            row["output"], "output", tuple(schema.labs), "the output", next_step="Outputs are those of the model."
+        )
+        if status != "retracted":
+            body = replace(
+                body, laboratory=row["lab"], product=row["product"], **_value(row, schema.labs[output], findings)
+            )
+    return Draft(patient, row.file, row.number, body, time, known, status, row["lab_id"], copy_of(sequence), sequence)
+
+
+def _value(row: Row, spec, findings: Findings) -> dict:
+    """Value, censoring and limit of one row, in the model's unit."""
+    sign, text = row["comparator"], row["value"]
+    if text[:1] in ("<", ">") and sign in ("", text[0]):
+        sign, text = text[0], text[1:].strip()
+    censoring = CENSORING.get(sign)
+    if censoring is None:
+        raise RowRefused(
+            "the comparator is not known",
+            column="comparator",
+            value=sign,
+            allowed="<, > or empty",
+            next_step="Write < for a value below a limit and > for one above it.",
+        )
+    lloq = number(row, "lloq")
+    if text:
+        raw = parse_number(text, "value")
+    elif censoring == "left" and lloq:
+        raw = lloq
+    else:
+        raw = needed_number(row, "value")
+    found = measured(spec, raw, row["unit"], censoring=censoring, lloq=lloq)
+    if found["censoring"] != censoring:
+        findings.tally(f"{row.file}: values below their lloq, used as left-censored at the lloq")
+    return found

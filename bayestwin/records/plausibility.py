@@ -1,0 +1,139 @@
+"""Is this value possible? Unit, sign and plausible range of one measured value; what may have gone wrong.
+
+A value outside the plausible range is refused. Where it would be plausible in a unit laboratories also use, or
+with the decimal point moved by one place, the refusal says so; the value is never changed.
+"""
+
+from math import log10
+
+from bayestwin.errors import RecordError
+from bayestwin.labs import LabSpec
+from bayestwin.records.refusal import RowRefused
+from bayestwin.units import MOLAR_MASS, convert
+
+# Units that laboratories confuse, to look for a slip.
+REPORTED_IN = (
+    "g/L",
+    "g/dL",
+    "mg/dL",
+    "mg/L",
+    "mg/mL",
+    "ug/mL",
+    "ug/L",
+    "ng/mL",
+    "mmol/L",
+    "umol/L",
+    "nmol/L",
+    "10*9/L",
+    "10*6/L",
+    "cells/uL",
+    "copies/ug",
+    "copies/ng",
+    "copies/mL",
+    "U/L",
+    "IU/L",
+    "IU/mL",
+    "%",
+    "1",
+)
+
+
+def measured(
+    spec: LabSpec, raw: float, unit: str, *, censoring: str = "none", lloq: float | None = None, column: str = "value"
+) -> dict:
+    """Value, censoring and limit of a `Lab` in the model's unit.
+
+    Parameters
+    ----------
+    raw, lloq : float   as reported, in `unit`; a value below `lloq` counts as left-censored at `lloq`
+    censoring : str     "none", "left" or "right"; `raw` is then the limit
+    column : str        named in a refusal
+
+    Raises
+    ------
+    RowRefused          unit missing, unknown or of another kind; value impossible or implausible
+    """
+    mass = next((m for name, m in MOLAR_MASS.items() if name in spec.name.lower()), None)
+    if not unit and spec.unit_required:
+        raise RowRefused(
+            f"{spec.name} has no unit, and a factor of ten is at stake",
+            column="unit",
+            value=raw,
+            allowed=f"{spec.unit} or a unit that converts to it",
+            next_step="Say the unit in that row.",
+        )
+    unit = unit or spec.unit
+    try:
+        value = convert(raw, unit, spec.unit, molar_mass=mass)
+        limit = convert(lloq, unit, spec.unit, molar_mass=mass) if lloq else None
+    except RecordError as problem:
+        raise RowRefused(
+            problem.problem,
+            column="unit",
+            value=unit,
+            allowed=f"{spec.unit} or a unit that converts to it",
+            next_step=problem.next_step,
+        ) from problem
+    if limit is not None and limit < 0:
+        raise RowRefused(
+            "a limit of quantification cannot be negative",
+            column="lloq",
+            value=lloq,
+            allowed="more than 0",
+            next_step="Correct the limit.",
+        )
+    if censoring == "none" and limit is not None and (0 if spec.positive else -limit) <= value < limit:
+        censoring, value = "left", limit
+    _check(spec, raw, unit, value, censoring, column, mass)
+    return {"value": value, "censoring": censoring, "limit": limit if censoring == "none" else value}
+
+
+def _check(spec: LabSpec, raw: float, unit: str, value: float, censoring: str, column: str, mass: float | None) -> None:
+    """Refuse an impossible or implausible value."""
+    low, high = spec.plausible
+    what = {"none": "", "left": " below", "right": " above"}[censoring]
+    if spec.positive and value <= 0:
+        raise RowRefused(
+            f"{spec.name} ={what} {raw:g} {unit} is impossible",
+            column=column,
+            value=f"{raw:g}",
+            allowed="more than 0",
+            next_step="If the value was below the limit of quantification, write the limit with comparator <.",
+        )
+    # A limit under the range is good news about the assay, not an error.
+    if (value >= low or censoring == "left") and value <= high:
+        return
+    allowed = f"{low:g} to {high:g} {spec.unit}"
+    if unit != spec.unit:
+        ends = (convert(end, spec.unit, unit, molar_mass=mass) for end in (low, high))
+        allowed = "{:.4g} to {:.4g} ".format(*ends) + f"{unit} ({allowed})"
+    raise RowRefused(
+        f"{spec.name} ={what} {raw:g} {unit} is implausible",
+        column=column,
+        value=f"{raw:g}",
+        allowed=allowed,
+        next_step=_slip(spec, raw, unit, mass),
+    )
+
+
+def _slip(spec: LabSpec, raw: float, unit: str, mass: float | None) -> str:
+    """What would explain the value: another unit within a factor of 1000, or a moved decimal point."""
+    low, high = spec.plausible
+    found = []
+    for other in REPORTED_IN:
+        try:
+            value = convert(raw, other, spec.unit, molar_mass=mass)
+            factor = value / convert(raw, unit, spec.unit, molar_mass=mass) if raw else 1.0
+        except RecordError:
+            continue
+        if low <= value <= high and 0 < abs(log10(factor)) <= 3.01:
+            found.append((other != spec.unit, not (mass and "mol" in other), abs(log10(factor)), other))
+    if found:
+        other = min(found)[-1]
+        return f"In {other} it would be plausible: if the laboratory reports {other}, say unit={other} in that row."
+    for factor, word in ((0.1, "left"), (10.0, "right")):
+        if low <= convert(raw * factor, unit, spec.unit, molar_mass=mass) <= high:
+            return (
+                f"With the decimal point one place to the {word} it would be plausible: check the laboratory's report."
+            )
+    return "Check value and unit against the laboratory's report."

@@ -1,0 +1,228 @@
+"""Files in, patients out: `read_records` and what it returns.
+
+    files -> rows of text -> drafts (one row by itself) -> placed on the patient's clock -> what is believed
+
+Each step refuses what it cannot use, with place and reason, and passes the rest on.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from bayestwin.dosing import DoseEvent
+from bayestwin.errors import RecordError
+from bayestwin.labs import RecordSchema
+from bayestwin.records import dose_rows, event_rows, event_table, lab_rows
+from bayestwin.records.clocks import Moment, parse_as_of, parse_zero, zero_text
+from bayestwin.records.drafts import Clock, Draft
+from bayestwin.records.identity import Believed, believe
+from bayestwin.records.patients import Person, covariate_columns, read_patients
+from bayestwin.records.placing import Zero, place, refuse_after_death, settle_ties, time_zero
+from bayestwin.records.reading import FileCount, RecordReading
+from bayestwin.records.record import ClinicalEvent, Cohort, Lab, PatientRecord
+from bayestwin.records.refusal import Findings, shown_key
+from bayestwin.records.tables import Table, read_table
+from bayestwin.units import time_word
+
+
+def read_records(
+    schema: RecordSchema,
+    *,
+    patients=None,
+    labs=None,
+    doses=None,
+    events=None,
+    event_table=None,
+    as_of=None,
+    time_unit: str | None = None,
+    snapshot: bool = False,
+    base: Cohort | PatientRecord | None = None,
+) -> RecordReading:
+    """Read the tables of one cohort and check every row against the model's schema.
+
+    Parameters
+    ----------
+    schema : RecordSchema            labs with unit and plausible range, compartments, treatments, covariates
+    patients, labs, doses, events, event_table : path or DataFrame, any of them; see docs/files.md
+    as_of : str, date or datetime    what lies after it is the future (dated rows only); default now, UTC
+    time_unit : str                  unit of plain numbers of time in the files; default the model's
+    snapshot : bool                  the files are the whole record of the patients they name: rows of `base` that
+                                     are absent are withdrawn. Otherwise absence means nothing
+    base : Cohort or PatientRecord   the record these files are put onto (upserts, corrections, withdrawals)
+
+    Returns
+    -------
+    RecordReading                    cohort in file order, refusals, notes
+
+    Raises
+    ------
+    RecordError                      a file as a whole cannot be used: missing, encoding, separator, columns
+
+    Source: formats.md conventions, explained in docs/files.md.
+    """
+    given = {"patients": patients, "labs": labs, "doses": doses, "events": events, "event_table": event_table}
+    if all(source is None for source in given.values()):
+        raise RecordError(
+            "no file was given",
+            allowed="patients, labs, doses, events or an event table",
+            next_step="Name at least one file.",
+        )
+    if time_word(time_unit or schema.time_unit) is None:
+        raise RecordError(
+            "this is not a unit of time",
+            value=time_unit,
+            allowed="h, day, week, month",
+            next_step="Correct --time-unit.",
+        )
+    clock, findings, now = Clock(time_unit or schema.time_unit, schema.time_unit), Findings(), parse_as_of(as_of)
+    tables = {name: _read(name, source, findings) for name, source in given.items() if source is not None}
+    earlier = {p.key: p for p in ((base,) if isinstance(base, PatientRecord) else base or ())}
+    people = read_patients(tables["patients"], schema, now, findings) if "patients" in tables else {}
+    keys = frozenset((*people, *earlier)) if "patients" in tables else None
+    covariates = _covariates(tables, people, earlier, schema, findings)
+    drafts: dict[str, list[Draft]] = {key: [] for key in people}
+    for name, table in tables.items():
+        for draft in _drafts(name, table, schema, clock, keys, covariates, findings):
+            drafts.setdefault(draft.patient, []).append(draft)
+    records, unchanged = dict(earlier), 0
+    for key, mine in drafts.items():
+        record, believed = _one_patient(
+            key,
+            mine,
+            people.get(key, Person()),
+            earlier.get(key),
+            covariates.get(key, {}),
+            _withdrawing(tables) if snapshot else (),
+            now,
+            schema,
+            findings,
+        )
+        records[key], unchanged = record, unchanged + believed.unchanged
+    return _reading(records, tables, findings, unchanged, schema.time_unit)
+
+
+def _read(name: str, source, findings: Findings) -> Table:
+    required = {
+        "patients": ("patient",),
+        "labs": lab_rows.REQUIRED,
+        "doses": dose_rows.REQUIRED,
+        "events": event_rows.REQUIRED,
+        "event_table": event_table.REQUIRED,
+    }[name]
+    return read_table(source, name, required=required, key=required[0], findings=findings)
+
+
+def _covariates(tables: dict[str, Table], people, earlier, schema: RecordSchema, findings: Findings) -> dict[str, dict]:
+    """Covariates by patient: the earlier record's, then the event table's, then those of patients.csv."""
+    found = {key: dict(record.covariates) for key, record in earlier.items()}
+    if "event_table" in tables:
+        table = tables["event_table"]
+        columns = covariate_columns(table, schema, event_table.COLUMNS, findings, by_custom=True)
+        for key, mine in event_table.table_covariates(table, columns, findings).items():
+            found.setdefault(key, {}).update(mine)
+    for key, person in people.items():
+        found.setdefault(key, {}).update(person.covariates)
+    return found
+
+
+def _drafts(
+    name: str, table: Table, schema: RecordSchema, clock: Clock, keys, covariates, findings: Findings
+) -> list[Draft]:
+    if name == "labs":
+        return lab_rows.lab_drafts(table, schema, clock, keys, findings)
+    if name == "doses":
+        return dose_rows.dose_drafts(table, schema, clock, keys, covariates, findings)
+    if name == "events":
+        return event_rows.event_drafts(table, schema, clock, keys, findings)
+    if name == "event_table":
+        return event_table.table_drafts(table, schema, clock, keys, covariates, findings)
+    return []
+
+
+def _withdrawing(tables: Iterable[str]) -> tuple[type, ...]:
+    """Kinds of rows of which a snapshot is the whole record."""
+    kinds = {"labs": (Lab,), "doses": (DoseEvent,), "events": (ClinicalEvent,), "event_table": (Lab, DoseEvent)}
+    return tuple(kind for name in tables for kind in kinds.get(name, ()))
+
+
+def _one_patient(
+    key: str,
+    drafts: list[Draft],
+    person: Person,
+    base: PatientRecord | None,
+    covariates,
+    withdrawing,
+    as_of: datetime,
+    schema: RecordSchema,
+    findings: Findings,
+) -> tuple[PatientRecord, Believed]:
+    """One patient's record from the drafts, the row of patients.csv and the earlier record."""
+    declared = person.zero
+    if base is not None and base.time_zero:
+        before = parse_zero(base.time_zero).date
+        if declared is not None and declared != before:
+            findings.note(
+                f"patient {shown_key(key)}: time_zero differs from that of the earlier record, which is kept "
+                f"({base.time_zero}); rebuild the record from all files to move it."
+            )
+        declared = before
+    zero = (
+        Zero(declared, declared=True)
+        if not drafts
+        else time_zero(
+            drafts,
+            declared=declared,
+            refused=person.zero_refused,
+            findings=findings,
+            base_without_dates=base is not None and not base.time_zero and bool(base.labs or base.doses or base.events),
+        )
+    )
+    placed = settle_ties(place(drafts, zero, as_of, schema.time_unit, findings))
+    withdrawn_at = max((p.known for p in placed), default=0.0)
+    if zero.date:
+        withdrawn_at = Moment(date=as_of).after(zero.date, schema.time_unit)
+    elif base is not None:
+        withdrawn_at = max(withdrawn_at, base.last_time)
+    believed = believe(placed, base, dict.fromkeys(withdrawing, withdrawn_at), schema.routes, findings)
+    rows = refuse_after_death(believed.rows, believed.sources, schema.time_unit, findings)
+    if any(r.time < 0 for r in rows):
+        findings.tally("rows before the patient's time zero, in patients with such rows; see docs/files.md")
+    record = PatientRecord(
+        key=key,
+        labs=tuple(r for r in rows if isinstance(r, Lab)),
+        doses=tuple(
+            sorted((r for r in rows if isinstance(r, DoseEvent)), key=lambda d: (d.time, d.order, d.target, d.amount))
+        ),
+        events=tuple(
+            sorted((r for r in rows if isinstance(r, ClinicalEvent)), key=lambda e: (e.time, e.event, e.value))
+        ),
+        covariates=dict(covariates),
+        time_zero=zero_text(zero.date) if zero.date else "",
+        past=tuple(sorted(believed.past, key=lambda s: (s.row.time, s.until, repr(s.row)))),
+    )
+    return record, believed
+
+
+def _reading(
+    records: dict[str, PatientRecord], tables: dict[str, Table], findings: Findings, unchanged: int, time_unit: str
+) -> RecordReading:
+    """Put the parts together, refusals in order of file and row."""
+    order = {table.file: k for k, table in enumerate(tables.values())}
+    refusals = tuple(sorted(findings.refusals, key=lambda r: (order.get(r.file, 0), r.row)))
+    lost = {r.patient for r in refusals if r.patient} - {shown_key(key) for key in records}
+    if lost:
+        findings.note(
+            f"{len(lost)} patient{'s' * (len(lost) > 1)} had no row that could be used and no row in patients.csv."
+        )
+    counts = tuple(
+        FileCount(t.file, t.read, len({r.row for r in refusals if r.file == t.file and r.row > 1}))
+        for t in tables.values()
+    )
+    return RecordReading(
+        Cohort(tuple(records.values())),
+        refusals,
+        findings.all_notes(),
+        counts,
+        tuple(k for k in findings.holes if k in records),
+        unchanged,
+        time_unit,
+    )

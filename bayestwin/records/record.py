@@ -1,0 +1,152 @@
+"""One patient's record: labs, doses and clinical events, each with two clocks.
+
+`time` says when something happened, `known_time` when it became known; both in the model's time unit
+from the patient's own time zero. Records are tuples of frozen rows, so that two records can be
+compared row by row: an update is the difference between the record a twin has seen and the newer one.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from bayestwin.dosing import DoseEvent
+from bayestwin.errors import RecordError
+
+
+@dataclass(frozen=True)
+class Lab:
+    """One measured value, in the model's unit.
+
+    censoring : "none", "left" (below `limit`) or "right" (above `limit`); `value` is then the limit
+    order : -1 before doses of the same time (a trough, the default), +1 after
+    """
+
+    lab_id: str
+    output: str
+    time: float
+    value: float
+    known_time: float
+    censoring: str = "none"
+    limit: float | None = None
+    laboratory: str = ""
+    product: str = ""
+    status: str = "final"
+    order: int = -1
+
+
+@dataclass(frozen=True)
+class ClinicalEvent:
+    """Something that happened: see formats.md, events.csv, for the allowed names."""
+
+    event: str
+    time: float
+    known_time: float
+    value: str = ""
+    status: str = "final"
+
+
+@dataclass(frozen=True)
+class Superseded:
+    """A row that was believed from its `known_time` until `until`, when it was corrected or withdrawn."""
+
+    row: Lab | DoseEvent | ClinicalEvent
+    until: float
+
+
+@dataclass(frozen=True)
+class PatientRecord:
+    """All that is known of one patient, under a study key.
+
+    labs, doses, events : sorted by time; retracted rows are already gone, corrections applied
+    covariates : name -> number or word; a missing covariate is absent
+    past : rows once believed and no longer; only `known_at` looks at them, two records that differ
+        in nothing else are equal
+    """
+
+    key: str
+    labs: tuple[Lab, ...] = ()
+    doses: tuple[DoseEvent, ...] = ()
+    events: tuple[ClinicalEvent, ...] = ()
+    covariates: Mapping[str, Any] = field(default_factory=dict)
+    time_zero: str = ""
+    past: tuple[Superseded, ...] = field(default=(), compare=False, repr=False)
+
+    def __post_init__(self):
+        object.__setattr__(self, "labs", tuple(sorted(self.labs, key=lambda r: (r.time, r.output, r.lab_id))))
+        object.__setattr__(self, "doses", tuple(sorted(self.doses, key=lambda r: (r.time, r.order))))
+        object.__setattr__(self, "events", tuple(sorted(self.events, key=lambda r: (r.time, r.event))))
+
+    def known_at(self, known_time: float) -> "PatientRecord":
+        """The record as it stood at `known_time`: later rows are left out, later corrections undone."""
+        believed = [s.row for s in self.past if s.row.known_time <= known_time < s.until]
+        believed += [r for r in self.labs if r.known_time <= known_time]
+        believed += [r for r in self.doses if r.known_time <= known_time]
+        believed += [r for r in self.events if r.known_time <= known_time]
+        return replace(
+            self,
+            labs=tuple(r for r in believed if isinstance(r, Lab)),
+            doses=tuple(r for r in believed if isinstance(r, DoseEvent)),
+            events=tuple(r for r in believed if isinstance(r, ClinicalEvent)),
+            past=tuple(s for s in self.past if s.until <= known_time),
+        )
+
+    def with_labs(self, labs) -> "PatientRecord":
+        """The same patient with another set of labs, which have no past."""
+        return replace(self, labs=tuple(labs), past=tuple(s for s in self.past if not isinstance(s.row, Lab)))
+
+    @property
+    def last_time(self) -> float:
+        """Time of the newest lab, dose start or event that has happened; 0 for an empty record."""
+        times = [r.time for rows in (self.labs, self.doses, self.events) for r in rows]
+        return max(times, default=0.0)
+
+    @property
+    def data_hash(self) -> str:
+        """SHA-256 over every row and covariate, independent of file order."""
+        body = {
+            "labs": [asdict(r) for r in self.labs],
+            "doses": [asdict(r) for r in self.doses],
+            "events": [asdict(r) for r in self.events],
+            "covariates": {k: self.covariates[k] for k in sorted(self.covariates)},
+        }
+        return hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Several patients under distinct study keys, in file order."""
+
+    patients: tuple[PatientRecord, ...]
+    name: str = ""
+
+    def __post_init__(self):
+        keys = [p.key for p in self.patients]
+        twice = sorted({k for k in keys if keys.count(k) > 1})
+        if twice:
+            raise RecordError("a study key stands for two patients", subject=f"patient {twice[0]}",
+                              next_step="Give every patient a key of their own.")
+
+    def __iter__(self) -> Iterator[PatientRecord]:
+        return iter(self.patients)
+
+    def __len__(self) -> int:
+        return len(self.patients)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Study keys in order."""
+        return tuple(p.key for p in self.patients)
+
+    def __getitem__(self, key: str) -> PatientRecord:
+        for patient in self.patients:
+            if patient.key == key:
+                return patient
+        raise RecordError("no such patient", subject=f"patient {key}", allowed=f"one of {', '.join(self.keys[:8])}",
+                          next_step="Check the key against patients.csv.")
+
+    @property
+    def data_hash(self) -> str:
+        """SHA-256 over the patients' hashes."""
+        return hashlib.sha256("".join(f"{p.key}:{p.data_hash}" for p in self.patients).encode()).hexdigest()

@@ -1,0 +1,130 @@
+"""What was not used and why: one `Refusal` per row or cell, notes for what was understood but should be known.
+
+Nothing is repaired: a row that cannot be believed is set aside with the place, the value, what would have been
+accepted and what to do, and the other rows go on. Patients appear by study key only.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, fields
+
+from bayestwin.errors import RecordError
+
+_DATE_OF_BIRTH = re.compile(r"(19|20)\d\d[-./]?[01]\d[-./]?[0-3]\d|[0-3]?\d[-./][01]?\d[-./](19|20)?\d\d")
+_NAME = re.compile(r"[^\W\d_]{2,}[\s,]+[^\W\d_]{2,}")
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """One row, or one cell of a patient's row, that was not used.
+
+    row : row in the file as a spreadsheet counts them, the header being row 1; 0 for the whole file
+    value : as written, shortened
+    """
+
+    patient: str
+    file: str
+    row: int
+    column: str
+    value: str
+    reason: str
+    allowed: str = ""
+    next_step: str = ""
+
+    def __str__(self) -> str:
+        place = f"{self.file} row {self.row}" + (f", {self.column}" if self.column else "")
+        subject = f"patient {self.patient}" if self.patient else ""
+        return str(
+            RecordError(
+                self.reason,
+                subject=subject,
+                place=place,
+                value=self.value or None,
+                allowed=self.allowed,
+                next_step=self.next_step,
+            )
+        )
+
+
+class RowRefused(Exception):
+    """Inside the readers: this row ends here. Becomes a `Refusal` where patient, file and row are known."""
+
+    def __init__(self, reason: str, *, column: str = "", value="", allowed: str = "", next_step: str = ""):
+        super().__init__(reason)
+        self.reason, self.column, self.value, self.allowed, self.next_step = reason, column, value, allowed, next_step
+
+
+@dataclass
+class Findings:
+    """Refusals and notes while files are read.
+
+    tallies : note -> how many rows it concerns; holes : patients with a refused dose, reset or steady state
+    """
+
+    refusals: list[Refusal] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    tallies: dict[str, int] = field(default_factory=dict)
+    holes: dict[str, None] = field(default_factory=dict)
+
+    def refuse(self, patient: str, file: str, row: int, problem: RowRefused) -> None:
+        """Set one row or cell aside."""
+        self.refusals.append(
+            Refusal(
+                shown_key(patient),
+                file,
+                row,
+                problem.column,
+                shown(problem.value),
+                problem.reason,
+                problem.allowed,
+                problem.next_step,
+            )
+        )
+
+    def note(self, text: str) -> None:
+        """Say something once."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def tally(self, text: str) -> None:
+        """Say something once, with the number of rows it concerns."""
+        self.tallies[text] = self.tallies.get(text, 0) + 1
+
+    def all_notes(self) -> tuple[str, ...]:
+        """Notes in the order they were made, counted ones last."""
+        return (*self.notes, *(f"{text}: {n} row{'s' if n > 1 else ''}." for text, n in self.tallies.items()))
+
+
+def shown(value) -> str:
+    """A value from a file, fit for one line: no control characters, at most 60 characters."""
+    text = "".join(c if c.isprintable() else "?" for c in str(value))
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def looks_identifying(key: str) -> bool:
+    """True where a study key looks like an address, a name or a date of birth."""
+    return "@" in key or bool(_NAME.search(key)) or bool(_DATE_OF_BIRTH.search(key))
+
+
+def shown_key(key: str) -> str:
+    """The study key as messages may show it: a key that looks identifying is not repeated."""
+    return "(key not shown)" if looks_identifying(key) else shown(key)
+
+
+def refusals_to_frame(refusals: Iterable[Refusal]):
+    """All refusals as a pandas DataFrame, one row each, columns as the fields of `Refusal`."""
+    import pandas as pd
+
+    return pd.DataFrame([asdict(r) for r in refusals], columns=[f.name for f in fields(Refusal)])
+
+
+def write_refusals(refusals: Iterable[Refusal], path) -> None:
+    """Write the same table as UTF-8 CSV.
+
+    A text cell that a spreadsheet would run as a formula gets a leading apostrophe.
+    """
+    frame = refusals_to_frame(refusals)
+    for column in frame.columns:
+        if column != "row":
+            frame[column] = [f"'{v}" if re.match(r"[=@]|[+-](?![\d.])", v) else v for v in frame[column]]
+    frame.to_csv(path, index=False, encoding="utf-8")

@@ -1,0 +1,169 @@
+"""doses.csv and events.csv: what was given and what happened."""
+
+import pytest
+
+DOSES = "patient,time,known_time,amount,unit,compartment,route,duration,rate,treatment,addl,ii,ss,status\n"
+EVENTS = "patient,time,known_time,event,value,status\n"
+PATIENTS = "patient,weight_kg\nP1,70\nP2,\n"
+
+
+def dose(
+    patient="P1",
+    time="0",
+    known="",
+    amount="100",
+    unit="mg",
+    compartment="",
+    route="iv",
+    duration="",
+    rate="",
+    treatment="",
+    addl="",
+    ii="",
+    ss="",
+    status="",
+):
+    cells = (patient, time, known, amount, unit, compartment, route, duration, rate, treatment, addl, ii, ss, status)
+    return ",".join(cells) + "\n"
+
+
+def only_dose(reading):
+    assert not reading.refusals, reading.summary()
+    ((one,),) = [p.doses for p in reading.cohort if p.doses]
+    return one
+
+
+def test_a_dose_is_read_into_the_models_units(read):
+    one = only_dose(
+        read(doses=DOSES + dose(amount="0.1", unit="g", duration="30 min", treatment="dara_pd", addl="7", ii="7"))
+    )
+    assert (one.amount, one.target, one.treatment, one.addl, one.ii) == (100.0, "iv", "dara_pd", 7, 7.0)
+    assert one.duration == pytest.approx(1 / 48)
+    assert [d.time for d in one.expanded()] == [7.0 * k for k in range(8)]
+
+
+def test_a_dose_per_kg_uses_the_weight_in_patients_csv(read):
+    assert only_dose(read(doses=DOSES + dose(amount="16", unit="mg/kg"), patients=PATIENTS)).amount == 1120.0
+    (refusal,) = read(doses=DOSES + dose(patient="P2", amount="16", unit="mg/kg"), patients=PATIENTS).refusals
+    assert refusal.column == "unit" and "weight_kg" in refusal.allowed
+
+
+def test_rate_and_duration_say_the_same_thing(read):
+    by_rate = only_dose(read(doses=DOSES + dose(rate="50", duration="")))
+    by_both = only_dose(read(doses=DOSES + dose(rate="50", duration="2")))
+    assert by_rate.duration == by_both.duration == 2.0
+    in_hours = only_dose(read(doses=DOSES + dose(rate="50"), time_unit="h"))
+    assert in_hours.duration == pytest.approx(2 / 24)
+
+
+@pytest.mark.parametrize(
+    ("changes", "column", "says"),
+    [
+        ({"amount": "-5"}, "amount", "more than 0"),
+        ({"amount": "0"}, "amount", "not given"),
+        ({"amount": ""}, "amount", "missing"),
+        ({"unit": ""}, "unit", "no unit"),
+        ({"unit": "mL"}, "unit", "different things"),
+        ({"unit": "mgg"}, "unit", "not known"),
+        ({"route": "ivv"}, "route", "Is iv meant?"),
+        ({"route": "", "compartment": "liver"}, "compartment", "one of depot, central"),
+        ({"route": "", "compartment": "3"}, "compartment", "not known"),
+        ({"route": "", "compartment": ""}, "compartment", "missing"),
+        ({"compartment": "central"}, "route", "compartment and a route"),
+        ({"treatment": "dara_vd"}, "treatment", "Is dara_pd meant?"),
+        ({"ss": "1", "ii": "12"}, "ss", "not supported by the dose engine yet"),
+        ({"addl": "3"}, "ii", "need an interval"),
+        ({"addl": "-1"}, "addl", "impossible"),
+        ({"addl": "1.5", "ii": "2"}, "addl", "whole number"),
+        ({"addl": "9999", "ii": "300"}, "addl", "implausibly long"),
+        ({"duration": "-1"}, "duration", "negative"),
+        ({"duration": "soon"}, "duration", "30 min"),
+        ({"rate": "-2"}, "rate", "event tables"),
+        ({"rate": "50", "duration": "5"}, "rate", "contradict"),
+        ({"rate": "1e-300"}, "", "too large|implausibly|finite"),
+    ],
+)
+def test_bad_doses_are_refused_and_leave_a_marked_hole(read, changes, column, says):
+    reading = read(doses=DOSES + dose(time="1") + dose(time="2", **changes))
+    (refusal,) = reading.refusals
+    assert refusal.row == 3 and (not column or refusal.column == column)
+    assert any(part in str(refusal) for part in says.split("|")), str(refusal)
+    assert reading.incomplete_doses == ("P1",) and "Incomplete dose history" in reading.summary()
+    assert len(reading.cohort["P1"].doses) == 1
+
+
+def test_doses_are_corrected_and_withdrawn_like_labs(read):
+    reading = read(
+        doses=DOSES
+        + dose(known="1")
+        + dose(known="5", amount="80", status="corrected")
+        + dose(time="7")
+        + dose(time="7", known="9", amount="", unit="", status="retracted")
+        + dose(time="14")
+        + dose(time="14")
+    )
+    assert [(d.time, d.amount) for d in reading.cohort["P1"].doses] == [(0.0, 80.0), (14.0, 100.0)]
+    assert [(d.time, d.amount) for d in reading.at(8)["P1"].doses] == [(0.0, 80.0), (7.0, 100.0)]
+    assert [(d.time, d.amount) for d in reading.at(1)["P1"].doses] == [(0.0, 100.0)]
+    assert [r.row for r in reading.refusals] == [7] and not reading.incomplete_doses
+
+
+def test_a_planned_dose_may_be_known_before_it_is_given_but_not_lie_in_the_future(read):
+    assert only_dose(read(doses=DOSES + dose(time="7", known="0"))).known_time == 0.0
+    (refusal,) = read(doses=DOSES + dose(time="2026-03-01", addl="4", ii="7"), as_of="2026-03-10").refusals
+    assert refusal.column == "addl" and "future" in refusal.reason
+    assert not read(doses=DOSES + dose(time="2026-03-01", addl="1", ii="7"), as_of="2026-03-10").refusals
+
+
+@pytest.mark.parametrize(("order", "expected"), [("", -1), ("-1", -1), ("1", 1), ("0", -1)])
+def test_in_tidy_files_the_observation_comes_first_unless_order_says_otherwise(read, order, expected):
+    labs = f"patient,time,output,value,unit,order\nP1,5,m_protein,31,g/L,{order}\n"
+    reading = read(labs=labs, doses=DOSES + dose(time="5"))
+    assert (reading.cohort["P1"].labs[0].order, reading.cohort["P1"].doses[0].order) == (expected, 0)
+
+
+def test_labs_before_and_after_one_dose_are_two_labs(read):
+    labs = "patient,time,output,value,unit,order\nP1,5,m_protein,31,g/L,\nP1,5,m_protein,30,g/L,1\n"
+    reading = read(labs=labs, doses=DOSES + dose(time="5"))
+    assert not reading.refusals and {(r.value, r.order) for r in reading.cohort["P1"].labs} == {(31.0, -1), (30.0, 1)}
+
+
+def test_events_are_read_with_their_treatment(read):
+    reading = read(events=EVENTS + "P1,0,,line_of_therapy,dara_pd,\nP1,49,,infusion,ide_cel,\nP1,77,80,assessed,,\n")
+    assert [(e.event, e.time, e.known_time, e.value) for e in reading.cohort["P1"].events] == [
+        ("line_of_therapy", 0.0, 0.0, "dara_pd"),
+        ("infusion", 49.0, 49.0, "ide_cel"),
+        ("assessed", 77.0, 80.0, ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "column", "says"),
+    [
+        ("P1,1,,relapse,,", "event", "one of line_of_therapy"),
+        ("P1,1,,Death,,", "event", "Is death meant?"),
+        ("P1,1,,infusion,,", "value", "missing"),
+        ("P1,1,,line_of_therapy,VRd,", "value", "one of ide_cel"),
+        ("P1,9,5,progression,,", "known_time", "before it happened"),
+        ("P1,x,,progression,,", "time", "number"),
+    ],
+)
+def test_bad_events_are_refused(read, line, column, says):
+    reading = read(events=EVENTS + "P1,0,,assessed,,\n" + line + "\n")
+    (refusal,) = reading.refusals
+    assert refusal.column == column and says in str(refusal), str(refusal)
+
+
+def test_nothing_is_measured_or_given_after_death_but_results_may_arrive(read):
+    labs = "patient,time,known_time,output,value,unit\nP1,99,120,m_protein,31,g/L\n"
+    labs += "P1,100.4,,m_protein,31,g/L\nP1,105,,m_protein,9,g/L\n"
+    reading = read(
+        labs=labs, doses=DOSES + dose(time="130"), events=EVENTS + "P1,100,,death,,\nP1,140,,last_known_alive,,\n"
+    )
+    assert sorted((r.file, r.row) for r in reading.refusals) == [("doses.csv", 2), ("events.csv", 3), ("labs.csv", 4)]
+    assert all("death" in r.reason for r in reading.refusals) and len(reading.cohort["P1"].labs) == 2
+
+
+def test_two_deaths_that_contradict_each_other_are_both_refused(read):
+    reading = read(events=EVENTS + "P1,100,110,death,,\nP1,90,110,death,,\n")
+    assert len(reading.refusals) == 2 and not reading.cohort["P1"].events

@@ -1,0 +1,218 @@
+"""The NONMEM-style event table: kinds of rows, tied times, infusions, censoring; and real patients."""
+
+import pytest
+
+from bayestwin.labs import LabSpec, RecordSchema
+
+HEAD = "ID,TIME,DV,AMT,EVID,CMT,RATE,ADDL,II,SS,MDV"
+TWO = RecordSchema(
+    model="warfarin",
+    time_unit="h",
+    dose_unit="mg",
+    compartments=("depot", "central"),
+    covariates={"weight_kg": "kg", "sex": ""},
+    labs={"cp": LabSpec("cp", "mg/L", (0.0, 60.0)), "pca": LabSpec("pca", "%", (0.0, 200.0))},
+)
+
+
+def table(*rows, head=HEAD):
+    return head + "\n" + "\n".join(rows) + "\n"
+
+
+def one(reading, key="1"):
+    assert not reading.refusals, reading.summary()
+    return reading.cohort[key]
+
+
+def test_either_case_of_column_names_reads_the_same(read, theophylline):
+    rows = ("1,0,0,320,1,1,0,0,0,0,1", "1,1,5.5,0,0,2,0,0,0,0,0")
+    upper, lower = (one(read(theophylline, event_table=table(*rows, head=h))) for h in (HEAD, HEAD.lower()))
+    assert upper == lower and upper.doses[0].target == "depot" and upper.labs[0].value == 5.5
+
+
+def test_file_order_decides_tied_times(read, theophylline):
+    rows = ("1,0,0.1,,0", "1,0,,100,1", "1,0,0.2,,0", "1,0,,50,1", "1,0,0.3,,0", "1,5,4,,0")
+    patient = one(read(theophylline, event_table=table(*rows, head="ID,TIME,DV,AMT,EVID")))
+    assert [(r.value, r.order) for r in patient.labs] == [(0.1, -1), (0.2, 1), (0.3, 3), (4.0, -1)]
+    assert [(d.amount, d.order) for d in patient.doses] == [(100.0, 0), (50.0, 2)]
+    assert len({r.lab_id for r in patient.labs}) == 4
+
+
+@pytest.mark.parametrize(("first", "order"), [(True, -1), (False, 1)])
+def test_an_observation_written_after_the_dose_sees_it(read, theophylline, first, order):
+    rows = ["1,0,0.1,,0", "1,0,,100,1"]
+    patient = one(read(theophylline, event_table=table(*(rows if first else rows[::-1]), head="ID,TIME,DV,AMT,EVID")))
+    assert patient.labs[0].order == order and patient.doses[0].order == 0
+
+
+def test_evid_101_is_a_dose_and_evid_2_and_mdv_1_are_counted(read, theophylline):
+    reading = read(
+        theophylline, event_table=table("1,0,0,320,101,1,0,0,0,0,1", "1,1,0,0,2,1,0,0,0,0,1", "1,2,0,0,0,2,0,0,0,0,1")
+    )
+    assert len(one(reading).doses) == 1 and not one(reading).labs
+    assert {n.split(": ", 1)[1] for n in reading.notes if n.endswith("1 row.")} == {
+        "EVID 101, as old files write it, is read as a dose (EVID 1): 1 row.",
+        "EVID 2, neither dose nor observation, not used: 1 row.",
+        "observations with MDV = 1 carry no value, not used: 1 row.",
+    }
+
+
+def test_without_evid_rows_with_an_amount_are_doses(read, theophylline):
+    reading = read(theophylline, event_table=table("1,0,.,320", "1,1,5.5,.", head="ID,TIME,DV,AMT"))
+    assert len(one(reading).doses) == len(one(reading).labs) == 1 and any("no EVID" in n for n in reading.notes)
+
+
+@pytest.mark.parametrize("evid", ["3", "4"])
+def test_a_reset_is_refused_with_every_row_that_rests_on_it(read, theophylline, evid):
+    rows = ("1,0,,100,1", "1,1,5,,0", f"1,24,,100,{evid}", "1,1,6,,0", "2,0,,100,1", "2,1,7,,0")
+    reading = read(theophylline, event_table=table(*rows, head="ID,TIME,DV,AMT,EVID"))
+    assert [r.row for r in reading.refusals] == [4, 5] and reading.incomplete_doses == ("1",)
+    assert (
+        "not supported by the dose engine yet" in reading.refusals[0].reason
+        and "reset in row 4" in reading.refusals[1].reason
+    )
+    assert [lab.value for p in reading.cohort for lab in p.labs] == [5.0, 7.0]
+
+
+@pytest.mark.parametrize(
+    ("extra", "cells", "column", "says"),
+    [
+        ("SS,II", "1,12", "ss", "not supported by the dose engine yet"),
+        ("RATE", "-1", "rat2", "RATE -1 needs RAT2"),
+        ("RATE,DUR2", "-2,.", "dur2", "RATE -2 needs DUR2"),
+        ("RATE", "-3", "rate", "-1 or -2"),
+        ("ADDL", "3", "ii", "need an interval"),
+        ("LAGT", "0.5", "lagt", "not supported"),
+        ("BIOAV", "0.8", "bioav", "not supported"),
+        ("CMT", "7", "cmt", "one of depot, central"),
+        ("CMT", "-1", "cmt", "one of depot, central"),
+    ],
+)
+def test_doses_the_engine_cannot_give_are_refused_not_ignored(read, theophylline, extra, cells, column, says):
+    reading = read(theophylline, event_table=table(f"1,0,,100,1,{cells}", head=f"ID,TIME,DV,AMT,EVID,{extra}"))
+    (refusal,) = reading.refusals
+    assert refusal.column == column and says in str(refusal) and refusal.row == 2 and reading.cohort.keys == ()
+
+
+def test_rates_and_modelled_rates_become_durations(read, theophylline):
+    rows = ("1,0,100,1,50,.,.", "1,10,100,1,-1,25,.", "1,20,100,1,-2,.,8", "1,40,100,1,0,.,.")
+    patient = one(read(theophylline, event_table=table(*rows, head="ID,TIME,AMT,EVID,RATE,RAT2,DUR2")))
+    assert [d.duration for d in patient.doses] == [2.0, 4.0, 8.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("extra", "cells", "expected"),
+    [
+        ("CENS", "2,1", ("left", 2.0)),
+        ("CENS", "2,-1", ("right", 2.0)),
+        ("CENS", "2,0", ("none", 2.0)),
+        ("CENS,LIMIT", "2,1,0", ("left", 2.0)),
+        ("CENS,LLOQ", "0,1,2", ("left", 2.0)),
+        ("BLQ,LLOQ", "0,1,2", ("left", 2.0)),
+        ("BLQ,LLOQ", ".,1,2", ("left", 2.0)),
+        ("BLQ,LLOQ", "3,0,2", ("none", 3.0)),
+        ("LLOQ", "0.5,2", ("left", 2.0)),
+    ],
+)
+def test_both_conventions_of_censoring_are_read(read, theophylline, extra, cells, expected):
+    patient = one(read(theophylline, event_table=table(f"1,1,{cells}", head=f"ID,TIME,DV,{extra}")))
+    assert (patient.labs[0].censoring, patient.labs[0].value) == expected
+
+
+@pytest.mark.parametrize(
+    ("extra", "cells", "column"),
+    [
+        ("CENS", "2,5", "cens"),
+        ("CENS,LIMIT", "2,1,1", "limit"),
+        ("CENS,LIMIT", "2,-1,30", "limit"),
+        ("CENS,LLOQ", "3,1,2", "dv"),
+        ("BLQ", "2,1", "lloq"),
+        ("BLQ,LLOQ", "1,0,2", "blq"),
+        ("MDV", ",0", "dv"),
+        ("MDV", "61,0", "dv"),
+        ("EVID", "2,7", "evid"),
+        ("EVID", "2,x", "evid"),
+    ],
+)
+def test_contradictory_observations_are_refused(read, theophylline, extra, cells, column):
+    (refusal,) = read(theophylline, event_table=table(f"1,1,{cells}", head=f"ID,TIME,DV,{extra}")).refusals
+    assert refusal.column == column and refusal.allowed and refusal.next_step
+
+
+def test_dvid_names_the_output_by_name_or_number(read):
+    rows = ("1,1,5,cp", "1,1,90,PCA", "1,2,80,2", "1,3,1,inr", "1,3,1,")
+    reading = read(TWO, event_table=table(*rows, head="ID,TIME,DV,DVID"))
+    assert [(r.output, r.value) for r in reading.cohort["1"].labs] == [("cp", 5.0), ("pca", 90.0), ("pca", 80.0)]
+    assert [(r.row, r.column) for r in reading.refusals] == [(5, "dvid"), (6, "dvid")]
+
+
+def test_covariates_come_from_the_table_under_their_customary_names(read):
+    reading = read(
+        TWO, event_table=table("1,1,5,cp,70,male,1", "1,2,5,cp,72,male,1", head="ID,TIME,DV,DVID,WT,SEX,SITE")
+    )
+    assert one(reading).covariates == {"weight_kg": 70.0, "sex": "male", "SITE": 1.0}
+    assert any("WT is read as weight_kg (in kg)" in n for n in reading.notes)
+    assert any("weight_kg changes in time" in n and "1 row." in n for n in reading.notes)
+
+
+def test_the_units_taken_for_granted_are_said_and_a_file_of_units_changes_them(read, theophylline, tmp_path):
+    text = table("1,0,,320,1", "1,1,5,,0", head="ID,TIME,DV,AMT,EVID")
+    assert any("DV in mg/L (concentration), AMT in mg" in n for n in read(theophylline, event_table=text).notes)
+    (tmp_path / "event_table.units.toml").write_text('dv = "ug/dL"\namt = "g"')
+    patient = one(read(theophylline, event_table=text))
+    assert patient.labs[0].value == 0.05 and patient.doses[0].amount == 320_000.0
+
+
+def test_a_table_that_goes_back_in_time_is_refused_there(read, theophylline):
+    reading = read(theophylline, event_table=table("1,5,3,,0", "1,4,3,,0", "1,6,3,,0", head="ID,TIME,DV,AMT,EVID"))
+    assert [(r.row, r.column) for r in reading.refusals] == [(3, "time")] and "Sort the table" in reading.refusals[
+        0
+    ].next_step
+
+
+def test_an_identical_row_is_a_duplicate_a_second_dose_of_that_time_is_not(read, theophylline):
+    rows = ("1,0,,100,1", "1,0,,50,1", "1,0,,100,1", "1,1,5,,0", "1,1,5,,0", "1,1,6,,0")
+    reading = read(theophylline, event_table=table(*rows, head="ID,TIME,DV,AMT,EVID"))
+    assert [r.row for r in reading.refusals] == [4, 6]
+    assert sorted(d.amount for d in reading.cohort["1"].doses) == [50.0, 100.0] and len(reading.cohort["1"].labs) == 2
+
+
+def test_the_twelve_theophylline_patients_read_whole(read_shared, theophylline):
+    reading = read_shared(theophylline, "theophylline/theophylline.csv")
+    assert not reading.refusals and len(reading.cohort) == 12
+    for patient in reading.cohort:
+        assert len(patient.labs) == 11 and len(patient.doses) == 1 and patient.doses[0].target == "depot"
+        assert 54 < patient.covariates["weight_kg"] < 87 and 260 < patient.doses[0].amount < 330
+        first = patient.labs[0]
+        assert first.time == 0.0 and first.order == 1 and first.censoring == "none"
+    assert sum(patient.labs[0].value == 0.0 for patient in reading.cohort) == 9
+
+
+def test_the_warfarin_patients_read_whole_with_two_outputs(read_shared):
+    reading = read_shared(TWO_WITH_ZEROS, "warfarin/warfarin.csv")
+    assert not reading.refusals and len(reading.cohort) == 32
+    assert sum(len(p.labs) + len(p.doses) for p in reading.cohort) == 515
+
+
+def test_every_reset_and_steady_state_of_the_nmtest_schedules_is_refused(read_shared, theophylline):
+    reading = read_shared(theophylline, "nmtest/nmtest.csv")
+    reasons = [r.reason for r in reading.refusals]
+    assert sum("resets (EVID" in r for r in reasons) == 3 and any("steady-state" in r for r in reasons)
+    assert any("lag times" in r for r in reasons)
+
+
+TWO_WITH_ZEROS = RecordSchema(
+    model="warfarin",
+    time_unit="h",
+    dose_unit="mg",
+    compartments=("depot", "central"),
+    covariates={"weight_kg": "kg", "sex": ""},
+    labs={"cp": LabSpec("cp", "mg/L", (0.0, 60.0), positive=False), "pca": LabSpec("pca", "%", (0.0, 200.0))},
+)
+
+
+@pytest.fixture
+def read_shared(shared_data):
+    from bayestwin.records import read_records
+
+    return lambda schema, name: read_records(schema, event_table=shared_data / name)

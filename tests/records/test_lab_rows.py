@@ -1,0 +1,163 @@
+"""labs.csv: units, limits, plausibility; each refusal names patient, row, column, value, range and next step."""
+
+import pytest
+
+HEAD = "patient,lab_id,time,known_time,output,value,unit,comparator,lloq,lab,product,status\n"
+
+
+def row(
+    patient="P1",
+    lab_id="",
+    time="0",
+    known="",
+    output="m_protein",
+    value="31",
+    unit="g/L",
+    comparator="",
+    lloq="",
+    status="",
+):
+    return f"{patient},{lab_id},{time},{known},{output},{value},{unit},{comparator},{lloq},,,{status}\n"
+
+
+def only_lab(reading):
+    assert not reading.refusals, reading.summary()
+    (patient,) = reading.cohort
+    (lab,) = patient.labs
+    return lab
+
+
+def only_refusal(reading):
+    (refusal,) = reading.refusals
+    return refusal
+
+
+def test_g_per_dl_and_g_per_l_give_the_same_lab(read):
+    a = only_lab(read(labs=HEAD + row(value="3.1", unit="g/dL")))
+    b = only_lab(read(labs=HEAD + row(value="31", unit="g/L")))
+    assert a == b
+    assert (a.value, a.time, a.known_time, a.lab_id, a.order) == (31.0, 0.0, 0.0, "m_protein@0", -1)
+
+
+def test_a_laboratory_that_reports_moles_is_understood_for_creatinine(read):
+    lab = only_lab(read(labs=HEAD + row(output="creatinine", value="88.4", unit="umol/L")))
+    assert lab.value == pytest.approx(1.0, rel=1e-3)
+
+
+def test_the_refusal_of_an_implausible_value_reads_as_the_house_style_says(read):
+    refusal = only_refusal(read(labs=HEAD + row(patient="P-017", output="creatinine", value="88", unit="mg/dL")))
+    assert (refusal.patient, refusal.file, refusal.row, refusal.column, refusal.value) == (
+        "P-017",
+        "labs.csv",
+        2,
+        "value",
+        "88",
+    )
+    assert str(refusal) == (
+        "patient P-017, labs.csv row 2, value: creatinine = 88 mg/dL is implausible (found '88'), "
+        "expected 0.1 to 30 mg/dL. "
+        "In umol/L it would be plausible: if the laboratory reports umol/L, say unit=umol/L in that row."
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "allowed", "hint"),
+    [
+        ("31", "g/dL", "0 to 12 g/dL (0 to 120 g/L)", "if the laboratory reports g/L, say unit=g/L in that row"),
+        ("310", "g/L", "0 to 120 g/L", "unit="),
+        ("1e9", "g/L", "0 to 120 g/L", "Check value and unit"),
+    ],
+)
+def test_a_unit_slip_is_named_and_never_mended(read, value, unit, allowed, hint):
+    reading = read(labs=HEAD + row(value=value, unit=unit))
+    assert only_refusal(reading).allowed == allowed
+    assert hint in only_refusal(reading).next_step
+    assert len(reading.cohort) == 0 and any("no row that could be used" in note for note in reading.notes)
+
+
+def test_a_value_without_a_unit_is_refused_where_a_factor_of_ten_is_at_stake(read):
+    refusal = only_refusal(read(labs=HEAD + row(unit="")))
+    assert refusal.column == "unit" and "factor of ten" in refusal.reason and refusal.next_step
+    assert only_lab(read(labs=HEAD + row(output="response", value="2", unit=""))).value == 2.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "column", "says"),
+    [
+        ({"value": "3,1"}, None, "cells"),  # an unquoted decimal comma is one cell too many
+        ({"value": '"3,1"'}, "value", "decimal point"),
+        ({"value": "nan"}, "value", "finite number"),
+        ({"value": "inf"}, "value", "finite number"),
+        ({"value": "1e999"}, "value", "finite number"),
+        ({"value": "1_000"}, "value", "finite number"),
+        ({"value": "٣"}, "value", "finite number"),
+        ({"value": "negative"}, "value", "finite number"),
+        ({"value": ""}, "value", "missing"),
+        ({"value": "0"}, "value", "comparator <"),
+        ({"value": "-3"}, "value", "impossible"),
+        ({"unit": "g/l/l/x"}, "unit", "not known"),
+        ({"unit": "copies/ug"}, "unit", "different things"),
+        ({"output": "m_protien"}, "output", "Is m_protein meant?"),
+        ({"output": "glucose"}, "output", "not known"),
+        ({"patient": ""}, "patient", "no patient"),
+        ({"time": ""}, "time", "missing"),
+        ({"time": "3/9/2026"}, "time", "ISO date"),
+        ({"time": "09.03.2026"}, "time", "ISO date"),
+        ({"time": "2026-03"}, "time", "ISO date"),
+        ({"time": "20260309"}, "time", "ISO date"),
+        ({"time": "2026-02-30"}, "time", "no such date"),
+        ({"time": "0026-02-20"}, "time", "implausible"),
+        ({"time": "1e9"}, "time", "implausible"),
+        ({"time": "5", "known": "3"}, "known_time", "before it happened"),
+        ({"comparator": "~"}, "comparator", "<, >"),
+        ({"comparator": ">", "value": "<3"}, "value", "finite number"),
+        ({"status": "preliminary"}, "status", "final"),
+        ({"lloq": "-1"}, "lloq", "negative"),
+        ({"lloq": "abc"}, "lloq", "number"),
+    ],
+)
+def test_bad_cells_are_refused_with_column_and_advice_and_good_rows_go_on(read, changes, column, says):
+    reading = read(labs=HEAD + row(time="1") + row(**changes) + row(time="2"))
+    refusal = only_refusal(reading)
+    assert refusal.row == 3
+    assert column is None or refusal.column == column
+    assert says in str(refusal), str(refusal)
+    assert refusal.allowed and refusal.next_step, refusal
+    assert [lab.time for lab in reading.cohort["P1"].labs] == [1.0, 2.0]
+
+
+def test_comparators_mark_censored_values_in_the_models_unit(read):
+    below = only_lab(read(labs=HEAD + row(value="0.05", unit="g/dL", comparator="<")))
+    assert (below.censoring, below.value, below.limit) == ("left", 0.5, 0.5)
+    above = only_lab(read(labs=HEAD + row(output="involved_flc", value="100000", unit="mg/L", comparator=">")))
+    assert (above.censoring, above.value, above.limit) == ("right", 100_000.0, 100_000.0)
+    in_cell = only_lab(read(labs=HEAD + row(value="<0.5")))
+    assert (in_cell.censoring, in_cell.value) == ("left", 0.5)
+
+
+def test_a_value_below_its_lloq_is_left_censored_at_the_lloq_and_noted(read):
+    reading = read(labs=HEAD + row(output="transgene", value="0", unit="copies/ug", lloq="50"))
+    lab = only_lab(reading)
+    assert (lab.censoring, lab.value, lab.limit) == ("left", 50.0, 50.0)
+    assert any("left-censored at the lloq: 1 row." in note for note in reading.notes)
+    measured = only_lab(read(labs=HEAD + row(output="transgene", value="80", unit="copies/ug", lloq="50")))
+    assert (measured.censoring, measured.value, measured.limit) == ("none", 80.0, 50.0)
+    empty = only_lab(read(labs=HEAD + row(output="transgene", value="", unit="copies/ug", comparator="<", lloq="50")))
+    assert (empty.censoring, empty.value) == ("left", 50.0)
+
+
+def test_an_unknown_patient_is_refused_only_where_patients_are_listed(read):
+    labs = HEAD + row(patient="007")
+    assert only_lab(read(labs=labs)).value == 31.0
+    refusal = only_refusal(read(labs=labs, patients="patient\n7\n"))
+    assert refusal.column == "patient" and "leading zeros" in refusal.next_step
+
+
+def test_extra_columns_of_labs_are_ignored_with_a_note(read):
+    reading = read(labs="patient,time,output,value,unit,colour\nP1,0,m_protein,31,g/L,blue\n")
+    assert only_lab(reading).value == 31.0
+    assert reading.notes == ("labs.csv: columns not read: colour.",)
+
+
+def test_time_unit_converts_plain_numbers_of_time(read):
+    assert only_lab(read(labs=HEAD + row(time="48", known="72"), time_unit="h")).time == 2.0

@@ -1,0 +1,102 @@
+"""patients.csv: keys, covariates, their units; privacy of what is read and said."""
+
+import pytest
+
+from bayestwin.errors import RecordError
+
+
+def covariates(reading):
+    return {p.key: p.covariates for p in reading.cohort}
+
+
+def test_numbers_are_floats_words_stay_words_and_missing_cells_are_absent(read):
+    reading = read(patients="patient,weight_kg,isotype,score,sex\n007,79.5,IgG,3,female\nP2,,IgA,,\n")
+    assert covariates(reading) == {
+        "007": {"weight_kg": 79.5, "isotype": "IgG", "score": 3.0, "sex": "female"},
+        "P2": {"isotype": "IgA"},
+    }
+    assert reading.cohort.keys == ("007", "P2") and not reading.refusals and not reading.notes
+
+
+def test_words_for_missing_are_missing_and_noted(read):
+    reading = read(patients="patient,weight_kg,isotype\nP1,NA,unknown\n")
+    assert covariates(reading) == {"P1": {}} and len(reading.notes) == 2
+
+
+@pytest.mark.parametrize(
+    ("header", "cell", "sidecar", "expected"),
+    [
+        ("weight_kg", "70", None, {"weight_kg": 70.0}),
+        ("Weight_KG", "70", None, {"weight_kg": 70.0}),
+        ("weight_lb", "154.324", None, {"weight_kg": pytest.approx(70, rel=1e-5)}),
+        ("weight", "70000", '[units]\nweight = "g"', {"weight_kg": 70.0}),
+        ("weight", "70", 'weight = "kg"', {"weight_kg": 70.0}),
+        ("albumin_g_per_dl", "3.5", None, {"albumin_g_per_l": 35.0}),
+        ("albumin", "3.5", 'albumin = "g/dL"', {"albumin_g_per_l": 35.0}),
+        ("age_years", "64", None, {"age_years": 64.0}),
+        ("ferritin_ug_per_l", "900", None, {"ferritin_ug_per_l": 900.0}),
+    ],
+)
+def test_the_unit_stands_in_the_name_or_in_the_file_of_units(read, tmp_path, header, cell, sidecar, expected):
+    if sidecar:
+        (tmp_path / "patients.units.toml").write_text(sidecar)
+    reading = read(patients=f"patient,{header}\nP1,{cell}\n")
+    assert covariates(reading) == {"P1": expected} and not reading.refusals
+
+
+@pytest.mark.parametrize(
+    ("header", "sidecar", "says"),
+    [
+        ("weight", None, "does not say its unit"),
+        ("weight", 'weight = "stone age"', "is not known"),
+        ("weight", 'weight = "cm"', "does not convert"),
+        ("weight_kg", 'weight_kg = "lb"', "disagree"),
+    ],
+)
+def test_a_column_without_a_clear_unit_is_refused_in_the_header(read, tmp_path, header, sidecar, says):
+    if sidecar:
+        (tmp_path / "patients.units.toml").write_text(sidecar)
+    reading = read(patients=f"patient,{header},isotype\nP1,70,IgG\n")
+    (refusal,) = reading.refusals
+    assert refusal.row == 1 and says in refusal.reason and covariates(reading) == {"P1": {"isotype": "IgG"}}
+
+
+def test_a_broken_file_of_units_is_a_record_error(read, tmp_path):
+    (tmp_path / "patients.units.toml").write_text("weight = kg")
+    with pytest.raises(RecordError, match="patients.units.toml"):
+        read(patients="patient,weight\nP1,70\n")
+
+
+@pytest.mark.parametrize("cell", ["-70", "0", "700", '"79,5"', "inf", "heavy", "1e999"])
+def test_an_impossible_covariate_is_refused_and_the_patient_stays(read, cell):
+    reading = read(patients=f"patient,weight_kg,isotype\nP1,{cell},IgG\n")
+    (refusal,) = reading.refusals
+    assert (refusal.patient, refusal.row, refusal.column) == ("P1", 2, "weight_kg") and refusal.next_step
+    assert covariates(reading) == {"P1": {"isotype": "IgG"}}
+
+
+def test_rows_of_one_patient_that_disagree_lose_only_what_they_disagree_on(read):
+    reading = read(patients="patient,weight_kg,isotype\nP1,70,IgG\nP1,71,IgG\nP2,60,IgA\nP2,60,IgA\n")
+    assert covariates(reading) == {"P1": {"isotype": "IgG"}, "P2": {"weight_kg": 60.0, "isotype": "IgA"}}
+    assert [(r.row, r.column) for r in reading.refusals] == [(2, "weight_kg"), (3, "weight_kg"), (5, "patient")]
+
+
+@pytest.mark.parametrize(
+    "key", ["anna.schmidt@example.org", "Anna Schmidt", '"Schmidt, Anna"', "AS-1961-02-13", "19610213", "13.2.1961"]
+)
+def test_a_key_that_looks_identifying_gets_a_note_and_is_never_repeated(read, key):
+    labs = f"patient,time,output,value,unit\n{key},0,m_protein,999,g/L\n"
+    reading = read(patients=f"patient\n{key}\n", labs=labs)
+    said = reading.summary() + "".join(map(str, reading.refusals))
+    assert key.strip('"') not in said and "looks like a name" in said and "(key not shown)" in said
+
+
+@pytest.mark.parametrize("key", ["P-017", "007", "KarMMa-3 12", "X1961", "site2/44"])
+def test_a_study_key_is_shown(read, key):
+    assert not read(patients=f"patient\n{key}\n").notes
+
+
+def test_columns_that_would_identify_a_person_are_not_read(read):
+    reading = read(patients="patient,name,Date_of_Birth,email,isotype\nP1,Anna,1961-02-13,a@b.org,IgG\n")
+    assert covariates(reading) == {"P1": {"isotype": "IgG"}} and len(reading.notes) == 3
+    assert "Anna" not in reading.summary() and "1961" not in reading.summary()
