@@ -1,0 +1,255 @@
+"""The data part of the machine-readable report: who, where now, every lab, refused rows, past forecasts."""
+
+from datetime import date, timedelta
+
+from bayestwin.report import rounding
+from bayestwin.report.json_forecasts import finite
+from bayestwin.report.model import ReportInput
+from bayestwin.report.warnings import LAB_AGE_DAYS, is_surprising, lab_age_days, lab_when, surprise_values, unit_ratio
+from bayestwin.report.wording import short_label, shorten
+
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+STATE_WORDS = {
+    "used": "used",
+    "censored": "used, below limit",
+    "late": "late, used",
+    "corrected": "corrected, used",
+    "rejected": "rejected",
+    "retracted": "retracted",
+    "duplicate": "duplicate, not used",
+    "missing": "planned, missing",
+    "overdue": "overdue",
+}
+
+
+def clock(inputs: ReportInput) -> dict:
+    """Both clocks and until when the report holds."""
+    given = inputs.clock
+    return {
+        "data_cut": given.data_cut_date,
+        "data_cut_time": given.data_cut_time,
+        "data_cut_shown": given.data_cut,
+        "time_unit": given.time_unit,
+        "time_zero": {"event": given.time_zero, "date": given.time_zero_date},
+        "generated": given.generated,
+        "generated_shown": given.generated[:16].replace("T", " ") + " UTC",
+        "valid_until": valid_until(inputs),
+        "horizon_mo": given.horizon_months,
+        "horizon_shown": f"{given.horizon_months:g}",
+        "statement": given.statement,
+    }
+
+
+def valid_until(inputs: ReportInput) -> str:
+    """As given; else the day the newest lab becomes too old; else "not stated"."""
+    if inputs.clock.valid_until:
+        return inputs.clock.valid_until
+    age, limit = lab_age_days(inputs), LAB_AGE_DAYS.get(inputs.patient.phase)
+    if age is None or limit is None:
+        return "not stated"
+    if inputs.clock.data_cut_date:
+        last = date.fromisoformat(inputs.clock.data_cut_date[:10]) + timedelta(days=limit - age)
+        return f"{last.day} {MONTHS[last.month - 1]} {last.year}"
+    per_day = 24.0 if inputs.clock.time_unit == "h" else 1.0
+    return f"{inputs.clock.time_unit} {inputs.clock.data_cut_time + (limit - age) * per_day:.0f}"
+
+
+def patient(inputs: ReportInput) -> dict:
+    """Block 1: disease, treatment now, observed response, last values."""
+    who = inputs.patient
+    line = f"line {who.line}" if who.line is not None else "line not stated"
+    refractory = "refractory to " + ", ".join(who.refractory) if who.refractory else "no refractoriness recorded"
+    disease = (
+        ", ".join(part for part in (who.diagnosis, who.isotype, line, refractory) if part)
+        if who.diagnosis
+        else "Diagnosis not stated"
+    )
+    measured = f"Disease measured by {who.measurable_by}." if who.measurable_by else ""
+    if who.diagnosis and not measured:
+        measured = "Which marker measures the disease is not stated."
+    day = f", day {who.treatment_day}" if who.treatment_day is not None else ""
+    seen, response = who.response, "Observed response: not coded."
+    if seen is not None:
+        confirmed = {True: "confirmed", False: "not confirmed", None: "confirmation not known"}[seen.confirmed]
+        basis = f"; from {', '.join(seen.basis)}" if seen.basis else ""
+        response = (
+            f"Observed response: {seen.category}" + (f", {seen.when}" if seen.when else "") + f" ({confirmed}{basis})."
+        )
+    return {
+        "diagnosis": who.diagnosis,
+        "isotype": who.isotype,
+        "measurable_by": who.measurable_by,
+        "line": who.line,
+        "refractory": list(who.refractory),
+        "phase": who.phase,
+        "disease_shown": f"{shorten(disease, 150)}.",
+        "disease_full": f"{disease}.",
+        "measured_shown": measured,
+        "treatment_shown": f"Treatment now: {short_label(who.treatment_now)}{day}."
+        if who.treatment_now
+        else "Treatment now: none recorded.",
+        "response_observed": None
+        if seen is None
+        else {"category": seen.category, "date": seen.when, "confirmed": seen.confirmed, "basis": list(seen.basis)},
+        "response_shown": response,
+        "latest": [
+            {
+                "name": item.name,
+                "value": item.value,
+                "unit": item.unit,
+                "when": item.when,
+                "shown": f"{item.value} {item.unit}".strip() if item.value is not None else "not measured",
+                "when_shown": item.when if item.value is not None else "",
+            }
+            for item in who.latest
+        ],
+    }
+
+
+def labs(inputs: ReportInput) -> list[dict]:
+    """The ledger: every lab with its state, what was forecast before it arrived, and how surprising it was."""
+    labels = {output.name: output.label for output in inputs.outputs}
+    entries = []
+    for lab in sorted(
+        inputs.labs,
+        key=lambda lab: (list(labels).index(lab.output) if lab.output in labels else 99, lab.time, lab.lab_id),
+    ):
+        before, limits = lab.forecast_before, surprise_values(lab)
+        known = lab.known_when or (
+            "same" if lab.known_time == lab.time else f"{inputs.clock.time_unit} {lab.known_time:g}"
+        )
+        state = STATE_WORDS.get(lab.state, lab.state) + (" (new)" if lab.new else "")
+        entries.append(
+            {
+                "lab_id": lab.lab_id,
+                "loinc": None,
+                "name": lab.output,
+                "label": labels.get(lab.output, lab.output),
+                "value": finite(lab.value),
+                "comparator": lab.comparator,
+                "unit": lab.unit,
+                "specimen_time": lab.time,
+                "known_time": lab.known_time,
+                "state": lab.state,
+                "reason": lab.reason,
+                "replaces": lab.replaces,
+                "forecast_before": {f"q{100 * k:g}": v for k, v in before.items()} if before else None,
+                "pit": list(lab.pit) if lab.pit else None,
+                "log_score": finite(lab.log_score),
+                "moved_chance": lab.moved_chance,
+                "new": lab.new,
+                "when_shown": lab_when(lab, inputs),
+                "known_shown": known,
+                "shown": f"{lab.shown} {lab.unit}".strip() if lab.shown else "none",
+                "state_shown": state,
+                "reason_shown": lab.reason + (f" (was {lab.replaces})" if lab.replaces else ""),
+                "before_shown": f"{rounding.significant(before[0.5])} ({limits[0]} to {limits[1]}) {lab.unit}".strip()
+                if limits and 0.5 in before
+                else "not forecast",
+                "surprise_shown": surprise_words(lab),
+            }
+        )
+    return entries
+
+
+def surprises(inputs: ReportInput, sayings, *, bare: bool) -> list[str]:
+    """Sentence T8 for every lab outside expectation (newest first); bare = without what was expected."""
+    labels, found = {output.name: output.label for output in inputs.outputs}, []
+    for lab in sorted(inputs.labs, key=lambda lab: -lab.time):
+        limits = surprise_values(lab)
+        if is_surprising(lab):
+            given = {
+                "lab": labels.get(lab.output, lab.output),
+                "date": lab_when(lab, inputs),
+                "value": f"{lab.shown} {lab.unit}".strip(),
+                "use": "does not use it" if lab.state in ("rejected", "duplicate", "retracted") else "uses it",
+            }
+            found.append(
+                sayings.say("T8plain", **given)
+                if bare or not limits
+                else sayings.say("T8", lo=limits[0], hi=f"{limits[1]} {lab.unit}".strip(), **given)
+            )
+    return found
+
+
+def surprise_words(lab) -> str:
+    """The one-step-ahead probability in words."""
+    if lab.pit is None:
+        return "not scored"
+    low, high = lab.pit
+    if is_surprising(lab):
+        return (
+            "OUTSIDE, "
+            + ("lower" if high < 0.5 else "higher")
+            + " than expected"
+            + (", possible unit error" if unit_ratio(lab) else "")
+        )
+    if high - low > 1e-6:
+        return f"{_in_100(high - low)} in 100 expected beyond the limit"
+    if 0.1 <= low <= 0.9:
+        return "as expected (inside 80 %)"
+    return f"{'low' if low < 0.5 else 'high'} ({_in_100(min(low, 1 - low))} in 100 beyond)"
+
+
+def _in_100(share):
+    points = round(100 * share)
+    return "fewer than 1" if points < 1 else "more than 99" if points > 99 else f"{points}"
+
+
+def refused(inputs: ReportInput) -> list[dict]:
+    """Refused rows with place, value, reason, what is allowed and what to do."""
+    return [
+        {
+            "file": row.file,
+            "row": str(row.row),
+            "column": row.column,
+            "value": str(row.value),
+            "reason": row.reason,
+            "allowed": row.allowed,
+            "next_step": row.next_step,
+            "place": f"{row.file} row {row.row}",
+        }
+        for row in inputs.refused
+    ]
+
+
+def data_counts(inputs: ReportInput) -> str:
+    """ "24 labs used, 1 late, 1 corrected, 2 rejected, 3 rows refused"."""
+    count = lambda *states: sum(lab.state in states for lab in inputs.labs)  # noqa: E731
+    parts = [f"{count('used', 'censored', 'late', 'corrected')} labs used"]
+    parts += [
+        f"{number} {name}"
+        for name, number in (
+            ("below limit", count("censored")),
+            ("late", count("late")),
+            ("corrected", count("corrected")),
+            ("retracted", count("retracted")),
+            ("rejected", count("rejected", "duplicate")),
+            ("missing", count("missing", "overdue")),
+            ("refused rows" if len(inputs.refused) != 1 else "refused row", len(inputs.refused)),
+        )
+        if number
+    ]
+    return ", ".join(parts)
+
+
+def history(inputs: ReportInput) -> list[dict]:
+    """Past forecasts of the 12-month chance; a withheld one has no number."""
+    rows = []
+    for past in inputs.history:
+        shown = "withheld"
+        if past.chance is not None:
+            around = rounding.range_words(*past.p80, past.chance, 5) if past.p80 else "range not available"
+            shown = f"{rounding.points_words(rounding.nearest(past.chance, 5), 5)} ({around})"
+        rows.append(
+            {
+                "time": past.time,
+                "when": past.when,
+                "chance": past.chance,
+                "p80": list(past.p80) if past.p80 else None,
+                "version": past.version,
+                "report_id": past.report_id,
+                "shown": shown,
+            }
+        )
+    return rows

@@ -1,0 +1,311 @@
+"""When a report may be read: SHOWN, SHOWN WITH CAUTION or WITHHELD (report_spec 3.4).
+
+One function per rule of the table, one function that joins them. Every warning prints its number,
+because a bare flag raises confidence where a graded one shows limits. `bare` is the same text without any
+forecast number: it is what a withheld report may print.
+
+The table itself, with its thresholds, is warning_table.py.
+"""
+
+import math
+
+from bayestwin.axes import DAYS_PER_MONTH
+from bayestwin.report.model import LabEntry, ReportInput
+from bayestwin.report.rounding import nearest, significant, step_for
+from bayestwin.report.warning_table import (
+    BASE_GAP,
+    CAUTION,
+    DATA_GAP,
+    K_LIMIT,
+    LAB_AGE_DAYS,
+    MAIN_MONTH,
+    MOVED,
+    NOTE,
+    PIT_TAIL,
+    RHAT_LIMIT,
+    RHAT_WITHHELD,
+    SHOWN,
+    SIMILAR,
+    TAIL_ESS,
+    UNIT_RATIO,
+    WITHHELD,
+    Warned,
+)
+
+
+def evaluate(inputs: ReportInput) -> tuple[Warned, ...]:
+    """All rules on one input, in the order of the table."""
+    found = []
+    for rule in (
+        _context,
+        _support,
+        _data_age,
+        _data_counts,
+        _surprise,
+        _course,
+        _pareto,
+        _draws,
+        _monte_carlo,
+        _moved,
+        _version,
+        _comparators,
+        _record,
+    ):
+        found.extend(rule(inputs))
+    return tuple(found)
+
+
+def state_of(warned) -> str:
+    """The page state: the gravest severity; notes and row marks do not change it."""
+    grave = {item.severity for item in warned}
+    return WITHHELD if WITHHELD in grave else CAUTION if CAUTION in grave else SHOWN
+
+
+def lab_age_days(inputs: ReportInput) -> float | None:
+    """Days between the newest informative lab and the data cut; None without labs."""
+    times = [lab.time for lab in inputs.labs if lab.state in ("used", "censored", "late", "corrected")]
+    per_day = 24.0 if inputs.clock.time_unit == "h" else 1.0
+    return (inputs.clock.data_cut_time - max(times)) / per_day if times else None
+
+
+def pareto_limit(draws: int | None) -> float:
+    """The k-hat limit for this sample size (Vehtari et al., PSIS)."""
+    return K_LIMIT if not draws or draws < 11 else min(1 - 1 / math.log10(draws), K_LIMIT)
+
+
+def _warn(code, severity, text, bare=None, **values):
+    return Warned(code, severity, text, text if bare is None else bare, tuple(values.items()))
+
+
+def _context(inputs):
+    for problem in inputs.patient.context_problems:
+        yield _warn("W-CTX-OUT", WITHHELD, problem)
+    p = inputs.patient.covariate_p
+    if p is not None and p < 0.01:
+        rare = "1000" if p < 0.001 else "100"
+        yield _warn(
+            "W-CTX-EDGE",
+            WITHHELD if p < 0.001 else CAUTION,
+            f"fewer than 1 in {rare} training patients look like this patient",
+            p=p,
+        )
+
+
+def _support(inputs):
+    for row in inputs.ordered_treatments():
+        if not row.support.estimated:
+            yield _warn("W-SUPPORT", NOTE, f"{row.label}: not estimated ({row.support.reason})", treatment=row.name)
+        elif row.support.similar is not None and row.support.similar < SIMILAR:
+            yield _warn(
+                "W-SUPPORT",
+                NOTE,
+                f"{row.label}: not estimated ({row.support.similar} similar patients, at least {SIMILAR} needed)",
+                treatment=row.name,
+                similar=row.support.similar,
+            )
+
+
+def _data_age(inputs):
+    limit, age = LAB_AGE_DAYS.get(inputs.patient.phase), lab_age_days(inputs)
+    if limit is not None and age is not None and age > limit:
+        yield _warn(
+            "W-DATA-OLD",
+            WITHHELD if age > 2 * limit else CAUTION,
+            f"newest lab is {age:.0f} days old (at most {limit:.0f} expected now)",
+            age_days=age,
+            limit_days=limit,
+        )
+
+
+def _data_counts(inputs):
+    effects = {effect.kind: effect for effect in inputs.data_effects}
+    for code, kind, states in (
+        ("W-DATA-LATE", "late", ("late",)),
+        ("W-DATA-CORR", "corrected", ("corrected", "retracted")),
+        ("W-DATA-REJ", "rejected", ("rejected", "duplicate")),
+        ("W-DATA-MISS", "missing", ("missing", "overdue")),
+    ):
+        count = sum(lab.state in states for lab in inputs.labs) + (len(inputs.refused) if kind == "rejected" else 0)
+        effect = effects.get(kind)
+        if effect is not None and abs(effect.chance_with - effect.chance_without) >= DATA_GAP:
+            gap = abs(nearest(effect.chance_with, 5) - nearest(effect.chance_without, 5))
+            yield _warn(
+                code,
+                CAUTION,
+                f"{count} {kind} labs move the 12-month chance by about {max(gap, 5)} points",
+                f"{count} {kind} labs move the forecast",
+                count=count,
+            )
+        elif count:
+            yield _warn(code, NOTE, f"{count} {kind}", count=count)
+    if inputs.outputs and lab_age_days(inputs) is None:
+        yield _warn("W-DATA-MISS", CAUTION, "no lab of this patient used yet")
+
+
+def _surprise(inputs):
+    for lab in inputs.labs:
+        if lab.new and is_surprising(lab):
+            ratio = unit_ratio(lab)
+            label = next((out.label for out in inputs.outputs if out.name == lab.output), lab.output)
+            text = f"{label} of {lab_when(lab, inputs)} was outside what was expected"
+            text += " (possible unit error)" if ratio else ""
+            yield _warn("W-FIT-1", CAUTION, text, lab_id=lab.lab_id, pit=lab.pit[0])
+
+
+def is_surprising(lab: LabEntry) -> bool:
+    """The whole one-step-ahead probability lies in an outer tail."""
+    return lab.pit is not None and (lab.pit[1] < PIT_TAIL or lab.pit[0] > 1 - PIT_TAIL)
+
+
+def unit_ratio(lab: LabEntry) -> float | None:
+    """The value over its forecast median where that is near 10 or 0.1, else None."""
+    median = (lab.forecast_before or {}).get(0.5)
+    if not median or not lab.value or median <= 0 or lab.value <= 0:
+        return None
+    ratio = lab.value / median
+    low, high = UNIT_RATIO
+    return ratio if low <= ratio <= high or low <= 1 / ratio <= high else None
+
+
+def lab_when(lab: LabEntry, inputs: ReportInput) -> str:
+    """The specimen time as printed."""
+    return lab.when or f"{inputs.clock.time_unit} {lab.time:g}"
+
+
+def _course(inputs):
+    if inputs.fit_p is not None and inputs.fit_p < 0.01:
+        rare = "1000" if inputs.fit_p < 0.001 else "100"
+        yield _warn(
+            "W-FIT-2",
+            WITHHELD if inputs.fit_p < 0.001 else CAUTION,
+            f"labs contradict the model (fewer than 1 in {rare} courses are this far off)",
+            fit_p=inputs.fit_p,
+        )
+        return
+    for output in inputs.outputs:
+        seen = sorted((lab.time, lab.pit) for lab in inputs.labs if lab.output == output.name and lab.pit is not None)[
+            -3:
+        ]
+        if len(seen) == 3 and (all(pit[0] > 0.9 for _, pit in seen) or all(pit[1] < 0.1 for _, pit in seen)):
+            yield _warn(
+                "W-FIT-2",
+                CAUTION,
+                f"labs contradict the model (last 3 {output.label} values beyond the same end of the 80 % range)",
+                output=output.name,
+            )
+
+
+def _pareto(inputs):
+    numbers = inputs.numbers
+    limit = pareto_limit(numbers.particles)
+    if numbers.pareto_k is not None and numbers.pareto_k > limit:
+        rebuilt = numbers.full_rebuild or numbers.path == "oracle"
+        text = f"Pareto k {numbers.pareto_k:.2f} above {limit:.2f}"
+        yield _warn(
+            "W-NUM-K",
+            NOTE if rebuilt else WITHHELD,
+            text + (", rebuilt from scratch" if rebuilt else ", not rebuilt"),
+            khat=numbers.pareto_k,
+            limit=limit,
+        )
+
+
+def _draws(inputs):
+    ess = inputs.numbers.ess
+    if ess is not None and ess < 1600:
+        yield _warn(
+            "W-NUM-ESS",
+            WITHHELD if ess < 400 else NOTE,
+            f"{ess:.0f} effective draws"
+            + (", at least 400 needed" if ess < 400 else ": chances in steps of 10 points"),
+            ess=ess,
+        )
+
+
+def _monte_carlo(inputs):
+    numbers = inputs.numbers
+    if numbers.verdict != "PASS":
+        why = "; ".join(numbers.reasons) or "no reason given"
+        yield _warn("W-NUM-MC", WITHHELD, f"the numerical check did not pass ({why})")
+    grave = [(numbers.rhat, RHAT_WITHHELD, "R-hat {:.3f}"), (numbers.divergence_share, 0.01, "divergent share {:.4f}")]
+    mild = [
+        (numbers.rhat, RHAT_LIMIT, "R-hat {:.3f}"),
+        (numbers.divergence_share, 0.0, "divergent share {:.4f}"),
+        (numbers.solver_failures, 0.001, "solver failure share {:.4f}"),
+    ]
+    for severity, checks in ((WITHHELD, grave), (CAUTION, mild)):
+        over = [words.format(value) for value, limit, words in checks if value is not None and value > limit]
+        low = [
+            f"{name} draws {value:.0f}"
+            for name, value in (("bulk", numbers.ess_bulk), ("tail", numbers.ess_tail))
+            if severity == CAUTION and value is not None and value < TAIL_ESS
+        ]
+        if over or low:
+            yield _warn("W-NUM-MC", severity, "population fit: " + ", ".join(over + low))
+            break
+    main = inputs.main_treatment()
+    mark = main.landmark(MAIN_MONTH) if main and main.support.estimated else None
+    if mark is not None and step_for(mark.mcse) is None:
+        yield _warn(
+            "W-NUM-MC",
+            WITHHELD,
+            f"Monte Carlo error of the 12-month chance is {100 * mark.mcse:.1f} points (at most 2.5)",
+            mcse=mark.mcse,
+        )
+
+
+def _moved(inputs):
+    steps, main = inputs.change.steps, inputs.main_treatment()
+    if steps and abs(steps[-1].after - steps[0].before) >= MOVED:
+        gap = abs(nearest(steps[-1].after, 5) - nearest(steps[0].before, 5))
+        yield _warn(
+            "W-MOVED",
+            CAUTION,
+            f"12-month chance moved by about {gap} points",
+            "the forecast moved much since the last report",
+        )
+    half = inputs.change.previous_middle_half
+    if half and main and main.event is not None:
+        median = main.event.quantiles[0.5]
+        if not half[0] <= median <= half[1] and not (math.isinf(median) and math.isinf(half[1])):
+            yield _warn("W-MOVED", CAUTION, "the new middle of the forecast lies outside the old middle half")
+    if any(pair.sign_changed for pair in inputs.comparisons):
+        yield _warn("W-MOVED", CAUTION, "a difference between treatments changed its sign")
+
+
+def _version(inputs):
+    if inputs.change.version_changed:
+        yield _warn("W-VERSION", CAUTION, "model or prior changed since the last report")
+
+
+def _comparators(inputs):
+    main = inputs.main_treatment()
+    mark = main.landmark(MAIN_MONTH) if main else None
+    for rival in inputs.comparators if mark else ():
+        if rival.chance is not None and abs(rival.chance - mark.chance) >= BASE_GAP:
+            gap = abs(nearest(rival.chance, 5) - nearest(mark.chance, 5))
+            yield _warn(
+                "W-BASE",
+                CAUTION,
+                f"{rival.name} and the twin differ by about {gap} points at 12 months",
+                f"{rival.name} disagrees with the twin",
+            )
+
+
+def _record(inputs):
+    untested = [row.label for row in inputs.ordered_treatments() if not row.tested_outside]
+    if untested:
+        yield _warn(
+            "W-RECORD", NOTE, f"{len(untested)} of {len(inputs.treatments)} treatments not tested on outside patients"
+        )
+
+
+def surprise_values(lab: LabEntry) -> tuple[str, str] | None:
+    """The 80 % limits expected before a lab arrived, as printed."""
+    before = lab.forecast_before or {}
+    return (significant(before[0.1]), significant(before[0.9])) if 0.1 in before and 0.9 in before else None
+
+
+def months(inputs: ReportInput, time: float) -> float:
+    """Model time to months."""
+    return time / ((24.0 if inputs.clock.time_unit == "h" else 1.0) * DAYS_PER_MONTH)

@@ -1,0 +1,126 @@
+"""Figures take arrays, return axes, leave the caller's settings alone and turn into inert SVG."""
+
+import re
+import subprocess
+import sys
+import warnings
+
+import matplotlib
+import numpy as np
+import pytest
+
+from bayestwin.plots import (
+    plot_doubt,
+    plot_forecast_history,
+    plot_individual,
+    plot_marker_course,
+    plot_surprise,
+    plot_time_to_event_dots,
+)
+from bayestwin.plots.svg import to_svg
+
+X = np.linspace(0, 30, 40)
+Q = np.exp(np.array([-1.96, -1.28, -0.67, 0, 0.67, 1.28, 1.96])[:, None] * 0.3 * np.ones(40)) * 5
+LEVELS = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
+LANE = {
+    "label": "A <b>$x^2$",
+    "dots": tuple(range(1, 16)) + (np.inf,) * 5,
+    "died": (False, True) * 10,
+    "q": dict(zip(LEVELS, (1, 2, 5, 10, 15, np.inf, np.inf))),
+}
+LABS = [
+    {"x": 1.0, "value": 5.0, "state": "used", "before": (4.0, 6.0), "assay_sd": 0.2},
+    {"x": 2.0, "value": 0.5, "state": "censored", "limit": 0.5},
+    {"x": 3.0, "value": 500.0, "state": "rejected", "letter": "u"},
+    {"x": 4.0, "value": 4.0, "state": "corrected", "old_value": 40.0},
+    {"x": 5.0, "value": None, "state": "missing"},
+]
+
+
+def draw_all():
+    return {
+        "dots": plot_time_to_event_dots([LANE], horizon=36),
+        "course": plot_marker_course(X, Q, scale="log", cut=6.0, samples=Q[:3], labs=LABS, limit=0.5),
+        "individual": plot_individual(X, Q, scale="linear", cut=6.0, labs=LABS[:1], doses=[(0, "320 mg")]),
+        "doubt": plot_doubt((0.45, 0.2, 0.35)),
+        "history": plot_forecast_history(
+            [0, 2, 4], [0.4, None, 0.6], [(0.2, 0.6), None, (0.4, 0.8)], versions=("1", "1", "2")
+        ),
+        "surprise": plot_surprise([("M-protein", [(0.2, False), (0.99, True)])]),
+    }
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    return draw_all()
+
+
+def test_figures_leave_the_callers_settings_as_they_were():
+    before = dict(matplotlib.rcParams)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        draw_all()
+    assert dict(matplotlib.rcParams) == before and "matplotlib.pyplot" not in sys.modules
+
+
+def test_importing_the_plots_does_not_import_matplotlib():
+    code = "import sys, bayestwin.plots, bayestwin.report; print('matplotlib' in sys.modules, 'jinja2' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split() == [
+        "False",
+        "False",
+    ]
+
+
+def test_a_figure_is_the_same_bytes_twice_and_holds_no_address_or_script(drawn):
+    again = draw_all()
+    for name, ax in drawn.items():
+        text = [to_svg(axes.figure, key=name, title="Title?", description="d" * 60) for axes in (ax, again[name])]
+        assert text[0] == text[1]
+        assert (
+            "http" not in text[0]
+            and "<script" not in text[0]
+            and "<metadata" not in text[0]
+            and text[0].startswith('<svg role="img"')
+        )
+        ids = re.findall(r' id="([^"]+)"', text[0])
+        assert len(ids) == len(set(ids)) and all(found.startswith(name) for found in ids)
+        assert set(re.findall(r"url\(#([^)]+)\)", text[0])) <= set(ids)
+
+
+def test_labels_are_printed_literally(drawn):
+    assert "A &lt;b&gt;$x^2$" in to_svg(drawn["dots"].figure, key="k", title="t", description="d")
+
+
+def test_dots_never_overlap_and_keep_their_month():
+    lane = LANE | {"dots": (3.0,) * 12 + (3.1,) * 8}
+    ax, rows = plot_time_to_event_dots([lane], horizon=36, data=True)
+    assert rows[0][1] == [3.0] * 12 + [3.1] * 8
+    heights = sorted(
+        line.get_ydata()[0] for line in ax.lines if line.get_marker() == "o" and 2.9 < line.get_xdata()[0] < 3.2
+    )
+    assert len(heights) == 20 and min(np.diff(heights)) > 0 and max(heights) < ax.get_ylim()[1]
+
+
+def test_a_censored_lab_stands_at_its_limit_not_at_half_of_it(drawn):
+    assert [line.get_ydata()[0] for line in drawn["course"].lines if line.get_marker() == "v"] == [0.5]
+
+
+def test_a_rejected_lab_off_the_scale_stands_at_the_edge_as_a_cross(drawn):
+    crosses = [line.get_ydata()[0] for line in drawn["course"].lines if line.get_marker() == "x"]
+    assert crosses == [drawn["course"].get_ylim()[1]]
+
+
+def test_nothing_is_drawn_past_the_horizon():
+    ax = plot_time_to_event_dots([LANE], horizon=12)
+    assert max(max(line.get_xdata()) for line in ax.lines if line.get_transform() == ax.transData) <= 15.0
+    assert ax.get_xlim() == (0.0, 12.0)
+
+
+def test_a_withheld_report_is_a_gap_without_a_point(drawn):
+    points = [line.get_ydata()[0] for line in drawn["history"].lines if line.get_marker() == "o"]
+    assert points == [40.0, 60.0]
+
+
+def test_doubt_shares_fill_the_bar():
+    _, rows = plot_doubt((0.1, 0.05, 0.08), data=True)
+    assert abs(sum(share for _, share in rows) - 1) < 1e-12

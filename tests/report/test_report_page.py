@@ -1,0 +1,235 @@
+"""The finished page: no script, no request, every number has its JSON value, rows in a fixed order, same bytes."""
+
+import dataclasses
+import json
+import re
+
+import numpy as np
+import pytest
+import report_examples
+from report_examples import HOSTILE, example
+
+from bayestwin.report import make_report, write_report
+from bayestwin.report.checks import FILE_NAME, Page
+from bayestwin.report.wording import HEADER
+
+NAMES = ("example", "worst", "hostile", "withheld", "concentration")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_page_passes_its_own_checks_at_once(made, name):
+    report = made(name)
+    assert not report.failures and all(passed for _, passed, _ in report.checks()), report.failures
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_page_holds_no_script_and_no_address(made, name):
+    html = made(name).html
+    assert not re.search(r"<script|<iframe|<img|<link|@import|url\((?!#)|javascript:\s*\w+\(", html)
+    assert not re.search(r"https?://", html), "no address at all, not even a namespace"
+    assert "default-src &#39;none&#39;" in html
+
+
+def test_hostile_text_is_printed_literally_and_never_run(made):
+    html = made("hostile").html
+    assert "&lt;script&gt;alert(1)" in html and "{{7*7}}" in html
+    assert "<script" not in html and "\u202e" not in html and "\u0007" not in html
+    assert "$x^2$" in html
+    assert not Page(html).problems
+
+
+def test_the_header_stands_on_every_page_in_the_json_and_in_the_notebook_form(made):
+    report = made("example")
+    assert (
+        report.html.count(HEADER) >= 5
+        and json.loads(report.json)["intended_use"] == "research_only"
+        and HEADER in report._repr_html_()
+    )
+
+
+def test_the_notebook_form_is_small_and_holds_page_one_only(made):
+    page = made("example")._repr_html_()
+    assert len(page) < 100_000 and 'id="block-6"' in page and 'id="p2"' not in page and "<script" not in page
+
+
+def test_the_same_input_gives_the_same_bytes():
+    first, second = make_report(example()), make_report(example())
+    assert first.html == second.html and first.json == second.json
+
+
+def test_rows_stand_current_first_then_by_name_whatever_the_outcome_and_the_input_order(made):
+    names = [row["id"] for row in made("example").document["treatments"]]
+    assert names == ["ide_cel", "cilta_cel", "dara_pd", "teclistamab"]
+    turned = make_report(example(treatments=tuple(reversed(example().treatments))))
+    assert [row["id"] for row in turned.document["treatments"]] == names and turned.html == made("example").html
+
+
+def test_page_one_has_its_blocks_in_order_and_at_most_three_estimated_treatments(made):
+    for name in NAMES:
+        html = made(name).html
+        places = [html.index(f'id="block-{k}"') for k in range(1, 7)]
+        assert html.index('class="status') < places[0] and places == sorted(places)
+    assert (
+        len(
+            [
+                k
+                for k in made("worst").document["page_1"]["rows"]
+                if made("worst").document["treatments"][k]["landmarks"]
+            ]
+        )
+        == 3
+    )
+    assert made("worst").document["page_1"]["further"]
+
+
+def test_no_95_percent_range_stands_on_page_one(made):
+    page = re.sub(r"more than 95|fewer than 95", "", Page(made("example").page_1).text())
+    assert "95 %" not in page
+
+
+def test_a_treatment_outside_its_trial_shows_the_rule_and_no_number(made):
+    row = next(row for row in made("example").document["treatments"] if row["id"] == "cilta_cel")
+    assert (
+        row["support"]["shown"]
+        == "not estimated for patients like this: prior BCMA-directed therapy; the trial excluded it"
+    )
+    assert not row["landmarks"] and row["event_time"] is None
+
+
+def test_a_difference_without_its_range_over_rho_is_not_shown():
+    pair = dataclasses.replace(example().comparisons[0], by_rho=())
+    report = make_report(example(comparisons=(pair,)))
+    entry = report.document["comparisons"][0]
+    assert (
+        entry["chance_difference"] is None
+        and "assumed correlation" in report.document["text"][int(entry["sentences"][0][6:])]["rendered"]
+    )
+
+
+def test_a_missing_knowledge_range_is_said_with_its_reason_not_faked():
+    main = example().treatments[0]
+    marks = tuple(
+        dataclasses.replace(mark, knowledge=None, knowledge_reason="too few patient draws per population draw")
+        for mark in main.landmarks
+    )
+    report = make_report(example(treatments=(dataclasses.replace(main, landmarks=marks),), comparisons=()))
+    assert "range not available" in report.html and "too few patient draws" in report.html and not report.failures
+
+
+def test_fewer_effective_draws_give_steps_of_ten():
+    coarse = make_report(example(numbers=dataclasses.replace(example().numbers, ess=1200.0)))
+    assert {mark["step"] for row in coarse.document["treatments"] for mark in row["landmarks"]} == {10}
+
+
+def test_probabilities_in_the_json_are_exact_and_stand_beside_what_was_printed(made):
+    document = json.loads(made("example").json)
+    mark = document["treatments"][0]["landmarks"][1]
+    exact = example().treatments[0].landmark(12.0)
+    assert (
+        mark["chance"] == exact.chance
+        and mark["knowledge"]["p80"] == list(exact.knowledge[0.8])
+        and mark["shown"] == "65"
+    )
+    assert (
+        abs(
+            mark["doubt"]["patient"]
+            + mark["doubt"]["knowledge"]
+            + mark["doubt"]["chance"]
+            - exact.chance * (1 - exact.chance)
+        )
+        < 1e-6
+    )
+    assert sum(int(word) for word in mark["doubt"]["shown"]) == 100
+
+
+def test_tables_hold_the_numbers_of_their_figure(made):
+    from bayestwin.plots import plot_time_to_event_dots
+
+    row, entry = example().treatments[0], made("example").document["treatments"][0]
+    _, rows = plot_time_to_event_dots(
+        [{"label": row.label, "dots": row.event.dots, "q": row.event.quantiles}], horizon=36, data=True
+    )
+    assert rows[0][1] == [dot for dot in entry["event_time"]["dots"] if dot is not None]
+    assert entry["event_time"]["after_shown"] == f"{rows[0][2]} of 20"
+    course = made("example").document["courses"][0]["rows"][0]
+    place = int(np.argmin(np.abs(row.trajectories[0].times - (course["ahead"] + report_examples.CUT))))
+    assert course["quantiles"] == [float(value) for value in row.trajectories[0].quantiles[:, place]]
+
+
+def test_every_lab_refused_row_and_assumption_is_listed(made):
+    document = made("example").document
+    assert (
+        len(document["labs"]) == len(example().labs)
+        and len(document["refused"]) == 1
+        and len(document["assumptions"]) == 2
+    )
+    assert {"used", "censored", "late", "corrected", "rejected", "missing"} <= {
+        lab["state"] for lab in document["labs"]
+    }
+    assert next(lab for lab in document["labs"] if lab["state"] == "corrected")["reason_shown"] == " (was 20)"
+
+
+def test_the_surprise_sentence_says_what_was_expected(made):
+    document = made("worst").document
+    assert any(
+        entry["template"] == "T8" and "before it arrived the model expected" in entry["rendered"]
+        for entry in document["text"]
+    )
+
+
+def test_files_have_a_name_that_tells_nothing_of_the_patient(tmp_path):
+    report = write_report(example(), tmp_path)
+    assert (
+        FILE_NAME.match(report.path.name) and FILE_NAME.match(report.json_path.name) and "P-017" not in report.path.name
+    )
+    other = dataclasses.replace(example(), patient=dataclasses.replace(example().patient, study_key="Q-99"))
+    assert make_report(other).name == report.name, "the id comes from the run, not from the study key"
+    assert {path.name for path in tmp_path.iterdir()} == {report.path.name, report.json_path.name}
+    assert report.path.read_text(encoding="utf-8") == report.html
+
+
+def test_a_page_with_a_banned_word_is_published_withheld_with_the_failed_check():
+    report = make_report(example(assumptions=("This treatment is proven to work.",)))
+    assert report.status == "WITHHELD" and report.failures[0][0] == "wording" and "wording" in report.html
+    assert not report.document["treatments"][0]["landmarks"]
+
+
+def test_record_text_with_a_banned_word_does_not_withhold(made):
+    assert made("hostile").status == "SHOWN WITH CAUTION" and HOSTILE
+
+
+def test_a_patient_without_labs_or_treatments_still_gets_a_page():
+    report = make_report(example(labs=(), treatments=(), comparisons=(), history=(), refused=()))
+    assert report.html.count("Not computable") >= 3 and not report.failures
+
+
+def test_a_wrong_doubt_is_caught():
+    main = example().treatments[0]
+    marks = tuple(dataclasses.replace(mark, doubt=(0.1, 0.1, 0.5)) for mark in main.landmarks)
+    report = make_report(example(treatments=(dataclasses.replace(main, landmarks=marks),), comparisons=()))
+    assert report.status == "WITHHELD" and "shares total one" in dict(report.failures)
+
+
+@pytest.mark.parametrize(
+    "broken, name",
+    [
+        ("<script>1</script>", "no script, no request"),
+        ('<p onclick="x">word</p>', "no script, no request"),
+        ('<a href="https://example.org">word</a>', "no script, no request"),
+        ('<p style="background:url(http://example.org)">word</p>', "no script, no request"),
+        ("<p>65 of them</p>", "every number has its place"),
+        ('<p data-path="/status">OTHER</p>', "page and JSON agree"),
+        ("<p>a significant result</p>", "wording"),
+        ("<h1>again</h1>", "structure"),
+        ('<svg role="img" aria-labelledby="a"><title>short</title></svg>', "figures have description and table"),
+    ],
+)
+def test_each_check_sees_the_fault_it_is_for(made, broken, name):
+    from bayestwin.report.checks import run_checks
+
+    report = made("example")
+    results = {
+        check: passed
+        for check, passed, _ in run_checks(report.document, report.html.replace("</main>", broken + "</main>"))
+    }
+    assert not results[name] and sum(not passed for passed in results.values()) == 1
