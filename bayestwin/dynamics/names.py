@@ -1,0 +1,69 @@
+"""Read arrays by name inside a model's functions, and the other way round; drift applied to parameters.
+
+`y.central`, `p.CL` and `u.on("dara_pd")` keep a vector field readable as a methods section; all of this
+happens while JAX traces, so nothing of it is left in the compiled program.
+"""
+
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+
+from bayestwin.errors import ModelError
+
+
+def named_state(model, y):
+    """Namespace of the model's states; hazard integrals after them are left out."""
+    return SimpleNamespace(**{name: y[..., k] for k, name in enumerate(model.states)})
+
+
+def stack_state(model, values: dict, place: str):
+    """Array of the states in order from {state: value}."""
+    if set(values) != set(model.states):
+        wrong = ", ".join(sorted(set(values) ^ set(model.states)))
+        raise ModelError(f"{place} must return every state once", subject=f"model {model.name}", value=wrong, allowed=", ".join(model.states))
+    return jnp.stack([jnp.asarray(values[name], dtype=float) for name in model.states], axis=-1)
+
+
+class Doing:
+    """What is being done to the patient at time t: u.on(treatment), u.since(treatment)."""
+
+    def __init__(self, model, t, active, started):
+        self._names, self._t, self._active, self._started = model.treatment_names, t, active, started
+
+    def _index(self, name):
+        if name not in self._names:
+            raise ModelError("the model asks for an unknown treatment", value=name, allowed=", ".join(self._names))
+        return self._names.index(name)
+
+    def on(self, name):
+        """1.0 while `name` is the current treatment, else 0.0."""
+        return self._active[self._index(name)]
+
+    def since(self, name):
+        """Time since the latest start of `name`; negative if it has not started."""
+        return self._t - self._started[self._index(name)]
+
+
+def parameters_at(model, values: dict, t):
+    """Parameters in force at time t: drift steps added on the transformed scale.
+
+    values : name -> natural value, and name of a drift step -> step
+    """
+    now = {p.name: values[p.name] for p in model.parameters}
+    for drift in model.drift:
+        steps = jnp.stack([values[name] for name in drift.names])
+        reached = jnp.concatenate([jnp.zeros(1), jnp.cumsum(steps)])
+        shift = reached[jnp.clip(jnp.floor(t / drift.every).astype(int), 0, drift.steps)]
+        scale = model.parameters[model.parameter_names.index(drift.parameter)].scale
+        now[drift.parameter] = shifted(now[drift.parameter], shift, scale)
+    return SimpleNamespace(**now)
+
+
+def shifted(value, shift, scale: str):
+    """A natural value moved by `shift` on its transformed scale."""
+    if scale == "log":
+        return value * jnp.exp(shift)
+    if scale == "logit":
+        return jax.nn.sigmoid(jnp.log(value) - jnp.log1p(-value) + shift)
+    return value + shift

@@ -1,0 +1,18 @@
+"""One patient given parameters: the only likelihood, used by population fit, twin and forecast alike."""
+
+from bayestwin.individual.data import PatientData, beginning, bucket, compile_record, information_time, vital_facts
+from bayestwin.individual.likelihood import ClassLikelihood, class_likelihood, outputs_at, total_log_likelihood
+from bayestwin.individual.parameters import (
+    Hyper,
+    class_log_probability,
+    covariate_terms,
+    draw_prior,
+    log_prior,
+    natural_values,
+    prior_mean,
+    response_structure,
+)
+
+__all__ = ["ClassLikelihood", "Hyper", "PatientData", "beginning", "bucket", "class_likelihood", "class_log_probability", "compile_record",
+           "covariate_terms", "draw_prior", "information_time", "log_prior", "natural_values", "outputs_at", "prior_mean", "response_structure",
+           "total_log_likelihood", "vital_facts"]

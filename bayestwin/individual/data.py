@@ -1,0 +1,120 @@
+"""A patient's record as arrays: the timeline, the labs, and what event-free time says.
+
+Event-free time is data: a patient is conditioned on being alive until last known alive (a lab drawn is proof of
+life) and free of non-serological progression until the last assessment. Serological progression is derived from
+labs that are already used and adds nothing. Of a hazard with integral H:
+
+    alive until a                  -H_death(a)              died at t          ln h_death(t) - H_death(t)
+    assessed free until a          -H_other(a)              progressed in (a, b] by imaging or symptoms
+                                                            ln(exp(-H_other(a)) - exp(-H_other(b)))
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from bayestwin.dynamics import build_timeline, pad_timeline, treatment_starts
+from bayestwin.errors import RecordError
+from bayestwin.individual.parameters import covariate_terms
+
+SEROLOGICAL = ("serological", "m_protein", "flc", "biochemical", "")
+
+
+class PatientData(NamedTuple):
+    """Arrays of one patient: N observations, G intervals, F covariate terms, C response-class rows.
+
+    index (N,) interval of each lab; output (N,), value (N,), censoring (N,) 0 none 1 left 2 right; mask (N,)
+    alive (3,) : interval, known (0/1), died (0/1); other (4,) : interval free, known, interval progressed, progressed
+    classes (C, X) rows of response classes to be summed over; relevant (X,) ; begin () time of the initial state
+    """
+
+    timeline: tuple
+    index: np.ndarray
+    output: np.ndarray
+    value: np.ndarray
+    censoring: np.ndarray
+    mask: np.ndarray
+    alive: np.ndarray
+    other: np.ndarray
+    terms: np.ndarray
+    classes: np.ndarray
+    relevant: np.ndarray
+
+
+def information_time(record) -> float:
+    """Time of the newest lab or informative event; doses and treatments do not count."""
+    times = [lab.time for lab in record.labs]
+    times += [e.time for e in record.events if e.event in ("assessed", "progression", "death", "last_known_alive")]
+    return max(times, default=0.0)
+
+
+def beginning(record) -> float:
+    """Time of the initial state: the patient's time zero, or the earliest row if that is earlier."""
+    rows = [r.time for r in (*record.labs, *record.doses, *record.events)]
+    return min([0.0, *rows])
+
+
+def vital_facts(model, record) -> dict:
+    """Times of what is known of the hazards: alive, death, free of other progression, other progression."""
+    events = [e for e in record.events if e.status != "retracted"]
+    deaths = [e.time for e in events if e.event == "death"]
+    if len(set(deaths)) > 1:
+        raise RecordError("two deaths", subject=f"patient {record.key}", place="events", value=deaths, next_step="Retract one of them.")
+    # doses and treatments may be planned, and so are no proof of life
+    alive = [lab.time for lab in record.labs] + [e.time for e in events if e.event in ("assessed", "progression", "last_known_alive", "imaging", "transfusion")]
+    facts = {"alive": max(alive, default=0.0), "death": deaths[0] if deaths else None}
+    if deaths and facts["alive"] > deaths[0]:
+        raise RecordError("something was recorded after death", subject=f"patient {record.key}", place="labs or events", value=facts["alive"],
+                          allowed=f"times up to {deaths[0]:g}", next_step="Correct the date of death or retract the later row.")
+    seen = sorted(e.time for e in events if e.event == "progression" and e.value.strip().lower() not in SEROLOGICAL)
+    assessed = [e.time for e in events if e.event == "assessed" and (not seen or e.time < seen[0])]
+    facts["free"] = max(assessed, default=None)
+    facts["progressed"] = seen[0] if seen else None
+    return facts
+
+
+def compile_record(model, record, *, resume_at: float | None = None, resumed: bool = False, sizes=None) -> PatientData:
+    """Arrays of a record; with `resume_at` only what came later than that time (the state there is known).
+
+    resumed : that state already contains the doses and treatment starts of `resume_at` itself
+
+    sizes : (observations, intervals) to pad to, or None for the next bucket
+    """
+    start = beginning(record) if resume_at is None else resume_at
+    end = max(information_time(record), start)
+    labs = [lab for lab in record.labs if lab.output in model.observation_index and (resume_at is None or lab.time > resume_at)]
+    facts = vital_facts(model, record)
+    asked = [(lab.time, lab.order > 0) for lab in labs]
+    marks = {k: facts[k] for k in ("alive", "death", "free", "progressed")}
+    if marks["death"] is not None:
+        marks["alive"] = None
+    points = {k: (t, False) for k, t in marks.items() if t is not None and (t >= start if resume_at is None else t > start)}
+    timeline, where = build_timeline(model, record, start=start, end=end, asked=[*asked, *points.values()], resumed=resumed)
+    place = dict(zip(points, where[len(asked):]))
+    n, g = sizes or (bucket(len(labs)), bucket(len(timeline.start), (8, 32, 64, 128, 192, 256, 384, 512, 1024, 2048)))
+
+    def padded(values, dtype):
+        return np.concatenate([np.asarray(values, dtype=dtype), np.zeros(n - len(labs), dtype=dtype)])
+
+    started = {name for _, name in treatment_starts(model, record)}
+    relevant = np.array([float(c.treatment in started) for c in model.response_classes])
+    return PatientData(
+        timeline=pad_timeline(timeline, g), index=padded(where[: len(labs)], int),
+        output=padded([model.observation_index[lab.output] for lab in labs], int), value=padded([lab.value for lab in labs], float),
+        censoring=padded([{"none": 0, "left": 1, "right": 2}[lab.censoring] for lab in labs], int), mask=padded(np.ones(len(labs)), float),
+        alive=np.array([place.get("death", place.get("alive", 0)), float("alive" in place or "death" in place), float(marks["death"] is not None)]),
+        other=np.array([place.get("free", 0), float("free" in place), place.get("progressed", 0), float("progressed" in place)]),
+        terms=covariate_terms(model, record.covariates), classes=class_rows(relevant), relevant=relevant)
+
+
+def class_rows(relevant) -> np.ndarray:
+    """All combinations of responder and non-responder over the treatments that were started, (C, X)."""
+    rows = [np.zeros(len(relevant), dtype=int)]
+    for k in np.flatnonzero(relevant):
+        rows = rows + [row + np.eye(len(relevant), dtype=int)[k] for row in rows]
+    return np.array(rows, dtype=int)
+
+
+def bucket(n: int, sizes=(4, 16, 32, 64, 128, 256, 512, 1024)) -> int:
+    """The next padded size, so that few programs are compiled."""
+    return next((s for s in sizes if s >= n), n)

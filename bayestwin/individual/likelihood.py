@@ -1,0 +1,105 @@
+"""THE likelihood: ln p(labs, events | individual parameters, population draw), one response class at a time.
+
+Population fit, twin and forecast call this code and no other. Every response class is solved for; summing over
+classes is left to the caller, which keeps both alive.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from bayestwin.dynamics import Accuracy, initial_values, named_state, parameters_at, solve_patient
+from bayestwin.dynamics.names import Doing
+from bayestwin.individual.data import PatientData
+from bayestwin.individual.parameters import class_log_probability, natural_values
+from bayestwin.individual.residuals import log_likelihood_of
+
+
+class ClassLikelihood(NamedTuple):
+    """Log-likelihood pieces per response class, C.
+
+    rows (C, N) : each lab; alive (C,), other (C,) : event terms; prediction (C, N); end (C, S + H) ; ok (C,)
+    log_class (C,) : ln prior probability of the class given psi
+    """
+
+    rows: jax.Array
+    alive: jax.Array
+    other: jax.Array
+    prediction: jax.Array
+    end: jax.Array
+    ok: jax.Array
+    log_class: jax.Array
+
+
+def outputs_at(model, values, timeline, states, index):
+    """Every output at the end of the asked intervals, (N, K)."""
+    timeline = jax.tree.map(jnp.asarray, timeline)
+
+    def one(i):
+        t, y = timeline.end[i], named_state(model, states[i])
+        p, u = parameters_at(model, values, t), Doing(model, t, timeline.active[i], timeline.started[i])
+        return jnp.stack([jnp.asarray(model.outputs[o.output](t, y, p, u), dtype=float) for o in model.observations])
+
+    return jax.vmap(one)(index)
+
+
+def class_likelihood(model, psi, hyper, data: PatientData, *, rho=0.0, state=None, accuracy=Accuracy()) -> ClassLikelihood:
+    """All pieces of one patient's log-likelihood, for every response class in `data.classes`.
+
+    psi (D,); state : (C, S + H) states at the data's first time to resume from, or None for the initial state.
+    Where the solver gave up the lab terms are -inf and `ok` is False.
+    """
+
+    data = jax.tree.map(jnp.asarray, data)
+
+    def one(response_class, y0):
+        values = natural_values(model, psi, hyper, data.terms, response_class)
+        solution = solve_patient(model, values, initial_values(model, values) if y0 is None else y0, data.timeline, accuracy)
+        every = outputs_at(model, values, data.timeline, solution.states, data.index)
+        predicted = jnp.take_along_axis(every, data.output[:, None], axis=1)[:, 0]
+        rows = jnp.zeros(data.value.shape)
+        for k in range(len(model.observations)):
+            # an unused branch still sends gradients: give it a harmless prediction
+            safe = jnp.where(data.output == k, predicted, 1.0)
+            ll = log_likelihood_of(model, k, safe, data.value, data.censoring, hyper.sigma)
+            rows = jnp.where(data.output == k, ll, rows)
+        rows = jnp.where(data.mask > 0, rows, 0.0)
+        good = solution.ok & jnp.isfinite(jnp.where(data.mask > 0, predicted, 0.0)).all()
+        alive, other = event_terms(model, values, data, solution.states)
+        log_class = class_log_probability(model, psi, hyper, data.terms, response_class, data.relevant, rho)
+        return ClassLikelihood(jnp.where(good, rows, -jnp.inf), alive, other, predicted, solution.states[-1], good, log_class)
+
+    if state is None:
+        return jax.vmap(lambda c: one(c, None))(data.classes)
+    return jax.vmap(one)(data.classes, state)
+
+
+def event_terms(model, values, data: PatientData, states):
+    """Log-likelihood of survival and of freedom from non-serological progression; zero without an endpoint."""
+    endpoint = model.progression
+    if endpoint is None:
+        return jnp.zeros(()), jnp.zeros(())
+    alive = other = jnp.zeros(())
+    n = len(model.states)
+    if endpoint.death_hazard is not None:
+        column = n + model.hazard_names.index(endpoint.death_hazard)
+        i = data.alive[0].astype(int)
+        t = data.timeline.end[i]
+        p, u = parameters_at(model, values, t), Doing(model, t, data.timeline.active[i], data.timeline.started[i])
+        rate = model.hazards[endpoint.death_hazard](t, named_state(model, states[i]), p, u)
+        alive = data.alive[1] * (-states[i, column] + data.alive[2] * jnp.log(rate))
+    if endpoint.progression_hazards:
+        columns = jnp.array([n + model.hazard_names.index(h) for h in endpoint.progression_hazards])
+        free = states[data.other[0].astype(int), columns].sum() * data.other[1]
+        later = jnp.maximum(states[data.other[2].astype(int), columns].sum(), free)
+        seen = data.other[3] > 0
+        gap = jnp.where(seen, later - free, 1.0)
+        other = -free + jnp.where(seen, jnp.log(-jnp.expm1(-jnp.maximum(gap, 1e-300))), 0.0)
+    return alive, other
+
+
+def total_log_likelihood(pieces: ClassLikelihood):
+    """ln sum over classes of P(class | psi) p(labs, events | class): one number for the population fit."""
+    by_class = pieces.log_class + pieces.rows.sum(axis=-1) + pieces.alive + pieces.other
+    return jax.scipy.special.logsumexp(by_class)

@@ -1,0 +1,150 @@
+"""One patient's parameters given the population: prior mean and covariance, natural values, response classes.
+
+A population draw is a `Hyper`. With theta the typical values on the transformed scale, x the patient's covariate
+terms and R the correlation matrix,
+
+    psi | draw ~ Normal(theta + x beta, diag(omega) R diag(omega))           D individual parameters
+    P(non-responder to x | psi) = Phi((Phi^-1(p_x) + sqrt(rho) c) / sqrt(1 - rho)),  c the frailty in psi
+
+A larger frailty is worse: it raises both the resistant fraction and the chance of non-response.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import log_ndtr, logit, ndtri
+
+from bayestwin.specification.parameters import Category, Power
+
+
+class Hyper(NamedTuple):
+    """Population-level quantities of one draw (or stacked over M draws).
+
+    typical (Q,) : typical values, transformed scale; effects (F,) : covariate coefficients
+    omega (D,) : SDs of the individual parameters; correlation (D, D); sigma (R,) : residual SDs and CVs
+    """
+
+    typical: jax.Array
+    effects: jax.Array
+    omega: jax.Array
+    correlation: jax.Array
+    sigma: jax.Array
+
+
+def to_transformed(value, scale: str):
+    """Natural value to the transformed scale."""
+    return jnp.log(value) if scale == "log" else logit(value) if scale == "logit" else value
+
+
+def to_natural(value, scale: str):
+    """Transformed value to the natural scale; logits are kept off 0 and 1."""
+    if scale == "log":
+        return jnp.exp(jnp.clip(value, -60.0, 60.0))
+    return jax.nn.sigmoid(jnp.clip(value, -30.0, 30.0)) if scale == "logit" else value
+
+
+def covariate_terms(model, covariates) -> np.ndarray:
+    """What each covariate coefficient is multiplied with for this patient, (F,); a missing covariate gives 0."""
+    terms = []
+    for _, _, effect in model.effects:
+        value = covariates.get(effect.covariate)
+        if value is None:
+            terms.append(0.0)
+        elif isinstance(effect, Power):
+            terms.append(float(np.log(float(value) / effect.reference)))
+        elif isinstance(effect, Category):
+            same = str(value) == effect.level or _number(value) == _number(effect.level) is not None
+            terms.append(1.0 if same else 0.0)
+        else:
+            terms.append(float(value) - effect.reference)
+    return np.array(terms, dtype=float)
+
+
+def _number(text):
+    try:
+        return float(text)
+    except (TypeError, ValueError):
+        return None
+
+
+def shifted_typical(model, hyper: Hyper, terms):
+    """Typical values of all Q parameters for a patient with these covariate terms, transformed scale."""
+    typical = hyper.typical
+    for k, (_, position, _) in enumerate(model.effects):
+        typical = typical.at[..., position].add(hyper.effects[..., k] * terms[..., k])
+    return typical
+
+
+def prior_mean(model, hyper: Hyper, terms):
+    """Mean of psi, (D,)."""
+    typical = shifted_typical(model, hyper, terms)
+    extra = len(model.individual_names) - len(model.varying)
+    return jnp.concatenate([typical[..., jnp.array(model.varying)], jnp.zeros((*typical.shape[:-1], extra))], axis=-1)
+
+
+def response_structure(model, rho: float) -> np.ndarray:
+    """Correlations among individual parameters that the declared response correlation sets, (D, D)."""
+    names = model.individual_names
+    structure = np.eye(len(names))
+    rc = model.response_correlation
+    if rc is not None:
+        members = [names.index(n) for n in rc.parameters]
+        c = names.index(rc.frailty)
+        structure[np.ix_(members, members)] = rho
+        structure[c, members] = structure[members, c] = np.sqrt(rho)
+        np.fill_diagonal(structure, 1.0)
+    return structure
+
+
+def log_prior(model, psi, hyper: Hyper, terms):
+    """ln p(psi | population draw, covariates)."""
+    z = (psi - prior_mean(model, hyper, terms)) / hyper.omega
+    chol = jnp.linalg.cholesky(hyper.correlation)
+    white = jax.scipy.linalg.solve_triangular(chol, z, lower=True)
+    log_det = jnp.sum(jnp.log(hyper.omega)) + jnp.sum(jnp.log(jnp.diagonal(chol)))
+    return -0.5 * jnp.sum(white**2) - log_det - 0.5 * psi.shape[-1] * jnp.log(2 * jnp.pi)
+
+
+def natural_values(model, psi, hyper: Hyper, terms, response_class=None) -> dict:
+    """Natural parameter values and drift steps by name, scalars.
+
+    response_class : (number of response classes,) 0 responder, 1 non-responder per treatment, or None for all 0
+    """
+    typical = shifted_typical(model, hyper, terms)
+    values = {p.name: to_natural(typical[k], p.scale) for k, p in enumerate(model.parameters)}
+    for d, name in enumerate(model.individual_names):
+        if d < len(model.varying):
+            values[name] = to_natural(psi[d], model.parameters[model.varying[d]].scale)
+        else:
+            values[name] = psi[d]
+    if response_class is not None:
+        for k, cls in enumerate(model.response_classes):
+            values[cls.parameter] = jnp.where(response_class[k] > 0, values[cls.replaced_by], values[cls.parameter])
+    return values
+
+
+def class_log_probability(model, psi, hyper: Hyper, terms, response_class, relevant, rho):
+    """ln P(response classes | psi, population draw); treatments not `relevant` (never started) do not count."""
+    if not model.response_classes:
+        return jnp.zeros(())
+    typical = shifted_typical(model, hyper, terms)
+    frailty = psi[model.individual_names.index(model.response_correlation.frailty)] if model.response_correlation else 0.0
+    total = jnp.zeros(())
+    for k, cls in enumerate(model.response_classes):
+        probability = jax.nn.sigmoid(typical[model.parameter_names.index(cls.probability)])
+        liability = (ndtri(probability) + jnp.sqrt(rho) * frailty) / jnp.sqrt(1.0 - rho)
+        total += relevant[k] * jnp.where(response_class[k] > 0, log_ndtr(liability), log_ndtr(-liability))
+    return total
+
+
+def draw_prior(model, key, hyper: Hyper, terms):
+    """One psi from the population draw, (D,)."""
+    chol = jnp.linalg.cholesky(hyper.correlation)
+    z = jax.random.normal(key, (len(model.individual_names),))
+    return prior_mean(model, hyper, terms) + hyper.omega * (chol @ z)
+
+
+__all__ = ["Hyper", "class_log_probability", "covariate_terms", "draw_prior", "log_prior", "natural_values", "prior_mean",
+           "response_structure", "shifted_typical", "to_natural", "to_transformed"]

@@ -1,0 +1,114 @@
+"""Residual errors: density, distribution function and draws of one observation given its prediction.
+
+Each error model is a location and a scale on the error scale (ln for log-normal, else natural), with a standard
+normal or Student-t shape:
+
+    left-censored at L     ln F((L - location) / scale)          right-censored: ln (1 - F)
+    otherwise              ln f((y - location) / scale) - ln scale        (- ln y for log-normal: density of y)
+
+Log distribution functions are computed as such, never as the log of a distribution function, so that a value far
+beyond its limit keeps a gradient. Normal: log_ndtr. Student-t (integer degrees of freedom):
+a finite sum, with its tail series beyond.
+"""
+
+from functools import partial
+from math import lgamma
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import log_ndtr
+from jax.scipy.stats import norm
+
+from bayestwin.specification.observations import Combined, LogNormalError, Proportional
+
+TINY = 1e-12
+NONE, LEFT, RIGHT = 0, 1, 2
+
+
+def location_and_scale(model, k: int, prediction, sigma):
+    """Location and scale of output k on its error scale; sigma (R,) in the model's order."""
+    observation = model.observations[k]
+    names = list(model.residual_parameters)
+    own = {name.split("_")[1]: sigma[..., names.index(name)] for name in observation.residual_parameters}
+    error = observation.error
+    if isinstance(error, LogNormalError):
+        return jnp.log(jnp.maximum(prediction, TINY)), own["log"]
+    if isinstance(error, Proportional):
+        return prediction, jnp.maximum(own["prop"] * jnp.abs(prediction), TINY)
+    if isinstance(error, Combined):
+        return prediction, jnp.sqrt(own["add"] ** 2 + (own["prop"] * prediction) ** 2)
+    return prediction, own["add"] * jnp.ones_like(prediction)
+
+
+def log_cdf(x, nu):
+    """ln F(x) of the standard normal (nu None) or Student-t with integer nu."""
+    return log_ndtr(x) if nu is None else _t_log_cdf(jnp.asarray(x, dtype=float), int(nu))
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(1,))
+def _t_log_cdf(x, nu):
+    lower = _t_log_lower_tail(-jnp.abs(x), nu)
+    return jnp.where(x < 0, lower, jnp.log1p(-jnp.exp(lower)))
+
+
+@_t_log_cdf.defjvp
+def _t_log_cdf_jvp(nu, primals, tangents):
+    (x,), (dx,) = primals, tangents
+    value = _t_log_cdf(x, nu)
+    return value, jnp.exp(log_pdf(x, nu) - value) * dx
+
+
+def _t_log_lower_tail(x, nu: int):
+    """ln F(x) for x <= 0: the finite trigonometric sum (Abramowitz and Stegun 26.7.3, 26.7.4), and four terms of the
+    tail series beyond 12 sqrt(nu), where the sum would lose its digits."""
+    far = x < -12.0 * np.sqrt(nu)
+    theta = jnp.arctan(-jnp.where(far, -1.0, x) / np.sqrt(nu))
+    cos2, odd = jnp.cos(theta) ** 2, nu % 2 == 1
+    term = jnp.cos(theta) if odd else jnp.ones_like(theta)
+    total = jnp.zeros_like(theta)
+    for k in range(3 if odd else 2, nu, 2):
+        total += term
+        term = term * cos2 * (k - 1) / k
+    total = total + (term if nu > 1 else 0.0)
+    area = 2 / np.pi * (theta + jnp.sin(theta) * total) if odd else jnp.sin(theta) * total
+    near = jnp.log(0.5 * jnp.maximum(1.0 - area, 1e-300))
+    t = -jnp.where(far, x, -1e3)
+    constant = lgamma((nu + 1) / 2) - lgamma(nu / 2) - 0.5 * np.log(nu * np.pi) + (nu + 1) / 2 * np.log(nu)
+    series, coefficient = jnp.zeros_like(t), 1.0
+    for j in range(4):
+        series += coefficient * (nu / t**2) ** j / (nu + 2 * j)
+        coefficient *= -((nu + 1) / 2 + j) / (j + 1)
+    return jnp.where(far, constant - nu * jnp.log(t) + jnp.log(series), near)
+
+
+def log_pdf(x, nu):
+    """ln f(x) of the standard normal (nu None) or Student-t."""
+    if nu is None:
+        return norm.logpdf(x)
+    return lgamma((nu + 1) / 2) - lgamma(nu / 2) - 0.5 * np.log(nu * np.pi) - (nu + 1) / 2 * jnp.log1p(x**2 / nu)
+
+
+def log_likelihood_of(model, k: int, prediction, value, censoring, sigma):
+    """ln p(observation | prediction) of output k; arrays broadcast. Censored rows carry their limit as `value`."""
+    observation = model.observations[k]
+    location, scale = location_and_scale(model, k, prediction, sigma)
+    if observation.log_scale:
+        safe = jnp.maximum(value, TINY)
+        y, jacobian = jnp.log(safe), -jnp.log(safe)
+    else:
+        y, jacobian = value, 0.0
+    x = (y - location) / scale
+    nu = observation.error.nu
+    exact = log_pdf(x, nu) - jnp.log(scale) + jacobian
+    return jnp.where(censoring == LEFT, log_cdf(x, nu), jnp.where(censoring == RIGHT, log_cdf(-x, nu), exact))
+
+
+def draw_observation(model, k: int, key, prediction, sigma):
+    """A simulated value of output k, not censored; proportional noise may leave the positive axis, as the model says."""
+    location, scale = location_and_scale(model, k, prediction, sigma)
+    nu = model.observations[k].error.nu
+    shape = jnp.broadcast_shapes(jnp.shape(location), jnp.shape(scale))
+    noise = jax.random.normal(key, shape) if nu is None else jax.random.t(key, nu, shape)
+    y = location + scale * noise
+    return jnp.exp(y) if model.observations[k].log_scale else y

@@ -1,0 +1,46 @@
+"""Endpoints: hazards integrated along the trajectory, and progression coded from simulated labs.
+
+Serological progression (IMWG 2016): increase over the confirmed nadir by at least `relative` and at least
+`absolute`, seen at `confirmations` consecutive assessments. The confirmed nadir is the lowest value reached
+or undercut by two consecutive assessments. Progression-free survival ends with serological progression, with
+an event of one of the `progression_hazards`, or with death.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class SerologicalRule:
+    """Rise of one marker over its confirmed nadir.
+
+    relative : 0.25 for 25 %; absolute in the observation's unit
+    high_nadir, high_absolute : from this nadir on an absolute rise alone suffices
+    when : (covariate, value) for whom this rule is used, or None for everybody else
+    """
+
+    output: str
+    relative: float
+    absolute: float
+    high_nadir: float = float("inf")
+    high_absolute: float = float("inf")
+    when: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Progression:
+    """The progression endpoint of a model; visits are the declared grid on which it is coded."""
+
+    rules: tuple[SerologicalRule, ...]
+    visit_every: float
+    confirmations: int = 2
+    progression_hazards: tuple[str, ...] = ()
+    death_hazard: str | None = None
+    landmarks_months: tuple[int, ...] = (6, 12, 24)
+    horizon_months: int = 36
+
+    def rule_for(self, covariates) -> SerologicalRule:
+        """The rule by whose marker this patient is followed."""
+        for rule in self.rules:
+            if rule.when is not None and str(covariates.get(rule.when[0], "")) == rule.when[1]:
+                return rule
+        return next(rule for rule in self.rules if rule.when is None)

@@ -1,0 +1,124 @@
+"""`load_model("myeloma_car_t")` or `load_model(path)`: one folder, one disease model.
+
+The folder is executed as a package of its own, so that model.py may import its neighbours. A model is
+known by the hash of its code: comments, docstrings and layout do not count, everything else does.
+Loading is memoised by that hash; pickling sends the source text, never functions.
+"""
+
+import ast
+import hashlib
+import importlib.util
+import io
+import sys
+import tempfile
+import tokenize
+from dataclasses import replace
+from pathlib import Path
+
+from bayestwin.errors import ModelError
+
+_loaded: dict[str, object] = {}
+
+
+def models_folder() -> Path:
+    """Where the shipped models live: inside an installed wheel, else in the checkout."""
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "_models", package.parent / "models"):
+        if folder.is_dir():
+            return folder
+    raise ModelError("the shipped models are missing", place=str(package.name), next_step="Reinstall bayestwin.")
+
+
+def model_folder(name_or_path) -> Path:
+    """The folder of a model given by name or path."""
+    path = Path(name_or_path)
+    if path.name == "model.py" and path.is_file():
+        return path.parent
+    if path.is_dir() and (path / "model.py").is_file():
+        return path
+    named = models_folder() / str(name_or_path)
+    if (named / "model.py").is_file():
+        return named
+    known = sorted(p.parent.name for p in models_folder().glob("*/model.py"))
+    raise ModelError("no such model", value=str(name_or_path), allowed=f"one of {', '.join(known)}, or a folder holding model.py")
+
+
+def load_model(name_or_path):
+    """Load a model by its name or from a folder.
+
+    Raises ModelError when the folder has no model.py, when it does not run, or when it defines no `model`.
+    """
+    folder = model_folder(name_or_path)
+    sources = {p.name: p.read_text(encoding="utf-8") for p in sorted(folder.glob("*.py")) if not p.name.startswith("make_")}
+    return model_from_source(sources, None, folder)
+
+
+def code_hash(sources: dict[str, str]) -> str:
+    """SHA-256 over the folder's code tokens; comments, docstrings and line breaks are left out.
+
+    Tokens and not syntax trees, because the printed form of a tree changes between Python versions.
+    """
+    skipped = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.ENCODING, tokenize.ENDMARKER)
+    digest = hashlib.sha256()
+    for name in sorted(sources):
+        docstrings = _docstring_starts(ast.parse(sources[name], filename=name))
+        digest.update(f"{name}\n".encode())
+        for token in tokenize.generate_tokens(io.StringIO(sources[name]).readline):
+            if token.type in skipped or token.start in docstrings:
+                continue
+            text = {tokenize.INDENT: "{", tokenize.DEDENT: "}"}.get(token.type, token.string)
+            digest.update(f"{text}\x00".encode())
+    return digest.hexdigest()
+
+
+def _docstring_starts(tree) -> set[tuple[int, int]]:
+    starts = set()
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(node, (ast.Module, ast.FunctionDef, ast.ClassDef)) and body and isinstance(body[0], ast.Expr) \
+                and isinstance(body[0].value, ast.Constant) and isinstance(body[0].value.value, str):
+            starts.add((body[0].lineno, body[0].col_offset))
+    return starts
+
+
+def source_of(model) -> dict[str, str]:
+    """The source files a model was loaded from."""
+    return {p.name: p.read_text(encoding="utf-8") for p in sorted(Path(model.folder).glob("*.py")) if not p.name.startswith("make_")}
+
+
+def model_from_source(sources: dict[str, str], expected_hash: str | None = None, folder: Path | None = None):
+    """A model from its source text; on a worker without the folder the text is written to a temporary one."""
+    try:
+        found = code_hash(sources)
+    except SyntaxError as error:
+        raise ModelError("the model file is not Python", place=f"{error.filename} line {error.lineno}", value=error.text) from error
+    if expected_hash is not None and found != expected_hash:
+        raise ModelError("the model's source does not have the hash it was sent with", value=found[:12], allowed=expected_hash[:12])
+    if found in _loaded:
+        return _loaded[found]
+    if folder is None:
+        folder = Path(tempfile.mkdtemp(prefix="bayestwin_model_"))
+        for name, text in sources.items():
+            (folder / name).write_text(text, encoding="utf-8")
+    model = getattr(_execute(folder, f"_bayestwin_model_{found[:16]}"), "model", None)
+    if model is None or not hasattr(model, "parameters"):
+        raise ModelError("model.py defines no `model`", place=folder.name, next_step="End the file with model = Model(...).")
+    _loaded[found] = replace(model, source_hash=found, folder=str(folder))
+    return _loaded[found]
+
+
+def _execute(folder: Path, package: str):
+    """Run model.py as `package.model`, so that `from .imwg import ...` works."""
+    root = importlib.util.spec_from_loader(package, loader=None, is_package=True)
+    root.submodule_search_locations = [str(folder)]
+    sys.modules[package] = importlib.util.module_from_spec(root)
+    spec = importlib.util.spec_from_file_location(f"{package}.model", folder / "model.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    except ModelError:
+        raise
+    except Exception as error:
+        raise ModelError(f"model.py stopped with {type(error).__name__}: {error}", place=folder.name) from error
+    return module

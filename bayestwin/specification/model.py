@@ -1,0 +1,221 @@
+"""The model language: one `Model` holds everything a modeller has to say about a disease.
+
+Functions of a model file (t in the model's time unit; y states, p parameters, u what is being done):
+
+    initial_state(p)            -> {state: value}          at the patient's time zero
+    vector_field(t, y, p, u)    -> {state: derivative}
+    at_treatment(y, p, u)       -> {state: value}          optional; jump when a treatment starts
+    outputs[name](t, y, p, u)   -> value in the observation's unit
+    hazards[name](t, y, p, u)   -> events per time unit; integrated along with the states
+
+y and p are read by name (y.central, p.CL). u.on("dara_pd") is 1 while that treatment is the current one,
+u.since("ide_cel") the time since its start (negative before). Drift is already applied to p.
+"""
+
+import hashlib
+import inspect
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Callable, Mapping
+
+from bayestwin.errors import ModelError
+from bayestwin.labs import RecordSchema
+from bayestwin.specification.parameters import Category, Drift, Parameter, Power, ResponseClass, ResponseCorrelation, Steps
+from bayestwin.specification.priors import LKJ, Fixed
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A disease or drug model; see the module text and models/ for whole examples."""
+
+    name: str
+    time_unit: str
+    states: tuple[str, ...]
+    initial_state: Callable
+    vector_field: Callable
+    parameters: tuple[Parameter, ...]
+    outputs: Mapping[str, Callable]
+    observations: tuple
+    label: str = ""
+    routes: Mapping[str, str] = field(default_factory=dict)
+    dose_unit: str = ""
+    at_treatment: Callable | None = None
+    hazards: Mapping[str, Callable] = field(default_factory=dict)
+    correlation: LKJ | None = None
+    drift: tuple[Drift, ...] = ()
+    steps: Steps | None = None
+    response_classes: tuple[ResponseClass, ...] = ()
+    response_correlation: ResponseCorrelation | None = None
+    treatments: tuple = ()
+    endpoints: tuple = ()
+    covariate_units: Mapping[str, str] = field(default_factory=dict)
+    description: str = ""
+    context_of_use: str = ""
+    source_hash: str = ""
+    folder: str = ""
+
+    def __post_init__(self):
+        _check(self)
+
+    @cached_property
+    def hash(self) -> str:
+        """Hash of the source; two models are equal when their hashes are."""
+        if self.source_hash:
+            return self.source_hash
+        functions = (self.initial_state, self.vector_field, self.at_treatment, *self.outputs.values(), *self.hazards.values())
+        code = "".join(_source(f) for f in functions if f is not None)
+        body = repr((self.name, self.time_unit, self.states, self.parameters, self.observations, self.routes, self.drift,
+                     self.response_classes, self.response_correlation, self.treatments, self.endpoints, self.correlation))
+        return hashlib.sha256((code + body).encode()).hexdigest()
+
+    def __eq__(self, other):
+        return isinstance(other, Model) and self.hash == other.hash
+
+    def __hash__(self):
+        return hash(self.hash)
+
+    def __reduce__(self):
+        from bayestwin.specification.load import model_from_source, source_of
+
+        if not self.folder:
+            raise ModelError("only a model loaded from a folder can be pickled", subject=f"model {self.name}",
+                             next_step="Save the model as a folder with model.py and load it with load_model(path).")
+        return model_from_source, (source_of(self), self.hash)
+
+    def __str__(self):
+        from bayestwin.specification.show import describe
+
+        return describe(self)
+
+    def __repr__(self):
+        return f"<Model {self.name} ({self.hash[:8]}): {len(self.states)} states, {len(self.parameters)} parameters>"
+
+    # names and indices -------------------------------------------------------------------------------------
+
+    @cached_property
+    def parameter_names(self) -> tuple[str, ...]:
+        """All parameters, Q, in file order."""
+        return tuple(p.name for p in self.parameters)
+
+    @cached_property
+    def varying(self) -> tuple[int, ...]:
+        """Positions in `parameters` of those that vary between patients."""
+        return tuple(i for i, p in enumerate(self.parameters) if p.between is not None)
+
+    @cached_property
+    def individual_names(self) -> tuple[str, ...]:
+        """Individual parameters, D: varying parameters, then frailty, then drift steps."""
+        names = [self.parameters[i].name for i in self.varying]
+        if self.response_correlation is not None:
+            names.append(self.response_correlation.frailty)
+        for drift in self.drift:
+            names.extend(drift.names)
+        return tuple(names)
+
+    @cached_property
+    def effects(self) -> tuple[tuple[str, int, object], ...]:
+        """Covariate effects, F: (name, position in `parameters`, effect)."""
+        found = []
+        for i, parameter in enumerate(self.parameters):
+            for effect in parameter.covariates:
+                level = f"_{effect.level}" if isinstance(effect, Category) else ""
+                found.append((f"beta_{parameter.name}_{effect.covariate}{level}", i, effect))
+        return tuple(found)
+
+    @cached_property
+    def residual_parameters(self) -> dict:
+        """Residual SDs and CVs, R: name -> prior."""
+        found = {}
+        for observation in self.observations:
+            found.update(observation.residual_parameters)
+        return found
+
+    @cached_property
+    def treatment_names(self) -> tuple[str, ...]:
+        """Names of the treatments, X, in file order."""
+        return tuple(t.name for t in self.treatments)
+
+    @cached_property
+    def hazard_names(self) -> tuple[str, ...]:
+        """Names of the hazards in order; their integrals follow the states."""
+        return tuple(self.hazards)
+
+    @cached_property
+    def observation_index(self) -> dict[str, int]:
+        """Output name -> position in `observations`."""
+        return {o.output: k for k, o in enumerate(self.observations)}
+
+    @property
+    def progression(self):
+        """The progression endpoint, or None."""
+        return next((e for e in self.endpoints if hasattr(e, "rules")), None)
+
+    def treatment(self, name: str):
+        """The treatment of that name."""
+        for treatment in self.treatments:
+            if treatment.name == name:
+                return treatment
+        raise ModelError("unknown treatment", subject=f"model {self.name}", value=name,
+                         allowed=f"one of {', '.join(self.treatment_names) or '(none)'}")
+
+    def record_schema(self) -> RecordSchema:
+        """What the readers may accept for this model."""
+        covariates = {e.covariate: "" for _, _, e in self.effects}
+        covariates.update({rule.covariate: "" for t in self.treatments for rule in t.eligibility})
+        covariates.update(self.covariate_units)
+        return RecordSchema(model=self.name, time_unit=self.time_unit, labs={o.output: o.lab_spec for o in self.observations},
+                            compartments=self.states, routes=dict(self.routes), dose_unit=self.dose_unit,
+                            treatments=self.treatment_names, covariates=covariates)
+
+
+def _source(function) -> str:
+    try:
+        return inspect.getsource(function)
+    except (OSError, TypeError):
+        return repr(function.__code__.co_code) + repr(function.__code__.co_consts)
+
+
+def _duplicates(names) -> list[str]:
+    return sorted({n for n in names if list(names).count(n) > 1})
+
+
+def _check(model: Model) -> None:
+    """Contradictions a modeller can mend, found when the model is made."""
+    subject = f"model {model.name}"
+    names = [p.name for p in model.parameters]
+    for kind, listed in (("parameter", names), ("state", model.states), ("treatment", [t.name for t in model.treatments]),
+                         ("observation", [o.output for o in model.observations])):
+        if _duplicates(listed):
+            raise ModelError(f"two {kind}s share a name", subject=subject, value=_duplicates(listed)[0], allowed="distinct names")
+    known = set(names) | ({model.response_correlation.frailty} if model.response_correlation else set())
+
+    def need(name, place, allowed):
+        if name not in allowed:
+            raise ModelError("unknown name", subject=subject, place=place, value=name, allowed=f"one of {', '.join(sorted(allowed))}")
+
+    for observation in model.observations:
+        need(observation.output, "observations", set(model.outputs))
+    for route, compartment in model.routes.items():
+        need(compartment, f"route {route}", set(model.states))
+    varying = {p.name for p in model.parameters if p.between is not None}
+    for name in model.correlation.over if model.correlation else ():
+        need(name, "correlation", varying)
+    for drift in model.drift:
+        need(drift.parameter, "drift", set(names))
+    for cls in model.response_classes:
+        need(cls.parameter, "response class", known)
+        need(cls.replaced_by, "response class", known)
+        need(cls.probability, "response class", known)
+        need(cls.treatment, "response class", {t.name for t in model.treatments})
+    for name in model.response_correlation.parameters if model.response_correlation else ():
+        need(name, "response correlation", varying)
+        if model.correlation and name in model.correlation.over:
+            raise ModelError("a parameter cannot stand in the LKJ block and in the response correlation", subject=subject, value=name)
+    for parameter in model.parameters:
+        for effect in parameter.covariates:
+            if not isinstance(effect, (Power, Category)) and not hasattr(effect, "slope"):
+                raise ModelError("unknown covariate effect", subject=subject, place=f"parameter {parameter.name}", value=effect)
+        if parameter.treatment:
+            need(parameter.treatment, f"parameter {parameter.name}", {t.name for t in model.treatments})
+    if model.response_correlation and any(isinstance(p.between, Fixed) and p.between.value <= 0 for p in model.parameters):
+        raise ModelError("a fixed between-patient SD must be positive", subject=subject)

@@ -1,0 +1,91 @@
+"""Observations: which model output is measured, in which unit, with which residual error and limits.
+
+Error models (f prediction, y datum, all SDs, never variances):
+    LogNormalError   ln y = ln f + sd * e
+    Additive         y = f + sd * e
+    Proportional     y = f + cv * f * e
+    Combined         y = f + sqrt(sd^2 + (cv f)^2) * e
+with e standard normal, or Student-t with `nu` degrees of freedom where `nu` is given (scale, not SD).
+"""
+
+from dataclasses import dataclass
+
+from bayestwin.errors import ModelError
+from bayestwin.labs import LabSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogNormalError:
+    """Residual error on the log scale; `sd` prior of the SD of ln y."""
+
+    sd: object
+    nu: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Additive:
+    """Constant residual SD in the observation's unit."""
+
+    sd: object
+    nu: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proportional:
+    """Residual SD proportional to the prediction; `cv` prior of the coefficient of variation."""
+
+    cv: object
+    nu: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Combined:
+    """Additive and proportional SD, added as variances."""
+
+    sd: object
+    cv: object
+    nu: float | None = None
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One output as measured.
+
+    output : name in the model's outputs; plausible : (low, high) in `unit`, outside is refused
+    lower_limit : usual limit of quantification, used when simulating visits; rows bring their own limits
+    """
+
+    output: str
+    unit: str
+    error: object
+    plausible: tuple[float, float]
+    lower_limit: float | None = None
+    unit_required: bool = True
+    positive: bool = True
+    label: str = ""
+    source: str = ""
+
+    def __post_init__(self):
+        if not isinstance(self.error, (LogNormalError, Additive, Proportional, Combined)):
+            raise ModelError("unknown error model", subject=f"observation {self.output}", value=self.error,
+                             allowed="LogNormalError, Additive, Proportional or Combined")
+        if self.error.nu is not None and (self.error.nu != int(self.error.nu) or not 1 <= self.error.nu <= 10):
+            raise ModelError("Student-t errors need whole degrees of freedom", subject=f"observation {self.output}", value=self.error.nu,
+                             allowed="a whole number from 1 to 10, or None for normal errors")
+
+    @property
+    def log_scale(self) -> bool:
+        """True where errors live on the log scale."""
+        return isinstance(self.error, LogNormalError)
+
+    @property
+    def residual_parameters(self) -> dict:
+        """Names and priors of the residual parameters, for example sigma_add_m_protein."""
+        short = {"sd": "sigma_log" if self.log_scale else "sigma_add", "cv": "sigma_prop"}
+        return {f"{short[k]}_{self.output}": getattr(self.error, k) for k in ("sd", "cv") if hasattr(self.error, k)}
+
+    @property
+    def lab_spec(self) -> LabSpec:
+        """What the readers need to know."""
+        return LabSpec(name=self.output, unit=self.unit, plausible=self.plausible, scale="ln" if self.log_scale else "natural",
+                       unit_required=self.unit_required, positive=self.positive, label=self.label or self.output)

@@ -1,0 +1,154 @@
+"""Parameters of a model: typical value, between-patient variability, covariate effects, slow drift.
+
+Individual parameter psi on the transformed scale h (log, logit or identity):
+
+    h(psi_i) = h(typical) + sum of covariate effects + eta_i,     eta ~ Normal(0, Omega)
+
+omega is the SD of eta on the transformed scale. A parameter without `between` is typical-only: the
+same for every patient, known up to the population posterior.
+"""
+
+from dataclasses import dataclass
+
+from bayestwin.errors import ModelError
+from bayestwin.specification.priors import Fixed, HalfNormal, LogitNormal, LogNormal, Normal
+
+SCALES = {"log": (LogNormal, Fixed), "logit": (LogitNormal, Fixed), "identity": (Normal, Fixed)}
+
+
+@dataclass(frozen=True)
+class Power:
+    """(covariate / reference) ** exponent on the natural scale of a log-scaled parameter."""
+
+    covariate: str
+    reference: float
+    exponent: object
+
+    def __str__(self):
+        return f"* ({self.covariate} / {self.reference:g}) ** exponent, exponent {self.exponent}"
+
+
+@dataclass(frozen=True)
+class Slope:
+    """slope * (covariate - reference) added on the transformed scale."""
+
+    covariate: str
+    reference: float
+    slope: object
+
+    def __str__(self):
+        return f"+ slope * ({self.covariate} - {self.reference:g}) on the transformed scale, slope {self.slope}"
+
+
+@dataclass(frozen=True)
+class Category:
+    """A shift on the transformed scale for patients whose covariate equals `level`."""
+
+    covariate: str
+    level: str
+    shift: object
+
+    def __str__(self):
+        return f"+ shift if {self.covariate} = {self.level}, shift {self.shift}"
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter; see the module text.
+
+    name, unit : as printed
+    scale : "log", "logit" or "identity"
+    typical : prior of the typical value (natural scale)
+    between : prior of omega, the between-patient SD on the transformed scale, or None (typical-only)
+    covariates : effects; a patient lacking the covariate stands at its reference
+    treatment : name of the treatment this parameter belongs to; without it the labs say nothing
+    source, mark : where the number comes from; mark as in domain notes ("verified", "derived", "assumed", "memory")
+    """
+
+    name: str
+    unit: str
+    scale: str
+    typical: object
+    between: object | None = None
+    covariates: tuple = ()
+    treatment: str = ""
+    source: str = ""
+    mark: str = ""
+
+    def __post_init__(self):
+        if self.scale not in SCALES:
+            raise ModelError("unknown scale", subject=f"parameter {self.name}", value=self.scale, allowed="log, logit or identity")
+        if not isinstance(self.typical, SCALES[self.scale]):
+            kinds = " or ".join(k.__name__ for k in SCALES[self.scale])
+            raise ModelError(f"the typical value's prior does not fit scale {self.scale}", subject=f"parameter {self.name}",
+                             value=self.typical, allowed=kinds)
+        if self.between is not None and not isinstance(self.between, (HalfNormal, LogNormal, Fixed)):
+            raise ModelError("between-patient SD needs a prior for a positive number", subject=f"parameter {self.name}",
+                             value=self.between, allowed="HalfNormal, LogNormal or Fixed")
+
+
+@dataclass(frozen=True)
+class Drift:
+    """Slow change of a parameter: one Gaussian step of SD `sd` on the transformed scale every `every` time units.
+
+    The steps are further individual parameters (one target, any order of arrival); after `steps` intervals the
+    value stays. Between two knots the parameter is constant.
+    """
+
+    parameter: str
+    every: float
+    steps: int
+    sd: object
+    source: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the step parameters, for example g_step_1."""
+        return tuple(f"{self.parameter}_step_{k + 1}" for k in range(self.steps))
+
+
+@dataclass(frozen=True)
+class ResponseClass:
+    """A non-responder class of one treatment: with `probability`, `parameter` is replaced by `value`'s parameter.
+
+    The class is never sampled: both classes stay alive in every particle and in the population fit, and the
+    likelihood is their probability-weighted sum.
+    """
+
+    treatment: str
+    parameter: str
+    replaced_by: str
+    probability: str
+
+
+@dataclass(frozen=True)
+class ResponseCorrelation:
+    """How the response to one treatment speaks of another: a declared prior, not an estimate.
+
+    A standard normal frailty c is shared: corr(eta_a, eta_b) = rho for the named parameters of two treatments,
+    and the class probability is Phi((Phi^-1(p) + sqrt(rho) c) / sqrt(1 - rho)) (one-factor Gaussian copula).
+    `rho` may be overridden per pair through loadings: rho_ab = sqrt(rho_a rho_b).
+    """
+
+    parameters: tuple[str, ...]
+    rho: float = 0.5
+    shown: tuple[float, ...] = (0.0, 0.5, 0.9)
+    frailty: str = "frailty"
+
+    def __post_init__(self):
+        for value in (self.rho, *self.shown):
+            if not 0 <= value < 1:
+                raise ModelError("a response correlation lies in [0, 1)", value=value, allowed="0 <= rho < 1")
+
+
+@dataclass(frozen=True)
+class Steps:
+    """A fixed integration grid instead of an adaptive solver, for models solved for thousands of particles.
+
+    A step is at most first + (growth - 1) * (time since the last dose or treatment start), and never over `largest`.
+    The embedded error estimate is accumulated and a solution above the tolerance counts as failed.
+    """
+
+    first: float
+    growth: float
+    largest: float

@@ -1,0 +1,63 @@
+"""`print(model)`: every parameter with unit and prior, observations, treatments, endpoints, in plain text."""
+
+
+def _table(rows, indent="  "):
+    if not rows:
+        return []
+    widths = [max(len(str(row[k])) for row in rows) for k in range(len(rows[0]))]
+    return [(indent + "  ".join(str(cell).ljust(w) for cell, w in zip(row, widths))).rstrip() for row in rows]
+
+
+def describe(model) -> str:
+    """The whole model as text, read like a methods section."""
+    lines = [f"{model.name}: {model.label or model.name}", f"source hash {model.hash[:12]}, time in {model.time_unit}"]
+    if model.context_of_use:
+        lines.append(f"context of use: {model.context_of_use}")
+    if model.description:
+        lines += [""] + model.description.strip().splitlines()
+    lines += ["", f"states: {', '.join(model.states)}"]
+    if model.routes:
+        lines.append("routes: " + ", ".join(f"{r} -> {c}" for r, c in model.routes.items()) + (f" (amounts in {model.dose_unit})" if model.dose_unit else ""))
+    lines += ["", "parameters (typical value; between-patient SD on the transformed scale):"]
+    rows = [("name", "unit", "scale", "typical value", "between patients", "source")]
+    for p in model.parameters:
+        mark = f" [{p.mark}]" if p.mark else ""
+        rows.append((p.name, p.unit or "-", p.scale, str(p.typical), str(p.between) if p.between is not None else "same for all", p.source + mark))
+    lines += _table(rows)
+    if model.effects:
+        lines += ["", "covariate effects:"]
+        lines += _table([(name, str(effect)) for name, _, effect in model.effects])
+    if model.correlation:
+        lines += ["", f"correlation of between-patient effects: {model.correlation}"]
+    for drift in model.drift:
+        lines += ["", f"drift: {drift.parameter} changes every {drift.every:g} {model.time_unit} by a step, SD {drift.sd}, {drift.steps} steps"]
+    for cls in model.response_classes:
+        lines += ["", f"response class: under {cls.treatment}, with chance {cls.probability}, {cls.parameter} becomes {cls.replaced_by}"]
+    if model.response_correlation:
+        rc = model.response_correlation
+        lines += ["", f"response correlation (declared, not estimated): rho = {rc.rho:g} between {', '.join(rc.parameters)}; "
+                  f"comparisons shown over rho in {', '.join(f'{r:g}' for r in rc.shown)}"]
+    lines += ["", "observations:"]
+    rows = [("output", "unit", "residual error", "plausible", "limit")]
+    for o in model.observations:
+        residual = "; ".join(f"{k} {v}" for k, v in o.residual_parameters.items())
+        tail = f", Student-t {o.error.nu:g} df" if o.error.nu else ""
+        rows.append((o.output, o.unit, f"{type(o.error).__name__}({residual}{tail})", f"{o.plausible[0]:g} to {o.plausible[1]:g}",
+                     "-" if o.lower_limit is None else f"{o.lower_limit:g}"))
+    lines += _table(rows)
+    if model.hazards:
+        lines += ["", f"hazards: {', '.join(model.hazards)}"]
+    if model.treatments:
+        lines += ["", "treatments:"]
+        for t in model.treatments:
+            wait = f", starts {t.wait:g} {model.time_unit} after the decision" if t.wait else ""
+            lines.append(f"  {t.name}: {t.label}{wait}")
+            if t.evidence:
+                lines.append(f"    evidence: {t.evidence}")
+            if t.eligibility:
+                lines.append("    holds for: " + "; ".join(str(rule) for rule in t.eligibility))
+    if model.progression:
+        rules = "; ".join(f"{r.output} +{r.relative:.0%} and +{r.absolute:g}" + (f" if {r.when[0]} = {r.when[1]}" if r.when else "") for r in model.progression.rules)
+        lines += ["", f"endpoint: progression ({rules}; {model.progression.confirmations} consecutive visits, "
+                  f"every {model.progression.visit_every:g} {model.time_unit}) or death"]
+    return "\n".join(lines)
