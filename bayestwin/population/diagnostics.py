@@ -1,0 +1,87 @@
+"""Did the sampler arrive? Thresholds, verdict and the reasons for it.
+
+R-hat < 1.01, bulk and tail ESS > 400 (rank-normalised; Vehtari et al. 2021), divergences under 0.1 % and not
+clustered, E-BFMI > 0.3. Clustered means: the divergent draws lie closer together than draws do, in some
+population parameter (their mean differs from the overall mean by more than 3 standard errors).
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+LIMITS = {"rhat": 1.01, "ess": 400.0, "divergence_share": 0.001, "ebfmi": 0.3}
+
+
+@dataclass(frozen=True)
+class Diagnostics:
+    """Verdict of a fit; `reasons` is empty where it passed."""
+
+    passed: bool
+    reasons: tuple[str, ...]
+    rhat: float
+    ess_bulk: float
+    ess_tail: float
+    divergences: int
+    draws: int
+    ebfmi: float
+    worst: dict = field(default_factory=dict)
+
+    def __str__(self):
+        head = "diagnostics passed" if self.passed else "diagnostics FAILED: " + "; ".join(self.reasons)
+        return (f"{head} (R-hat {self.rhat:.3f}, ESS bulk {self.ess_bulk:.0f} tail {self.ess_tail:.0f}, "
+                f"{self.divergences} divergences in {self.draws} draws, E-BFMI {self.ebfmi:.2f})")
+
+
+def diagnose(posterior, stats) -> Diagnostics:
+    """Check the population-level posterior.
+
+    posterior : xarray Dataset with dims chain, draw; stats : Dataset with diverging, energy
+    """
+    import arviz_stats
+
+    rhat, bulk, tail = (f(posterior) for f in (
+        arviz_stats.rhat, lambda d: arviz_stats.ess(d, method="bulk"), lambda d: arviz_stats.ess(d, method="tail")))
+
+    def extreme(dataset, pick):
+        values = {}
+        for name in dataset.data_vars:
+            array = np.asarray(dataset[name], dtype=float)
+            moving = np.asarray(posterior[name].std(("chain", "draw"))) > 1e-12  # a Cholesky factor has constant entries
+            if array[moving].size:
+                values[name] = float(pick(array[moving]))
+        name = (max if pick is np.nanmax else min)(values, key=values.get)
+        return name, values[name]
+
+    (r_name, r), (b_name, b), (t_name, t) = extreme(rhat, np.nanmax), extreme(bulk, np.nanmin), extreme(tail, np.nanmin)
+    energy, divergent = np.asarray(stats["energy"]), np.asarray(stats["diverging"])
+    ebfmi = float((np.square(np.diff(energy, axis=1)).mean(axis=1) / energy.var(axis=1)).min())
+    reasons = []
+    if np.asarray(stats["energy"]).shape[0] < 2:
+        reasons.append("one chain only: R-hat cannot be judged")
+    if not r < LIMITS["rhat"]:
+        reasons.append(f"R-hat {r:.3f} of {r_name} is not under {LIMITS['rhat']}")
+    if not b > LIMITS["ess"]:
+        reasons.append(f"bulk ESS {b:.0f} of {b_name} is not above {LIMITS['ess']:.0f}")
+    if not t > LIMITS["ess"]:
+        reasons.append(f"tail ESS {t:.0f} of {t_name} is not above {LIMITS['ess']:.0f}")
+    if divergent.mean() >= LIMITS["divergence_share"]:
+        reasons.append(f"{divergent.sum()} divergences in {divergent.size} draws ({divergent.mean():.2%}), not under 0.1 %")
+    elif (where := clustered(posterior, divergent)) is not None:
+        reasons.append(f"{divergent.sum()} divergences, clustered in {where}")
+    if not ebfmi > LIMITS["ebfmi"]:
+        reasons.append(f"E-BFMI {ebfmi:.2f} is not above {LIMITS['ebfmi']}")
+    return Diagnostics(not reasons, tuple(reasons), r, b, t, int(divergent.sum()), int(divergent.size), ebfmi,
+                       {"rhat": r_name, "ess_bulk": b_name, "ess_tail": t_name})
+
+
+def clustered(posterior, divergent) -> str | None:
+    """The scalar parameter in which divergent draws pile up, or None; needs at least three of them."""
+    if divergent.sum() < 3:
+        return None
+    for name in posterior.data_vars:
+        values = np.asarray(posterior[name])
+        if values.ndim == 2 and values.std() > 0:
+            gap = abs(values[divergent].mean() - values.mean()) / (values.std() / np.sqrt(divergent.sum()))
+            if gap > 4.0:
+                return name
+    return None

@@ -1,0 +1,129 @@
+"""`fit_population`: model and cohort in, checked draws of the population parameters out."""
+
+import json
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+
+from bayestwin.dynamics import Accuracy
+from bayestwin.errors import FitError
+from bayestwin.individual import compile_record, covariate_terms, prior_mean
+from bayestwin.population.posterior import PopulationPosterior, patient_mark
+from bayestwin.population.program import assemble, population_program
+from bayestwin.population.sampling import run_nuts
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages a result depends on."""
+    found = {}
+    for name in ("bayestwin", "jax", "numpyro", "diffrax", "numpy", "xarray"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "unknown"
+    return found
+
+
+def stack_cohort(model, cohort):
+    """Groups of stacked PatientData, one per number of response classes, and the patients in that order."""
+    compiled = [(record, compile_record(model, record)) for record in cohort]
+    groups, order = [], []
+    for classes in sorted({data.classes.shape[0] for _, data in compiled}):
+        members = [(r, d) for r, d in compiled if d.classes.shape[0] == classes]
+        sizes = tuple(np.max([used_sizes(d) for _, d in members], axis=0))
+        padded = [compile_record(model, r, sizes=sizes) for r, _ in members]
+        groups.append(jax.tree.map(lambda *a: np.stack(a), *padded))
+        order += [r for r, _ in members]
+    return groups, order
+
+
+def used_sizes(data) -> tuple[int, int]:
+    """Observations and intervals a patient really needs, without the padding."""
+    line = data.timeline
+    real = (line.end > line.start) | (line.jump > 0) | (line.bolus != 0).any(axis=1)
+    return max(int(data.mask.sum()), 1), int(max(np.flatnonzero(real).max(initial=0), data.index.max(initial=0))) + 1
+
+
+def fit_population(model, cohort, *, random_seed: int, chains: int = 4, warmup: int = 500, draws: int = 500, target_accept: float = 0.9,
+                   max_tree_depth: int = 8, rho: float | None = None, centred: bool | None = None, accuracy: Accuracy = Accuracy(), progress=False) -> PopulationPosterior:
+    """Sample the population posterior of a model given a cohort with NUTS.
+
+    Parameters
+    ----------
+    model : Model
+    cohort : Cohort          patients; records in the model's units and time
+    random_seed : int        decides every random number
+    chains, warmup, draws :  chains run side by side in one program
+    rho : float              response correlation, default the model's declared one
+    centred : bool           parameterisation of individual effects; None: centred where labs outnumber individual
+                             parameters at least two to one (well identified patients), else non-centred
+    progress : bool or callable(done, total, message)
+
+    Returns
+    -------
+    PopulationPosterior      whose `diagnostics` say whether it may be used; individual parameters are inside until saved
+
+    Raises
+    ------
+    FitError                 no patient has an observation, or the start has no finite density
+    """
+    if not any(record.labs for record in cohort):
+        raise FitError("no patient has a lab", subject=f"model {model.name}", next_step="Give labs.csv or an event table with observations.")
+    rho = (model.response_correlation.rho if model.response_correlation else 0.0) if rho is None else rho
+    with jax.enable_x64(True):
+        groups, order = stack_cohort(model, cohort)
+        if centred is None:
+            centred = sum(len(r.labs) for r in order) >= 2 * len(model.individual_names) * len(order)
+
+        def program():
+            population_program(model, groups, rho=rho, centred=centred, accuracy=accuracy)
+
+        try:
+            drawn = run_nuts(program, key=jax.random.key(random_seed), chains=chains, warmup=warmup, draws=draws, target_accept=target_accept,
+                             max_tree_depth=max_tree_depth, progress=progress)
+        except RuntimeError as error:
+            raise FitError(f"the sampler could not start: {error}", subject=f"model {model.name}",
+                           next_step="Look for a lab far outside what the priors allow.") from error
+        return _posterior(model, order, drawn, rho, cohort, random_seed)
+
+
+def _psi_of(model, hyper, order, z):
+    """Individual parameters (chain, draw, N, D) of non-centred effects z."""
+    terms = np.stack([covariate_terms(model, r.covariates) for r in order])
+
+    def individual(h, z_draw):
+        scale = h.omega[:, None] * jnp.linalg.cholesky(h.correlation)
+        return jax.vmap(lambda x, z_i: prior_mean(model, h, x) + scale @ z_i)(terms, z_draw)
+
+    return np.asarray(jax.jit(jax.vmap(jax.vmap(individual)))(hyper, jnp.asarray(z)))
+
+
+def _posterior(model, order, drawn, rho, cohort, random_seed) -> PopulationPosterior:
+    effects = drawn.samples.pop("psi", None)
+    centred = effects is not None
+    effects = effects if centred else drawn.samples.pop("z")
+    n_chains, n_draws = effects.shape[:2]
+    coords = {"chain": np.arange(n_chains), "draw": np.arange(n_draws)}
+    data = {}
+    for name, values in drawn.samples.items():
+        dims = ("chain", "draw") + (("parameter_a", "parameter_b") if name == "correlation_cholesky" else ())
+        data[name] = (dims, values)
+    if model.correlation is not None:
+        coords |= {"parameter_a": list(model.correlation.over), "parameter_b": list(model.correlation.over)}
+    hyper = assemble(model, {k: jnp.asarray(v) for k, v in drawn.samples.items()}, rho)
+    psi = effects if centred else _psi_of(model, hyper, order, effects)
+    individuals = xr.Dataset({"psi": (("chain", "draw", "patient", "parameter"), psi)},
+                             coords={"chain": coords["chain"], "draw": coords["draw"], "patient": [r.key for r in order], "parameter": list(model.individual_names)})
+    stats = xr.Dataset({k: (("chain", "draw"), v) for k, v in drawn.stats.items()}, coords={k: coords[k] for k in ("chain", "draw")})
+    tree = xr.DataTree.from_dict({"posterior": xr.Dataset(data, coords=coords), "sample_stats": stats, "individuals": individuals})
+    tree.attrs.update(kind="population", model=model.name, model_hash=model.hash, data_hash=cohort.data_hash, n_patients=len(order), random_seed=random_seed,
+                      rho=rho, versions=json.dumps(versions()), created_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+                      fitted_patients=json.dumps(sorted(patient_mark(r) for r in order)))
+    posterior = PopulationPosterior(model, tree)
+    verdict = posterior.diagnostics
+    tree.attrs.update(verdict="passed" if verdict.passed else "failed", diagnostics=str(verdict))
+    return posterior

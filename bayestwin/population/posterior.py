@@ -1,0 +1,170 @@
+"""The result of a population fit: draws with provenance, saved as one netCDF file and loaded back.
+
+A file holds population-level draws only; individual parameters are written when asked for and the file says so.
+Groups as in ArviZ: posterior (chain, draw), sample_stats, and, where kept, individuals (chain, draw, patient, parameter).
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import numpy as np
+import xarray as xr
+
+from bayestwin.errors import StoreError
+from bayestwin.population.diagnostics import Diagnostics, diagnose
+from bayestwin.population.program import assemble
+
+
+def patient_mark(record) -> str:
+    """A mark by which a fitted patient is recognised without naming them in the file."""
+    return hashlib.sha256(f"bayestwin:{record.key}".encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, eq=False)
+class PopulationPosterior:
+    """Draws of the population parameters for one model.
+
+    tree : DataTree with posterior, sample_stats, perhaps individuals; attributes carry the provenance
+    """
+
+    model: object
+    tree: xr.DataTree
+
+    @property
+    def attributes(self) -> dict:
+        """Provenance: model, hashes, seed, versions, created_at, rho."""
+        return dict(self.tree.attrs)
+
+    @property
+    def rho(self) -> float:
+        """The declared response correlation used in the fit."""
+        return float(self.tree.attrs["rho"])
+
+    @property
+    def posterior(self) -> xr.Dataset:
+        """Population-level draws (chain, draw)."""
+        return self.tree["posterior"].to_dataset()
+
+    @property
+    def diagnostics(self) -> Diagnostics:
+        """Convergence verdict, computed from the draws."""
+        return diagnose(self.posterior, self.tree["sample_stats"].to_dataset())
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 over model hash and draws."""
+        digest = hashlib.sha256(self.model.hash.encode())
+        for name in sorted(self.posterior.data_vars):
+            digest.update(name.encode() + np.ascontiguousarray(self.posterior[name].values).tobytes())
+        return digest.hexdigest()
+
+    def to_datatree(self) -> xr.DataTree:
+        """The DataTree itself; every ArviZ function takes it."""
+        return self.tree
+
+    def to_dataframe(self):
+        """One row per draw."""
+        return self.posterior.to_dataframe()
+
+    def summary(self, ci_prob: float = 0.9):
+        """Mean, SD, interval, R-hat and ESS of every population parameter (pandas)."""
+        import arviz_stats
+
+        return arviz_stats.summary(self.posterior, ci_prob=ci_prob, ci_kind="eti", round_to="none")
+
+    def hyper_draws(self, count: int | None = None):
+        """Population draws as a stacked `Hyper`, and their positions in chain-major order.
+
+        count : so many draws, evenly spaced through all chains; None for all
+        """
+        posterior = self.posterior.stack(sample=("chain", "draw")).transpose("sample", ...)
+        total = posterior.sizes["sample"]
+        take = np.arange(total) if count is None or count >= total else np.floor(np.arange(count) * total / count).astype(int)
+        with jax.enable_x64(True):
+            natural = {k: jax.numpy.asarray(posterior[k].values[take]) for k in posterior.data_vars}
+            hyper = jax.tree.map(np.asarray, assemble(self.model, natural, self.rho))
+        return hyper, take
+
+    def knows(self, record) -> bool:
+        """True where this patient was in the fitted cohort."""
+        return patient_mark(record) in json.loads(self.tree.attrs.get("fitted_patients", "[]"))
+
+    def individual_draws(self, record):
+        """psi draws (chain * draw, D) of a fitted patient, or None where the file does not hold them."""
+        if "individuals" not in self.tree.children:
+            return None
+        psi = self.tree["individuals"].to_dataset()["psi"]
+        if record.key not in psi.patient.values:
+            return None
+        return psi.sel(patient=record.key).stack(sample=("chain", "draw")).transpose("sample", "parameter").values
+
+    def save(self, path, *, keep_individuals: bool = False) -> Path:
+        """Write one netCDF file; individual parameters only if asked, and then marked."""
+        tree = self.tree.copy()
+        if "individuals" in tree.children and not keep_individuals:
+            del tree["individuals"]
+        tree.attrs["holds_individuals"] = int("individuals" in tree.children)
+        path = Path(path)
+        encoding = {"/posterior": {name: {"zlib": True} for name in tree["posterior"].data_vars}}
+        partial = path.with_suffix(path.suffix + ".part")
+        tree.to_netcdf(partial, engine="h5netcdf", encoding=encoding)
+        partial.replace(path)
+        return path
+
+    def __repr__(self):
+        sizes = self.posterior.sizes
+        return (f"<PopulationPosterior {self.model.name} ({self.model.hash[:8]}): {sizes['chain']} chains x {sizes['draw']} draws, "
+                f"{len(self.posterior.data_vars)} parameters, {self.tree.attrs.get('verdict', 'not judged')}>")
+
+
+def combine_chains(parts) -> PopulationPosterior:
+    """One posterior from fits of the same cohort that ran as separate processes; their chains stand side by side."""
+    first = parts[0].tree.attrs
+    for part in parts[1:]:
+        for name in ("model_hash", "data_hash", "rho"):
+            if part.tree.attrs[name] != first[name]:
+                raise StoreError("these fits do not belong together", place=name, value=part.tree.attrs[name], allowed=first[name])
+    trees, groups = [p.tree for p in parts], {}
+    for name in first_groups(trees):
+        datasets = [t[name].to_dataset() for t in trees]
+        start = np.cumsum([0] + [d.sizes["chain"] for d in datasets])
+        groups[name] = xr.concat([d.assign_coords(chain=np.arange(d.sizes["chain"]) + k) for d, k in zip(datasets, start)], dim="chain")
+    tree = xr.DataTree.from_dict(groups)
+    tree.attrs.update(first, random_seed=json.dumps([t.attrs["random_seed"] for t in trees]))
+    combined = PopulationPosterior(parts[0].model, tree)
+    verdict = combined.diagnostics
+    tree.attrs.update(verdict="passed" if verdict.passed else "failed", diagnostics=str(verdict))
+    return combined
+
+
+def first_groups(trees) -> list[str]:
+    """Names of the groups all trees have."""
+    return [name for name in trees[0].children if all(name in t.children for t in trees)]
+
+
+def load_population(path, model=None) -> PopulationPosterior:
+    """Load a population posterior; it refuses a model whose hash is not its own.
+
+    model : the Model, its name or folder; None takes the name in the file
+    """
+    from bayestwin.specification import load_model
+
+    path = Path(path)
+    if not path.is_file():
+        raise StoreError("no such population file", place=path.name, next_step="Make one with `bayestwin fit`.")
+    try:
+        tree = xr.load_datatree(path, engine="h5netcdf")
+    except Exception as error:
+        raise StoreError(f"this file cannot be read as a population posterior ({type(error).__name__})", place=path.name,
+                         next_step="Fit again or restore the file.") from error
+    if "posterior" not in tree.children or "model_hash" not in tree.attrs:
+        raise StoreError("this file is not a population posterior", place=path.name)
+    if model is None or isinstance(model, (str, Path)):
+        model = load_model(tree.attrs["model"] if model is None else model)
+    if model.hash != tree.attrs["model_hash"]:
+        raise StoreError("this population was fitted with another version of the model", subject=f"model {model.name}", place=path.name,
+                         value=str(tree.attrs["model_hash"])[:12], allowed=model.hash[:12], next_step="Fit again with the present model.")
+    return PopulationPosterior(model, tree)

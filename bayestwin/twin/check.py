@@ -1,0 +1,61 @@
+"""The numerical check of an update: thresholds and verdict in one place."""
+
+import numpy as np
+
+from bayestwin.twin.particles import effective_size, island_means
+from bayestwin.twin.state import PASS, WITHHELD, UpdateInfo
+from bayestwin.twin.target import class_weights
+
+SMALLEST_ESS, LARGEST_K, LARGEST_GAP = 400.0, 0.7, 0.4
+
+
+def judge(model, particles, check, islands: int, path: str, reasons: tuple[str, ...], *, new_labs: int, started, surprise=()) -> UpdateInfo:
+    """Verdict on weighted particles.
+
+    ESS is asked to reach 400, or a tenth of the particles where there are fewer than 4,000; islands agree where the SD
+    of their means is under 0.4 posterior SD in every individual parameter the record speaks of.
+    """
+    size = particles.psi.shape[0]
+    ess = effective_size(particles.log_weights, islands)
+    means = island_means(particles.psi, particles.log_weights, islands)
+    w = np.exp(np.asarray(particles.log_weights)) / islands
+    centre = (w[:, None] * np.asarray(particles.psi)).sum(0)
+    sd = np.sqrt((w[:, None] * (np.asarray(particles.psi) - centre) ** 2).sum(0))
+    gaps = np.divide(means.std(axis=0, ddof=1), sd, out=np.zeros_like(sd), where=sd > 0)
+    relevant = np.array([_speaks(model, name, started) for name in model.individual_names])
+    worst = int(np.argmax(np.where(relevant, gaps, -1.0)))
+    draws = np.bincount(np.asarray(particles.draw), weights=w)
+    found = list(reasons)
+    failed = []
+    if not ess >= min(SMALLEST_ESS, 0.1 * size):
+        failed.append(f"ESS {ess:.0f} under {min(SMALLEST_ESS, 0.1 * size):.0f}")
+    if not check.pareto_k <= LARGEST_K:
+        failed.append(f"k-hat {check.pareto_k:.2f} above {LARGEST_K}")
+    if gaps[worst] > LARGEST_GAP and relevant[worst]:
+        failed.append(f"islands disagree on {model.individual_names[worst]} (SD of means {gaps[worst]:.2f} posterior SD)")
+    if particles.log_class.shape[-1] > 1:
+        classes = island_means(class_weights(particles), particles.log_weights, islands).std(axis=0, ddof=1).max()
+        if classes > 0.2:
+            failed.append(f"islands disagree on the response class (SD {classes:.2f})")
+    if check.failures > 0.01:
+        found.append(f"the solver gave up on {check.failures:.1%} of proposals")
+    if not np.isfinite(w).all() or not np.isfinite(centre).all():
+        failed.append("no particle explains the record")
+    error = means.std(axis=0, ddof=1) / np.sqrt(islands)
+    evidence = np.asarray(check.log_evidence)
+    return UpdateInfo(
+        path=path, verdict=WITHHELD if failed else PASS, ess=ess, pareto_k=float(check.pareto_k), unique_particles=int(check.unique),
+        acceptance=float(check.acceptance), ess_population_draws=float(1.0 / (draws**2).sum()), island_agreement=float(gaps[worst]),
+        monte_carlo_error={name: float(e) for name, e in zip(model.individual_names, error)}, surprise=tuple(surprise),
+        log_evidence=float(evidence.mean()), log_evidence_error=float(evidence.std(ddof=1) / np.sqrt(islands)), solver_failures=float(check.failures),
+        stages=int(check.stages), moves=int(check.moves), reasons=(*found, *failed), new_labs=new_labs)
+
+
+def _speaks(model, name, started) -> bool:
+    """True where the record can say something of a parameter: drift steps, the frailty and treatments not started cannot."""
+    if name not in model.parameter_names:
+        return False
+    treatment = model.parameters[model.parameter_names.index(name)].treatment
+    if not treatment:
+        return True
+    return any(cls.treatment == treatment and started[k] > 0 for k, cls in enumerate(model.response_classes))

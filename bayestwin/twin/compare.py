@@ -1,0 +1,64 @@
+"""What differs between the record a twin has seen and a newer one, and whether anything was taken away."""
+
+from dataclasses import dataclass, replace
+
+from bayestwin.dynamics import treatment_starts
+from bayestwin.individual import beginning, information_time, vital_facts
+
+
+@dataclass(frozen=True)
+class Change:
+    """new_labs : labs not seen before; later_only : all that is new happened after the twin's time
+    taken_away : something seen was retracted, corrected or changed; why : in words; nothing : the records agree"""
+
+    new_labs: tuple
+    later_only: bool
+    taken_away: bool
+    why: str
+    nothing: bool
+
+
+def _content(lab):
+    return (lab.lab_id, lab.output, lab.time, lab.value, lab.censoring, lab.order)
+
+
+def difference(twin, record) -> Change:
+    """Compare the record a twin has seen with a newer one."""
+    model, now = twin.model, twin.time
+    seen = {_content(lab) for lab in twin.record.labs}
+    newer = {_content(lab) for lab in record.labs}
+    why = []
+    for lab in sorted(seen - newer):
+        again = [n for n in newer if n[:3] == lab[:3]]
+        why.append(f"{lab[1]} at {lab[2]:g} {'corrected' if again else 'retracted'}")
+    done = _past(model, twin.record, now, twin.applied)
+    redone = _past(model, record, now, twin.applied)
+    if done != redone:
+        why.append(f"doses or treatments up to {now:g} changed")
+    used = {e.covariate for _, _, e in model.effects}
+    for name in sorted(used):
+        if twin.record.covariates.get(name) != record.covariates.get(name):
+            why.append(f"covariate {name} changed")
+    before, after = vital_facts(model, twin.record), vital_facts(model, record)
+    lost = [k for k, t in before.items() if t is not None and (after[k] is None or after[k] < t)]
+    for k in lost:
+        if not (k == "alive" and after["death"] is not None) and not why:
+            why.append(f"an event that said '{k}' was taken away or moved")
+    if beginning(record) < beginning(twin.record):
+        why.append("a row before the beginning of the record arrived")
+    new_labs = tuple(lab for lab in record.labs if _content(lab) not in seen)
+    moved = [k for k in after if after[k] != before[k]]
+    later = all(lab.time > now for lab in new_labs) and all(after[k] is not None and after[k] > now for k in moved) and "progressed" not in moved
+    same = not new_labs and not moved and _future(model, record) == _future(model, twin.record)
+    return Change(new_labs, later, bool(why), "; ".join(why), same and not why)
+
+
+def _past(model, record, now, applied):
+    """Doses and treatment starts that the twin's state already contains."""
+    within = (lambda t: t <= now) if applied else (lambda t: t < now)
+    doses = [replace(one, known_time=0.0) for dose in record.doses for one in dose.expanded() if within(one.time)]
+    return sorted(doses, key=repr), [s for s in treatment_starts(model, record) if within(s[0])]
+
+
+def _future(model, record):
+    return [replace(d, known_time=0.0) for d in record.doses], treatment_starts(model, record), information_time(record)

@@ -1,0 +1,107 @@
+"""Moves that leave the target unchanged, for all particles at once; one solve of the full history each.
+
+    psi     psi' = mu + sqrt(1 - b^2) (psi - mu) + b L e: Crank-Nicolson about the Gaussian fitted to the island;
+            reversible for that Gaussian, so the acceptance sees only where the target differs from it
+    draw    a new population draw with psi kept: several cheap steps on p(m | psi), then one on the likelihood
+    both    a new population draw with the standardised effects kept: psi' = mean_m' + scale_m' (whiten_m (psi - mean_m))
+
+The step size b follows the acceptance. Sources: Cotter et al. (2013), Statistical Science 28:424; Christen and Fox
+(2005) for the two-stage acceptance.
+"""
+
+from functools import lru_cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bayestwin.dynamics import Accuracy
+from bayestwin.twin.particles import log_prior_of
+from bayestwin.twin.target import evaluator, log_target
+
+CYCLE = (0, 2, 0, 1)  # psi, both, psi, draw
+INNER = 8  # cheap steps of a draw move
+
+
+def fitted_gaussians(psi, log_weights, islands: int, prior_sd):
+    """Mean and Cholesky factor per island, shrunk a little towards the prior's spread so that none is singular."""
+    w = np.exp(np.asarray(log_weights)).reshape(islands, -1)
+    x = np.asarray(psi).reshape(islands, w.shape[1], -1)
+    w = w / w.sum(1, keepdims=True)
+    mean = np.einsum("ip,ipd->id", w, x)
+    gap = x - mean[:, None]
+    cov = np.einsum("ip,ipd,ipe->ide", w, gap, gap)
+    variances = np.einsum("idd->id", cov)
+    shrunk = 0.95 * cov + np.einsum("id,de->ide", 0.05 * variances + 1e-6 * prior_sd**2, np.eye(x.shape[-1]))
+    return mean, np.linalg.cholesky(shrunk)
+
+
+@lru_cache(maxsize=64)
+def sweep(model, accuracy: Accuracy):
+    """Compiled Metropolis sweep, one kind of move for every particle."""
+    evaluate = evaluator(model, accuracy, False)
+
+    def propose(kind, key, psi, draw, population, mean, chol, step, islands):
+        key_noise, key_draw, key_inner = jax.random.split(key, 3)
+        size = psi.shape[0] // islands
+        mu, factor = jnp.repeat(mean, size, axis=0), jnp.repeat(chol, size, axis=0)
+        white = jax.vmap(lambda a, b: jax.scipy.linalg.solve_triangular(a, b, lower=True))
+
+        def move_psi():
+            # a mixture of step lengths: some proposals local, some nearly independent
+            b = jnp.minimum(1.0, step * jnp.exp(0.7 * jax.random.normal(key_draw, (psi.shape[0], 1))))
+            noise = jnp.einsum("pde,pe->pd", factor, jax.random.normal(key_noise, psi.shape))
+            new = mu + jnp.sqrt(1.0 - b**2) * (psi - mu) + b * noise
+            ratio = 0.5 * ((white(factor, new - mu) ** 2).sum(-1) - (white(factor, psi - mu) ** 2).sum(-1))
+            return new, draw, log_prior_of(new, draw, population) - log_prior_of(psi, draw, population) + ratio
+
+        def move_draw():
+            def inner(carry, key):
+                m, lp = carry
+                a, b = jax.random.split(key)
+                other = jax.random.randint(a, m.shape, 0, population.log_det.shape[0])
+                lp_other = log_prior_of(psi, other, population)
+                take = jnp.log(jax.random.uniform(b, m.shape)) < lp_other - lp
+                return (jnp.where(take, other, m), jnp.where(take, lp_other, lp)), None
+
+            (m, _), _ = jax.lax.scan(inner, (draw, log_prior_of(psi, draw, population)), jax.random.split(key_inner, INNER))
+            return psi, m, jnp.zeros(psi.shape[0])
+
+        def move_both():
+            m = jax.random.randint(key_draw, draw.shape, 0, population.log_det.shape[0])
+            effect = jnp.einsum("pde,pe->pd", population.whiten[draw], psi - population.mean[draw])
+            return population.mean[m] + jnp.einsum("pde,pe->pd", population.scale[m], effect), m, jnp.zeros(psi.shape[0])
+
+        return jax.lax.switch(kind, (move_psi, move_draw, move_both))
+
+    def one(kind, key, psi, draw, pieces, old, population, data, rho, t, mean, chol, step, *, islands, from_scratch):
+        """pieces : ClassLikelihood of the newer record; old (P, C) log-likelihood of the seen record, from `old_data`."""
+        key_propose, key_accept = jax.random.split(key)
+        new_psi, new_draw, ratio = propose(kind, key_propose, psi, draw, population, mean, chol, step, islands)
+        proposed = evaluate(new_psi, new_draw, population, data[0], rho)
+        proposed_old = jnp.zeros_like(old) if from_scratch else old_likelihood(proposed, data[1])
+        here = log_target(jnp.zeros(()), pieces.log_class, old, full_likelihood(pieces), t)
+        there = log_target(jnp.zeros(()), proposed.log_class, proposed_old, full_likelihood(proposed), t)
+        log_accept = jnp.where(jnp.isfinite(there), there - here + ratio, -jnp.inf)
+        take = jnp.log(jax.random.uniform(key_accept, draw.shape)) < log_accept
+
+        def pick(a, b):
+            return jnp.where(take.reshape(-1, *([1] * (a.ndim - 1))), a, b)
+
+        moved = jax.tree.map(pick, (new_psi, new_draw, proposed, proposed_old), (psi, draw, pieces, old))
+        return *moved, take.mean(), (~proposed.ok).mean()
+
+    return jax.jit(one, static_argnames=("islands", "from_scratch"))
+
+
+def full_likelihood(pieces):
+    """Log-likelihood of the whole newer record by class, (P, C)."""
+    return pieces.rows.sum(-1) + pieces.alive + pieces.other
+
+
+def old_likelihood(pieces, seen):
+    """Log-likelihood by class of the rows already seen (seen = 1) and of the events, (P, C).
+
+    What event-free time says is weak and enters at the start of a bridge by one reweighting; only labs are tempered.
+    """
+    return jnp.where(seen > 0, pieces.rows, 0.0).sum(-1) + pieces.alive + pieces.other

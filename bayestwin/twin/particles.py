@@ -1,0 +1,120 @@
+"""Weighted particles of one patient: individual parameters and the population draw each belongs to.
+
+Islands are resampled and normalised separately, so that the spread of their estimates is the Monte Carlo error:
+error of a mean = SD over islands / sqrt(number of islands).
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import logsumexp
+
+from bayestwin.individual import Hyper, prior_mean
+
+
+class Population(NamedTuple):
+    """Population draws as the twin needs them, M of them.
+
+    typical (M, Q), effects (M, F), sigma (M, R) : what predictions use
+    mean (M, D), scale (M, D, D), whiten (M, D, D), log_det (M,) : of psi given the draw, for this patient's covariates
+    """
+
+    typical: jax.Array
+    effects: jax.Array
+    sigma: jax.Array
+    mean: jax.Array
+    scale: jax.Array
+    whiten: jax.Array
+    log_det: jax.Array
+
+
+class Particles(NamedTuple):
+    """P particles in islands of equal size.
+
+    psi (P, D); draw (P,) index of the population draw; log_weights (P,), normalised within each island
+    labs, alive, other, log_class (P, C) : log-likelihood pieces by response class; state (P, C, S + H)
+    """
+
+    psi: jax.Array
+    draw: jax.Array
+    log_weights: jax.Array
+    labs: jax.Array
+    alive: jax.Array
+    other: jax.Array
+    log_class: jax.Array
+    state: jax.Array
+
+
+def population_for(model, hyper: Hyper, terms) -> Population:
+    """Means, scales and whitening matrices of psi for a patient with these covariate terms."""
+    scale = hyper.omega[..., :, None] * jnp.linalg.cholesky(hyper.correlation)
+    eye = jnp.broadcast_to(jnp.eye(scale.shape[-1]), scale.shape)
+    whiten = jax.vmap(lambda a, b: jax.scipy.linalg.solve_triangular(a, b, lower=True))(scale, eye)
+    log_det = jnp.log(jnp.diagonal(scale, axis1=-2, axis2=-1)).sum(-1)
+    mean = jax.vmap(lambda h: prior_mean(model, h, jnp.asarray(terms)))(hyper)
+    return Population(*(jnp.asarray(a) for a in (hyper.typical, hyper.effects, hyper.sigma)), mean, scale, whiten, log_det)
+
+
+def log_prior_of(psi, draw, population: Population):
+    """ln p(psi | draw) up to a constant, (P,)."""
+    white = jnp.einsum("pde,pe->pd", population.whiten[draw], psi - population.mean[draw])
+    return -0.5 * (white**2).sum(-1) - population.log_det[draw]
+
+
+def normalised(log_weights, islands: int):
+    """Log-weights that sum to one within each island."""
+    by_island = log_weights.reshape(islands, -1)
+    return (by_island - logsumexp(by_island, axis=1, keepdims=True)).reshape(-1)
+
+
+def effective_size(log_weights, islands: int) -> float:
+    """Effective sample size: sum over islands of 1 / sum w^2."""
+    w = np.exp(np.asarray(log_weights)).reshape(islands, -1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(np.nan_to_num(1.0 / (w**2).sum(axis=1), nan=0.0, posinf=0.0).sum())
+
+
+def systematic(key, log_weights, islands: int):
+    """Systematic resampling within each island: positions of the survivors, (P,)."""
+    weights = np.exp(np.asarray(log_weights)).reshape(islands, -1)
+    size = weights.shape[1]
+    starts = np.asarray(jax.random.uniform(key, (islands,)))
+    picked = []
+    for k in range(islands):
+        cumulative = np.cumsum(weights[k])
+        points = (starts[k] + np.arange(size)) / size * cumulative[-1]
+        picked.append(k * size + np.minimum(np.searchsorted(cumulative, points), size - 1))
+    return np.concatenate(picked)
+
+
+def pareto_k(log_ratios) -> float:
+    """Shape of the generalised Pareto fitted to the largest importance ratios (Zhang and Stephens 2009).
+
+    Tail size min(0.2 P, 3 sqrt(P)) as in PSIS (Vehtari et al. 2024). -inf where all ratios are equal.
+    """
+    x = np.sort(np.asarray(log_ratios, dtype=float))
+    x = x[np.isfinite(x)]
+    tail = int(min(0.2 * len(x), 3 * np.sqrt(len(x))))
+    if tail < 5 or x[-1] - x[0] < 1e-10:
+        return -np.inf if len(x) else np.inf
+    cut = np.exp(x[-tail - 1] - x[-1])
+    exceed = np.exp(x[-tail:] - x[-1]) - cut
+    if exceed[-1] <= 0 or exceed[max(int(np.floor(tail / 4 + 0.5)) - 1, 0)] <= 0:
+        return -np.inf
+    grid = 30 + int(np.sqrt(tail))
+    theta = 1 / exceed[-1] + (1 - np.sqrt(grid / (np.arange(1, grid + 1) - 0.5))) / 3 / exceed[int(np.floor(tail / 4 + 0.5)) - 1]
+    k = np.mean(np.log1p(-theta[:, None] * exceed), axis=1)
+    profile = tail * (np.log(-theta / k) - k - 1)
+    weight = 1 / np.exp(profile - profile[:, None]).sum(axis=1)
+    best = (theta * weight / weight.sum()).sum()
+    shape = np.mean(np.log1p(-best * exceed))
+    return float(shape * tail / (tail + 10) + 10 * 0.5 / (tail + 10))
+
+
+def island_means(values, log_weights, islands: int) -> np.ndarray:
+    """Weighted mean of each island: values (P, ...) -> (islands, ...)."""
+    w = np.exp(np.asarray(log_weights)).reshape(islands, -1)
+    v = np.asarray(values).reshape(islands, w.shape[1], *np.shape(values)[1:])
+    return np.einsum("ip,ip...->i...", w, v) / w.sum(1).reshape(-1, *([1] * (v.ndim - 2)))

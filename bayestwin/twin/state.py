@@ -1,0 +1,124 @@
+"""`Twin`: one patient's posterior as particles, with everything the next update needs; `UpdateInfo`: how exact it is."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from bayestwin.twin.particles import Particles, effective_size, island_means
+from bayestwin.twin.surprise import Surprise, weighted_quantiles
+from bayestwin.twin.target import class_weights
+
+PASS, WITHHELD = "PASS", "WITHHELD"
+
+
+@dataclass(frozen=True)
+class UpdateInfo:
+    """Numerical check of one update.
+
+    path : "start", "reweight", "rejuvenate", "oracle" (from scratch), "joint fit"
+    ess, pareto_k (largest over the bridges, before resampling), unique_particles, acceptance
+    ess_population_draws : effective number of population draws; island_agreement : SD of island means over posterior SD, largest
+    monte_carlo_error : parameter -> error of its posterior mean on the transformed scale
+    surprise : each new lab before it was learnt; log_evidence : ln p(new labs | old ones), with its error
+    verdict : "PASS" or "WITHHELD"; reasons : why, and every restart or fallback on the way
+    """
+
+    path: str
+    verdict: str
+    ess: float
+    pareto_k: float
+    unique_particles: int
+    acceptance: float
+    ess_population_draws: float
+    island_agreement: float
+    monte_carlo_error: dict
+    surprise: tuple[Surprise, ...] = ()
+    log_evidence: float = 0.0
+    log_evidence_error: float = 0.0
+    solver_failures: float = 0.0
+    stages: int = 0
+    moves: int = 0
+    reasons: tuple[str, ...] = ()
+    new_labs: int = 0
+    seconds: float = field(default=0.0, compare=False)
+
+    def __str__(self):
+        text = (f"{self.verdict} by {self.path}: ESS {self.ess:.0f}, k-hat {self.pareto_k:.2f}, {self.unique_particles} unique particles, "
+                f"acceptance {self.acceptance:.2f}, {self.new_labs} new labs, {self.seconds:.1f} s")
+        return text + ("; " + "; ".join(self.reasons) if self.reasons else "")
+
+
+@dataclass(frozen=True, eq=False)
+class Twin:
+    """A patient's posterior at one moment.
+
+    record : what it has seen; time : the newest lab or event learnt; applied : doses of that very time are in the state
+    particles : see Particles; population : the draws it rests on; rho : declared response correlation
+    """
+
+    model: object
+    record: object
+    particles: Particles
+    population: object
+    time: float
+    applied: bool
+    islands: int
+    rho: float
+    population_hash: str
+    random_seed: int
+    updates: int = 0
+    history: tuple[UpdateInfo, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """The patient's study key."""
+        return self.record.key
+
+    @property
+    def info(self) -> UpdateInfo:
+        """The numerical check of the last update."""
+        return self.history[-1]
+
+    @property
+    def weights(self) -> np.ndarray:
+        """Weights over all particles, summing to one, (P,)."""
+        return np.exp(np.asarray(self.particles.log_weights)) / self.islands
+
+    @property
+    def ess(self) -> float:
+        """Effective sample size."""
+        return effective_size(self.particles.log_weights, self.islands)
+
+    def response_probability(self) -> dict[str, float]:
+        """P(non-responder) of every treatment that was started."""
+        p = np.asarray(class_weights(self.particles))
+        rows = self.class_rows
+        return {cls.treatment: float((self.weights[:, None] * p * (rows[:, k] > 0)).sum())
+                for k, cls in enumerate(self.model.response_classes) if rows[:, k].any()}
+
+    @property
+    def class_rows(self) -> np.ndarray:
+        """Response-class rows behind the second axis of the particles' pieces, (C, X)."""
+        from bayestwin.individual import compile_record
+
+        return compile_record(self.model, self.record).classes
+
+    def parameter_table(self, probability: float = 0.9):
+        """Mean, SD, interval and Monte Carlo error of every individual parameter, natural scale (rows of dicts)."""
+        rows, w = [], self.weights
+        tails = ((1 - probability) / 2, 0.5, (1 + probability) / 2)
+        for d, name in enumerate(self.model.individual_names):
+            values = np.asarray(self.particles.psi[:, d])
+            if d < len(self.model.varying):
+                scale = self.model.parameters[self.model.varying[d]].scale
+                values = np.exp(values) if scale == "log" else 1 / (1 + np.exp(-values)) if scale == "logit" else values
+            mean = float((w * values).sum())
+            low, median, high = weighted_quantiles(values, w, tails)
+            error = float(island_means(values, self.particles.log_weights, self.islands).std(ddof=1) / np.sqrt(self.islands))
+            rows.append({"parameter": name, "mean": mean, "sd": float(np.sqrt((w * (values - mean) ** 2).sum())), "low": low, "median": median,
+                         "high": high, "monte_carlo_error": error})
+        return rows
+
+    def __repr__(self):
+        return (f"<Twin {self.key} of {self.model.name}: {len(self.record.labs)} labs up to {self.time:g} {self.model.time_unit}, "
+                f"{self.particles.psi.shape[0]} particles, ESS {self.ess:.0f}, {self.info.verdict}>")

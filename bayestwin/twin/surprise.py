@@ -1,0 +1,95 @@
+"""What the twin expected of a lab before it was learnt: quantiles, PIT, log score, CRPS.
+
+Scores are on the observation's error scale (ln for log-normal outputs), the log score on the datum as measured.
+Of a censored lab: log of its probability, PIT uniform in its interval, CRPS of the censored distribution.
+Sources: Gneiting and Raftery (2007), JASA 102:359.
+"""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import logsumexp
+
+from bayestwin.individual.residuals import draw_observation, location_and_scale, log_cdf
+
+QUANTILES = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975)
+
+
+@dataclass(frozen=True)
+class Surprise:
+    """One lab against its predictive distribution; quantiles on the natural scale, mean, sd, crps on `scale`."""
+
+    lab_id: str
+    output: str
+    time: float
+    known_time: float
+    value: float
+    censoring: str
+    scale: str
+    quantiles: dict
+    mean: float
+    sd: float
+    crps: float
+    log_score: float
+    pit: float
+
+
+def weighted_quantiles(values, weights, probabilities):
+    """Quantiles of a weighted sample."""
+    order = np.argsort(values)
+    cumulative = np.cumsum(weights[order])
+    cumulative = (cumulative - 0.5 * weights[order]) / cumulative[-1]
+    return np.interp(probabilities, cumulative, values[order])
+
+
+def sample_crps(values, weights, y) -> float:
+    """CRPS of a weighted sample: E|X - y| - 1/2 E|X - X'|."""
+    order = np.argsort(values)
+    x, w = values[order], weights[order] / weights.sum()
+    below = np.cumsum(w)
+    spread = 2.0 * np.sum(w * x * (2.0 * below - w - 1.0)) / 2.0
+    return float(np.sum(w * np.abs(x - y)) - spread)
+
+
+def surprises(model, labs, pieces, class_probability, log_weights, population, draw, *, key, islands: int) -> tuple[Surprise, ...]:
+    """Predictive summary of each new lab, in the order of the rows of `pieces`.
+
+    pieces : ClassLikelihood (P, C, N) at the labs' times given what was known before; class_probability (P, C)
+    """
+    # a particle whose solve failed has no prediction and no say
+    fine = np.asarray(pieces.ok).all(axis=1) & np.isfinite(np.asarray(pieces.prediction)).all(axis=(1, 2))
+    weights = np.where(fine, np.exp(np.asarray(log_weights)), 0.0)
+    weights = weights / weights.sum()
+    pieces = pieces._replace(prediction=jnp.where(fine[:, None, None], pieces.prediction, 1.0))
+    joint = weights[:, None] * np.asarray(class_probability)
+    sigma = population.sigma[draw]
+    found = []
+    for n, lab in enumerate(labs):
+        k = model.observation_index[lab.output]
+        observation = model.observations[k]
+        key, key_class, key_noise, key_pit = jax.random.split(key, 4)
+        log_p = jnp.log(jnp.maximum(jnp.asarray(class_probability), 1e-300))
+        classes = np.asarray(jax.random.categorical(key_class, log_p, axis=1))
+        prediction = np.asarray(pieces.prediction)[np.arange(len(classes)), classes, n]
+        simulated = np.asarray(draw_observation(model, k, key_noise, jnp.asarray(prediction), sigma))
+        with np.errstate(divide="ignore"):
+            log_score = float(logsumexp(jnp.log(jnp.asarray(joint)) + pieces.rows[:, :, n]))
+        location, scale = location_and_scale(model, k, pieces.prediction[:, :, n], sigma[:, None, :])
+        y = np.log(max(lab.value, 1e-12)) if observation.log_scale else lab.value
+        below = float((joint * np.exp(np.asarray(log_cdf((y - location) / scale, observation.error.nu)))).sum())
+        on_scale = np.log(np.maximum(simulated, 1e-12)) if observation.log_scale else simulated
+        u = float(jax.random.uniform(key_pit))
+        pit = {"none": below, "left": u * below, "right": below + u * (1.0 - below)}[lab.censoring]
+        clipped = {"none": on_scale, "left": np.maximum(on_scale, y), "right": np.minimum(on_scale, y)}[lab.censoring]
+        mean = float(np.sum(weights * on_scale))
+        found.append(Surprise(
+            lab_id=lab.lab_id, output=lab.output, time=lab.time, known_time=lab.known_time, value=lab.value, censoring=lab.censoring,
+            scale="ln" if observation.log_scale else "natural",
+            quantiles=dict(zip(QUANTILES, (float(q) for q in weighted_quantiles(simulated, weights, QUANTILES)))),
+            mean=mean, sd=float(np.sqrt(np.sum(weights * (on_scale - mean) ** 2))), crps=sample_crps(clipped, weights, y), log_score=log_score, pit=pit))
+    return tuple(found)
+
+
+__all__ = ["QUANTILES", "Surprise", "sample_crps", "surprises", "weighted_quantiles"]
