@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 from bayestwin.dynamics.names import Doing, named_state, parameters_at, stack_state
 
-LARGEST_ERROR = 0.05  # an accumulated error estimate above this (relative to 1 + |y|) counts as a failed solve
+LARGEST_ERROR = 0.05  # an error estimate of one step above this (relative to 1 + |y|) counts as a failed solve
 
 
 class Accuracy(NamedTuple):
@@ -30,7 +30,7 @@ class Accuracy(NamedTuple):
 
 
 class Solution(NamedTuple):
-    """states (G, S + H) at the end of each interval; error () accumulated estimate (fixed grid); ok () bool."""
+    """states (G, S + H) at the end of each interval; error () largest estimate of one step (fixed grid); ok () bool."""
 
     states: jax.Array
     error: jax.Array
@@ -74,7 +74,7 @@ def solve_patient(model, values: dict, y0, timeline, accuracy: Accuracy = Accura
         y = y.at[:n_states].add(interval.bolus)
         step = _adaptive if model.steps is None else _single_step
         y, gap, good = step(rhs, y, interval.start, interval.end, accuracy)
-        return (y, error + gap, ok & good), y
+        return (y, jnp.maximum(error, gap), ok & good), y
 
     begin = (y0, jnp.zeros(()), jnp.isfinite(y0).all())
     (_, error, ok), states = jax.lax.scan(advance, begin, timeline)

@@ -108,6 +108,7 @@ def build_timeline(model, record, *, start: float, end: float, asked=(), resumed
     points = _with_steps(sorted(times), jump_times, model.steps)
 
     rows, where = [], {}
+    before = rate.copy(), active.copy(), started.copy()  # what was being done when the timeline starts
 
     def add(t0, t1, bolus=None, treatment=False):
         rows.append((t0, t1, np.zeros(len(model.states)) if bolus is None else bolus, rate.copy(), float(treatment), active.copy(), started.copy()))
@@ -126,7 +127,7 @@ def build_timeline(model, record, *, start: float, end: float, asked=(), resumed
             add(point, point)
         where[point, True] = len(rows) - 1
     if (start, False) in where and any(h.time == start for h in jumps) and any(t == start and not after for t, after in asked):
-        rows.insert(0, (start, start, np.zeros(len(model.states)), *rows[0][3:4], 0.0, *rows[0][5:]))
+        rows.insert(0, (start, start, np.zeros(len(model.states)), before[0], 0.0, *before[1:]))
         where = {key: (0 if key == (start, False) else value + 1) for key, value in where.items()}
     stacked = Timeline(*(np.array(column, dtype=float) for column in zip(*rows)))
     return stacked, np.array([where[float(t), bool(after)] for t, after in asked], dtype=int)

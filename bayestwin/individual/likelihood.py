@@ -88,7 +88,9 @@ def event_terms(model, values, data: PatientData, states):
         t = data.timeline.end[i]
         p, u = parameters_at(model, values, t), Doing(model, t, data.timeline.active[i], data.timeline.started[i])
         rate = model.hazards[endpoint.death_hazard](t, named_state(model, states[i]), p, u)
-        alive = data.alive[1] * (-states[i, column] + data.alive[2] * jnp.log(rate))
+        died = data.alive[2] > 0
+        # a hazard may be zero while the patient lives: its logarithm is taken only where a death needs it
+        alive = data.alive[1] * (-states[i, column] + jnp.where(died, jnp.log(jnp.where(died, rate, 1.0)), 0.0))
     if endpoint.progression_hazards:
         columns = jnp.array([n + model.hazard_names.index(h) for h in endpoint.progression_hazards])
         free = states[data.other[0].astype(int), columns].sum() * data.other[1]

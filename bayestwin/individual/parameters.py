@@ -71,10 +71,12 @@ def _number(text):
 
 def shifted_typical(model, hyper: Hyper, terms):
     """Typical values of all Q parameters for a patient with these covariate terms, transformed scale."""
-    typical = hyper.typical
+    if not model.effects:
+        return hyper.typical
+    where = np.zeros((len(model.effects), len(model.parameters)))
     for k, (_, position, _) in enumerate(model.effects):
-        typical = typical.at[..., position].add(hyper.effects[..., k] * terms[..., k])
-    return typical
+        where[k, position] = 1.0
+    return hyper.typical + (hyper.effects * terms) @ where
 
 
 def prior_mean(model, hyper: Hyper, terms):
@@ -112,13 +114,14 @@ def natural_values(model, psi, hyper: Hyper, terms, response_class=None) -> dict
 
     response_class : (number of response classes,) 0 responder, 1 non-responder per treatment, or None for all 0
     """
-    typical = shifted_typical(model, hyper, terms)
-    values = {p.name: to_natural(typical[k], p.scale) for k, p in enumerate(model.parameters)}
-    for d, name in enumerate(model.individual_names):
-        if d < len(model.varying):
-            values[name] = to_natural(psi[d], model.parameters[model.varying[d]].scale)
-        else:
-            values[name] = psi[d]
+    # all parameters at once, in few large operations: the compiler's time grows with the number of operations
+    transformed = shifted_typical(model, hyper, terms).at[np.array(model.varying, dtype=int)].set(psi[: len(model.varying)])
+    scales = [p.scale for p in model.parameters]
+    natural = jnp.where(np.array([x == "log" for x in scales]), to_natural(transformed, "log"), transformed)
+    natural = jnp.where(np.array([x == "logit" for x in scales]), to_natural(transformed, "logit"), natural)
+    values = {p.name: natural[k] for k, p in enumerate(model.parameters)}
+    for d, name in enumerate(model.individual_names[len(model.varying) :], len(model.varying)):
+        values[name] = psi[d]
     if response_class is not None:
         for k, cls in enumerate(model.response_classes):
             values[cls.parameter] = jnp.where(response_class[k] > 0, values[cls.replaced_by], values[cls.parameter])
@@ -129,14 +132,11 @@ def class_log_probability(model, psi, hyper: Hyper, terms, response_class, relev
     """ln P(response classes | psi, population draw); treatments not `relevant` (never started) do not count."""
     if not model.response_classes:
         return jnp.zeros(())
-    typical = shifted_typical(model, hyper, terms)
+    positions = np.array([model.parameter_names.index(cls.probability) for cls in model.response_classes])
+    probability = jax.nn.sigmoid(shifted_typical(model, hyper, terms)[positions])
     frailty = psi[model.individual_names.index(model.response_correlation.frailty)] if model.response_correlation else 0.0
-    total = jnp.zeros(())
-    for k, cls in enumerate(model.response_classes):
-        probability = jax.nn.sigmoid(typical[model.parameter_names.index(cls.probability)])
-        liability = (ndtri(probability) + jnp.sqrt(rho) * frailty) / jnp.sqrt(1.0 - rho)
-        total += relevant[k] * jnp.where(response_class[k] > 0, log_ndtr(liability), log_ndtr(-liability))
-    return total
+    liability = (ndtri(probability) + jnp.sqrt(rho) * frailty) / jnp.sqrt(1.0 - rho)
+    return (relevant * log_ndtr(jnp.where(jnp.asarray(response_class) > 0, liability, -liability))).sum()
 
 
 def draw_prior(model, key, hyper: Hyper, terms):

@@ -39,6 +39,7 @@ def diagnose(posterior, stats) -> Diagnostics:
     """
     import arviz_stats
 
+    posterior = moving(posterior)
     rhat, bulk, tail = (f(posterior) for f in (
         arviz_stats.rhat, lambda d: arviz_stats.ess(d, method="bulk"), lambda d: arviz_stats.ess(d, method="tail")))
 
@@ -46,9 +47,7 @@ def diagnose(posterior, stats) -> Diagnostics:
         values = {}
         for name in dataset.data_vars:
             array = np.asarray(dataset[name], dtype=float)
-            moving = np.asarray(posterior[name].std(("chain", "draw"))) > 1e-12  # a Cholesky factor has constant entries
-            if array[moving].size:
-                values[name] = float(pick(array[moving]))
+            values[name] = float("nan") if np.isnan(array).all() else float(pick(array))  # one chain has no R-hat
         name = (max if pick is np.nanmax else min)(values, key=values.get)
         return name, values[name]
 
@@ -72,6 +71,25 @@ def diagnose(posterior, stats) -> Diagnostics:
         reasons.append(f"E-BFMI {ebfmi:.2f} is not above {LIMITS['ebfmi']}")
     return Diagnostics(not reasons, tuple(reasons), r, b, t, int(divergent.sum()), int(divergent.size), ebfmi,
                        {"rhat": r_name, "ess_bulk": b_name, "ess_tail": t_name})
+
+
+def moving(posterior):
+    """The posterior without entries that never move (a Cholesky factor has some); each entry of an array that has
+    such entries becomes a scalar of its own, named like correlation_cholesky[CL, ka]."""
+    import xarray as xr
+
+    found = {}
+    for name, array in posterior.data_vars.items():
+        still = np.asarray(array.std(("chain", "draw"))) <= 1e-12
+        if not still.any():
+            found[name] = array
+            continue
+        own = [d for d in array.dims if d not in ("chain", "draw")]
+        for place in np.argwhere(~still) if own else ():
+            entry = array.isel(dict(zip(own, place)), drop=True)
+            labels = [str(array[d].values[k]) if d in array.coords else str(k) for d, k in zip(own, place)]
+            found[f"{name}[{', '.join(labels)}]"] = entry
+    return xr.Dataset(found)
 
 
 def clustered(posterior, divergent) -> str | None:

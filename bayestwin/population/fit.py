@@ -49,7 +49,7 @@ def used_sizes(data) -> tuple[int, int]:
 
 
 def fit_population(model, cohort, *, random_seed: int, chains: int = 4, warmup: int = 500, draws: int = 500, target_accept: float = 0.9,
-                   max_tree_depth: int = 8, rho: float | None = None, centred: bool | None = None, accuracy: Accuracy = Accuracy(), progress=False) -> PopulationPosterior:
+                   max_tree_depth: int = 8, rho: float | None = None, centred: bool | None = None, climb: int = 0, accuracy: Accuracy = Accuracy(), progress=False) -> PopulationPosterior:
     """Sample the population posterior of a model given a cohort with NUTS.
 
     Parameters
@@ -61,6 +61,7 @@ def fit_population(model, cohort, *, random_seed: int, chains: int = 4, warmup: 
     rho : float              response correlation, default the model's declared one
     centred : bool           parameterisation of individual effects; None: centred where labs outnumber individual
                              parameters at least two to one (well identified patients), else non-centred
+    climb : int              steps of gradient ascent before warm-up (see run_nuts)
     progress : bool or callable(done, total, message)
 
     Returns
@@ -84,7 +85,7 @@ def fit_population(model, cohort, *, random_seed: int, chains: int = 4, warmup: 
 
         try:
             drawn = run_nuts(program, key=jax.random.key(random_seed), chains=chains, warmup=warmup, draws=draws, target_accept=target_accept,
-                             max_tree_depth=max_tree_depth, progress=progress)
+                             max_tree_depth=max_tree_depth, climb=climb, progress=progress)
         except RuntimeError as error:
             raise FitError(f"the sampler could not start: {error}", subject=f"model {model.name}",
                            next_step="Look for a lab far outside what the priors allow.") from error
@@ -122,7 +123,8 @@ def _posterior(model, order, drawn, rho, cohort, random_seed) -> PopulationPoste
     tree = xr.DataTree.from_dict({"posterior": xr.Dataset(data, coords=coords), "sample_stats": stats, "individuals": individuals})
     tree.attrs.update(kind="population", model=model.name, model_hash=model.hash, data_hash=cohort.data_hash, n_patients=len(order), random_seed=random_seed,
                       rho=rho, versions=json.dumps(versions()), created_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-                      fitted_patients=json.dumps(sorted(patient_mark(r) for r in order)))
+                      fitted_patients=json.dumps(sorted(patient_mark(r) for r in order)),
+                      fitted_records=json.dumps({patient_mark(r): r.data_hash for r in order}))
     posterior = PopulationPosterior(model, tree)
     verdict = posterior.diagnostics
     tree.attrs.update(verdict="passed" if verdict.passed else "failed", diagnostics=str(verdict))

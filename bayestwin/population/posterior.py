@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 
 from bayestwin.errors import StoreError
-from bayestwin.population.diagnostics import Diagnostics, diagnose
+from bayestwin.population.diagnostics import Diagnostics, diagnose, moving
 from bayestwin.population.program import assemble
 
 
@@ -70,10 +70,10 @@ class PopulationPosterior:
         return self.posterior.to_dataframe()
 
     def summary(self, ci_prob: float = 0.9):
-        """Mean, SD, interval, R-hat and ESS of every population parameter (pandas)."""
+        """Mean, SD, interval, R-hat and ESS of every population parameter that moves (pandas)."""
         import arviz_stats
 
-        return arviz_stats.summary(self.posterior, ci_prob=ci_prob, ci_kind="eti", round_to="none")
+        return arviz_stats.summary(moving(self.posterior), ci_prob=ci_prob, ci_kind="eti", round_to="none")
 
     def hyper_draws(self, count: int | None = None):
         """Population draws as a stacked `Hyper`, and their positions in chain-major order.
@@ -91,6 +91,11 @@ class PopulationPosterior:
     def knows(self, record) -> bool:
         """True where this patient was in the fitted cohort."""
         return patient_mark(record) in json.loads(self.tree.attrs.get("fitted_patients", "[]"))
+
+    def fitted_as(self, record) -> bool:
+        """True where the fit saw exactly this record (files without that note are taken at their word)."""
+        seen = json.loads(self.tree.attrs.get("fitted_records", "{}"))
+        return seen.get(patient_mark(record), record.data_hash) == record.data_hash
 
     def individual_draws(self, record):
         """psi draws (chain * draw, D) of a fitted patient, or None where the file does not hold them."""

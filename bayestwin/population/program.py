@@ -51,7 +51,7 @@ def omega_priors(model) -> list[tuple[str, object]]:
 
 def assemble(model, natural: dict, rho: float) -> Hyper:
     """A `Hyper` from natural-scale population values; leading axes (chain, draw) are kept."""
-    shape = jnp.shape(next(iter(natural.values())))[: -2 if "correlation_cholesky" in natural and len(natural) == 1 else None]
+    shape = next((jnp.shape(v) for k, v in natural.items() if k != "correlation_cholesky"), ())
     typical = [to_transformed(_value(natural, f"{p.name}_pop", p.typical, shape), p.scale) for p in model.parameters]
     effects = [_value(natural, name, effect_prior(effect), shape) for name, _, effect in model.effects]
     omega = [_value(natural, site, prior, shape) for site, prior in omega_priors(model)]

@@ -10,8 +10,10 @@ from typing import Callable, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro
 from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
 from numpyro.infer import NUTS, init_to_median
+from numpyro.infer.util import initialize_model
 
 
 class Draws(NamedTuple):
@@ -22,15 +24,19 @@ class Draws(NamedTuple):
 
 
 def run_nuts(program: Callable, *, key, chains: int, warmup: int, draws: int, target_accept: float, max_tree_depth: int,
-             block: int = 25, progress=False) -> Draws:
+             block: int = 25, climb: int = 0, progress=False) -> Draws:
     """Sample a NumPyro program with NUTS; float64 must be on.
 
+    climb : so many steps of gradient ascent from the prior median before warm-up, for models whose warm-up would be
+        spent far out; chains still start apart, each from its own point
     progress : False, True (a bar on stderr) or a callable(done, total, message)
     """
     kernel = NUTS(program, target_accept_prob=target_accept, max_tree_depth=max_tree_depth, init_strategy=init_to_median(num_samples=15))
     report, close = reporter(progress, warmup + draws)
     report(0, "compiling")
-    state = kernel.init(jax.random.split(key, chains), warmup, None, (), {})
+    key_start, key_chains = jax.random.split(key)
+    start = climbed_start(program, key_start, chains, climb) if climb else None
+    state = kernel.init(jax.random.split(key_chains, chains), warmup, start, (), {})
     kept = ("z", "diverging", "energy", "num_steps", "accept_prob", "potential_energy")
 
     @jax.jit
@@ -55,6 +61,20 @@ def run_nuts(program: Callable, *, key, chains: int, warmup: int, draws: int, ta
     stats = {"diverging": stacked["diverging"], "energy": stacked["energy"], "n_steps": stacked["num_steps"],
              "acceptance_rate": stacked["accept_prob"], "lp": -stacked["potential_energy"]}
     return Draws(samples, stats)
+
+
+def climbed_start(program, key, chains: int, steps: int = 150, rate: float = 0.05):
+    """Unconstrained starting points, one per chain, after some steps of Adam on the log density."""
+    info = initialize_model(key, program, init_strategy=init_to_median(num_samples=15))
+    keys = jax.random.split(key, chains)
+    z = jax.tree.map(lambda a: jnp.stack([a + 0.1 * jax.random.normal(k, a.shape) for k in keys]), info.param_info.z)
+    gradient = jax.jit(jax.vmap(jax.grad(info.potential_fn)))
+    optimiser = numpyro.optim.Adam(rate)
+    state = optimiser.init(z)
+    for _ in range(steps):
+        g = jax.tree.map(lambda a: jnp.clip(jnp.nan_to_num(a), -1e3, 1e3), gradient(optimiser.get_params(state)))
+        state = optimiser.update(g, state)
+    return optimiser.get_params(state)
 
 
 def progress_line(collected, done, warmup) -> str:

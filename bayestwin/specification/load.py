@@ -18,6 +18,7 @@ from pathlib import Path
 from bayestwin.errors import ModelError
 
 _loaded: dict[str, object] = {}
+_sources: dict[str, dict[str, str]] = {}
 
 
 def models_folder() -> Path:
@@ -63,9 +64,14 @@ def code_hash(sources: dict[str, str]) -> str:
     for name in sorted(sources):
         docstrings = _docstring_starts(ast.parse(sources[name], filename=name))
         digest.update(f"{name}\n".encode())
+        line_ended = False
         for token in tokenize.generate_tokens(io.StringIO(sources[name]).readline):
+            line_ended |= token.type == tokenize.NEWLINE
             if token.type in skipped or token.start in docstrings:
                 continue
+            if line_ended and token.type == tokenize.OP:  # "a", newline, "- b" is not "a - b"
+                digest.update(b"\n\x00")
+            line_ended = False
             text = {tokenize.INDENT: "{", tokenize.DEDENT: "}"}.get(token.type, token.string)
             digest.update(f"{text}\x00".encode())
     return digest.hexdigest()
@@ -82,8 +88,8 @@ def _docstring_starts(tree) -> set[tuple[int, int]]:
 
 
 def source_of(model) -> dict[str, str]:
-    """The source files a model was loaded from."""
-    return {p.name: p.read_text(encoding="utf-8") for p in sorted(Path(model.folder).glob("*.py")) if not p.name.startswith("make_")}
+    """The source files a model was loaded from, as they were when it was loaded."""
+    return _sources[model.source_hash] if model.source_hash in _sources else {p.name: p.read_text(encoding="utf-8") for p in sorted(Path(model.folder).glob("*.py")) if not p.name.startswith("make_")}
 
 
 def model_from_source(sources: dict[str, str], expected_hash: str | None = None, folder: Path | None = None):
@@ -103,6 +109,7 @@ def model_from_source(sources: dict[str, str], expected_hash: str | None = None,
     model = getattr(_execute(folder, f"_bayestwin_model_{found[:16]}"), "model", None)
     if model is None or not hasattr(model, "parameters"):
         raise ModelError("model.py defines no `model`", place=folder.name, next_step="End the file with model = Model(...).")
+    _sources[found] = dict(sources)
     _loaded[found] = replace(model, source_hash=found, folder=str(folder))
     return _loaded[found]
 

@@ -21,7 +21,7 @@ from typing import Any, Callable, Mapping
 from bayestwin.errors import ModelError
 from bayestwin.labs import RecordSchema
 from bayestwin.specification.parameters import Category, Drift, Parameter, Power, ResponseClass, ResponseCorrelation, Steps
-from bayestwin.specification.priors import LKJ, Fixed
+from bayestwin.specification.priors import LKJ
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +65,8 @@ class Model:
         functions = (self.initial_state, self.vector_field, self.at_treatment, *self.outputs.values(), *self.hazards.values())
         code = "".join(_source(f) for f in functions if f is not None)
         body = repr((self.name, self.time_unit, self.states, self.parameters, self.observations, self.routes, self.drift,
-                     self.response_classes, self.response_correlation, self.treatments, self.endpoints, self.correlation))
+                     self.response_classes, self.response_correlation, self.treatments, self.endpoints, self.correlation,
+                     self.steps, tuple(self.outputs), tuple(self.hazards)))
         return hashlib.sha256((code + body).encode()).hexdigest()
 
     def __eq__(self, other):
@@ -205,7 +206,7 @@ def _check(model: Model) -> None:
     for cls in model.response_classes:
         need(cls.parameter, "response class", known)
         need(cls.replaced_by, "response class", known)
-        need(cls.probability, "response class", known)
+        need(cls.probability, "response class", set(names))
         need(cls.treatment, "response class", {t.name for t in model.treatments})
     for name in model.response_correlation.parameters if model.response_correlation else ():
         need(name, "response correlation", varying)
@@ -217,5 +218,17 @@ def _check(model: Model) -> None:
                 raise ModelError("unknown covariate effect", subject=subject, place=f"parameter {parameter.name}", value=effect)
         if parameter.treatment:
             need(parameter.treatment, f"parameter {parameter.name}", {t.name for t in model.treatments})
-    if model.response_correlation and any(isinstance(p.between, Fixed) and p.between.value <= 0 for p in model.parameters):
-        raise ModelError("a fixed between-patient SD must be positive", subject=subject)
+    for cls in model.response_classes:
+        chance = model.parameters[names.index(cls.probability)]
+        if chance.scale != "logit" or chance.between is not None:
+            raise ModelError("the chance of a response class is a logit-scaled parameter that does not vary between patients", subject=subject,
+                             place=f"parameter {chance.name}", value=chance.scale, allowed='scale="logit", between=None')
+    for endpoint in (e for e in model.endpoints if hasattr(e, "rules")):
+        for rule in endpoint.rules:
+            need(rule.output, "progression rule", {o.output for o in model.observations})
+        if all(rule.when is not None for rule in endpoint.rules):
+            raise ModelError("no progression rule for everybody else", subject=subject, next_step="Add a rule without `when`.")
+        for name in (*endpoint.progression_hazards, *([endpoint.death_hazard] if endpoint.death_hazard else [])):
+            need(name, "progression endpoint", set(model.hazards))
+    if model.at_treatment is not None and not model.treatments:
+        raise ModelError("at_treatment needs treatments", subject=subject)

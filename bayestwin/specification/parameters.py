@@ -82,6 +82,16 @@ class Parameter:
             kinds = " or ".join(k.__name__ for k in SCALES[self.scale])
             raise ModelError(f"the typical value's prior does not fit scale {self.scale}", subject=f"parameter {self.name}",
                              value=self.typical, allowed=kinds)
+        if isinstance(self.typical, Fixed) and not {"log": self.typical.value > 0, "logit": 0 < self.typical.value < 1}.get(self.scale, True):
+            raise ModelError(f"a fixed typical value must lie inside scale {self.scale}", subject=f"parameter {self.name}",
+                             value=self.typical.value, allowed="a positive number" if self.scale == "log" else "a number between 0 and 1")
+        if isinstance(self.between, Fixed) and not self.between.value > 0:
+            raise ModelError("a fixed between-patient SD must be positive", subject=f"parameter {self.name}", value=self.between.value,
+                             allowed="a positive number, or between=None for a parameter that is the same for all")
+        for effect in self.covariates:
+            if isinstance(effect, Power) and self.scale != "log":
+                raise ModelError("a Power effect belongs to a parameter on the log scale", subject=f"parameter {self.name}", value=self.scale,
+                                 allowed="scale log, or a Slope effect")
         if self.between is not None and not isinstance(self.between, (HalfNormal, LogNormal, Fixed)):
             raise ModelError("between-patient SD needs a prior for a positive number", subject=f"parameter {self.name}",
                              value=self.between, allowed="HalfNormal, LogNormal or Fixed")
@@ -127,7 +137,7 @@ class ResponseCorrelation:
 
     A standard normal frailty c is shared: corr(eta_a, eta_b) = rho for the named parameters of two treatments,
     and the class probability is Phi((Phi^-1(p) + sqrt(rho) c) / sqrt(1 - rho)) (one-factor Gaussian copula).
-    `rho` may be overridden per pair through loadings: rho_ab = sqrt(rho_a rho_b).
+    One rho holds for all pairs of the named parameters; rho per pair is not in the language yet.
     """
 
     parameters: tuple[str, ...]
@@ -146,9 +156,14 @@ class Steps:
     """A fixed integration grid instead of an adaptive solver, for models solved for thousands of particles.
 
     A step is at most first + (growth - 1) * (time since the last dose or treatment start), and never over `largest`.
-    The embedded error estimate is accumulated and a solution above the tolerance counts as failed.
+    A solution in which one step's embedded error estimate is above the tolerance counts as failed.
     """
 
     first: float
     growth: float
     largest: float
+
+    def __post_init__(self):
+        if not (0 < self.first <= self.largest and self.growth >= 1):
+            raise ModelError("a step grid starts with a positive step and grows to its largest", value=self,
+                             allowed="0 < first <= largest, growth >= 1")

@@ -20,9 +20,9 @@ class Eligibility:
 
     def check(self, covariates) -> bool | None:
         """True inside, False outside, None unknown."""
-        if self.covariate not in covariates:
+        value = covariates.get(self.covariate)
+        if value is None or value != value:  # absent or not a number
             return None
-        value = covariates[self.covariate]
         if self.equals is not None:
             return str(value) == str(self.equals) or (isinstance(value, (int, float)) and value == self.equals)
         return not ((self.minimum is not None and value < self.minimum) or (self.maximum is not None and value > self.maximum))
@@ -43,6 +43,7 @@ class Treatment:
     starts_with : the clinical event that starts it, "line_of_therapy" or "infusion" (its value names the treatment),
         or "dose" where only the doses count
     wait : time units between the decision and the start (vein-to-vein time), unless the record shows otherwise
+    sets : (covariate, value) that eligibility for other treatments sees once this one was started
     evidence : one line printed beside every number; eligibility : for whom the evidence speaks
     """
 
@@ -56,3 +57,4 @@ class Treatment:
     assumption: str = ""
     source: str = ""
     cell_therapy: bool = False
+    sets: tuple[tuple[str, object], ...] = ()

@@ -142,6 +142,7 @@ def cell_product(name, cmax, omega_cmax, fb, beta, source, mark):
 
 
 no_prior_bcma = Eligibility("prior_bcma", equals=0, text="no prior BCMA therapy")
+BCMA = (("prior_bcma", 1),)
 triple_exposed = Eligibility("triple_class_exposed", equals=1, text="triple-class exposed")
 
 model = Model(
@@ -207,17 +208,17 @@ model = Model(
                     positive=False, label="CAR transgene", source="Stein 2019 0.56"),
     ),
     treatments=(
-        Treatment("ide_cel", label="Ide-cel (BCMA CAR-T)", starts_with="infusion", wait=49.0, cell_therapy=True,
+        Treatment("ide_cel", label="Ide-cel (BCMA CAR-T)", starts_with="infusion", wait=49.0, cell_therapy=True, sets=BCMA,
                   evidence="KarMMa-3, one randomised arm, 254 patients, response 71 %, median PFS 13.8 months",
                   eligibility=(Eligibility("prior_lines", minimum=2, maximum=4), triple_exposed, no_prior_bcma),
                   assumption="infused after the usual 49 days; drop-out before infusion is not inside",
                   source="KarMMa-3; eligibility from memory"),
-        Treatment("cilta_cel", label="Cilta-cel (BCMA CAR-T)", starts_with="infusion", wait=44.0, cell_therapy=True,
+        Treatment("cilta_cel", label="Cilta-cel (BCMA CAR-T)", starts_with="infusion", wait=44.0, cell_therapy=True, sets=BCMA,
                   evidence="CARTITUDE-1, single arm, 97 patients, response 98 %, median PFS 34.9 months",
                   eligibility=(Eligibility("prior_lines", minimum=3), triple_exposed, no_prior_bcma),
                   assumption="infused after the usual 44 days; drop-out before infusion is not inside",
                   source="CARTITUDE-1; eligibility from memory"),
-        Treatment("teclistamab", label="Teclistamab (BCMA bispecific)",
+        Treatment("teclistamab", label="Teclistamab (BCMA bispecific)", sets=BCMA,
                   evidence="MajesTEC-1, single arm, 165 patients, response 63 %, median PFS 11.3 months",
                   eligibility=(Eligibility("prior_lines", minimum=3), triple_exposed, no_prior_bcma),
                   assumption="started at once and continued", source="MajesTEC-1; eligibility from memory"),

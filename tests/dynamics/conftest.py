@@ -1,0 +1,91 @@
+"""Shared by the tests of dynamics: 64-bit numbers, the two shipped models, one compiled solve per model and length."""
+
+from dataclasses import replace
+from functools import lru_cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bayestwin.dynamics import Accuracy, build_timeline, initial_values, pad_timeline, solve_patient
+from bayestwin.specification import load_model
+
+# These programs run a few times: compiling them without optimisation takes a third of the time.
+QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+TIGHT = Accuracy(rtol=1e-9, atol=1e-10, max_steps=4096)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def sixty_four_bits():
+    """All numbers of these tests are 64-bit; the flag is put back."""
+    with jax.enable_x64(True):
+        yield
+
+
+@lru_cache
+def compiled(model, accuracy):
+    """One jitted solve from a given state."""
+
+    def solve(values, y0, timeline):
+        return solve_patient(model, values, y0, timeline, accuracy)
+
+    return jax.jit(solve, compiler_options=QUICK)
+
+
+class Solver:
+    """solve(record, values, asked, ...) -> states at the asked (time, after) pairs; `last` keeps the whole solution."""
+
+    def __init__(self, model, accuracy):
+        self.model, self.accuracy, self.last = model, accuracy, None
+
+    def timeline(self, record, asked, *, start=0.0, end=None, resumed=False):
+        end = max(t for t, _ in asked) if end is None else end
+        timeline, index = build_timeline(self.model, record, start=start, end=end, asked=asked, resumed=resumed)
+        length = next(n for n in (16, 64, 160, 512, 1024) if n >= len(timeline.start))
+        return pad_timeline(timeline, length), index
+
+    def __call__(self, record, values, asked, *, start=0.0, end=None, resumed=False, y0=None):
+        asked = [a if isinstance(a, tuple) else (a, False) for a in asked]
+        values = {k: jnp.asarray(v, dtype=float) for k, v in values.items()}
+        timeline, index = self.timeline(record, asked, start=start, end=end, resumed=resumed)
+        y0 = initial_values(self.model, values) if y0 is None else jnp.asarray(y0)
+        self.last = compiled(self.model, self.accuracy)(values, y0, timeline)
+        return np.asarray(self.last.states)[index]
+
+
+def with_steps(model, accuracy=Accuracy()):
+    return Solver(model, accuracy)
+
+
+def adaptive(model, accuracy=TIGHT):
+    return Solver(replace(model, steps=None, source_hash=""), accuracy)
+
+
+@pytest.fixture(params=["fixed grid", "adaptive"])
+def solve_theophylline(request):
+    """The theophylline model on its own grid and with the adaptive solver."""
+    model = load_model("theophylline")
+    return with_steps(model) if request.param == "fixed grid" else adaptive(model)
+
+
+@pytest.fixture(params=["fixed grid", "adaptive"])
+def solve_myeloma(request):
+    """The myeloma model on its own grid and with the adaptive solver."""
+    model = load_model("myeloma_car_t")
+    return with_steps(model) if request.param == "fixed grid" else adaptive(model)
+
+
+@pytest.fixture
+def median_patient():
+    """Natural values of a patient at every prior median of the myeloma model, growth not drifting."""
+    model = load_model("myeloma_car_t")
+    values = {p.name: getattr(p.typical, "median", None) or p.typical.value for p in model.parameters}
+    return values | {name: 0.0 for drift in model.drift for name in drift.names}
+
+
+@pytest.fixture
+def fixed_and_adaptive():
+    """The myeloma model solved both ways."""
+    model = load_model("myeloma_car_t")
+    return with_steps(model), adaptive(model)

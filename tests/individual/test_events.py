@@ -1,0 +1,116 @@
+"""Event-free time is data: survival, death, interval-censored progression, against integrals done by hand.
+
+The model of these tests has H_death(t) = h t^2 / 2 and H_relapse(t) = q t; h = 0.002, q = 0.01.
+"""
+
+from dataclasses import replace
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bayestwin.errors import RecordError
+from bayestwin.individual import compile_record, information_time, prior_mean, total_log_likelihood, vital_facts
+from bayestwin.records.record import ClinicalEvent, PatientRecord
+
+H, Q = 0.002, 0.01
+
+
+def event(name, time, value=""):
+    return ClinicalEvent(name, float(time), float(time), value)
+
+
+@pytest.fixture
+def events_of(hazards_in_closed_form, compiled, at_medians):
+    """(alive, other) of a record, in the response-free model."""
+
+    def terms(*events, labs=()):
+        record = PatientRecord("P-001", labs=labs, events=events)
+        model = hazards_in_closed_form
+        data = compile_record(model, record, sizes=(4, 8))
+        pieces = compiled[0](model)(jnp.log(jnp.array([H])), at_medians(model), data, 0.0)
+        assert pieces.ok.all()
+        return float(pieces.alive[0]), float(pieces.other[0])
+
+    return terms
+
+
+def test_a_patient_alive_at_a_time_has_survived_the_hazard_until_then(events_of):
+    assert events_of(event("last_known_alive", 20)) == pytest.approx((-H * 200.0, 0.0), rel=1e-6)
+
+
+def test_a_lab_drawn_is_proof_of_life_but_not_of_freedom_from_progression(events_of, make_lab):
+    assert events_of(labs=(make_lab("size", 10, 1.0),)) == pytest.approx((-H * 50.0, 0.0), rel=1e-6)
+
+
+def test_a_hazard_of_zero_does_not_trouble_the_living(events_of):
+    assert events_of() == (0.0, 0.0)  # the hazard of death is zero at time zero
+
+
+def test_a_death_contributes_its_density(events_of):
+    alive, _ = events_of(event("last_known_alive", 20), event("death", 30))
+    assert alive == pytest.approx(np.log(H * 30.0) - H * 450.0, rel=1e-6)
+
+
+def test_an_assessment_without_finding_is_freedom_until_then(events_of):
+    alive, other = events_of(event("assessed", 14), event("assessed", 25))
+    assert (alive, other) == pytest.approx((-H * 312.5, -Q * 25.0), rel=1e-6)
+
+
+def test_progression_seen_between_two_assessments_is_interval_censored(events_of):
+    _, other = events_of(event("assessed", 14), event("progression", 25, "imaging"))
+    assert other == pytest.approx(np.log(np.exp(-Q * 14) - np.exp(-Q * 25)), rel=1e-6)
+
+
+def test_progression_without_an_assessment_before_it_lies_between_the_start_and_its_finding(events_of):
+    _, other = events_of(event("progression", 25, "imaging"))
+    assert other == pytest.approx(np.log(1 - np.exp(-Q * 25)), rel=1e-6)
+
+
+def test_an_assessment_after_progression_says_nothing_more(events_of):
+    late = events_of(event("assessed", 14), event("progression", 25, "imaging"), event("assessed", 40))[1]
+    assert late == pytest.approx(np.log(np.exp(-Q * 14) - np.exp(-Q * 25)), rel=1e-6)
+
+
+def test_the_probabilities_of_all_that_may_happen_add_up_to_one(events_of):
+    # no progression seen at day 60, or first seen at one of the visits before it
+    visits = [14.0, 28.0, 60.0]
+    chance = np.exp(events_of(*(event("assessed", v) for v in visits))[1])
+    for k, visit in enumerate(visits):
+        free = [event("assessed", v) for v in visits[:k]]
+        chance += np.exp(events_of(*free, event("progression", visit, "imaging"))[1])
+    assert chance == pytest.approx(1.0, abs=1e-7)
+
+
+@pytest.mark.parametrize("how", ["serological", "m_protein", "FLC ", "biochemical", ""])
+def test_serological_progression_adds_nothing_to_the_labs_it_was_read_from(events_of, how):
+    base = event("assessed", 14), event("last_known_alive", 25)
+    assert events_of(*base, event("progression", 25, how)) == events_of(*base)
+
+
+def test_response_categories_leave_the_likelihood_of_a_twin_unchanged(myeloma, myeloma_record, compiled, at_medians):
+    told = replace(myeloma_record, events=(*myeloma_record.events, event("progression", 160, "serological")))
+    hyper = at_medians(myeloma, 0.5)
+    psi = prior_mean(myeloma, hyper, jnp.zeros(len(myeloma.effects)))
+    one, two = (
+        compiled[3](myeloma)(psi, hyper, compile_record(myeloma, r, sizes=(16, 64)), 0.5)
+        for r in (myeloma_record, told)
+    )
+    assert float(total_log_likelihood(one)) == float(total_log_likelihood(two))
+
+
+def test_two_deaths_are_refused(hazards_in_closed_form):
+    record = PatientRecord("P-001", events=(event("death", 10), event("death", 12)))
+    with pytest.raises(RecordError, match=r"patient P-001.*two deaths.*\[10.0, 12.0\].*Retract one"):
+        vital_facts(hazards_in_closed_form, record)
+
+
+def test_a_lab_after_death_is_refused_with_the_time_allowed(hazards_in_closed_form, make_lab):
+    record = PatientRecord("P-001", labs=(make_lab("size", 40, 1.0),), events=(event("death", 12),))
+    with pytest.raises(RecordError, match=r"recorded after death.*40.0.*times up to 12.*Correct the date"):
+        vital_facts(hazards_in_closed_form, record)
+
+
+def test_planned_doses_and_treatments_are_no_information_about_the_patient(make_lab):
+    record = PatientRecord("P-001", labs=(make_lab("size", 4, 1.0),), events=(event("infusion", 49, "ide_cel"),))
+    assert information_time(record) == 4.0

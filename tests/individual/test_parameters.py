@@ -1,0 +1,176 @@
+"""Scales, covariates, the prior of individual parameters, response classes and their declared correlation."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+from bayestwin.individual import (
+    class_log_probability,
+    covariate_terms,
+    draw_prior,
+    log_prior,
+    natural_values,
+    prior_mean,
+    response_structure,
+)
+from bayestwin.individual.data import class_rows
+from bayestwin.individual.parameters import to_natural, to_transformed
+
+
+@pytest.mark.parametrize(
+    "scale, values", [("log", [1e-8, 0.3, 2e5]), ("logit", [1e-6, 0.2, 0.999]), ("identity", [-3.0, 0.0, 7.0])]
+)
+def test_natural_and_transformed_scales_are_inverse(scale, values):
+    values = jnp.array(values)
+    np.testing.assert_allclose(to_natural(to_transformed(values, scale), scale), values, rtol=1e-9)
+
+
+def test_natural_values_stay_inside_their_range_for_absurd_transformed_ones():
+    x = jnp.array([-1e6, -50.0, 50.0, 1e6])
+    log, logit = to_natural(x, "log"), to_natural(x, "logit")
+    assert np.isfinite(log).all() and (log > 0).all()
+    assert (logit > 0).all() and (logit < 1).all()
+
+
+# covariates ------------------------------------------------------------------------------------------------------
+
+
+def values_for(model, hyper, **covariates):
+    terms = jnp.asarray(covariate_terms(model, covariates))
+    return natural_values(model, prior_mean(model, hyper, terms), hyper, terms)
+
+
+def test_a_patient_without_the_covariate_stands_at_its_reference(theophylline, at_medians):
+    hyper = at_medians(theophylline)
+    assert values_for(theophylline, hyper) == values_for(theophylline, hyper, weight_kg=70)
+    assert float(values_for(theophylline, hyper)["CL"]) == pytest.approx(2.8, rel=1e-12)
+
+
+def test_twice_the_reference_weight_multiplies_clearance_by_two_to_the_exponent(theophylline, at_medians):
+    heavy = values_for(theophylline, at_medians(theophylline), weight_kg="140")
+    assert float(heavy["CL"]) == pytest.approx(2.8 * 2**0.75, rel=1e-12)
+    assert float(heavy["V"]) == pytest.approx(32.0 * 2.0, rel=1e-12)
+    assert float(heavy["ka"]) == pytest.approx(1.5, rel=1e-12)
+
+
+def test_iga_m_protein_has_a_half_life_of_six_days_and_igg_of_fourteen(myeloma, at_medians):
+    hyper = at_medians(myeloma)
+    half_life = {
+        i: np.log(2) / float(values_for(myeloma, hyper, isotype=i)["kP"]) for i in ("IgG", "IgA", "light_chain")
+    }
+    assert half_life["IgG"] == half_life["light_chain"] == pytest.approx(13.75, rel=1e-3)
+    assert half_life["IgA"] == pytest.approx(6.0, rel=0.01)
+
+
+@pytest.mark.parametrize("one", [1, 1.0, "1", "1.0", True, np.int64(1)])
+def test_a_category_is_found_however_a_table_writes_it(myeloma, at_medians, one):
+    hyper = at_medians(myeloma)
+    ratio = float(values_for(myeloma, hyper, extramedullary=one)["h_other"]) / float(
+        values_for(myeloma, hyper)["h_other"]
+    )
+    assert ratio == pytest.approx(np.exp(1.5), rel=1e-9)  # domain notes 1e: times 4 to 5
+    assert float(values_for(myeloma, hyper, extramedullary=0)["h_other"]) == float(
+        values_for(myeloma, hyper)["h_other"]
+    )
+
+
+def test_ten_more_years_raise_background_mortality_by_the_gompertz_slope(myeloma, at_medians):
+    hyper = at_medians(myeloma)
+    old, young = (float(values_for(myeloma, hyper, age_years=a)["h_background"]) for a in (75, 65))
+    assert old / young == pytest.approx(np.exp(0.95), rel=1e-9)
+    assert young * 365.25 == pytest.approx(0.015, rel=1e-9)
+
+
+# prior of psi ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.5, 0.9])
+def test_the_log_prior_is_the_multivariate_normal_of_the_hierarchy(myeloma, at_medians, rho):
+    hyper, terms = at_medians(myeloma, rho), jnp.asarray(covariate_terms(myeloma, {"isotype": "IgA"}))
+    mean = prior_mean(myeloma, hyper, terms)
+    psi = mean + 0.3 * jnp.sin(jnp.arange(len(mean)) + 1.0)
+    covariance = np.asarray(hyper.omega)[:, None] * np.asarray(hyper.correlation) * np.asarray(hyper.omega)
+    expected = stats.multivariate_normal(np.asarray(mean), covariance).logpdf(np.asarray(psi))
+    assert float(log_prior(myeloma, psi, hyper, terms)) == pytest.approx(expected, rel=1e-9)
+
+
+def test_draws_of_the_prior_have_the_omegas_as_standard_deviations_and_the_declared_correlation(myeloma, at_medians):
+    hyper, terms = at_medians(myeloma, 0.5), jnp.zeros(len(myeloma.effects))
+    draws = jax.vmap(lambda k: draw_prior(myeloma, k, hyper, terms))(jax.random.split(jax.random.key(3), 40_000))
+    np.testing.assert_allclose(draws.std(axis=0), hyper.omega, rtol=0.02)
+    np.testing.assert_allclose(np.corrcoef(draws.T), hyper.correlation, atol=0.025)
+    np.testing.assert_allclose(draws.mean(axis=0), prior_mean(myeloma, hyper, terms), atol=0.025 * hyper.omega.max())
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.3, 0.5, 0.9, 0.99])
+def test_the_declared_response_correlation_is_a_correlation_matrix(myeloma, rho):
+    structure, names = response_structure(myeloma, rho), list(myeloma.individual_names)
+    np.testing.assert_array_equal(structure, structure.T)
+    np.testing.assert_array_equal(np.diag(structure), 1.0)
+    assert np.linalg.eigvalsh(structure).min() > 0
+    members = [names.index(n) for n in myeloma.response_correlation.parameters]
+    for a in members:
+        assert structure[a, names.index("frailty")] == pytest.approx(np.sqrt(rho))
+        assert all(structure[a, b] == pytest.approx(rho) for b in members if b != a)
+    others = [k for k, n in enumerate(names) if k not in members and n != "frailty"]
+    np.testing.assert_array_equal(structure[np.ix_(others, others)], np.eye(len(others)))
+
+
+# response classes ------------------------------------------------------------------------------------------------
+
+
+def class_probability(model, hyper, frailty, row, relevant, rho):
+    psi = jnp.zeros(len(model.individual_names)).at[model.individual_names.index("frailty")].set(frailty)
+    return jnp.exp(class_log_probability(model, psi, hyper, jnp.zeros(len(model.effects)), row, relevant, rho))
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.5, 0.9])
+def test_averaged_over_frailty_the_chance_of_non_response_is_the_declared_one(myeloma, at_medians, rho):
+    # Gauss-Hermite instead of random draws: exact to its tolerance
+    nodes, weights = np.polynomial.hermite_e.hermegauss(120)
+    hyper, n = at_medians(myeloma, rho), len(myeloma.response_classes)
+    for k, cls in enumerate(myeloma.response_classes):
+        row = relevant = jnp.eye(n)[k]
+        at = partial(class_probability, myeloma, hyper, row=row, relevant=relevant, rho=rho)
+        p = jax.vmap(at)(jnp.asarray(nodes))
+        declared = myeloma.parameters[myeloma.parameter_names.index(cls.probability)].typical.median
+        assert float(weights @ p / weights.sum()) == pytest.approx(declared, rel=1e-3)
+
+
+def test_two_treatments_share_non_response_as_the_one_factor_copula_says(myeloma, at_medians):
+    rho, hyper = 0.5, at_medians(myeloma, 0.5)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(120)
+    both = jnp.array([1, 0, 1, 0])
+    p = jax.vmap(lambda c: class_probability(myeloma, hyper, c, both, both, rho))(jnp.asarray(nodes))
+    a, b = stats.norm.ppf([0.29, 0.36])  # ide-cel and teclistamab
+    joint = stats.multivariate_normal([0, 0], [[1, rho], [rho, 1]]).cdf([a, b])
+    assert float(weights @ p / weights.sum()) == pytest.approx(joint, rel=1e-3)
+    assert joint > 1.5 * 0.29 * 0.36
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.5, 0.9])
+def test_the_classes_of_the_started_treatments_have_probability_one_together(myeloma, at_medians, rho):
+    relevant = np.array([1.0, 0.0, 1.0, 1.0])
+    rows = class_rows(relevant)
+    assert rows.shape == (8, 4) and len({tuple(r) for r in rows}) == 8 and not rows[:, 1].any()
+    hyper = at_medians(myeloma, rho)
+    total = sum(float(class_probability(myeloma, hyper, 0.7, jnp.asarray(r), jnp.asarray(relevant), rho)) for r in rows)
+    assert total == pytest.approx(1.0, abs=1e-12)
+
+
+def test_more_frailty_makes_non_response_likelier(myeloma, at_medians):
+    hyper, one = at_medians(myeloma, 0.5), jnp.eye(4)[0]
+    p = [float(class_probability(myeloma, hyper, c, one, one, 0.5)) for c in (-2.0, -1.0, 0.0, 1.0, 2.0)]
+    assert (np.diff(p) > 0).all()
+
+
+def test_a_non_responder_gets_the_resistant_fraction_of_that_class_and_nothing_else(myeloma, at_medians):
+    hyper, terms = at_medians(myeloma), jnp.zeros(len(myeloma.effects))
+    psi = prior_mean(myeloma, hyper, terms)
+    yes, no = (natural_values(myeloma, psi, hyper, terms, jnp.array(row)) for row in ([0, 0, 1, 0], [0, 0, 0, 0]))
+    assert float(yes["f_teclistamab"]) == pytest.approx(0.82, rel=1e-9)
+    assert [name for name in yes if float(yes[name]) != float(no[name])] == ["f_teclistamab"]

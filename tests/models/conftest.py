@@ -1,0 +1,127 @@
+"""The contract suite's patients: per model folder a treated record, draws of the prior, compiled programs."""
+
+from functools import lru_cache, partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bayestwin.dynamics import Accuracy
+from bayestwin.individual import class_likelihood, compile_record, draw_prior, total_log_likelihood
+from bayestwin.individual.residuals import draw_observation
+from bayestwin.population.program import assemble, distribution, hyper_sites
+from bayestwin.records.record import ClinicalEvent, Lab, PatientRecord
+from bayestwin.specification import load_model, models_folder
+
+FOLDERS = sorted(p.parent.name for p in models_folder().glob("*/model.py"))
+# These programs run once: compiling them without optimisation takes a third of the time.
+QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def sixty_four_bits():
+    """All numbers of these tests are 64-bit; the flag is put back."""
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture(scope="module", params=FOLDERS)
+def model(request):
+    """Every model in models/."""
+    return load_model(request.param)
+
+
+def record_under(model, treatment):
+    """A patient who starts `treatment` at time zero and is measured eight times, values at the lower plausible end."""
+    span = 24.0 if model.time_unit == "h" else 365.0
+    times = span * np.array([0.01, 0.04, 0.08, 0.15, 0.25, 0.5, 0.75, 1.0])
+    labs = []
+    for o in model.observations:
+        value = max(o.plausible[0], o.lower_limit or 0.0, 1e-3 * o.plausible[1])
+        labs += [Lab(f"{o.output}{t}", o.output, float(t), value, float(t)) for t in times]
+    doses, events = (), ()
+    if treatment is not None and treatment.starts_with == "dose":
+        how = {"start": 0.0, "time_unit": model.time_unit, "dose_unit": model.dose_unit}
+        doses = treatment.regimen.events(covariates={"weight_kg": 70.0}, **how)
+    elif treatment is not None:
+        events = (ClinicalEvent(treatment.starts_with, 0.0, 0.0, treatment.name),)
+    return PatientRecord("P-001", labs=tuple(labs), doses=tuple(doses), events=events)
+
+
+def prior_population(model, key, count):
+    """`count` draws of the population and one patient from each, by the model's own priors."""
+
+    def one(key):
+        key_sites, key_chol, key_psi = jax.random.split(key, 3)
+        sites = hyper_sites(model)
+        natural = {
+            n: distribution(p).sample(k) for (n, p), k in zip(sites.items(), jax.random.split(key_sites, len(sites)))
+        }
+        if model.correlation is not None:
+            import numpyro.distributions as dist
+
+            law = dist.LKJCholesky(len(model.correlation.over), model.correlation.concentration)
+            natural["correlation_cholesky"] = law.sample(key_chol)
+        hyper = assemble(model, natural, model.response_correlation.rho if model.response_correlation else 0.0)
+        return hyper, draw_prior(model, key_psi, hyper, jnp.zeros(len(model.effects)))
+
+    return jax.jit(jax.vmap(one), compiler_options=QUICK)(jax.random.split(key, count))
+
+
+@lru_cache
+def programs(model):
+    """One program: total log-likelihood, all its pieces, and the gradient, of many patients."""
+    rho = model.response_correlation.rho if model.response_correlation else 0.0
+
+    def pieces(psi, hyper, data):
+        return class_likelihood(model, psi, hyper, data, rho=rho, accuracy=Accuracy())
+
+    def total(psi, hyper, data):
+        found = pieces(psi, hyper, data)
+        return total_log_likelihood(found), found
+
+    many = jax.vmap(jax.value_and_grad(total, argnums=(0, 1), has_aux=True), in_axes=(0, 0, None))
+    return jax.jit(many, compiler_options=QUICK)
+
+
+class PriorPatients:
+    """200 patients of the prior under each treatment; pieces(treatment) and gradients(treatment, count)."""
+
+    def __init__(self, model):
+        self.model, self.done = model, {}
+        self.hyper, self.psi = prior_population(model, jax.random.key(11), 200)
+
+    def data(self, treatment):
+        record = record_under(self.model, treatment)
+        sizes = (64, 320) if self.model.time_unit == "h" else (32, 64)
+        return compile_record(self.model, record, sizes=sizes)
+
+    def everything(self, treatment):
+        name = treatment and treatment.name
+        if name not in self.done:
+            self.done[name] = programs(self.model)(self.psi, self.hyper, self.data(treatment))
+        return self.done[name]
+
+    def pieces(self, treatment):
+        (_, pieces), _ = self.everything(treatment)
+        return pieces
+
+    def gradients(self, treatment):
+        (value, _), slope = self.everything(treatment)
+        return value, slope
+
+    def observations(self, pieces, treatment):
+        """A simulated lab for every prediction of the responder class, (200, N), and the output of each column."""
+        data = self.data(treatment)
+        found = np.zeros(np.shape(pieces.prediction[:, 0]))
+        for k in range(len(self.model.observations)):
+            draw = jax.vmap(partial(draw_observation, self.model, k))
+            drawn = draw(jax.random.split(jax.random.key(k), 200), pieces.prediction[:, 0], self.hyper.sigma)
+            found = np.where(data.output == k, drawn, found)
+        return found, data.output, data.mask > 0
+
+
+@pytest.fixture(scope="module")
+def patients(model):
+    return PriorPatients(model)

@@ -1,0 +1,207 @@
+"""Every contradiction a modeller can mend is found when the model is made, with value and what is allowed."""
+
+from dataclasses import replace
+
+import pytest
+
+from bayestwin.errors import ModelError
+from bayestwin.specification import (
+    LKJ,
+    Additive,
+    Category,
+    Drift,
+    Fixed,
+    HalfNormal,
+    LogitNormal,
+    LogNormal,
+    Model,
+    Normal,
+    Observation,
+    Parameter,
+    Power,
+    Progression,
+    Regimen,
+    ResponseClass,
+    ResponseCorrelation,
+    SerologicalRule,
+    Steps,
+    Treatment,
+)
+
+WIDE, HALF = LogNormal(median=1.0, sd_log=1.0), HalfNormal(sd=0.5)
+K = Parameter("k", unit="1/day", scale="log", typical=WIDE, between=HALF)
+F = Parameter("f", unit="", scale="logit", typical=LogitNormal(median=0.1, sd_logit=1.0), between=HALF)
+CHANCE = Parameter("p", unit="", scale="logit", typical=LogitNormal(median=0.2, sd_logit=1.0))
+SIZE = Observation("size", unit="mm", error=Additive(sd=HALF), plausible=(0, 100))
+RULE = SerologicalRule("size", relative=0.2, absolute=5.0)
+
+
+def small(**changes):
+    """A whole small model with some parts replaced."""
+    parts = dict(
+        name="small",
+        time_unit="day",
+        states=("size",),
+        initial_state=lambda p: {"size": 1.0},
+        vector_field=lambda t, y, p, u: {"size": p.k * y.size},
+        parameters=(K, F, CHANCE),
+        outputs={"size": lambda t, y, p, u: y.size},
+        observations=(SIZE,),
+        treatments=(Treatment("drug", label="a drug"),),
+        hazards={"death": lambda t, y, p, u: p.k},
+    )
+    return Model(**(parts | changes))
+
+
+def classed(parameter="f", replaced_by="f", probability="p", treatment="drug"):
+    return {"response_classes": (ResponseClass(treatment, parameter, replaced_by, probability),)}
+
+
+def with_rules(*rules, **more):
+    return {"endpoints": (Progression(rules=rules, visit_every=28.0, **more),)}
+
+
+ONLY_IGA = replace(RULE, when=("isotype", "IgA"))
+LOGNORMAL_CHANCE = Parameter("p", unit="", scale="log", typical=WIDE)
+CONTRADICTIONS = {
+    "parameter twice": ({"parameters": (K, K)}, "two parameters share a name", "'k'"),
+    "state twice": ({"states": ("size", "size")}, "two states share a name", "'size'"),
+    "treatment twice": ({"treatments": (Treatment("drug", label=""),) * 2}, "two treatments share a name", "'drug'"),
+    "observation twice": ({"observations": (SIZE, SIZE)}, "two observations share a name", "'size'"),
+    "unknown output": (
+        {"observations": (replace(SIZE, output="weight"),)},
+        "observations: unknown name",
+        "one of size",
+    ),
+    "route to nowhere": ({"routes": {"oral": "gut"}}, "route oral: unknown name", "'gut'"),
+    "correlation over": ({"correlation": LKJ(over=("p",))}, "correlation: unknown name", "one of f, k"),
+    "drift of": ({"drift": (Drift("g", every=90, steps=4, sd=HALF),)}, "drift: unknown name", "'g'"),
+    "class parameter": (classed(parameter="x"), "response class: unknown name", "'x'"),
+    "class replacement": (classed(replaced_by="y"), "response class: unknown name", "'y'"),
+    "class chance": (classed(probability="z"), "response class: unknown name", "'z'"),
+    "class treatment": (classed(treatment="cure"), "response class: unknown name", "one of drug"),
+    "chance that varies": (classed(probability="f"), "does not vary between patients", "between=None"),
+    "chance on log": (
+        classed() | {"parameters": (K, F, LOGNORMAL_CHANCE)},
+        "chance of a response class is a logit-scaled parameter",
+        "'log'",
+    ),
+    "response correlation": (
+        {"response_correlation": ResponseCorrelation(parameters=("p",))},
+        "response correlation: unknown name",
+        "'p'",
+    ),
+    "both correlations": (
+        {"response_correlation": ResponseCorrelation(parameters=("f",)), "correlation": LKJ(over=("k", "f"))},
+        "cannot stand in the LKJ block and in the response correlation",
+        "'f'",
+    ),
+    "strange effect": ({"parameters": (replace(K, covariates=("weight",)),)}, "unknown covariate effect", "'weight'"),
+    "parameter's treatment": (
+        {"parameters": (replace(K, treatment="cure"),)},
+        "parameter k: unknown name",
+        "one of drug",
+    ),
+    "rule's output": (with_rules(replace(RULE, output="weight")), "progression rule: unknown name", "'weight'"),
+    "no rule for the rest": (with_rules(ONLY_IGA), "no progression rule for everybody else", "without `when`"),
+    "death hazard": (with_rules(RULE, death_hazard="dying"), "progression endpoint: unknown name", "one of death"),
+    "other hazard": (with_rules(RULE, progression_hazards=("x",)), "progression endpoint: unknown name", "'x'"),
+    "jump of nothing": (
+        {"at_treatment": lambda y, p, u: {}, "treatments": ()},
+        "at_treatment needs treatments",
+        "model small",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CONTRADICTIONS)
+def test_a_contradiction_in_a_model_is_named_with_what_is_allowed(case):
+    changes, problem, detail = CONTRADICTIONS[case]
+    with pytest.raises(ModelError) as caught:
+        small(**changes)
+    assert problem in str(caught.value) and detail in str(caught.value) and "model small" in str(caught.value)
+
+
+def test_the_whole_small_model_is_accepted():
+    assert small(**classed(), **with_rules(RULE, ONLY_IGA, death_hazard="death")).individual_names == ("k", "f")
+
+
+PARTS = {
+    "unknown scale": (lambda: replace(K, scale="ln"), "parameter k: unknown scale", "log, logit or identity"),
+    "prior of another scale": (
+        lambda: replace(K, typical=Normal(mean=0, sd=1)),
+        "prior does not fit scale log",
+        "LogNormal or Fixed",
+    ),
+    "SD with a normal prior": (
+        lambda: replace(K, between=Normal(mean=0, sd=1)),
+        "between-patient SD needs a prior for a positive number",
+        "HalfNormal, LogNormal or Fixed",
+    ),
+    "fixed SD of zero": (
+        lambda: replace(K, between=Fixed(value=0.0)),
+        "between-patient SD must be positive",
+        "same for all",
+    ),
+    "fixed value off the log scale": (
+        lambda: replace(K, typical=Fixed(value=-1.0)),
+        "inside scale log",
+        "a positive number",
+    ),
+    "fixed value off the logit scale": (
+        lambda: replace(CHANCE, typical=Fixed(value=1.0)),
+        "inside scale logit",
+        "between 0 and 1",
+    ),
+    "power of a fraction": (
+        lambda: replace(F, covariates=(Power("weight_kg", 70, Normal(mean=1, sd=1)),)),
+        "Power effect belongs to a parameter on the log scale",
+        "Slope",
+    ),
+    "unknown error model": (
+        lambda: replace(SIZE, error="additive"),
+        "observation size: unknown error model",
+        "Combined",
+    ),
+    "half degrees of freedom": (
+        lambda: replace(SIZE, error=Additive(sd=HALF, nu=4.5)),
+        "whole degrees of freedom",
+        "whole number from 1 to 10",
+    ),
+    "negative median": (lambda: LogNormal(median=-1.0, sd_log=1.0), "LogNormal needs a positive median", "median > 0"),
+    "no spread": (lambda: Normal(mean=0.0, sd=0.0), "Normal needs a positive sd", "sd > 0"),
+    "half normal without spread": (lambda: HalfNormal(sd=-1.0), "HalfNormal needs a positive sd", "-1.0"),
+    "fraction of one": (lambda: LogitNormal(median=1.0, sd_logit=1.0), "between 0 and 1", "0 < median < 1"),
+    "full correlation": (lambda: ResponseCorrelation(("f",), rho=1.0), "lies in [0, 1)", "0 <= rho < 1"),
+    "standing steps": (lambda: Steps(first=0.0, growth=1.1, largest=1.0), "starts with a positive step", "0 < first"),
+    "empty regimen": (
+        lambda: Regimen.repeated("1 mg", route="oral", every="1 day", times=0),
+        "needs at least one dose",
+        "times >= 1",
+    ),
+    "unknown treatment": (lambda: small().treatment("cure"), "unknown treatment", "one of drug"),
+}
+
+
+@pytest.mark.parametrize("case", PARTS)
+def test_a_part_that_cannot_be_is_refused_with_what_is_allowed(case):
+    make, problem, detail = PARTS[case]
+    with pytest.raises(ModelError) as caught:
+        make()
+    assert problem in str(caught.value) and detail in str(caught.value)
+
+
+def test_priors_take_keywords_only():
+    for prior in (LogNormal, LogitNormal, Normal, HalfNormal, Fixed, LKJ):
+        with pytest.raises(TypeError):
+            prior(1.0, 1.0)
+
+
+def test_a_model_made_by_hand_is_known_by_its_numbers_steps_and_outputs():
+    grid = {"steps": Steps(first=0.1, growth=1.1, largest=1.0)}
+    versions = [small(), small(**grid), small(parameters=(K, F, replace(CHANCE, unit="1"))), small(hazards={})]
+    versions.append(small(drift=(Drift("k", every=90, steps=4, sd=HALF),)))
+    assert len({m.hash for m in versions}) == len(versions)
+    assert small(**grid).hash == small(**grid).hash and small() == small()
+    effect = Category("sex", "female", shift=Normal(mean=0, sd=1))
+    assert small(parameters=(replace(K, covariates=(effect,)), F, CHANCE)) != small()
