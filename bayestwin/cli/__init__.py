@@ -1,0 +1,47 @@
+"""The command line: `bayestwin demo, check, fit, start, update, forecast, report`. Commands only, no science.
+
+Results go to the standard output, progress and remarks to the standard error; patients appear by study key.
+Everything heavy is imported inside the command that needs it, so that `--help` answers at once.
+"""
+
+from importlib import metadata
+from typing import Annotated
+
+import typer
+
+from bayestwin.cli.cohort_commands import check, demo, fit
+from bayestwin.cli.options import clean_errors
+from bayestwin.cli.patient_commands import forecast, report, start, update
+
+app = typer.Typer(
+    name="bayestwin",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Bayesian digital twins of patients: a prognosis per treatment, moved lab by lab. Research use only.",
+    epilog="Exit codes: 0 done; 1 done, some rows or patients refused; 2 usage error; 3 nothing usable; "
+    "4 diagnostics failed, nothing published.",
+)
+
+for command in (demo, check, fit, start, update, forecast, report):
+    app.command()(clean_errors(command))
+
+
+def _print_version(wanted: bool):
+    if wanted:
+        typer.echo(metadata.version("bayestwin"))
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+):
+    pass
+
+
+def main():
+    """Run the command line; the entry point of the installed program."""
+    app()

@@ -1,0 +1,194 @@
+"""Commands on one patient: `start` a twin, `update` it with newer labs, `forecast` each treatment, `report`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bayestwin.cli.options import (
+    DIAGNOSTICS_FAILED,
+    DONE,
+    SOME_REFUSED,
+    AsOf,
+    Doses,
+    Events,
+    EventTable,
+    Labs,
+    ModelOfPopulation,
+    PatientKey,
+    Patients,
+    PopulationFile,
+    Seed,
+    Snapshot,
+    TimeUnit,
+    TwinFile,
+    file_to_write,
+    say,
+    usage_error,
+)
+from bayestwin.cli.reading import one_patient, read_files, tell
+
+
+def start(
+    out: Annotated[Path, file_to_write("Where to save the twin (netCDF).")],
+    population: PopulationFile = None,
+    model: ModelOfPopulation = None,
+    patients: Patients = None,
+    labs: Labs = None,
+    doses: Doses = None,
+    events: Events = None,
+    event_table: EventTable = None,
+    time_unit: TimeUnit = None,
+    as_of: AsOf = None,
+    patient: PatientKey = None,
+    particles: Annotated[int, typer.Option(help="Particles in all, in 8 islands: a multiple of 8.", min=80)] = 4000,
+    seed: Seed = 1,
+):
+    """Start a patient's twin as a draw from the population; labs already in the files are learnt at once."""
+    if population is None and model is None:
+        raise usage_error(
+            "Name a population posterior (--population), or the model whose shipped one is meant (--model)."
+        )
+    from bayestwin.population import load_population
+    from bayestwin.twin import start_twin
+
+    known = load_population(population or shipped_population(model), model)
+    if not known.diagnostics.passed:
+        say("The population posterior failed its diagnostics; no twin is started from it:")
+        for reason in known.diagnostics.reasons:
+            say(f"  {reason}")
+        return DIAGNOSTICS_FAILED
+    files = {"patients": patients, "labs": labs, "doses": doses, "events": events, "event_table": event_table}
+    reading = read_files(known.model.record_schema(), files, time_unit=time_unit, as_of=as_of)
+    tell(reading)
+    twin = start_twin(known, one_patient(reading.cohort, patient), particles=particles, random_seed=seed)
+    return _publish(twin, twin.info, out, reading)
+
+
+def update(
+    twin: TwinFile,
+    out: Annotated[Path, file_to_write("Where to save the newer twin (netCDF).")],
+    population: PopulationFile = None,
+    model: ModelOfPopulation = None,
+    patients: Patients = None,
+    labs: Labs = None,
+    doses: Doses = None,
+    events: Events = None,
+    event_table: EventTable = None,
+    time_unit: TimeUnit = None,
+    as_of: AsOf = None,
+    snapshot: Snapshot = False,
+    seed: Seed = 1,
+):
+    """Move a twin to newer labs, doses or events; prints how surprising each lab was and how exact the move."""
+    files = {"patients": patients, "labs": labs, "doses": doses, "events": events, "event_table": event_table}
+    before, known = _twin(twin, population, model)
+    reading = read_files(
+        before.model.record_schema(), files, base=before.record, time_unit=time_unit, as_of=as_of, snapshot=snapshot
+    )
+    tell(reading)
+    from bayestwin.twin import update_twin
+
+    after, info = update_twin(before, reading.cohort[before.key], random_seed=seed, population=known)
+    unchanged = after.updates == before.updates
+    if unchanged:
+        typer.echo("nothing new: the record is the one this twin has seen; its last check was")
+    for lab in () if unchanged else info.surprise:
+        low, high = lab.quantiles[0.025], lab.quantiles[0.975]
+        mark = {"left": "<", "right": ">"}.get(lab.censoring, "")
+        typer.echo(f"{lab.output} at {lab.time:g}: {mark}{lab.value:.4g}, expected {low:.4g} to {high:.4g} (95 %)")
+    return _publish(after, info, out, reading)
+
+
+def forecast(
+    twin: TwinFile,
+    out: Annotated[Path, file_to_write("Where to save the prognosis (netCDF).")],
+    population: PopulationFile = None,
+    model: ModelOfPopulation = None,
+    treatments: Annotated[
+        str | None, typer.Option(help="Names, separated by commas; default: all of the model.")
+    ] = None,
+    horizon_months: Annotated[float, typer.Option(help="How far ahead.", min=0.1)] = 36.0,
+    seed: Seed = 1,
+):
+    """What may happen under each treatment: chances at the landmarks with their ranges, and how treatments compare."""
+    from bayestwin.prognosis import compare_treatments
+    from bayestwin.prognosis import forecast as forecast_twin
+
+    loaded, _ = _twin(twin, population, model)
+    wanted = {name.strip(): None for name in treatments.split(",") if name.strip()} if treatments else None
+    prognosis = forecast_twin(loaded, wanted, horizon_months=horizon_months, random_seed=seed)
+    typer.echo(str(prognosis))
+    if len(prognosis.treatments) > 1:
+        typer.echo(f"\n{compare_treatments(prognosis)}")
+    prognosis.save(out)
+    typer.echo(f"wrote {out}")
+    return DONE
+
+
+def report(
+    twin: TwinFile,
+    prognosis: Annotated[Path, typer.Argument(help="A prognosis saved by forecast.", exists=True, dir_okay=False)],
+    folder: Annotated[Path, typer.Option(help="Folder for the report's files.")],
+    population: PopulationFile = None,
+    model: ModelOfPopulation = None,
+):
+    """Write the report of one patient: a self-contained page (HTML) and the same as JSON."""
+    from bayestwin.prognosis import load_prognosis
+    from bayestwin.report import write_report
+    from bayestwin.report.inputs import gather_report_input
+
+    loaded, known = _twin(twin, population, model)
+    written = write_report(gather_report_input(loaded, load_prognosis(prognosis), population=known), folder)
+    typer.echo(f"{written.status}: wrote {written.path} and {written.json_path}")
+    return DIAGNOSTICS_FAILED if written.status == "WITHHELD" else DONE
+
+
+def shipped_population(model: str) -> Path:
+    """The population posterior that travels with a model."""
+    from bayestwin.specification import model_folder
+
+    return model_folder(model) / "population.nc"
+
+
+def _twin(path, population, model):
+    """A saved twin and the population posterior it rests on; None for that where it is not at hand.
+
+    An update needs it only for a rebuild from scratch; a posterior other than the twin's own is refused.
+    """
+    from bayestwin.errors import StoreError
+    from bayestwin.population import load_population
+    from bayestwin.specification import load_model
+    from bayestwin.twin import load_twin
+
+    twin = load_twin(path, load_model(model) if model else None)
+    at_hand = population or Path(twin.model.folder) / "population.nc"
+    known = load_population(at_hand, twin.model) if at_hand.is_file() else None
+    if known is not None and known.hash != twin.population_hash:
+        if population is not None:
+            raise StoreError(
+                "the twin rests on another population posterior",
+                subject=f"patient {twin.key}",
+                place=population.name,
+                value=known.hash[:12],
+                allowed=twin.population_hash[:12],
+                next_step="Name the one it was started from, or start the twin again.",
+            )
+        known = None
+    return twin, known
+
+
+def _publish(twin, info, out, reading):
+    """Print the numerical check; save a twin that passed it. One that failed is never written."""
+    from bayestwin.twin import save_twin
+
+    typer.echo(f"numerical check: {info.verdict} by {info.path}, {info.seconds:.1f} s")
+    typer.echo(f"  ESS {info.ess:.0f}, Pareto k {info.pareto_k:.2f}, population draws {info.ess_population_draws:.0f}")
+    for reason in info.reasons:
+        typer.echo(f"  {reason}")
+    if info.verdict != "PASS":
+        say(f"Nothing written to {out}: a twin that failed its numerical check is not published.")
+        return DIAGNOSTICS_FAILED
+    save_twin(twin, out)
+    typer.echo(f"wrote {out}")
+    return SOME_REFUSED if reading.refusals else DONE

@@ -1,0 +1,67 @@
+"""From the files named on the command line to records; what was refused is said on the standard error."""
+
+from pathlib import Path
+
+import typer
+
+from bayestwin.cli.options import NOTHING_USABLE, say, usage_error
+
+TABLES = ("patients", "labs", "doses", "events", "event_table")
+# A table is known by columns that no other one has; the first match counts.
+SIGNS = {
+    "event_table": {"id", "dv"},
+    "labs": {"output", "value"},
+    "doses": {"amount"},
+    "events": {"event"},
+    "patients": {"patient"},
+}
+
+
+def read_files(schema, files, *, base=None, time_unit=None, as_of=None, snapshot=False):
+    """Read the tables in `files` (table name -> path or None), onto the record `base` if there is one."""
+    if not any(files.values()):
+        raise usage_error("No data given: name at least one of --patients, --labs, --doses, --events, --event-table.")
+    from bayestwin.records import read_records
+
+    return read_records(schema, **files, as_of=as_of, time_unit=time_unit, snapshot=snapshot, base=base)
+
+
+def tell(reading) -> None:
+    """Say what was refused and what should be known, on the standard error."""
+    for key in reading.incomplete_doses:
+        say(f"patient {key}: a dose was refused, so every forecast rests on a wrong dose history")
+    for refusal in reading.refusals:
+        say(f"refused: {refusal}")
+    for note in reading.notes:
+        say(f"note: {note}")
+
+
+def add_recognised(files: dict, path: Path) -> None:
+    """Put a file into the table that its header speaks of; in a folder, every CSV file that bears a table's name."""
+    if path.is_dir():
+        found = [path / f"{name}.csv" for name in TABLES if (path / f"{name}.csv").is_file()]
+        if not found:
+            raise usage_error(f"{path.name}: the folder holds none of {', '.join(f'{name}.csv' for name in TABLES)}.")
+        for inside in found:
+            add_recognised(files, inside)
+        return
+    header = path.read_text(encoding="utf-8-sig", errors="replace").partition("\n")[0]
+    columns = {name.strip().strip('"').lower() for name in header.split(",")}
+    table = next((name for name, needed in SIGNS.items() if needed <= columns), None)
+    if table is None:
+        raise usage_error(f"{path.name}: the header fits none of {', '.join(TABLES)} (see docs/files.md).")
+    if files.get(table) is not None:
+        raise usage_error(f"{path.name}: a second file for {table}; {files[table].name} was given before.")
+    files[table] = path
+
+
+def one_patient(cohort, key: str | None):
+    """The record of `key`, or of the only patient there is."""
+    if key is None and len(cohort) == 1:
+        return next(iter(cohort))
+    if len(cohort) == 0:
+        say("Nothing usable: the files hold no patient.")
+        raise typer.Exit(NOTHING_USABLE)
+    if key is None:
+        raise usage_error(f"The files hold {len(cohort)} patients: choose one with --patient.")
+    return cohort[key]

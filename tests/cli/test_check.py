@@ -1,0 +1,84 @@
+"""`bayestwin check`: what is usable, what was refused and why, with the exit codes that a nightly job reads."""
+
+import csv
+
+import pytest
+from typer.testing import CliRunner
+
+from bayestwin.cli import app
+
+LABS = "patient,time,output,value,unit\nA,0,concentration,0.7,mg/L\nA,2,concentration,9.6,mg/L\n"
+DOSES = "patient,time,amount,unit,route\nA,0,320,mg,oral\n"
+PATIENTS = "patient,weight_kg\nA,79.6\n"
+
+
+def run(*words):
+    return CliRunner().invoke(app, ["check", "--model", "theophylline", *map(str, words)])
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name, text in (("labs", LABS), ("doses", DOSES), ("patients", PATIENTS)):
+        (tmp_path / f"{name}.csv").write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+def test_clean_files_are_counted_and_end_with_code_0(folder):
+    answer = run("--labs", folder / "labs.csv", "--doses", folder / "doses.csv", "--patients", folder / "patients.csv")
+    assert answer.exit_code == 0, answer.output
+    assert "2 labs concentration (mg/L)" in answer.stdout
+    assert "1 patient: 2 labs, 1 doses" in answer.stdout
+
+
+def test_a_folder_and_files_known_by_their_headers_give_what_the_options_give(folder):
+    by_option = run(
+        "--labs", folder / "labs.csv", "--doses", folder / "doses.csv", "--patients", folder / "patients.csv"
+    )
+    by_folder = run(folder)
+    by_header = run(folder / "doses.csv", folder / "labs.csv", folder / "patients.csv")
+    assert by_option.stdout == by_folder.stdout == by_header.stdout
+
+
+def test_a_refused_row_is_listed_written_and_ends_with_code_1(folder):
+    (folder / "labs.csv").write_text(LABS + "A,4,concentration,9600,mg/L\n", encoding="utf-8")
+    answer = run(folder, "--out", folder / "refused.csv")
+    assert answer.exit_code == 1, answer.output
+    assert "labs.csv row 4" in answer.stdout and "9600" in answer.stdout
+    with open(folder / "refused.csv", encoding="utf-8", newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["patient"], row["file"], row["row"], row["column"]) == ("A", "labs.csv", "4", "value")
+    assert row["allowed"] and row["next_step"]
+
+
+def test_a_file_without_one_usable_row_ends_with_code_3(folder):
+    (folder / "labs.csv").write_text("patient,time,output,value,unit\nA,0,concentration,9600,mg/L\n", encoding="utf-8")
+    answer = run("--labs", folder / "labs.csv")
+    assert answer.exit_code == 3
+    assert "Nothing usable" in answer.output
+
+
+def test_a_table_that_lacks_a_column_is_one_message_with_code_3_and_no_traceback(folder):
+    (folder / "labs.csv").write_text("patient,output,value\nA,concentration,9.6\n", encoding="utf-8")
+    answer = run("--labs", folder / "labs.csv")
+    assert answer.exit_code == 3
+    assert "RecordError" in answer.output and "labs.csv" in answer.output and "time" in answer.output
+    assert "Traceback" not in answer.output
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("a,b\n1,2\n", "fits none of patients, labs"), (LABS, "a second file for labs")],
+)
+def test_a_file_that_no_header_explains_or_that_comes_twice_ends_with_code_2(folder, text, said):
+    (folder / "more.csv").write_text(text, encoding="utf-8")
+    answer = run(folder, folder / "more.csv")
+    assert answer.exit_code == 2
+    assert "more.csv" in answer.output and said in answer.output
+
+
+@pytest.mark.parametrize(("shipped", "code"), [("synthetic_myeloma", 0), ("demo_patients", 1)])
+def test_the_shipped_synthetic_patients_are_read_but_for_the_mistakes_put_into_the_demo(demo_data, shipped, code):
+    answer = CliRunner().invoke(app, ["check", "--model", "myeloma_car_t", str(demo_data / shipped)])
+    assert answer.exit_code == code, answer.output
+    assert "transgene (copies/ug)" in answer.stdout
+    assert ("Refused:" in answer.stdout) == bool(code)

@@ -1,0 +1,79 @@
+"""The command line explains itself at once, and refuses a wrong command with exit code 2."""
+
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from bayestwin.cli import app
+
+COMMANDS = ("demo", "check", "fit", "start", "update", "forecast", "report")
+HEAVY = {
+    "jax",
+    "numpyro",
+    "diffrax",
+    "numpy",
+    "pandas",
+    "xarray",
+    "scipy",
+    "arviz",
+    "pymc",
+    "matplotlib",
+    "pint",
+    "jinja2",
+}
+
+
+def run(*words):
+    return CliRunner().invoke(app, [str(word) for word in words], terminal_width=200)
+
+
+def test_help_lists_every_command_and_the_exit_codes():
+    answer = run("--help")
+    assert answer.exit_code == 0
+    assert all(command in answer.stdout for command in COMMANDS)
+    assert "nothing usable" in answer.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_a_help_page(command):
+    answer = run(command, "--help")
+    assert answer.exit_code == 0
+    assert "--" in answer.stdout
+
+
+def test_help_imports_nothing_heavy():
+    """Measured in modules and not in seconds, which depend on the machine."""
+    listing = "atexit.register(lambda: print(*sys.modules, sep=chr(10)))"
+    program = f"import atexit, sys; from bayestwin.cli import main; {listing}; main()"
+    answer = subprocess.run([sys.executable, "-c", program, "--help"], capture_output=True, text=True, check=True)
+    loaded = {line.split(".")[0] for line in answer.stdout.splitlines()}
+    assert "typer" in loaded and not loaded & HEAVY
+
+
+def test_importing_the_package_loads_none_of_its_rooms():
+    program = "import sys, bayestwin\nprint(*sys.modules, sep=chr(10))"
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    loaded = set(answer.stdout.splitlines())
+    assert not loaded & HEAVY
+    assert {name for name in loaded if name.startswith("bayestwin.")} == set()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nonsense"], "nonsense"),
+        (["fit"], "--model"),
+        (["check", "--labs", "no_such_file.csv"], "no_such_file.csv"),
+        (["check", "--no-such-option"], "--no-such-option"),
+        (["check"], "No data given"),
+        (["start", "--out", "twin.nc"], "--population"),
+        (["start", "--out", "twin.nc", "--model", "no_such_model"], "no_such_model"),
+    ],
+)
+def test_a_wrong_command_ends_with_code_2_and_says_what_is_wrong(words, said):
+    answer = run(*words)
+    assert answer.exit_code == 2
+    assert said in answer.output
+    assert "Traceback" not in answer.output

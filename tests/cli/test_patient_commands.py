@@ -1,0 +1,127 @@
+"""The commands of one patient, run as a person would: start a twin, update it, and the refusals on the way.
+
+The population is not fitted here: independent draws around the published theophylline values, which pass every
+diagnostic by construction, stand in its place.
+"""
+
+import numpy as np
+import pytest
+import xarray as xr
+from typer.testing import CliRunner
+
+from bayestwin.cli import app
+from bayestwin.population import PopulationPosterior
+from bayestwin.specification import load_model
+
+pytestmark = pytest.mark.slow  # compiles the update once
+
+FEW = ("--particles", "400", "--seed", "5")
+
+
+def run(*words):
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def write_population(path, *, seed, stuck=False):
+    """A theophylline population of 4 x 300 independent draws; `stuck` shifts one chain, which R-hat must see."""
+    model, rng = load_model("theophylline"), np.random.default_rng(seed)
+    medians = {"ka_pop": 1.57, "CL_pop": 2.72, "V_pop": 31.5, "omega_ka": 0.6, "omega_CL": 0.25, "omega_V": 0.12}
+    draws = {name: value * np.exp(0.1 * rng.standard_normal((4, 300))) for name, value in medians.items()}
+    draws["sigma_add_concentration"] = 0.7 * np.exp(0.05 * rng.standard_normal((4, 300)))
+    draws["beta_CL_weight_kg"] = 0.75 + 0.2 * rng.standard_normal((4, 300))
+    draws["beta_V_weight_kg"] = 1.0 + 0.2 * rng.standard_normal((4, 300))
+    draws["ka_pop"][0] *= 1.5 if stuck else 1.0
+    posterior = {name: (("chain", "draw"), values) for name, values in draws.items()}
+    uncorrelated = np.broadcast_to(np.eye(3), (4, 300, 3, 3))
+    posterior["correlation_cholesky"] = (("chain", "draw", "parameter_a", "parameter_b"), uncorrelated)
+    stats = {"diverging": np.zeros((4, 300), bool), "energy": rng.standard_normal((4, 300))}
+    tree = xr.DataTree.from_dict(
+        {
+            "posterior": xr.Dataset(posterior),
+            "sample_stats": xr.Dataset({name: (("chain", "draw"), values) for name, values in stats.items()}),
+        }
+    )
+    tree.attrs.update(kind="population", model=model.name, model_hash=model.hash, rho=0.0)
+    PopulationPosterior(model, tree).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Population and the files of one patient, P-1, with a twin that has learnt the first lab."""
+    folder = tmp_path_factory.mktemp("patient")
+    write_population(folder / "population.nc", seed=1)
+    files = {
+        "patients": "patient,weight_kg\nP-1,70\n",
+        "doses": "patient,time,amount,unit,route\nP-1,0,320,mg,oral\n",
+        "first": "patient,time,output,value,unit\nP-1,1,concentration,6.1,mg/L\n",
+        "newer": "patient,time,output,value,unit\nP-1,9,concentration,5.2,mg/L\n",
+    }
+    for name, text in files.items():
+        (folder / f"{name}.csv").write_text(text, encoding="utf-8")
+    return folder
+
+
+def start(folder, population="population.nc", out="twin.nc", **other):
+    files = {"patients": "patients.csv", "doses": "doses.csv", "labs": "first.csv", **other}
+    given = [word for name, file in files.items() for word in (f"--{name}", folder / file)]
+    return run("start", "--population", folder / population, *given, *FEW, "--out", folder / out)
+
+
+def update(folder, population, out):
+    given = ("--population", folder / population, "--labs", folder / "newer.csv")
+    return run("update", folder / "twin.nc", *given, "--out", folder / out)
+
+
+@pytest.fixture(scope="module")
+def started(folder):
+    answer = start(folder)
+    assert answer.exit_code == 0, answer.output
+    return answer
+
+
+def test_start_prints_the_numerical_check_and_writes_the_twin(started, folder):
+    assert "numerical check: PASS" in started.stdout and "Pareto k" in started.stdout
+    assert (folder / "twin.nc").is_file()
+
+
+def test_update_says_what_was_expected_of_the_lab_and_how_exact_the_move_was(started, folder):
+    answer = update(folder, "population.nc", out="newer.nc")
+    assert answer.exit_code == 0, answer.output
+    assert "concentration at 9: 5.2, expected " in answer.stdout
+    assert "numerical check: PASS" in answer.stdout
+
+
+def test_update_with_a_lab_that_is_known_already_says_that_nothing_is_new(started, folder):
+    answer = run("update", folder / "twin.nc", "--labs", folder / "first.csv", "--out", folder / "same.nc")
+    assert answer.exit_code in (0, 1), answer.output
+    assert "nothing new" in answer.stdout and "expected" not in answer.stdout
+
+
+def test_update_with_another_population_than_the_twins_own_is_refused(started, folder):
+    write_population(folder / "other.nc", seed=2)
+    answer = update(folder, "other.nc", out="no.nc")
+    assert answer.exit_code == 3
+    assert "StoreError: patient P-1, other.nc: the twin rests on another population posterior" in answer.output
+    assert not (folder / "no.nc").exists()
+
+
+def test_no_twin_is_started_from_a_population_that_failed_its_diagnostics(folder):
+    write_population(folder / "failed.nc", seed=1, stuck=True)
+    answer = start(folder, population="failed.nc", out="no.nc")
+    assert answer.exit_code == 4
+    assert "R-hat" in answer.output and "of ka_pop" in answer.output
+    assert not (folder / "no.nc").exists()
+
+
+def test_files_of_two_patients_need_a_study_key(folder):
+    (folder / "two.csv").write_text("patient,weight_kg\nP-1,70\nP-2,80\n", encoding="utf-8")
+    answer = start(folder, patients="two.csv", out="no.nc")
+    assert answer.exit_code == 2
+    assert "2 patients: choose one with --patient" in answer.output
+
+
+def test_a_folder_that_does_not_exist_is_found_before_the_work_is_done(folder):
+    answer = start(folder, out="missing/twin.nc")
+    assert answer.exit_code == 2
+    assert "there is no folder" in answer.output and "numerical check" not in answer.output
