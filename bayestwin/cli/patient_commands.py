@@ -53,7 +53,9 @@ def start(
     from bayestwin.twin import start_twin
 
     known = load_population(population or shipped_population(model), model)
-    if not known.diagnostics.passed:
+    if known.diagnostics.approximate:
+        say(f"Note: the population posterior is {known.diagnostics}")
+    elif not known.diagnostics.passed:
         say("The population posterior failed its diagnostics; no twin is started from it:")
         for reason in known.diagnostics.reasons:
             say(f"  {reason}")

@@ -26,7 +26,7 @@ from bayestwin.specification import load_model, model_folder
 from bayestwin.twin import start_twin, update_twin
 
 FOLLOWED = "DEMO-01"
-MOMENTS = (("referral", 1.0), ("before infusion", 51.5), ("month 3", 92.0), ("month 4.5", 140.0), ("month 6", 183.0))
+MOMENTS = (("referral", 4.0), ("before infusion", 51.5), ("month 3", 92.0), ("month 4.5", 140.0), ("month 6", 183.0))
 MAIN_MONTH, ONE_YEAR = 12, 365.0
 PARTICLES, ISLANDS, POPULATION_DRAWS = 2000, 8, 200
 TRUTH = {"ka_pop": 1.57, "CL_pop": 2.72, "V_pop": 31.5, "sigma_add_concentration": 0.5}
@@ -122,7 +122,7 @@ def _widths(console, random_seed, particles) -> None:
     table = Table("patient", "treatment", "at referral", "at month 6", "labs learnt")
     logs = []
     for patient in reading.cohort:
-        first, last = reading.at(1.0)[patient.key], reading.at(183.0)[patient.key]
+        first, last = reading.at(4.0)[patient.key], reading.at(183.0)[patient.key]
         twin = start_twin(population, first, particles=particles, islands=4, population_draws=POPULATION_DRAWS, random_seed=random_seed)
         name = _main_treatment(model, patient)
         before = _ratio(forecast(twin, [name], random_seed=random_seed, over_rho=False))

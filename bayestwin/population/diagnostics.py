@@ -25,11 +25,26 @@ class Diagnostics:
     draws: int
     ebfmi: float
     worst: dict = field(default_factory=dict)
+    approximate: str = ""
+
+    @property
+    def status(self) -> str:
+        """passed, failed or approximate; an approximation never passes, it may be used where that is said."""
+        return "approximate" if self.approximate else "passed" if self.passed else "failed"
 
     def __str__(self):
+        if self.approximate:
+            return f"APPROXIMATE, not sampled: {self.approximate}"
         head = "diagnostics passed" if self.passed else "diagnostics FAILED: " + "; ".join(self.reasons)
         return (f"{head} (R-hat {self.rhat:.3f}, ESS bulk {self.ess_bulk:.0f} tail {self.ess_tail:.0f}, "
                 f"{self.divergences} divergences in {self.draws} draws, E-BFMI {self.ebfmi:.2f})")
+
+
+def approximate(posterior, note: str) -> Diagnostics:
+    """The verdict of a variational posterior: never "passed", since its draws are independent whatever they miss."""
+    count = posterior.sizes["chain"] * posterior.sizes["draw"]
+    why = f"variational normal approximation, intervals may be too narrow; {note}"
+    return Diagnostics(False, (why,), float("nan"), float("nan"), float("nan"), 0, count, float("nan"), {}, why)
 
 
 def diagnose(posterior, stats) -> Diagnostics:

@@ -48,7 +48,7 @@ def used_sizes(data) -> tuple[int, int]:
     return max(int(data.mask.sum()), 1), int(max(np.flatnonzero(real).max(initial=0), data.index.max(initial=0))) + 1
 
 
-def fit_population(model, cohort, *, random_seed: int, chains: int = 4, warmup: int = 500, draws: int = 500, target_accept: float = 0.9,
+def fit_population(model, cohort, *, random_seed: int, chains: int = 4, warmup: int = 500, draws: int = 500, target_accept: float = 0.95,
                    max_tree_depth: int = 8, rho: float | None = None, centred: bool | None = None, climb: int = 0, accuracy: Accuracy = Accuracy(), progress=False) -> PopulationPosterior:
     """Sample the population posterior of a model given a cohort with NUTS.
 
@@ -89,7 +89,7 @@ def fit_population(model, cohort, *, random_seed: int, chains: int = 4, warmup: 
         except RuntimeError as error:
             raise FitError(f"the sampler could not start: {error}", subject=f"model {model.name}",
                            next_step="Look for a lab far outside what the priors allow.") from error
-        return _posterior(model, order, drawn, rho, cohort, random_seed)
+        return posterior_from(model, order, drawn, rho, cohort, random_seed)
 
 
 def _psi_of(model, hyper, order, z):
@@ -103,7 +103,8 @@ def _psi_of(model, hyper, order, z):
     return np.asarray(jax.jit(jax.vmap(jax.vmap(individual)))(hyper, jnp.asarray(z)))
 
 
-def _posterior(model, order, drawn, rho, cohort, random_seed) -> PopulationPosterior:
+def posterior_from(model, order, drawn, rho, cohort, random_seed, *, method: str = "nuts", note: str = "") -> PopulationPosterior:
+    """Draws with their names, dimensions and provenance; method "variational" marks them approximate."""
     effects = drawn.samples.pop("psi", None)
     centred = effects is not None
     effects = effects if centred else drawn.samples.pop("z")
@@ -125,7 +126,8 @@ def _posterior(model, order, drawn, rho, cohort, random_seed) -> PopulationPoste
                       rho=rho, versions=json.dumps(versions()), created_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
                       fitted_patients=json.dumps(sorted(patient_mark(r) for r in order)),
                       fitted_records=json.dumps({patient_mark(r): r.data_hash for r in order}))
+    tree.attrs.update(method=method, method_note=note)
     posterior = PopulationPosterior(model, tree)
     verdict = posterior.diagnostics
-    tree.attrs.update(verdict="passed" if verdict.passed else "failed", diagnostics=str(verdict))
+    tree.attrs.update(verdict=verdict.status, diagnostics=str(verdict))
     return posterior

@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 
 from bayestwin.errors import StoreError
-from bayestwin.population.diagnostics import Diagnostics, diagnose, moving
+from bayestwin.population.diagnostics import Diagnostics, approximate, diagnose, moving
 from bayestwin.population.program import assemble
 
 
@@ -51,6 +51,8 @@ class PopulationPosterior:
     @property
     def diagnostics(self) -> Diagnostics:
         """Convergence verdict, computed from the draws."""
+        if self.tree.attrs.get("method", "nuts") == "variational":
+            return approximate(self.posterior, str(self.tree.attrs.get("method_note", "")))
         return diagnose(self.posterior, self.tree["sample_stats"].to_dataset())
 
     @property
@@ -141,7 +143,7 @@ def combine_chains(parts) -> PopulationPosterior:
     tree.attrs.update(first, random_seed=json.dumps([t.attrs["random_seed"] for t in trees]))
     combined = PopulationPosterior(parts[0].model, tree)
     verdict = combined.diagnostics
-    tree.attrs.update(verdict="passed" if verdict.passed else "failed", diagnostics=str(verdict))
+    tree.attrs.update(verdict=verdict.status, diagnostics=str(verdict))
     return combined
 
 

@@ -29,6 +29,8 @@ def judge(model, particles, check, islands: int, path: str, reasons: tuple[str, 
     failed = []
     if not ess >= min(SMALLEST_ESS, 0.1 * size):
         failed.append(f"ESS {ess:.0f} under {min(SMALLEST_ESS, 0.1 * size):.0f}")
+    if check.unique < min(SMALLEST_ESS, 0.1 * size):  # copies of few particles have equal weights and a fine ESS
+        failed.append(f"only {check.unique} distinct particles")
     if not check.pareto_k <= LARGEST_K:
         failed.append(f"k-hat {check.pareto_k:.2f} above {LARGEST_K}")
     if gaps[worst] > LARGEST_GAP and relevant[worst]:

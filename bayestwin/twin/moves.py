@@ -1,6 +1,6 @@
 """Moves that leave the target unchanged, for all particles at once; one solve of the full history each.
 
-    psi     psi' = mu + sqrt(1 - b^2) (psi - mu) + b L e: Crank-Nicolson about the Gaussian fitted to the island;
+    psi     psi' = mu + sqrt(1 - b^2) (psi - mu) + b L e: Crank-Nicolson about the Gaussian fitted to the particles;
             reversible for that Gaussian, so the acceptance sees only where the target differs from it
     draw    a new population draw with psi kept: several cheap steps on p(m | psi), then one on the likelihood
     both    a new population draw with the standardised effects kept: psi' = mean_m' + scale_m' (whiten_m (psi - mean_m))
@@ -19,21 +19,22 @@ from bayestwin.dynamics import Accuracy
 from bayestwin.twin.particles import log_prior_of
 from bayestwin.twin.target import evaluator, log_target
 
-CYCLE = (0, 2, 0, 1)  # psi, both, psi, draw
+CYCLE = (0, 2, 0, 0, 1, 0)  # psi, both, psi, psi, draw, psi
 INNER = 8  # cheap steps of a draw move
 
 
-def fitted_gaussians(psi, log_weights, islands: int, prior_sd):
-    """Mean and Cholesky factor per island, shrunk a little towards the prior's spread so that none is singular."""
-    w = np.exp(np.asarray(log_weights)).reshape(islands, -1)
-    x = np.asarray(psi).reshape(islands, w.shape[1], -1)
-    w = w / w.sum(1, keepdims=True)
-    mean = np.einsum("ip,ipd->id", w, x)
-    gap = x - mean[:, None]
-    cov = np.einsum("ip,ipd,ipe->ide", w, gap, gap)
-    variances = np.einsum("idd->id", cov)
-    shrunk = 0.95 * cov + np.einsum("id,de->ide", 0.05 * variances + 1e-6 * prior_sd**2, np.eye(x.shape[-1]))
-    return mean, np.linalg.cholesky(shrunk)
+def fitted_gaussian(psi, log_weights, islands: int, prior_sd):
+    """Mean (D,) and Cholesky factor (D, D) of all particles, shrunk a little towards their spread so that none is singular.
+
+    One Gaussian for all islands: fitted to one island of some hundred particles its correlations were too noisy to be
+    accepted. It only shapes the proposal; islands are resampled and reported separately.
+    """
+    w = np.exp(np.asarray(log_weights)) / islands
+    x = np.asarray(psi)
+    mean = w @ x
+    gap = x - mean
+    cov = np.einsum("p,pd,pe->de", w, gap, gap)
+    return mean, np.linalg.cholesky(0.95 * cov + np.diag(0.05 * np.diag(cov) + 1e-6 * prior_sd**2))
 
 
 @lru_cache(maxsize=64)
@@ -41,18 +42,18 @@ def sweep(model, accuracy: Accuracy):
     """Compiled Metropolis sweep, one kind of move for every particle."""
     evaluate = evaluator(model, accuracy, False)
 
-    def propose(kind, key, psi, draw, population, mean, chol, step, islands):
+    def propose(kind, key, psi, draw, population, mu, factor, step):
         key_noise, key_draw, key_inner = jax.random.split(key, 3)
-        size = psi.shape[0] // islands
-        mu, factor = jnp.repeat(mean, size, axis=0), jnp.repeat(chol, size, axis=0)
-        white = jax.vmap(lambda a, b: jax.scipy.linalg.solve_triangular(a, b, lower=True))
+
+        def length(x):
+            return (jax.scipy.linalg.solve_triangular(factor, (x - mu).T, lower=True) ** 2).sum(0)
 
         def move_psi():
             # a mixture of step lengths: some proposals local, some nearly independent
             b = jnp.minimum(1.0, step * jnp.exp(0.7 * jax.random.normal(key_draw, (psi.shape[0], 1))))
-            noise = jnp.einsum("pde,pe->pd", factor, jax.random.normal(key_noise, psi.shape))
+            noise = jax.random.normal(key_noise, psi.shape) @ factor.T
             new = mu + jnp.sqrt(1.0 - b**2) * (psi - mu) + b * noise
-            ratio = 0.5 * ((white(factor, new - mu) ** 2).sum(-1) - (white(factor, psi - mu) ** 2).sum(-1))
+            ratio = 0.5 * (length(new) - length(psi))
             return new, draw, log_prior_of(new, draw, population) - log_prior_of(psi, draw, population) + ratio
 
         def move_draw():
@@ -74,10 +75,10 @@ def sweep(model, accuracy: Accuracy):
 
         return jax.lax.switch(kind, (move_psi, move_draw, move_both))
 
-    def one(kind, key, psi, draw, pieces, old, population, data, rho, t, mean, chol, step, *, islands, from_scratch):
+    def one(kind, key, psi, draw, pieces, old, population, data, rho, t, mean, chol, step, *, from_scratch):
         """pieces : ClassLikelihood of the newer record; old (P, C) log-likelihood of the seen record, from `old_data`."""
         key_propose, key_accept = jax.random.split(key)
-        new_psi, new_draw, ratio = propose(kind, key_propose, psi, draw, population, mean, chol, step, islands)
+        new_psi, new_draw, ratio = propose(kind, key_propose, psi, draw, population, mean, chol, step)
         proposed = evaluate(new_psi, new_draw, population, data[0], rho)
         proposed_old = jnp.zeros_like(old) if from_scratch else old_likelihood(proposed, data[1])
         here = log_target(jnp.zeros(()), pieces.log_class, old, full_likelihood(pieces), t)
@@ -91,7 +92,7 @@ def sweep(model, accuracy: Accuracy):
         moved = jax.tree.map(pick, (new_psi, new_draw, proposed, proposed_old), (psi, draw, pieces, old))
         return *moved, take.mean(), (~proposed.ok).mean()
 
-    return jax.jit(one, static_argnames=("islands", "from_scratch"))
+    return jax.jit(one, static_argnames=("from_scratch",))
 
 
 def full_likelihood(pieces):

@@ -76,6 +76,11 @@ def effective_size(log_weights, islands: int) -> float:
         return float(np.nan_to_num(1.0 / (w**2).sum(axis=1), nan=0.0, posinf=0.0).sum())
 
 
+def unique_particles(psi) -> int:
+    """Number of distinct particles."""
+    return len(np.unique(np.asarray(psi), axis=0))
+
+
 def systematic(key, log_weights, islands: int):
     """Systematic resampling within each island: positions of the survivors, (P,)."""
     weights = np.exp(np.asarray(log_weights)).reshape(islands, -1)

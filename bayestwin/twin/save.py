@@ -11,7 +11,7 @@ import xarray as xr
 
 from bayestwin.dosing import DoseEvent
 from bayestwin.errors import StoreError
-from bayestwin.records.record import ClinicalEvent, Lab, PatientRecord
+from bayestwin.records.record import ClinicalEvent, Lab, PatientRecord, Superseded
 from bayestwin.twin.particles import Particles, Population
 from bayestwin.twin.state import Twin, UpdateInfo
 from bayestwin.twin.surprise import Surprise
@@ -67,13 +67,24 @@ def load_twin(path, model=None) -> Twin:
     if model.hash != attrs["model_hash"]:
         raise StoreError("this twin was made with another version of the model", subject=f"patient {attrs['patient']}", place=path.name,
                          value=str(attrs["model_hash"])[:12], allowed=model.hash[:12], next_step="Start the twin again.")
-    record = PatientRecord(raw["key"], labs=tuple(Lab(**r) for r in raw["labs"]), doses=tuple(DoseEvent(**r) for r in raw["doses"]),
-                           events=tuple(ClinicalEvent(**r) for r in raw["events"]), covariates=raw["covariates"], time_zero=raw["time_zero"])
+    record = _record(raw)
     with jax.enable_x64(True):
         particles = Particles(*(jnp.asarray(tree["particles"][k].values) for k in Particles._fields))
         population = Population(*(jnp.asarray(tree["population"][k].values) for k in Population._fields))
     return Twin(model, record, particles, population, float(attrs["time"]), bool(attrs["applied"]), int(attrs["islands"]), float(attrs["rho"]),
                 str(attrs["population_hash"]), int(attrs["random_seed"]), int(attrs["updates"]), history)
+
+
+def _record(raw: dict) -> PatientRecord:
+    """The record, with the rows once believed and no longer, so that `known_at` still answers."""
+    past = tuple(Superseded(_past_row(s["row"]), s["until"]) for s in raw.get("past", ()))
+    return PatientRecord(raw["key"], labs=tuple(Lab(**r) for r in raw["labs"]), doses=tuple(DoseEvent(**r) for r in raw["doses"]),
+                         events=tuple(ClinicalEvent(**r) for r in raw["events"]), covariates=raw["covariates"], time_zero=raw["time_zero"], past=past)
+
+
+def _past_row(row: dict):
+    """A superseded row, whose kind shows in its fields."""
+    return Lab(**row) if "output" in row else DoseEvent(**row) if "amount" in row else ClinicalEvent(**row)
 
 
 def _info(raw: dict) -> UpdateInfo:

@@ -14,8 +14,8 @@ import numpy as np
 from jax.scipy.special import logsumexp
 
 from bayestwin.dynamics import Accuracy
-from bayestwin.twin.moves import CYCLE, fitted_gaussians, full_likelihood, old_likelihood, sweep
-from bayestwin.twin.particles import Particles, effective_size, normalised, pareto_k, systematic
+from bayestwin.twin.moves import CYCLE, fitted_gaussian, full_likelihood, old_likelihood, sweep
+from bayestwin.twin.particles import Particles, effective_size, normalised, pareto_k, systematic, unique_particles
 from bayestwin.twin.target import evaluator, log_target
 
 MAX_STAGES = 60
@@ -23,7 +23,7 @@ MAX_STAGES = 60
 
 class BridgeInfo(NamedTuple):
     """stages : tempering steps; moves : sweeps; acceptance : mean over sweeps of the last stage; pareto_k : largest over
-    the bridges, before resampling; unique : distinct ancestors at the last resampling; log_evidence (islands,);
+    the bridges, before resampling, inf where the bridge was not crossed; unique : distinct particles; log_evidence (islands,);
     failures : share of proposals on which the solver gave up; resampled : False where reweighting was enough"""
 
     stages: int
@@ -37,7 +37,7 @@ class BridgeInfo(NamedTuple):
 
 
 def bridge(model, psi, draw, log_weights, population, data, *, key, islands: int, rho: float, seen=None, start_from=None,
-           stage_sweeps: int = 4, final_sweeps: int = 12, accuracy: Accuracy = Accuracy()):
+           stage_sweeps: int = 6, final_sweeps: int = 18, accuracy: Accuracy = Accuracy()):
     """Carry weighted particles to the target given the whole record in `data`.
 
     seen (N,) : rows that the particles have learnt already, or None from scratch
@@ -66,7 +66,7 @@ def bridge(model, psi, draw, log_weights, population, data, *, key, islands: int
         log_weights, gain = _reweighted(log_weights, here - np.asarray(start_from), islands)
         log_evidence += gain
     prior_sd = np.asarray(population.scale).std(axis=0).max() + np.sqrt(np.einsum("mde,mde->md", population.scale, population.scale)).mean(axis=0)
-    do_sweep, t, step, stages, moves, worst_k, unique, acceptance = sweep(model, accuracy), 0.0, 0.6, 0, 0, -np.inf, psi.shape[0], 1.0
+    do_sweep, t, step, stages, moves, worst_k, acceptance = sweep(model, accuracy), 0.0, 0.6, 0, 0, -np.inf, 1.0
     while t < 1.0 and stages < MAX_STAGES:
         here = height(t)
         t_next = _next_t(height, here, log_weights, t, islands)
@@ -77,26 +77,27 @@ def bridge(model, psi, draw, log_weights, population, data, *, key, islands: int
         t, stages = t_next, stages + 1
         key, key_resample = jax.random.split(key)
         kept = systematic(key_resample, log_weights, islands)
-        unique = len(np.unique(kept))
         psi, draw, pieces, old = jax.tree.map(lambda a: a[kept], (psi, draw, pieces, old))
         log_weights = jnp.asarray(normalised(zero, islands))
-        mean, chol = fitted_gaussians(psi, log_weights, islands, prior_sd)
+        mean, chol = fitted_gaussian(psi, log_weights, islands, prior_sd)
         accepted = []
         for sweep_number in range(final_sweeps if t >= 1.0 else stage_sweeps):
             kind = CYCLE[sweep_number % len(CYCLE)]
             key, key_sweep = jax.random.split(key)
             psi, draw, pieces, old, rate, failed = do_sweep(kind, key_sweep, psi, draw, pieces, old, population, (data, jnp.asarray(seen)), rho,
-                                                            jnp.asarray(t), mean, chol, step, islands=islands, from_scratch=from_scratch)
+                                                            jnp.asarray(t), mean, chol, step, from_scratch=from_scratch)
             failures.append(float(failed))
             moves += 1
             if kind == 0:
                 accepted.append(float(rate))
                 step = float(np.clip(step * np.exp(1.5 * (float(rate) - 0.3)), 0.05, 2.0))
-            if kind == 0 and sweep_number % 4 == 2:
-                mean, chol = fitted_gaussians(psi, log_weights, islands, prior_sd)
+            if sweep_number % len(CYCLE) == len(CYCLE) - 1:
+                mean, chol = fitted_gaussian(psi, log_weights, islands, prior_sd)
         acceptance = float(np.mean(accepted)) if accepted else acceptance
     particles = Particles(psi, draw, log_weights, pieces.rows.sum(-1), pieces.alive, pieces.other, pieces.log_class, pieces.end)
-    return particles, BridgeInfo(stages, moves, acceptance, float(worst_k), unique, log_evidence, float(np.mean(failures)), True)
+    if t < 1.0:  # stages ran out: these particles are not at the target
+        worst_k = np.inf
+    return particles, BridgeInfo(stages, moves, acceptance, float(worst_k), unique_particles(psi), log_evidence, float(np.mean(failures)), True)
 
 
 def _reweighted(log_weights, gain, islands):

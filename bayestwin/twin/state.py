@@ -119,6 +119,12 @@ class Twin:
                          "high": high, "monte_carlo_error": error})
         return rows
 
+    def save(self, path):
+        """Write the twin as one netCDF file."""
+        from bayestwin.twin.save import save_twin
+
+        return save_twin(self, path)
+
     def __repr__(self):
         return (f"<Twin {self.key} of {self.model.name}: {len(self.record.labs)} labs up to {self.time:g} {self.model.time_unit}, "
                 f"{self.particles.psi.shape[0]} particles, ESS {self.ess:.0f}, {self.info.verdict}>")

@@ -10,6 +10,7 @@ from functools import lru_cache
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.special import logsumexp
 
 from bayestwin.dynamics import Accuracy
@@ -44,7 +45,9 @@ def log_target(log_prior, log_class, old, new, t):
     return log_prior + logsumexp(log_class + bridged, axis=-1)
 
 
-def class_weights(particles):
+def class_weights(particles) -> np.ndarray:
     """P(response class | psi, everything learnt), (P, C)."""
-    joint = particles.log_class + particles.labs + particles.alive + particles.other
-    return jnp.exp(joint - logsumexp(joint, axis=-1, keepdims=True))
+    joint = np.asarray(particles.log_class) + np.asarray(particles.labs) + np.asarray(particles.alive) + np.asarray(particles.other)
+    likeliest = joint.max(axis=-1, keepdims=True)
+    share = np.exp(joint - np.where(np.isfinite(likeliest), likeliest, 0.0))
+    return share / np.maximum(share.sum(axis=-1, keepdims=True), 1e-300)

@@ -1,18 +1,16 @@
-"""Make population.nc: the prior updated by a third of the synthetic cohort (16 of 48 patients, four per treatment).
+"""Make population.nc: the priors of model.py updated by a third of the synthetic cohort (16 of 48 patients, four per treatment).
 
-    python models/myeloma_car_t/make_population.py --part 1 --out part1.nc      two chains, seed 1
-    python models/myeloma_car_t/make_population.py --part 2 --out part2.nc      two chains, seed 2, in another process
-    python models/myeloma_car_t/make_population.py --combine part1.nc part2.nc  writes population.nc beside this file
+    python models/myeloma_car_t/make_population.py            variational approximation, some minutes; what is shipped
+    python models/myeloma_car_t/make_population.py --nuts     the reference by NUTS, an hour or more on two free cores
 
-The other 32 patients are kept for checks. Only population-level draws are written. Under an hour on two cores.
+The other 32 patients are kept for checks. Only population-level draws are written; the file says how it was made.
 """
 
 import argparse
 from pathlib import Path
 
-from bayestwin.population import combine_chains, fit_population, load_population
-from bayestwin.records import read_records
-from bayestwin.records.record import Cohort
+from bayestwin.population import approximate_population, fit_population
+from bayestwin.records import Cohort, read_records
 from bayestwin.specification import load_model
 
 HERE = Path(__file__).resolve().parent
@@ -22,7 +20,8 @@ TREATMENTS = ("ide_cel", "cilta_cel", "teclistamab", "dara_pd")
 
 def main_treatment(record) -> str:
     """The last treatment a patient started."""
-    return [e.value for e in record.events if e.event in ("line_of_therapy", "infusion") and e.value in TREATMENTS][-1]
+    started = [e.value for e in record.events if e.event in ("line_of_therapy", "infusion") and e.value in TREATMENTS]
+    return started[-1]
 
 
 def training_part(cohort) -> Cohort:
@@ -34,22 +33,21 @@ def training_part(cohort) -> Cohort:
 
 
 def main():
+    """Read, fit, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--part", type=int)
-    parser.add_argument("--warmup", type=int, default=250)
-    parser.add_argument("--draws", type=int, default=300)
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--combine", nargs=2, type=Path)
+    parser.add_argument("--nuts", action="store_true")
+    parser.add_argument("--steps", type=int, default=8000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=HERE / "population.nc")
     given = parser.parse_args()
     model = load_model(HERE)
-    if given.combine:
-        posterior = combine_chains([load_population(path, model) for path in given.combine])
-        posterior.save(HERE / "population.nc")
+    reading = read_records(model.record_schema(), patients=DATA / "patients.csv", labs=DATA / "labs.csv", events=DATA / "events.csv")
+    cohort = training_part(reading.cohort)
+    if given.nuts:
+        posterior = fit_population(model, cohort, random_seed=given.seed, warmup=500, draws=1000, climb=200, progress=True)
     else:
-        reading = read_records(model.record_schema(), patients=DATA / "patients.csv", labs=DATA / "labs.csv", events=DATA / "events.csv")
-        posterior = fit_population(model, training_part(reading.cohort), random_seed=given.part, chains=2, warmup=given.warmup, draws=given.draws,
-                                   max_tree_depth=6, climb=200, progress=True)
-        posterior.save(given.out, keep_individuals=True)
+        posterior = approximate_population(model, cohort, random_seed=given.seed, steps=given.steps, progress=True)
+    posterior.save(given.out)
     print(posterior.diagnostics)
     print(posterior.summary().to_string())
 

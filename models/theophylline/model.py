@@ -42,7 +42,7 @@ model = Model(
     context_of_use="teaching and testing",
     time_unit="h",
     dose_unit="mg",
-    steps=Steps(first=0.1, growth=1.1, largest=0.2),  # stable up to ka = 15 /h, above which the solve counts as failed
+    steps=Steps(first=0.03, growth=1.1, largest=0.2),  # solves up to ka = 18 /h; above, the solve counts as failed
     states=("depot", "central"),
     initial_state=initial_state,
     vector_field=vector_field,

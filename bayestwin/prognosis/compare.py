@@ -1,0 +1,133 @@
+"""Treatments against each other, from the same population draws and the same patient draws, with the range over rho.
+
+    chance difference     d_m = p_m,B - p_m,A; shown as its mean with the 10 to 90 % range over m
+    pair outcome          independent event noise: A later, B later, both after the horizon
+    months gained         E[min(T_B, H)] - E[min(T_A, H)]
+    confidence            share of population draws with d_m > 0
+
+Not a randomised comparison: how a response to one treatment speaks of another is the declared rho, so a difference is
+given for every declared rho or withheld.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bayestwin.errors import ModelError
+from bayestwin.prognosis.forecast import table
+from bayestwin.prognosis.quantities import FEWEST_DRAWS, FEWEST_PER_DRAW, knowledge_spread
+from bayestwin.twin.surprise import weighted_quantiles
+
+
+@dataclass(frozen=True)
+class PairComparison:
+    """Treatment b against treatment a at one month; see the module text. `withheld` says why there is no difference."""
+
+    a: str
+    b: str
+    month: int
+    difference: float | None = None
+    p80: tuple[float, float] | None = None
+    by_rho: tuple[tuple[float, float, float, float], ...] = ()
+    pairs: tuple[float, float, float] | None = None
+    confidence_b_higher: float | None = None
+    months_gained: float | None = None
+    months_gained_p80: tuple[float, float] | None = None
+    withheld: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class TreatmentComparison:
+    """All pairs against a reference."""
+
+    reference: str
+    rows: tuple[PairComparison, ...]
+
+    def difference(self, a: str, b: str, month: int) -> PairComparison:
+        """The comparison of b against a."""
+        for row in self.rows:
+            if (row.a, row.b, row.month) == (a, b, month):
+                return row
+        raise ModelError("no such comparison", value=f"{b} against {a} at {month} months")
+
+    def pairs(self, a: str, b: str):
+        """(a later, b later, both after the horizon)."""
+        return next(row.pairs for row in self.rows if (row.a, row.b) == (a, b))
+
+    def to_frame(self):
+        """One row per pair and month (pandas)."""
+        return table([{"a": r.a, "b": r.b, "month": r.month, "difference": r.difference, "low": r.p80 and r.p80[0], "high": r.p80 and r.p80[1],
+                              "by_rho": {f"{rho:g}": d for rho, d, _, _ in r.by_rho}, "withheld": r.withheld} for r in self.rows])
+
+    def __str__(self):
+        """One line per pair: difference with its range and its values over rho, or why it is withheld."""
+        lines = [f"Difference in the chance to be progression-free, points, against {self.reference} (not randomised):"]
+        for r in self.rows:
+            if r.withheld:
+                lines.append(f"  {r.b} at {r.month} months: withheld ({r.withheld})")
+                continue
+            rho = ", ".join(f"rho {x:g}: {100 * d:+.0f}" for x, d, _, _ in r.by_rho)
+            lines.append(f"  {r.b} at {r.month} months: {100 * r.difference:+.0f} ({100 * r.p80[0]:+.0f} to {100 * r.p80[1]:+.0f}); {rho}")
+        return "\n".join(lines)
+
+    def __repr__(self):
+        return f"<TreatmentComparison against {self.reference}: {len(self.rows)} rows; not randomised>"
+
+
+def compare_treatments(prognosis, *, reference: str | None = None, months=None) -> TreatmentComparison:
+    """Compare every treatment with the reference (default: current, else planned, else the first with a number)."""
+    months = (12,) if months is None else tuple(months)
+    shown = [row for row in prognosis.rows if row.events is not None]
+    if reference is None:
+        ranked = sorted(shown, key=lambda r: {"current": 0, "planned": 1}.get(r.plan.role, 2))
+        reference = ranked[0].plan.name if ranked else prognosis.names[0]
+    first = prognosis.row(reference)
+    rows = []
+    for row in prognosis.rows:
+        for month in months:
+            if row.plan.name != reference:
+                rows.append(_pair(prognosis, first, row, month))
+    return TreatmentComparison(reference, tuple(rows))
+
+
+def _pair(prognosis, a, b, month) -> PairComparison:
+    names = dict(a=a.plan.name, b=b.plan.name, month=month)
+    for row in (a, b):
+        if row.events is None:
+            return PairComparison(**names, withheld=f"{row.plan.label}: {row.refused}")
+    if month not in prognosis.landmarks:
+        return PairComparison(**names, withheld=f"{month} months is not a landmark of this forecast")
+    k = prognosis.landmarks.index(month)
+    by_rho, missing = [], []
+    for rho in a.by_rho or {}:
+        pair = a.by_rho[rho], (b.by_rho or {}).get(rho)
+        if None in [p if p is None else 1 for p in pair]:
+            missing.append(rho)
+            continue
+        log_weights = pair[0][1]
+        found = _difference(pair[0][0][:, k], pair[1][0][:, k], np.exp(log_weights) / prognosis.islands, prognosis.draw)
+        by_rho.append((rho, *found[:3]))
+    if missing or not by_rho:
+        why = f"too few draws under rho {', '.join(f'{r:g}' for r in missing)}" if missing else "the range over rho was not computed"
+        return PairComparison(**names, withheld=why)
+    difference, low, high, confidence = _difference(a.events.survival[:, k], b.events.survival[:, k], prognosis.weights, prognosis.draw)
+    horizon, w = prognosis.horizon, prognosis.weights
+    ta, tb = np.minimum(a.events.event, horizon), np.minimum(b.events.event, horizon)
+    tie = (ta >= horizon) & (tb >= horizon)
+    a_later, b_later = float((w * (ta > tb)).sum()), float((w * (tb > ta)).sum())
+    rest = float((w * (tie | (ta == tb))).sum())
+    gained, gained_low, gained_high, _ = _difference(ta, tb, w, prognosis.draw)
+    if low is None:
+        return PairComparison(**names, withheld="too few population draws for a range")
+    return PairComparison(**names, difference=difference, p80=(low, high), by_rho=tuple(by_rho), pairs=(a_later, b_later, rest),
+                          confidence_b_higher=confidence, months_gained=gained, months_gained_p80=(gained_low, gained_high))
+
+
+def _difference(first, second, weights, draw):
+    """Mean difference, its 80 % range over population draws (noise taken out), share of draws above zero."""
+    shrunk, share, _, per_draw, draws = knowledge_spread(second - first, weights, draw)
+    mean = float((weights * (second - first)).sum())
+    if draws < FEWEST_DRAWS or per_draw < FEWEST_PER_DRAW:
+        return mean, None, None, None
+    low, high = (float(q) for q in weighted_quantiles(shrunk, share, (0.1, 0.9)))
+    return mean, low, high, float(share[shrunk > 0].sum())

@@ -1,0 +1,66 @@
+"""Replay: every lab is predicted from what was known before its panel, and only then learnt."""
+
+import json
+
+import numpy as np
+import pytest
+
+from bayestwin.errors import RecordError
+from bayestwin.evaluation import COLUMNS, predictions_frame, replay, rest_of_course
+from bayestwin.population import PopulationPosterior
+from bayestwin.population.posterior import patient_mark
+
+SIZES = {"particles": 800, "islands": 4, "population_draws": 100}
+
+
+@pytest.fixture(scope="module")
+def replayed(population, record):
+    return replay(population, record, random_seed=1, **SIZES)
+
+
+def test_panels_are_learnt_in_the_order_in_which_they_became_known(replayed):
+    rows, twins = replayed
+    table = predictions_frame(rows)
+    assert tuple(table.columns) == COLUMNS
+    assert table["lab_id"].tolist() == ["b", "a", "c", "d"]
+    assert table["n_seen"].tolist() == [0, 0, 2, 3]
+    assert [len(t.record.labs) for t in twins] == [0, 2, 3, 4]
+    assert (table["verdict"] == "PASS").all()
+
+
+def test_a_lab_is_not_seen_before_it_is_predicted(population, record, replayed):
+    from dataclasses import replace
+
+    rows, _ = replayed
+    other = record.with_labs([replace(lab, value=27.0) if lab.lab_id == "c" else lab for lab in record.labs])
+    changed, _ = replay(population, other, random_seed=1, **SIZES)
+    assert changed[2]["observed"] == 27.0
+    for name in ("mean", "sd", "q05", "q50", "q95"):
+        assert changed[2][name] == rows[2][name]
+    assert changed[3]["q50"] > rows[3]["q50"] + 0.7  # and then it is learnt
+
+
+def test_the_predictions_narrow_as_labs_are_learnt(replayed):
+    rows, _ = replayed
+    assert rows[0]["sd"] > rows[2]["sd"] > 1.5  # never below the residual error
+
+
+def test_the_rest_of_the_course_is_predicted_without_learning(replayed, record):
+    _, twins = replayed
+    later = rest_of_course(twins[1], record, random_seed=2)
+    assert [r["lab_id"] for r in later] == ["d", "c"] and {r["n_seen"] for r in later} == {2}
+    assert rest_of_course(twins[-1], record, random_seed=2) == []
+
+
+def test_a_patient_of_the_fitted_cohort_is_refused(population, record):
+    tree = population.tree.copy()
+    tree.attrs["fitted_patients"] = json.dumps([patient_mark(record)])
+    with pytest.raises(RecordError, match="patient R-1: .*already learnt.* Fit without this patient"):
+        replay(PopulationPosterior(population.model, tree), record, random_seed=1, **SIZES)
+
+
+def test_the_log_score_is_the_density_of_the_lab(replayed):
+    rows, _ = replayed
+    for row in rows:  # nearly normal predictives
+        normal = -0.5 * ((row["observed"] - row["mean"]) / row["sd"]) ** 2 - np.log(row["sd"] * np.sqrt(2 * np.pi))
+        assert row["log_score"] == pytest.approx(normal, abs=0.25)

@@ -1,0 +1,100 @@
+"""Diagnostics pass on good draws and say why on bad ones."""
+
+import warnings
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from bayestwin.population.diagnostics import diagnose, moving
+
+SHAPE = (4, 500)
+
+
+def made(seed=1, **changes):
+    """Independent draws of two parameters and a Cholesky factor, with energies; `changes` replace variables."""
+    rng = np.random.default_rng(seed)
+    a, b, r = (rng.standard_normal(SHAPE) for _ in range(3))
+    r = 0.5 * np.tanh(r)
+    zero, one = np.zeros(SHAPE), np.ones(SHAPE)
+    lower = np.stack([np.stack([one, zero], -1), np.stack([r, np.sqrt(1 - r**2)], -1)], -2)
+    dims = ("chain", "draw")
+    data = {"CL_pop": (dims, a), "omega_CL": (dims, np.exp(b)), "correlation_cholesky": ((*dims, "parameter_a", "parameter_b"), lower)}
+    stats = {"diverging": (dims, np.zeros(SHAPE, bool)), "energy": (dims, rng.standard_normal(SHAPE))}
+    for name, values in changes.items():
+        (stats if name in stats else data)[name] = (dims, values)
+    coords = {"parameter_a": ["CL", "V"], "parameter_b": ["CL", "V"]}
+    return xr.Dataset(data, coords=coords), xr.Dataset(stats)
+
+
+def test_independent_draws_pass():
+    verdict = diagnose(*made())
+    assert verdict.passed and verdict.reasons == () and verdict.rhat < 1.01
+    assert str(verdict).startswith("diagnostics passed (R-hat 1.00")
+
+
+def test_constant_entries_give_neither_warnings_nor_rows():
+    posterior, stats = made()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        diagnose(posterior, stats)
+    assert list(moving(posterior).data_vars) == [
+        "CL_pop",
+        "omega_CL",
+        "correlation_cholesky[V, CL]",
+        "correlation_cholesky[V, V]",
+    ]
+
+
+def test_the_summary_has_a_row_for_what_moves(made_population):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        table = made_population.summary()
+    assert set(table.index) == set(made_population.posterior.data_vars)
+    assert np.isfinite(table.to_numpy(dtype=float)).all()
+
+
+def test_a_chain_that_stands_elsewhere_fails_by_r_hat():
+    shifted = np.random.default_rng(2).standard_normal(SHAPE)
+    shifted[0] += 1.0
+    verdict = diagnose(*made(CL_pop=shifted))
+    assert not verdict.passed and "of CL_pop is not under 1.01" in verdict.reasons[0]
+
+
+def test_a_slow_chain_fails_by_effective_size():
+    steps = np.random.default_rng(3).standard_normal(SHAPE)
+    slow = np.zeros(SHAPE)
+    for t in range(1, SHAPE[1]):
+        slow[:, t] = 0.9 * slow[:, t - 1] + steps[:, t]
+    assert any("bulk ESS" in r and "of CL_pop is not above 400" in r for r in diagnose(*made(CL_pop=slow)).reasons)
+
+
+def test_many_divergences_fail_by_their_share():
+    diverging = np.zeros(SHAPE, bool)
+    diverging[:, ::100] = True
+    assert "20 divergences in 2000 draws (1.00%), not under 0.1 %" in diagnose(*made(diverging=diverging)).reasons
+
+
+def test_few_divergences_fail_where_they_pile_up():
+    shape, rng = (4, 2000), np.random.default_rng(4)
+    values, dims = rng.standard_normal(shape), ("chain", "draw")
+    clustered = np.zeros(shape, bool)
+    clustered[np.unravel_index(np.argsort(values.ravel())[:6], shape)] = True
+    scattered = np.zeros(shape, bool)
+    scattered.ravel()[rng.choice(values.size, 6, replace=False)] = True
+    posterior = xr.Dataset({"omega_CL": (dims, values)})
+    for diverging, reasons in ((clustered, ("6 divergences, clustered in omega_CL",)), (scattered, ())):
+        stats = xr.Dataset({"diverging": (dims, diverging), "energy": (dims, rng.standard_normal(shape))})
+        assert diagnose(posterior, stats).reasons == reasons
+
+
+def test_energy_that_creeps_fails_by_e_bfmi():
+    creeping = np.cumsum(np.random.default_rng(5).standard_normal(SHAPE), axis=1)
+    assert any(r.startswith("E-BFMI") for r in diagnose(*made(energy=creeping)).reasons)
+
+
+def test_one_chain_cannot_be_judged():
+    posterior, stats = (d.isel(chain=[0]) for d in made())
+    verdict = diagnose(posterior, stats)
+    assert not verdict.passed and "one chain only: R-hat cannot be judged" in verdict.reasons
+    assert pytest.approx(500) == verdict.draws

@@ -1,0 +1,87 @@
+"""A small live fit against its closed form, and what its file holds."""
+
+import json
+
+import numpy as np
+import pytest
+
+from bayestwin.errors import FitError, StoreError
+from bayestwin.population import combine_chains, fit_population, load_population
+from bayestwin.records import Cohort
+
+pytestmark = pytest.mark.slow  # compiles NUTS once
+
+
+@pytest.fixture(scope="module")
+def fitted(level_model, four_patients):
+    return fit_population(level_model, four_patients, random_seed=1, chains=2, warmup=250, draws=250)
+
+
+def exact_mean(cohort):
+    """Posterior mean of the typical level by quadrature over level and omega."""
+    level, omega = np.linspace(14, 26, 241)[:, None], np.linspace(0.02, 10, 400)[None, :]
+    log_p = -0.5 * (level - 20.0) ** 2 - 0.5 * (omega / 2.0) ** 2
+    for record in cohort:
+        y = np.array([lab.value for lab in record.labs])
+        spread = omega**2 + 1.5**2 / len(y)
+        log_p = log_p - 0.5 * np.log(spread) - 0.5 * (y.mean() - level) ** 2 / spread
+    p = np.exp(log_p - log_p.max())
+    return (p * level).sum() / p.sum(), (p * omega).sum() / p.sum()
+
+
+def test_nuts_finds_the_posterior_of_quadrature(fitted, four_patients):
+    level, omega = exact_mean(four_patients)
+    posterior = fitted.posterior
+    assert float(posterior["level_pop"].mean()) == pytest.approx(level, abs=0.25)
+    assert float(posterior["omega_level"].mean()) == pytest.approx(omega, abs=0.35)
+    psi = fitted.tree["individuals"]["psi"].sel(parameter="level").mean(("chain", "draw"))
+    assert psi.values == pytest.approx([17.2, 19.1, 20.9, 22.8], abs=0.5)
+    assert fitted.diagnostics.divergences <= 5
+
+
+def test_the_same_seed_gives_the_same_draws_and_another_does_not(fitted, level_model, four_patients):
+    again = fit_population(level_model, four_patients, random_seed=1, chains=2, warmup=250, draws=250)
+    assert np.array_equal(again.posterior["level_pop"], fitted.posterior["level_pop"]) and again.hash == fitted.hash
+
+
+def test_the_file_holds_provenance_and_no_patient_unless_asked(fitted, four_patients, tmp_path):
+    lean = load_population(fitted.save(tmp_path / "lean.nc"), fitted.model)
+    attrs = lean.attributes
+    assert attrs["model_hash"] == fitted.model.hash and attrs["data_hash"] == four_patients.data_hash
+    assert attrs["random_seed"] == 1 and "jax" in json.loads(attrs["versions"]) and attrs["verdict"] in ("passed", "failed")
+    assert "individuals" not in lean.tree.children and attrs["holds_individuals"] == 0
+    assert b"F-1" not in (tmp_path / "lean.nc").read_bytes()
+    assert lean.hash == fitted.hash and lean.individual_draws(four_patients["F-1"]) is None
+    kept = load_population(fitted.save(tmp_path / "kept.nc", keep_individuals=True), fitted.model)
+    assert kept.attributes["holds_individuals"] == 1
+    assert kept.individual_draws(four_patients["F-2"]).shape == (500, 2)
+    assert "individuals" in fitted.tree.children  # saving took nothing away
+
+
+def test_a_fitted_patient_is_recognised_and_a_new_one_is_not(fitted, four_patients):
+    record = four_patients["F-1"]
+    assert fitted.knows(record) and fitted.fitted_as(record)
+    assert fitted.knows(record.with_labs(record.labs[:3])) and not fitted.fitted_as(record.with_labs(record.labs[:3]))
+
+
+def test_another_version_of_the_model_is_refused(fitted, tmp_path):
+    path = fitted.save(tmp_path / "population.nc")
+    with pytest.raises(StoreError, match="model theophylline, population.nc: .*another version of the model"):
+        load_population(path, "theophylline")
+    with pytest.raises(StoreError, match="no such population file.*bayestwin fit"):
+        load_population(tmp_path / "absent.nc")
+
+
+def test_chains_of_one_cohort_stand_side_by_side_and_of_another_are_refused(fitted):
+    other = type(fitted)(fitted.model, fitted.tree.copy())
+    both = combine_chains([fitted, other])
+    assert both.posterior.sizes["chain"] == 4 and both.tree["individuals"]["psi"].sizes["chain"] == 4
+    other.tree.attrs["data_hash"] = "elsewhere"
+    with pytest.raises(StoreError, match="data_hash: these fits do not belong together.*elsewhere"):
+        combine_chains([fitted, other])
+
+
+def test_a_cohort_without_labs_is_refused(level_model, four_patients):
+    bare = Cohort(tuple(p.with_labs(()) for p in four_patients))
+    with pytest.raises(FitError, match="model level: no patient has a lab"):
+        fit_population(level_model, bare, random_seed=1)

@@ -1,0 +1,141 @@
+"""Forecasts end to end on hazards alone, plans and refusals, and files."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bayestwin.errors import FitError, ModelError, StoreError
+from bayestwin.prognosis import compare_treatments, forecast, load_prognosis, save_prognosis
+from bayestwin.prognosis.plan import make_plans
+from bayestwin.records import ClinicalEvent, PatientRecord
+from bayestwin.specification import load_model
+
+MONTH = 30.4375
+
+
+@pytest.fixture(scope="module")
+def prognosis(hazard_twin):
+    return forecast(hazard_twin, random_seed=2)
+
+
+def test_survival_with_only_hazards_is_the_mean_of_exponentials(hazard_twin, prognosis):
+    rates = np.exp(np.asarray(hazard_twin.population.typical)[np.asarray(hazard_twin.particles.draw)][:, 1:])
+    for month in (6, 12, 24):
+        t = month * MONTH
+        expected = (hazard_twin.weights * np.exp(-rates.sum(1) * t)).sum()
+        assert prognosis.chance("drug", month).value == pytest.approx(expected, abs=1e-4)
+        free = (hazard_twin.weights * np.exp(-rates[:, 0] * t)).sum()
+        assert prognosis.chance("drug", month, endpoint="progression").value == pytest.approx(free, abs=1e-4)
+        waiting = (hazard_twin.weights * np.exp(-rates[:, 1] * t - rates[:, 0] * np.maximum(t - 60.0, 0))).sum()
+        assert prognosis.chance("cells", month).value == pytest.approx(waiting, abs=1e-4)
+
+
+def test_doubt_without_assay_noise_is_knowledge_and_chance(hazard_twin, prognosis):
+    rates = np.exp(np.asarray(hazard_twin.population.typical)[:, 1:])
+    for endpoint, rate in (("progression or death", rates.sum(1)), ("progression", rates[:, 0])):
+        found = prognosis.chance("drug", 12, endpoint=endpoint)
+        s = np.exp(-rate * 12 * MONTH)
+        patient, knowledge, luck = found.doubt
+        assert luck == pytest.approx((s * (1 - s)).mean(), rel=0.05)
+        assert knowledge == pytest.approx(s.var(), rel=0.35)
+        assert abs(patient) < 0.1 * knowledge
+        assert sum(found.doubt) == pytest.approx(found.value * (1 - found.value))
+
+
+def test_event_times_have_the_distribution_of_the_chances(prognosis):
+    row, weights = prognosis.row("drug"), prognosis.weights
+    for month in (6, 12, 24):
+        share = (weights * (row.events.event > month)).sum()
+        assert share == pytest.approx(prognosis.chance("drug", month).value, abs=0.06)
+
+
+def test_the_same_seed_gives_the_same_forecast(hazard_twin, prognosis):
+    again = forecast(hazard_twin, random_seed=2)
+    assert np.array_equal(again.row("drug").events.event, prognosis.row("drug").events.event)
+
+
+def test_a_withheld_twin_makes_no_forecast(hazard_twin):
+    failed = replace(hazard_twin.info, verdict="WITHHELD", reasons=("k-hat 0.91 above 0.7",))
+    with pytest.raises(FitError, match="patient H-1: this twin is withheld and makes no forecast: k-hat 0.91"):
+        forecast(replace(hazard_twin, history=(failed,)), random_seed=2)
+
+
+def test_unknown_treatments_and_horizons_are_refused_with_what_is_allowed(hazard_twin):
+    with pytest.raises(ModelError, match="drug, cells"):
+        forecast(hazard_twin, ["aspirin"], random_seed=2)
+    with pytest.raises(ModelError, match="no forecast beyond the model's horizon .*60.* expected 1 to 36 months"):
+        forecast(hazard_twin, horizon_months=60, random_seed=2)
+
+
+def test_a_saved_prognosis_comes_back(prognosis, tmp_path):
+    back = load_prognosis(save_prognosis(prognosis, tmp_path / "p.nc"), prognosis.model)
+    assert back.names == prognosis.names and back.landmarks == prognosis.landmarks
+    for name in prognosis.names:
+        for field, values in prognosis.row(name).events._asdict().items():
+            assert np.array_equal(getattr(back.row(name).events, field), values), field
+        assert back.chance(name, 12) == prognosis.chance(name, 12)
+        assert back.row(name).plan == prognosis.row(name).plan
+        for one, other in zip(back.row(name).courses, prognosis.row(name).courses):
+            assert np.array_equal(one.quantiles, other.quantiles)
+    other = replace(prognosis.model, source_hash="0" * 64)
+    with pytest.raises(StoreError, match="patient H-1, p.nc: .*another version of the model"):
+        load_prognosis(tmp_path / "p.nc", other)
+
+
+def test_a_difference_without_its_range_over_rho_is_withheld(prognosis):
+    row = compare_treatments(prognosis, reference="drug").difference("drug", "cells", 12)
+    assert row.difference is None and "range over rho" in row.withheld
+
+
+# plans: myeloma, no solver needed
+MYELOMA = load_model("myeloma_car_t")
+FIT = {"prior_bcma": 0, "prior_lines": 3, "triple_class_exposed": 1, "anti_cd38_refractory": 0}
+
+
+def plans(events=(), covariates=FIT, now=20.0):
+    record = PatientRecord("M-1", covariates=covariates, events=tuple(ClinicalEvent(e, t, t, v) for e, t, v in events))
+    return {p.name: p for p in make_plans(MYELOMA, record, None, now)}
+
+
+def test_cell_therapy_starts_after_its_wait_and_drugs_at_once():
+    found = plans()
+    assert {n: p.start for n, p in found.items()} == {
+        "ide_cel": 69.0,
+        "cilta_cel": 64.0,
+        "teclistamab": 20.0,
+        "dara_pd": 20.0,
+    }
+    assert not any(p.refused for p in found.values())
+
+
+def test_after_leukapheresis_the_wait_has_begun():
+    assert plans([("leukapheresis", 7.0, "")])["ide_cel"].start == 56.0
+    assert plans([("leukapheresis", 7.0, "")], now=80.0)["ide_cel"].start == 80.0
+
+
+def test_an_infusion_that_is_planned_is_taken_from_the_record():
+    found = plans([("infusion", 49.0, "ide_cel")])
+    assert (found["ide_cel"].role, found["ide_cel"].start) == ("planned", 49.0)
+    others = [e for e in found["dara_pd"].record.events if e.event == "infusion"]
+    assert others == []  # another treatment's future does not hold the plan
+
+
+def test_prior_bcma_therapy_refuses_bcma_treatments_from_covariate_and_after_car_t():
+    for found in (plans(covariates=FIT | {"prior_bcma": 1}), plans([("infusion", 5.0, "ide_cel")])):
+        assert "no prior BCMA therapy" in found["cilta_cel"].refused
+        assert "no prior BCMA therapy" in found["teclistamab"].refused
+        assert found["dara_pd"].refused == ""
+    assert plans([("infusion", 5.0, "ide_cel")])["ide_cel"].role == "current"
+
+
+def test_a_patient_outside_the_trial_is_refused_and_an_unknown_is_said():
+    assert "2 <= prior_lines <= 4" in plans(covariates=FIT | {"prior_lines": 6})["ide_cel"].refused
+    assert "anti-CD38" in plans(covariates=FIT | {"anti_cd38_refractory": 1})["dara_pd"].refused
+    unknown = plans(covariates={"prior_bcma": 0})["ide_cel"]
+    assert unknown.refused == "" and "triple-class exposed" in unknown.unknown
+
+
+def test_a_drug_that_is_running_goes_on():
+    found = plans([("line_of_therapy", 3.0, "dara_pd")])["dara_pd"]
+    assert (found.role, found.start, found.new) == ("current", 3.0, False)

@@ -1,0 +1,74 @@
+"""When things go wrong: particles without a solution, bridges not crossed, copies, twins that failed before."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bayestwin.twin import rebuild_twin, smc, start_twin, update_twin
+from bayestwin.twin.update import predict_labs
+
+
+@pytest.fixture(scope="module")
+def at_two(level_population, level_record, sizes):
+    return start_twin(level_population, level_record((20.0, 21.0)), random_seed=1, **sizes)
+
+
+def with_particles(twin, **parts):
+    return replace(twin, particles=twin.particles._replace(**parts))
+
+
+def test_a_particle_whose_solve_fails_does_not_poison_the_others(at_two, level_population, level_record):
+    state = np.array(at_two.particles.state)
+    state[::20] = np.nan  # every twentieth particle cannot be solved on from here
+    record = level_record((20.0, 21.0, 20.5))
+    healthy, _ = update_twin(at_two, record, random_seed=2, population=level_population)
+    twin, info = update_twin(with_particles(at_two, state=state), record, random_seed=2)
+    assert info.solver_failures == pytest.approx(0.05)
+    assert "the solver gave up on 5.0% of proposals" in info.reasons
+    assert np.isfinite(twin.weights).all() and twin.weights.sum() == pytest.approx(1.0)
+    assert twin.weights[::20].sum() == 0.0
+    means = [(t.weights * np.asarray(t.particles.psi[:, 0])).sum() for t in (twin, healthy)]
+    assert means[0] == pytest.approx(means[1], abs=0.15)
+    assert all(np.isfinite([s.mean, s.sd, s.crps, s.log_score, s.pit]).all() for s in info.surprise)
+
+
+def test_copies_of_few_particles_are_withheld(at_two, level_record):
+    psi = np.repeat(np.asarray(at_two.particles.psi)[::40], 40, axis=0)
+    _, info = update_twin(with_particles(at_two, psi=psi), level_record((20.0, 21.0, 20.5)), random_seed=2)
+    assert info.verdict == "WITHHELD" and "only 20 distinct particles" in info.reasons
+
+
+def test_a_bridge_that_runs_out_of_stages_is_withheld(level_population, level_record, sizes, monkeypatch):
+    monkeypatch.setattr(smc, "MAX_STAGES", 1)
+    _, info = rebuild_twin(level_population, level_record((26.0, 26.5, 25.5, 26.0)), random_seed=3, **sizes)
+    assert info.pareto_k == np.inf
+    assert info.verdict == "WITHHELD" and "k-hat inf above 0.7" in info.reasons
+
+
+def test_a_withheld_update_leaves_the_twin_where_it_stood(at_two, level_population, level_record):
+    record = level_record((20.0, 21.0, 60.0))
+    stuck, info = update_twin(at_two, record, random_seed=2)
+    assert info.verdict == "WITHHELD" and "no population at hand for the from-scratch rung" in info.reasons
+    assert stuck.record == at_two.record and stuck.particles is at_two.particles
+    later, info = update_twin(stuck, level_record((20.0, 21.0, 60.0, 21.5)), random_seed=2)
+    assert {s.lab_id for s in info.surprise} == {"m@3", "m@4"}  # the lab that was not learnt is still new
+
+
+def test_a_withheld_twin_is_not_carried_on(at_two, level_population, level_record, sizes, apart):
+    failed = replace(at_two, history=(replace(at_two.info, verdict="WITHHELD", reasons=("k-hat 0.9 above 0.7",)),))
+    psi = np.asarray(at_two.particles.psi) + 3.0  # what failed is also wrong
+    record = level_record((20.0, 21.0, 20.5))
+    twin, info = update_twin(with_particles(failed, psi=psi), record, random_seed=2, population=level_population)
+    assert info.path == "oracle" and "a twin that failed is not carried on" in info.reasons[0]
+    oracle, _ = rebuild_twin(level_population, record, random_seed=5, **sizes)
+    assert apart(twin, oracle, ("level",)) < 4.5
+
+
+def test_predicting_labs_learns_nothing(at_two, level_population, level_record):
+    record = level_record((20.0, 21.0, 20.5, 19.0))
+    expected = predict_labs(at_two, record, random_seed=2)
+    assert [s.lab_id for s in expected] == ["m@3", "m@4"]
+    assert at_two.record == level_record((20.0, 21.0))
+    _, info = update_twin(at_two, record, random_seed=2, population=level_population)
+    assert [s.log_score for s in info.surprise] == pytest.approx([s.log_score for s in expected])

@@ -1,0 +1,58 @@
+"""What counts as a change of the past, and what is only the future."""
+
+from dataclasses import replace
+
+import pytest
+
+from bayestwin.dosing import DoseEvent
+from bayestwin.records import ClinicalEvent
+from bayestwin.twin import start_twin, update_twin
+from bayestwin.twin.compare import difference
+
+
+@pytest.fixture(scope="module")
+def at_two(level_population, level_record, sizes):
+    """A twin that has learnt labs of days 1 and 2."""
+    return start_twin(level_population, level_record((20.0, 21.0)), random_seed=1, **sizes)
+
+
+def drug(time):
+    return ClinicalEvent("line_of_therapy", time, time, "drug")
+
+
+def test_a_treatment_on_the_day_of_the_last_lab_is_not_a_change_of_the_past(at_two, level_record, level_population, apart):
+    record = replace(level_record((20.0, 21.0, 13.0)), events=(drug(2.0),))
+    change = difference(at_two, record)
+    assert change.later_only and not change.taken_away
+    twin, info = update_twin(at_two, record, random_seed=2, population=level_population)
+    assert info.path in ("reweight", "rejuvenate")
+    assert twin.response_probability()["drug"] < 0.05  # the lab fell by the drug's effect
+
+
+def test_a_treatment_before_the_last_lab_is_a_change_of_the_past(at_two, level_record):
+    change = difference(at_two, replace(level_record((20.0, 21.0)), events=(drug(1.5),)))
+    assert change.taken_away and "doses or treatments up to 2 changed" in change.why
+
+
+def test_a_dose_on_the_time_of_the_last_lab_is_still_to_come(theophylline, sizes):
+    record = theophylline.patients[0].with_labs(theophylline.patients[0].labs[:2])
+    twin = start_twin(theophylline.population, record, random_seed=1, **sizes)
+    last = record.labs[-1].time
+    again = replace(record, doses=(*record.doses, DoseEvent(last, 100.0, "depot", known_time=last)))
+    earlier = replace(record, doses=(*record.doses, DoseEvent(0.1, 100.0, "depot", known_time=last)))
+    assert not difference(twin, again).taken_away
+    assert difference(twin, earlier).taken_away
+
+
+def test_the_clock_of_knowing_is_no_change_of_content(at_two, level_record):
+    record = level_record((20.0, 21.0))
+    later = replace(record, labs=tuple(replace(lab, known_time=9.0) for lab in record.labs))
+    assert difference(at_two, later).nothing
+
+
+def test_a_covariate_the_model_does_not_use_changes_nothing(at_two, theophylline, level_record, sizes):
+    assert difference(at_two, replace(level_record((20.0, 21.0)), covariates={"weight_kg": 80.0})).nothing
+    record = theophylline.patients[0].with_labs(())
+    twin = start_twin(theophylline.population, record, random_seed=1, **sizes)
+    heavier = replace(record, covariates={"weight_kg": 120.0})
+    assert "covariate weight_kg changed" in difference(twin, heavier).why
