@@ -69,6 +69,14 @@ class Regimen:
         for offset, amount, route, duration in self.doses:
             step, unit = parse_duration(offset)
             length = convert(*parse_duration(duration), time_unit) if duration else 0.0
-            made.append(DoseEvent(time=start + convert(step, unit, time_unit), amount=parse_dose(amount, dose_unit, covariates or {}),
-                                  target=route, known_time=start, duration=length, treatment=treatment))
+            made.append(
+                DoseEvent(
+                    time=start + convert(step, unit, time_unit),
+                    amount=parse_dose(amount, dose_unit, covariates or {}),
+                    target=route,
+                    known_time=start,
+                    duration=length,
+                    treatment=treatment,
+                )
+            )
         return tuple(made)

@@ -4,8 +4,8 @@ A `Model` writes a `RecordSchema`; the readers in `records/` check every row aga
 the ground floor so that neither room needs the other.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Mapping
 
 
 @dataclass(frozen=True)

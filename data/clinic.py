@@ -11,7 +11,7 @@ The time of progression is the first of the two visits; it becomes known with th
 
 import numpy as np
 
-M_PROTEIN_LIMIT, TRANSGENE_LIMIT = 0.5, 50.0          # g/L, copies/ug
+M_PROTEIN_LIMIT, TRANSGENE_LIMIT = 0.5, 50.0  # g/L, copies/ug
 TRANSGENE_DAYS = (3, 7, 10, 14, 21, 28, 56, 84, 112, 140, 168, 196, 224, 252, 280, 308, 336, 364, 420, 476)
 
 
@@ -42,19 +42,46 @@ def observe_labs(rng, p, truth, days, infusion_day, end):
             exact = truth["m_protein"][day]
             value = round(float(exact + noise_m * np.sqrt((0.06 * exact) ** 2 + 0.3**2)), 1)
             low = value < M_PROTEIN_LIMIT
-            rows.append(dict(time=day, known_time=day + delay, output="m_protein", lab=clinic, censored=low,
-                             value=M_PROTEIN_LIMIT if low else value, lloq=M_PROTEIN_LIMIT))
+            rows.append(
+                dict(
+                    time=day,
+                    known_time=day + delay,
+                    output="m_protein",
+                    lab=clinic,
+                    censored=low,
+                    value=M_PROTEIN_LIMIT if low else value,
+                    lloq=M_PROTEIN_LIMIT,
+                )
+            )
         value = float(f"{truth['flc'][day] * np.exp(0.18 * noise_f):.3g}")
-        rows.append(dict(time=day, known_time=day + delay, output="involved_flc", lab=clinic, censored=False,
-                         value=value, lloq=None))
+        rows.append(
+            dict(
+                time=day,
+                known_time=day + delay,
+                output="involved_flc",
+                lab=clinic,
+                censored=False,
+                value=value,
+                lloq=None,
+            )
+        )
     for since in TRANSGENE_DAYS:
         day = infusion_day + since
         noise, miss, delay = rng.normal(), rng.random(), int(rng.integers(1, 4))
         if day <= end and miss >= 0.04:
             value = float(f"{truth['transgene'][int(day)] * np.exp(0.45 * noise):.3g}")
             low = value < TRANSGENE_LIMIT
-            rows.append(dict(time=int(day), known_time=int(day) + delay, output="transgene", lab="central",
-                             censored=low, value=TRANSGENE_LIMIT if low else value, lloq=TRANSGENE_LIMIT))
+            rows.append(
+                dict(
+                    time=int(day),
+                    known_time=int(day) + delay,
+                    output="transgene",
+                    lab="central",
+                    censored=low,
+                    value=TRANSGENE_LIMIT if low else value,
+                    lloq=TRANSGENE_LIMIT,
+                )
+            )
     return rows
 
 
@@ -79,7 +106,7 @@ def code_progression(values, isotype):
 
 def true_serological_day(truth, i, p, main_day):
     """First day on which the error-free marker meets the criterion against its running nadir; None within horizon."""
-    marker = truth["flc" if p["isotype"] == "light_chain" else "m_protein"][int(main_day):, i]
+    marker = truth["flc" if p["isotype"] == "light_chain" else "m_protein"][int(main_day) :, i]
     nadir = np.minimum.accumulate(marker)
     rise = marker - nadir
     if p["isotype"] == "light_chain":
@@ -97,9 +124,11 @@ def hazard_day(cumulative, threshold):
 
 def true_times(truth, i, p, main_day):
     """True days of serological and imaging progression and death under the simulated treatment; pfs is the first."""
-    days = {"serological": true_serological_day(truth, i, p, main_day),
-            "imaging": hazard_day(truth["imaging_hazard"][:, i], p["imaging_threshold"]),
-            "death": hazard_day(truth["death_hazard"][:, i], p["death_threshold"])}
+    days = {
+        "serological": true_serological_day(truth, i, p, main_day),
+        "imaging": hazard_day(truth["imaging_hazard"][:, i], p["imaging_threshold"]),
+        "death": hazard_day(truth["death_hazard"][:, i], p["death_threshold"]),
+    }
     met = [d for d in days.values() if d is not None]
     days["pfs"] = min(met) if met else None
     days["cause"] = next((k for k in ("death", "imaging", "serological") if met and days[k] == days["pfs"]), "")
@@ -141,7 +170,7 @@ def follow(rng, p, truth, i, row, cutoff):
     for v in clear:
         if v["time"] <= latest:
             events.append((v["time"], v["known_time"], "assessed", ""))
-    for j in range(1, len(suspect) - 1):      # a suspicion that the next visit did not confirm
+    for j in range(1, len(suspect) - 1):  # a suspicion that the next visit did not confirm
         if suspect[j] and j != found and after[j + 1]["time"] <= min(latest, stop):
             events.append((after[j]["time"], after[j + 1]["known_time"], "assessed", ""))
     if outcome in ("imaging", "serological"):
@@ -151,15 +180,23 @@ def follow(rng, p, truth, i, row, cutoff):
     else:
         events.append((cutoff, cutoff, "last_known_alive", ""))
     labs = [r for r in labs if r["time"] <= stop]
-    return dict(labs=labs, events=sorted(events), outcome=outcome, stop=stop, times=times,
-                coded=event[0] if outcome in ("imaging", "serological") else (death if outcome == "death" else None))
+    return dict(
+        labs=labs,
+        events=sorted(events),
+        outcome=outcome,
+        stop=stop,
+        times=times,
+        coded=event[0] if outcome in ("imaging", "serological") else (death if outcome == "death" else None),
+    )
 
 
 def plan_events(p, row, last):
     """Treatment events that took place by day `last`."""
     if p["treatment"] in ("ide_cel", "cilta_cel"):
-        planned = [(p["leukapheresis_day"], "leukapheresis", ""),
-                   (int(row["infusion_day"]), "infusion", p["treatment"])]
+        planned = [
+            (p["leukapheresis_day"], "leukapheresis", ""),
+            (int(row["infusion_day"]), "infusion", p["treatment"]),
+        ]
         if p["bridging"]:
             planned.append((p["drug_day"], "line_of_therapy", "dara_pd"))
     else:

@@ -4,8 +4,8 @@ The demo patients are chosen by the rules below, so they are no sample of anythi
 read from them: per role, the first candidate that meets its rule.
 """
 
-LIMIT_TENTH = 0.05                            # M-protein limit, g/dL
-CANDIDATES = 100                              # per treatment
+LIMIT_TENTH = 0.05  # M-protein limit, g/dL
+CANDIDATES = 100  # per treatment
 ROLES = (
     ("DEMO-01", "ide_cel", "IgG, bridged with dara_pd and poor response to it, then good response to ide_cel"),
     ("DEMO-02", "cilta_cel", "IgA, bridged, lasting response"),
@@ -33,13 +33,26 @@ def fits_role(key, r):
     nonresponder = p[f"nonresponder_{p['treatment']}"]
     usual = p["anti_cd38_refractory"] == 0 and p["prior_bcma"] == 0 and not nonresponder
     if key == "DEMO-01":
-        return (usual and p["isotype"] == "IgG" and 45 <= r["main_day"] <= 53 and 12 <= values[0][1] <= 40
-                and 0.85 <= change <= 1.15 and lowest <= 0.1 and r["outcome"] == "censored")
+        return (
+            usual
+            and p["isotype"] == "IgG"
+            and 45 <= r["main_day"] <= 53
+            and 12 <= values[0][1] <= 40
+            and 0.85 <= change <= 1.15
+            and lowest <= 0.1
+            and r["outcome"] == "censored"
+        )
     if key == "DEMO-02":
         return usual and p["isotype"] == "IgA" and lowest <= 0.1 and r["outcome"] == "censored"
     if key == "DEMO-03":
-        return (p["isotype"] == "IgG" and not nonresponder and lowest <= 0.4 and values[0][1] >= 14
-                and r["outcome"] == "serological" and r["coded"] > 244)
+        return (
+            p["isotype"] == "IgG"
+            and not nonresponder
+            and lowest <= 0.4
+            and values[0][1] >= 14
+            and r["outcome"] == "serological"
+            and r["coded"] > 244
+        )
     if key == "DEMO-04":
         return p["isotype"] == "IgG" and not nonresponder and lowest <= 0.25 and r["outcome"] == "censored"
     if key == "DEMO-05":
@@ -49,8 +62,10 @@ def fits_role(key, r):
 
 def spoil_demo_labs(rows):
     """Two faults for `bayestwin check`: an M-protein filed in the wrong unit and corrected later, a row filed twice."""
+
     def mine(row):
         return row[0] == "DEMO-03" and row[4] == "m_protein" and row[6] == "g/L" and row[2] > 0 and float(row[5]) > 12.5
+
     wrong = next(i for i, row in enumerate(rows) if mine(row))
     right = list(rows[wrong])
     right[3], right[11] = right[3] + 5, "corrected"

@@ -17,16 +17,38 @@ from singh_simulator import simulate
 from virtual_patients import PRODUCT, TREATMENTS, arrange, draw_patient
 
 SEED = 20240613
-PER_TREATMENT, UNBRIDGED = 12, 2              # of the twelve in a CAR-T arm, this many go without bridging
-NONRESPONDERS = {"ide_cel": 4, "cilta_cel": 0, "teclistamab": 4, "dara_pd": 3}   # of twelve, fixed by design
-TRUTH_HORIZON, FOLLOW_UP, SHORTEST_FOLLOW_UP = 1826, 548, 365      # days
-COVARIATES = ("isotype", "age_years", "sex", "weight_kg", "extramedullary", "high_risk_cytogenetics", "prior_lines",
-              "prior_bcma", "anti_cd38_refractory", "triple_class_exposed")
-TRUE_PARAMETERS = ("m_protein0", "growth", "gamma", "flc0", "flc_floor", "gamma_flc", "cells_per_litre", "sbcma0",
-                   "catabolism_factor", "aggressive", "fitness", "escape")
+PER_TREATMENT, UNBRIDGED = 12, 2  # of the twelve in a CAR-T arm, this many go without bridging
+NONRESPONDERS = {"ide_cel": 4, "cilta_cel": 0, "teclistamab": 4, "dara_pd": 3}  # of twelve, fixed by design
+TRUTH_HORIZON, FOLLOW_UP, SHORTEST_FOLLOW_UP = 1826, 548, 365  # days
+COVARIATES = (
+    "isotype",
+    "age_years",
+    "sex",
+    "weight_kg",
+    "extramedullary",
+    "high_risk_cytogenetics",
+    "prior_lines",
+    "prior_bcma",
+    "anti_cd38_refractory",
+    "triple_class_exposed",
+)
+TRUE_PARAMETERS = (
+    "m_protein0",
+    "growth",
+    "gamma",
+    "flc0",
+    "flc_floor",
+    "gamma_flc",
+    "cells_per_litre",
+    "sbcma0",
+    "catabolism_factor",
+    "aggressive",
+    "fitness",
+    "escape",
+)
 UNIT = {"m_protein": "g/L", "involved_flc": "mg/L", "transgene": "copies/ug"}
-LOCAL_UNIT = {"m_protein": "g/dL", "involved_flc": "mg/dL"}        # the local laboratory: one tenth in number
-TRAJECTORY_DAYS = 14                          # spacing of truth_trajectories.csv
+LOCAL_UNIT = {"m_protein": "g/dL", "involved_flc": "mg/dL"}  # the local laboratory: one tenth in number
+TRAJECTORY_DAYS = 14  # spacing of truth_trajectories.csv
 
 
 def run_cohort(patients, keys, rngs, cutoffs, horizon=TRUTH_HORIZON):
@@ -53,7 +75,7 @@ def fitting_cohort():
     patients, keys, rngs, cutoffs = [], [], [], []
     for i, treatment in enumerate(order):
         rng = np.random.default_rng([SEED, 1, i])
-        place = seen[treatment]               # non-responders come first, so the unbridged are spread over both classes
+        place = seen[treatment]  # non-responders come first, so the unbridged are spread over both classes
         seen[treatment] += 1
         while True:
             p = draw_patient(rng, str(treatment), bridging=place % (PER_TREATMENT // UNBRIDGED) != 1)
@@ -80,8 +102,9 @@ def demo_cohort():
         records = run_cohort(patients, [""] * CANDIDATES, rngs, [FOLLOW_UP] * CANDIDATES, FOLLOW_UP + 1)[1]
         for key, wanted, rule in ROLES:
             if wanted == treatment:
-                free = [r["index"] for r in records
-                        if (treatment, r["index"]) not in chosen.values() and fits_role(key, r)]
+                free = [
+                    r["index"] for r in records if (treatment, r["index"]) not in chosen.values() and fits_role(key, r)
+                ]
                 if not free:
                     raise RuntimeError(f"{key}: none of {CANDIDATES} candidates is '{rule}'; raise CANDIDATES")
                 chosen[key] = (treatment, free[0])
@@ -108,33 +131,100 @@ def lab_rows(record):
         value, lloq = (round(v / 10, 6) if local and v is not None else v for v in (r["value"], r["lloq"]))
         text = f"{value:g}" if value < 1e6 else f"{value:.0f}"
         product = record["patient"]["treatment"] if r["output"] == "transgene" else ""
-        rows.append([record["key"], f"{record['key']}-L{number:03d}", r["time"], r["known_time"], r["output"], text,
-                     unit, "<" if r["censored"] else "", lloq, r["lab"], product, "final"])
+        rows.append(
+            [
+                record["key"],
+                f"{record['key']}-L{number:03d}",
+                r["time"],
+                r["known_time"],
+                r["output"],
+                text,
+                unit,
+                "<" if r["censored"] else "",
+                lloq,
+                r["lab"],
+                product,
+                "final",
+            ]
+        )
     return rows
 
 
 def write_cohort(folder, truth, records, spoil=False):
     """patients.csv, labs.csv, events.csv, truth.csv and truth_trajectories.csv of one cohort."""
-    write_csv(folder / "patients.csv", ["patient", *COVARIATES, "synthetic"],
-              [[r["key"], *(r["patient"][c] for c in COVARIATES), 1] for r in records])
+    write_csv(
+        folder / "patients.csv",
+        ["patient", *COVARIATES, "synthetic"],
+        [[r["key"], *(r["patient"][c] for c in COVARIATES), 1] for r in records],
+    )
     labs = [row for r in records for row in lab_rows(r)]
-    write_csv(folder / "labs.csv", ["patient", "lab_id", "time", "known_time", "output", "value", "unit", "comparator",
-                                    "lloq", "lab", "product", "status"], spoil_demo_labs(labs) if spoil else labs)
-    write_csv(folder / "events.csv", ["patient", "time", "known_time", "event", "value"],
-              [[r["key"], *event] for r in records for event in r["events"]])
-    header = ["patient", "synthetic", "main_treatment", "main_start_day", "bridging", "true_nonresponder",
-              *(f"nonresponder_{t}" for t in TREATMENTS), *(f"escape_fraction_{t}" for t in TREATMENTS),
-              *TRUE_PARAMETERS, "k_drug", "k_bispecific", "k_car", "cmax_true", "tmax_true",
-              "true_serological_day", "true_imaging_day", "true_death_day", "true_pfs_day", "true_pfs_cause",
-              "horizon_day", "record_outcome", "record_coded_day", "record_stop_day"]
+    write_csv(
+        folder / "labs.csv",
+        [
+            "patient",
+            "lab_id",
+            "time",
+            "known_time",
+            "output",
+            "value",
+            "unit",
+            "comparator",
+            "lloq",
+            "lab",
+            "product",
+            "status",
+        ],
+        spoil_demo_labs(labs) if spoil else labs,
+    )
+    write_csv(
+        folder / "events.csv",
+        ["patient", "time", "known_time", "event", "value"],
+        [[r["key"], *event] for r in records for event in r["events"]],
+    )
+    header = [
+        "patient",
+        "synthetic",
+        "main_treatment",
+        "main_start_day",
+        "bridging",
+        "true_nonresponder",
+        *(f"nonresponder_{t}" for t in TREATMENTS),
+        *(f"escape_fraction_{t}" for t in TREATMENTS),
+        *TRUE_PARAMETERS,
+        "k_drug",
+        "k_bispecific",
+        "k_car",
+        "cmax_true",
+        "tmax_true",
+        "true_serological_day",
+        "true_imaging_day",
+        "true_death_day",
+        "true_pfs_day",
+        "true_pfs_cause",
+        "horizon_day",
+        "record_outcome",
+        "record_coded_day",
+        "record_stop_day",
+    ]
     write_csv(folder / "truth.csv", header, [truth_row(r, truth) for r in records])
     rows = []
     for r in records:
         for day in sorted({*range(0, r["stop"] + 1, TRAJECTORY_DAYS), *(lab["time"] for lab in r["labs"])}):
-            rows.append([r["key"], day, *(f"{truth[k][day, r['index']]:.4g}" for k in
-                                          ("m_protein", "flc", "transgene", "burden", "bcma_low", "sbcma"))])
-    write_csv(folder / "truth_trajectories.csv", ["patient", "time", "m_protein", "involved_flc", "transgene", "burden",
-                                                  "bcma_low_share", "sbcma_ng_ml"], rows)
+            rows.append(
+                [
+                    r["key"],
+                    day,
+                    *(
+                        f"{truth[k][day, r['index']]:.4g}"
+                        for k in ("m_protein", "flc", "transgene", "burden", "bcma_low", "sbcma")
+                    ),
+                ]
+            )
+    write_csv(
+        folder / "truth_trajectories.csv",
+        ["patient", "time", "m_protein", "involved_flc", "transgene", "burden", "bcma_low_share", "sbcma_ng_ml"],
+        rows,
+    )
 
 
 def truth_row(r, truth):
@@ -143,15 +233,33 @@ def truth_row(r, truth):
     treatment = p["treatment"]
     cmax = tmax = k_car = None
     if treatment in PRODUCT:
-        copies = truth["transgene"][r["main_day"] + 1: r["main_day"] + 120, i]
+        copies = truth["transgene"][r["main_day"] + 1 : r["main_day"] + 120, i]
         cmax, tmax, k_car = f"{copies.max():.4g}", int(copies.argmax()) + 1, f"{p['k_car_' + treatment]:.4g}"
-    return [r["key"], 1, treatment, r["main_day"], int(p["bridging"]), int(p[f"nonresponder_{treatment}"]),
-            *(int(p[f"nonresponder_{t}"]) for t in TREATMENTS),
-            *(f"{p[f'escape_fraction_{t}']:.4g}" for t in TREATMENTS), *(f"{p[k]:.4g}" for k in TRUE_PARAMETERS),
-            f"{p['k_drug_dara_pd']:.4g}" if treatment == "dara_pd" or p["bridging"] else None,
-            f"{p['k_bispecific_teclistamab']:.4g}" if treatment == "teclistamab" else None,
-            k_car, cmax, tmax, times["serological"], times["imaging"], times["death"], times["pfs"], times["cause"],
-            TRUTH_HORIZON, r["outcome"], r["coded"], r["stop"]]
+    return [
+        r["key"],
+        1,
+        treatment,
+        r["main_day"],
+        int(p["bridging"]),
+        int(p[f"nonresponder_{treatment}"]),
+        *(int(p[f"nonresponder_{t}"]) for t in TREATMENTS),
+        *(f"{p[f'escape_fraction_{t}']:.4g}" for t in TREATMENTS),
+        *(f"{p[k]:.4g}" for k in TRUE_PARAMETERS),
+        f"{p['k_drug_dara_pd']:.4g}" if treatment == "dara_pd" or p["bridging"] else None,
+        f"{p['k_bispecific_teclistamab']:.4g}" if treatment == "teclistamab" else None,
+        k_car,
+        cmax,
+        tmax,
+        times["serological"],
+        times["imaging"],
+        times["death"],
+        times["pfs"],
+        times["cause"],
+        TRUTH_HORIZON,
+        r["outcome"],
+        r["coded"],
+        r["stop"],
+    ]
 
 
 def write_counterfactuals(folder, records):
@@ -163,12 +271,36 @@ def write_counterfactuals(folder, records):
     for j, treatment in enumerate(TREATMENTS):
         for i, p in enumerate(patients):
             times = true_times(truth, j * len(patients) + i, p, 0)
-            rows.append([records[i]["key"], 1, treatment, times["pfs"], times["cause"], times["serological"],
-                         times["imaging"], times["death"], int(p[f"nonresponder_{treatment}"]), TRUTH_HORIZON])
-    write_csv(folder / "truth_counterfactual.csv",
-              ["patient", "synthetic", "treatment", "true_pfs_day", "true_pfs_cause", "true_serological_day",
-               "true_imaging_day", "true_death_day", "true_nonresponder", "horizon_day"],
-              sorted(rows, key=lambda r: r[0]))
+            rows.append(
+                [
+                    records[i]["key"],
+                    1,
+                    treatment,
+                    times["pfs"],
+                    times["cause"],
+                    times["serological"],
+                    times["imaging"],
+                    times["death"],
+                    int(p[f"nonresponder_{treatment}"]),
+                    TRUTH_HORIZON,
+                ]
+            )
+    write_csv(
+        folder / "truth_counterfactual.csv",
+        [
+            "patient",
+            "synthetic",
+            "treatment",
+            "true_pfs_day",
+            "true_pfs_cause",
+            "true_serological_day",
+            "true_imaging_day",
+            "true_death_day",
+            "true_nonresponder",
+            "horizon_day",
+        ],
+        sorted(rows, key=lambda r: r[0]),
+    )
 
 
 def main(out, which=("fitting", "demo")):

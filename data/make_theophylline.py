@@ -19,7 +19,7 @@ HOURS = (0.25, 0.5, 1.0, 2.0, 3.5, 5.0, 7.0, 9.0, 12.0, 18.0, 24.0)
 TYPICAL = {"ka": 1.57, "CL": 2.72, "V": 31.5}
 CV = {"ka": 0.60, "CL": 0.27, "V": 0.14}
 WEIGHT_POWER = {"ka": 0.0, "CL": 0.75, "V": 1.0}
-RESIDUAL_SD = 0.5                             # mg/L
+RESIDUAL_SD = 0.5  # mg/L
 
 
 def simulate_patients():
@@ -28,8 +28,12 @@ def simulate_patients():
     rows, truth = [], []
     for key in range(901, 913):
         weight = round(float(np.clip(rng.normal(70.0, 9.0), 50, 95)), 1)
-        p = {name: TYPICAL[name] * (weight / 70.0) ** WEIGHT_POWER[name]
-             * np.exp(np.sqrt(np.log1p(CV[name] ** 2)) * rng.normal()) for name in TYPICAL}
+        p = {
+            name: TYPICAL[name]
+            * (weight / 70.0) ** WEIGHT_POWER[name]
+            * np.exp(np.sqrt(np.log1p(CV[name] ** 2)) * rng.normal())
+            for name in TYPICAL
+        }
         dose = round(weight * rng.normal(4.5, 0.4))
         truth.append([key, 1, weight, dose, *(f"{p[name]:.5g}" for name in TYPICAL)])
         rows.append([key, 0, "", dose, 1, 1, 1, weight, 1])
@@ -48,8 +52,10 @@ def main(out):
     folder = out / "theophylline_simulated"
     folder.mkdir(parents=True, exist_ok=True)
     header = ["ID", "TIME", "DV", "AMT", "EVID", "CMT", "MDV", "weight_kg", "synthetic"]
-    tables = {"theophylline_simulated.csv": (header, rows),
-              "truth.csv": (["ID", "synthetic", "weight_kg", "dose_mg", *TYPICAL], truth)}
+    tables = {
+        "theophylline_simulated.csv": (header, rows),
+        "truth.csv": (["ID", "synthetic", "weight_kg", "dose_mg", *TYPICAL], truth),
+    }
     for name, (header, body) in tables.items():
         with open(folder / name, "w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")

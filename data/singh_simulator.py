@@ -22,32 +22,32 @@ departures are listed in data/README.md.
 import numpy as np
 
 AVOGADRO = 6.022e23
-V_BLOOD, V_MARROW = 5.0, 3.65                 # L
-K12, K21 = 1.71, 0.176                        # 1/d, blood to marrow and back
+V_BLOOD, V_MARROW = 5.0, 3.65  # L
+K12, K21 = 1.71, 0.176  # 1/d, blood to marrow and back
 CAR_PER_CELL, BCMA_PER_CELL = 15_000.0, 12_590.0
-KD_MOLAR = 2.39e-3 / 7.1e4                    # koff / kon
-A50 = 0.1                                     # complexes per CAR-T cell at half-maximal expansion (Singh: 10)
-LOW_ANTIGEN = 0.02                            # BCMA on a BCMA-low cell, relative
-SBCMA_DECAY = 0.7                             # 1/d
+KD_MOLAR = 2.39e-3 / 7.1e4  # koff / kon
+A50 = 0.1  # complexes per CAR-T cell at half-maximal expansion (Singh: 10)
+LOW_ANTIGEN = 0.02  # BCMA on a BCMA-low cell, relative
+SBCMA_DECAY = 0.7  # 1/d
 NG_PER_ML_PER_NM = 5.4
-DRUG_LEAK = 0.03                              # share of the drug kill that a drug-resistant clone feels
-DEPOT_DECAY = {"dara_pd": 0.06, "teclistamab": 0.05}   # 1/d, virtual depots
-STEP = 0.25                                   # d, fixed-step Runge-Kutta 4; the exposure grid is STEP / 2
+DRUG_LEAK = 0.03  # share of the drug kill that a drug-resistant clone feels
+DEPOT_DECAY = {"dara_pd": 0.06, "teclistamab": 0.05}  # 1/d, virtual depots
+STEP = 0.25  # d, fixed-step Runge-Kutta 4; the exposure grid is STEP / 2
 DENSITY = np.array([1.0, 1.0, LOW_ANTIGEN, LOW_ANTIGEN])[:, None]
 DRUG_FACTOR = np.array([1.0, DRUG_LEAK, 1.0, DRUG_LEAK])[:, None]
 
 
 def dose_days(treatment, horizon):
     """Days after the start at which a regimen is given, with the dose relative to the weekly one."""
-    if treatment == "dara_pd":                # weekly x8, two-weekly x8, then four-weekly; pomalidomide fills in
+    if treatment == "dara_pd":  # weekly x8, two-weekly x8, then four-weekly; pomalidomide fills in
         days = [7 * i for i in range(8)] + [56 + 14 * i for i in range(8)]
         days += list(range(168, int(horizon) + 1, 28))
         antibody = {d: 0.5 * 7.0 for d in days}
-        for d in range(int(horizon) + 1):     # pomalidomide on days 1 to 21 of 28
+        for d in range(int(horizon) + 1):  # pomalidomide on days 1 to 21 of 28
             if d % 28 < 21:
                 antibody[d] = antibody.get(d, 0.0) + 0.5 * 28 / 21
         return antibody
-    doses = {0: 0.04 * 7.0, 3: 0.2 * 7.0}     # teclistamab: two step-up doses, then weekly
+    doses = {0: 0.04 * 7.0, 3: 0.2 * 7.0}  # teclistamab: two step-up doses, then weekly
     doses.update({d: 7.0 for d in range(7, int(horizon) + 1, 7)})
     return doses
 
@@ -81,7 +81,7 @@ def catabolism(p, protein):
 def rates(t, y, p, growth, drug, bispecific):
     """Right-hand side; y rows: E_b, E_m, M_b, M_m, ln clones (4), M-protein, sBCMA, two cumulative hazards."""
     e_blood, e_marrow, m_blood, m_marrow = y[0], y[1], y[2], y[3]
-    clones = np.exp(y[4:8])                                    # relative to the burden at referral
+    clones = np.exp(y[4:8])  # relative to the burden at referral
     burden = clones.sum(0)
     protein, sbcma = np.maximum(y[8], 0.0), y[9]
 
@@ -91,7 +91,7 @@ def rates(t, y, p, growth, drug, bispecific):
     bcma = BCMA_PER_CELL * antigen_weight.sum(0) / AVOGADRO
     kd = KD_MOLAR * (1.0 + sbcma / NG_PER_ML_PER_NM * 1e-9 / KD_MOLAR)
     total = car + bcma + kd
-    share = 2.0 / (total + np.sqrt(total**2 - 4.0 * car * bcma))   # complexes = share * car * bcma
+    share = 2.0 / (total + np.sqrt(total**2 - 4.0 * car * bcma))  # complexes = share * car * bcma
     per_car_cell = CAR_PER_CELL * share * bcma
     per_tumour_cell = share * car * BCMA_PER_CELL * DENSITY
 
@@ -139,17 +139,25 @@ def simulate(p, horizon_days):
     dara, tec = (exposure_curve(name, horizon_days) for name in ("dara_pd", "teclistamab"))
     start_d, stop_d, start_t, stop_t = (
         np.minimum(np.round(p[k] / half), 10**8).astype(int)
-        for k in ("dara_start", "dara_stop", "tec_start", "tec_stop"))
+        for k in ("dara_start", "dara_stop", "tec_start", "tec_stop")
+    )
     per_day = int(round(1 / STEP))
-    saved = {k: np.zeros((horizon_days + 1, n)) for k in
-             ("burden", "bcma_low", "m_protein", "flc", "transgene", "sbcma", "death_hazard", "imaging_hazard")}
+    saved = {
+        k: np.zeros((horizon_days + 1, n))
+        for k in ("burden", "bcma_low", "m_protein", "flc", "transgene", "sbcma", "death_hazard", "imaging_hazard")
+    }
 
     def slope(k, y):
         t = k * half
         quarter = min(int(t // 91.3125), p["log_growth"].shape[1] - 1)
-        return rates(t, y, p, np.exp(p["log_growth"][:, quarter]),
-                     exposure_at(k, dara, start_d, stop_d, DEPOT_DECAY["dara_pd"]),
-                     exposure_at(k, tec, start_t, stop_t, DEPOT_DECAY["teclistamab"]))
+        return rates(
+            t,
+            y,
+            p,
+            np.exp(p["log_growth"][:, quarter]),
+            exposure_at(k, dara, start_d, stop_d, DEPOT_DECAY["dara_pd"]),
+            exposure_at(k, tec, start_t, stop_t, DEPOT_DECAY["teclistamab"]),
+        )
 
     for day in range(horizon_days + 1):
         clones = np.exp(y[4:8])

@@ -15,10 +15,12 @@ from clinic import follow
 from singh_simulator import simulate
 from virtual_patients import TREATMENTS, arrange, draw_patient
 
-PUBLISHED = {"ide_cel": "KarMMa-3     ORR 0.71 CR 0.44 mPFS 13.8 PFS-18 0.41",
-             "cilta_cel": "CARTITUDE-1  ORR 0.98 CR 0.83 mPFS 34.9 PFS-12 0.77 PFS-24 0.61",
-             "teclistamab": "MajesTEC-1   ORR 0.63 CR 0.39 mPFS 11.3",
-             "dara_pd": "APOLLO D-Pd  ORR 0.69 CR 0.25 mPFS 12.4"}
+PUBLISHED = {
+    "ide_cel": "KarMMa-3     ORR 0.71 CR 0.44 mPFS 13.8 PFS-18 0.41",
+    "cilta_cel": "CARTITUDE-1  ORR 0.98 CR 0.83 mPFS 34.9 PFS-12 0.77 PFS-24 0.61",
+    "teclistamab": "MajesTEC-1   ORR 0.63 CR 0.39 mPFS 11.3",
+    "dara_pd": "APOLLO D-Pd  ORR 0.69 CR 0.25 mPFS 12.4",
+}
 MONTH = 30.4375
 
 
@@ -62,21 +64,36 @@ def summarise(treatment, n, seed=7, horizon=1461):
     times = [(records[i]["coded"] or records[i]["stop"]) - rows[i]["main_day"] for i in kept]
     events = [records[i]["coded"] is not None for i in kept]
     (s6, s12, s18, s24), median = kaplan_meier(times, events, [m * MONTH for m in (6, 12, 18, 24)])
-    out = dict(n=len(kept), ORR=answers[:, 0].mean(), CR=answers[:, 1].mean(), mPFS=median / MONTH,
-               PFS6=s6, PFS12=s12, PFS18=s18, PFS24=s24,
-               imaging=np.mean([r["outcome"] == "imaging" for r in records]),
-               death=np.mean([r["outcome"] == "death" for r in records]),
-               nonresponder=np.mean([p[f"nonresponder_{treatment}"] for p in patients]))
+    out = dict(
+        n=len(kept),
+        ORR=answers[:, 0].mean(),
+        CR=answers[:, 1].mean(),
+        mPFS=median / MONTH,
+        PFS6=s6,
+        PFS12=s12,
+        PFS18=s18,
+        PFS24=s24,
+        imaging=np.mean([r["outcome"] == "imaging" for r in records]),
+        death=np.mean([r["outcome"] == "death" for r in records]),
+        nonresponder=np.mean([p[f"nonresponder_{treatment}"] for p in patients]),
+    )
     if treatment in ("ide_cel", "cilta_cel"):
         starts = [int(r["main_day"]) for r in rows]
-        copies = np.stack([truth["transgene"][day: day + 365, i] for i, day in enumerate(starts)])
+        copies = np.stack([truth["transgene"][day : day + 365, i] for i, day in enumerate(starts)])
         peak, day = copies.max(1), copies.argmax(1)
-        out.update(Cmax_mean=peak.mean(), Cmax_SD=peak.std(), Cmax_GM=np.exp(np.log(peak).mean()),
-                   Cmax_CV=np.sqrt(np.expm1(np.log(peak).var())), Tmax=np.median(day), Tmax_low=np.quantile(day, 0.025),
-                   Tmax_high=np.quantile(day, 0.975), AUC28=copies[:, :29].sum(1).mean(),
-                   AUC28_GM=np.exp(np.log(copies[:, :29].sum(1)).mean()),
-                   last_detectable=np.median([np.flatnonzero(c >= 50).max(initial=0) for c in copies]),
-                   detectable6=np.mean(copies[:, 183] >= 50))
+        out.update(
+            Cmax_mean=peak.mean(),
+            Cmax_SD=peak.std(),
+            Cmax_GM=np.exp(np.log(peak).mean()),
+            Cmax_CV=np.sqrt(np.expm1(np.log(peak).var())),
+            Tmax=np.median(day),
+            Tmax_low=np.quantile(day, 0.025),
+            Tmax_high=np.quantile(day, 0.975),
+            AUC28=copies[:, :29].sum(1).mean(),
+            AUC28_GM=np.exp(np.log(copies[:, :29].sum(1)).mean()),
+            last_detectable=np.median([np.flatnonzero(c >= 50).max(initial=0) for c in copies]),
+            detectable6=np.mean(copies[:, 183] >= 50),
+        )
     return out
 
 

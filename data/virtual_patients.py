@@ -11,21 +11,31 @@ from statistics import NormalDist
 import numpy as np
 
 TREATMENTS = ("ide_cel", "cilta_cel", "teclistamab", "dara_pd")
-QUARTERS = 22                                 # of growth drift: 60 months and a rest
-SIGMA_DRIFT = 0.10                            # SD of ln growth per quarter
-NEVER = 1e9                                   # a day that does not come
+QUARTERS = 22  # of growth drift: 60 months and a rest
+SIGMA_DRIFT = 0.10  # SD of ln growth per quarter
+NEVER = 1e9  # a day that does not come
 
 # Who gets what: shares of extramedullary disease, high-risk cytogenetics, earliest and latest usual line
 # (after KarMMa-3, CARTITUDE-1, MajesTEC-1 and APOLLO).
-MIX = {"ide_cel": (0.24, 0.42, 2, 4), "cilta_cel": (0.13, 0.24, 3, 8),
-       "teclistamab": (0.17, 0.26, 3, 7), "dara_pd": (0.06, 0.30, 1, 3)}
+MIX = {
+    "ide_cel": (0.24, 0.42, 2, 4),
+    "cilta_cel": (0.13, 0.24, 3, 8),
+    "teclistamab": (0.17, 0.26, 3, 7),
+    "dara_pd": (0.06, 0.30, 1, 3),
+}
 # Per product: Cmax median (copies/ug) and SD of ln, Tmax median and SD, alpha half-life and SD, memory share and SD,
 # memory half-life and SD, copies/ug per cell/L, infused cells, share engrafted, KC50 (complexes per tumour cell)
-PRODUCT = {"ide_cel": (290_000, 0.75, 8.8, 0.22, 7.5, 0.45, 0.003, 1.2, 60.0, 0.8, 0.002, 450e6, 0.02, 2.24),
-           "cilta_cel": (66_000, 0.30, 9.8, 0.17, 6.0, 0.45, 0.001, 0.9, 30.0, 0.8, 0.0004, 56e6, 0.2, 1.0)}
+PRODUCT = {
+    "ide_cel": (290_000, 0.75, 8.8, 0.22, 7.5, 0.45, 0.003, 1.2, 60.0, 0.8, 0.002, 450e6, 0.02, 2.24),
+    "cilta_cel": (66_000, 0.30, 9.8, 0.17, 6.0, 0.45, 0.001, 0.9, 30.0, 0.8, 0.0004, 56e6, 0.2, 1.0),
+}
 # Chance of non-response, log10 of the median fraction that escapes the treatment, its SD
-RESPONSE = {"ide_cel": (0.32, -2.3, 1.0), "cilta_cel": (0.01, -4.0, 1.15),
-            "teclistamab": (0.33, -1.1, 1.1), "dara_pd": (0.27, -2.2, 1.4)}
+RESPONSE = {
+    "ide_cel": (0.32, -2.3, 1.0),
+    "cilta_cel": (0.01, -4.0, 1.15),
+    "teclistamab": (0.33, -1.1, 1.1),
+    "dara_pd": (0.27, -2.2, 1.4),
+}
 
 
 def draw_patient(rng, treatment, bridging):
@@ -104,24 +114,32 @@ def draw_response(rng, p):
 
 def draw_product(rng, p, product):
     """CAR-T kinetics for one product; rate constants aim at a Cmax and Tmax which the burden then modifies."""
-    (cmax, s_cmax, tmax, s_tmax, t_alpha, s_alpha, share, s_share, t_beta, s_beta,
-     copies, cells, engrafted, kc50) = PRODUCT[product]
+    (cmax, s_cmax, tmax, s_tmax, t_alpha, s_alpha, share, s_share, t_beta, s_beta, copies, cells, engrafted, kc50) = (
+        PRODUCT[product]
+    )
     lost = -0.5 if p[f"nonresponder_{product}"] else 0.1
     peak = cmax * np.exp(s_cmax * (0.35 * p["fitness"] + 0.94 * rng.normal()) + lost)
     day = tmax * np.exp(s_tmax * rng.normal())
     alpha = np.log(2) / (t_alpha * np.exp(s_alpha * rng.normal()))
     memory = share * np.exp(s_share * rng.normal())
     start = copies * cells * engrafted * K21_SHARE / 5.0
-    p.update({
-        f"peak_{product}": peak, f"lag_days_{product}": 2.5 if product == "ide_cel" else 3.0,
-        f"window_days_{product}": day, f"alpha_{product}": alpha, f"k_memory_{product}": memory * alpha / 1.3,
-        f"beta_{product}": np.log(2) / (t_beta * np.exp(s_beta * rng.normal())),
-        f"k_exp_{product}": np.log(max(peak / start, 3.0)) / (day - 2.6) / (1.0 - K21_SHARE),
-        f"copies_per_cell_per_litre_{product}": copies, f"engrafted_cells_{product}": cells * engrafted,
-        f"kc50_{product}": kc50})
+    p.update(
+        {
+            f"peak_{product}": peak,
+            f"lag_days_{product}": 2.5 if product == "ide_cel" else 3.0,
+            f"window_days_{product}": day,
+            f"alpha_{product}": alpha,
+            f"k_memory_{product}": memory * alpha / 1.3,
+            f"beta_{product}": np.log(2) / (t_beta * np.exp(s_beta * rng.normal())),
+            f"k_exp_{product}": np.log(max(peak / start, 3.0)) / (day - 2.6) / (1.0 - K21_SHARE),
+            f"copies_per_cell_per_litre_{product}": copies,
+            f"engrafted_cells_{product}": cells * engrafted,
+            f"kc50_{product}": kc50,
+        }
+    )
 
 
-K21_SHARE = 0.176 / (1.71 + 0.176)            # share of cells in blood at distribution equilibrium
+K21_SHARE = 0.176 / (1.71 + 0.176)  # share of cells in blood at distribution equilibrium
 
 
 def draw_hazards(rng, p):
@@ -143,8 +161,21 @@ def plan_treatment(rng, p):
 def arrange(patients, treatment=None, start_day=None):
     """Parameters of `simulate` for these patients: under their own plan, or all under `treatment` from `start_day`."""
     columns = {}
-    for key in ("isotype", "m_protein0", "cells_per_litre", "sbcma0", "gamma", "gamma_flc", "flc0", "flc_floor",
-                "catabolism_factor", "background_death", "imaging_hazard", "sink_ng_ml", "exhaustion"):
+    for key in (
+        "isotype",
+        "m_protein0",
+        "cells_per_litre",
+        "sbcma0",
+        "gamma",
+        "gamma_flc",
+        "flc0",
+        "flc_floor",
+        "catabolism_factor",
+        "background_death",
+        "imaging_hazard",
+        "sink_ng_ml",
+        "exhaustion",
+    ):
         columns[key] = np.array([p[key] for p in patients])
     columns["log_growth"] = np.stack([p["log_growth"] for p in patients])
     rows = [arrange_one(p, treatment or p["treatment"], start_day) for p in patients]
@@ -158,14 +189,34 @@ def arrange_one(p, treatment, start_day):
     product = treatment if treatment in PRODUCT else "ide_cel"
     own_plan = start_day is None
     start = p["drug_day"] if own_plan else start_day
-    row = {f"{name}": p[f"{name}_{product}"] for name in
-           ("lag_days", "window_days", "alpha", "k_memory", "beta", "k_exp", "copies_per_cell_per_litre",
-            "engrafted_cells", "kc50", "k_car")}
+    row = {
+        f"{name}": p[f"{name}_{product}"]
+        for name in (
+            "lag_days",
+            "window_days",
+            "alpha",
+            "k_memory",
+            "beta",
+            "k_exp",
+            "copies_per_cell_per_litre",
+            "engrafted_cells",
+            "kc50",
+            "k_car",
+        )
+    }
     row["k_drug"], row["k_bispecific"] = p["k_drug_dara_pd"], p["k_bispecific_teclistamab"]
     row["f_drug"] = p["escape_fraction_dara_pd"]
     row["f_low"] = p[f"escape_fraction_{treatment if treatment != 'dara_pd' else 'teclistamab'}"]
-    row.update(dara_start=NEVER, dara_stop=NEVER, tec_start=NEVER, tec_stop=NEVER, infusion_day=NEVER,
-               drug_day=start, drug_death=0.0, main_day=start)
+    row.update(
+        dara_start=NEVER,
+        dara_stop=NEVER,
+        tec_start=NEVER,
+        tec_stop=NEVER,
+        infusion_day=NEVER,
+        drug_day=start,
+        drug_death=0.0,
+        main_day=start,
+    )
     if treatment == "dara_pd":
         row.update(dara_start=start, drug_death=5e-5)
     elif treatment == "teclistamab":

@@ -73,13 +73,12 @@ twin = bt.start_twin(
 )
 expected = []
 for seen in range(1, len(newcomer.labs) + 1):
-    twin, info = bt.update_twin(
-        twin, newcomer.with_labs(newcomer.labs[:seen]), random_seed=2, population=population
-    )
+    twin, info = bt.update_twin(twin, newcomer.with_labs(newcomer.labs[:seen]), random_seed=2, population=population)
     lab = info.surprise[0]
     expected.append(lab)
     print(
-        f"{lab.time:6.2f} h   expected {lab.quantiles[0.5]:5.2f} ({lab.quantiles[0.05]:.2f} to {lab.quantiles[0.95]:.2f}) mg/L, "
+        f"{lab.time:6.2f} h   expected {lab.quantiles[0.5]:5.2f} "
+        f"({lab.quantiles[0.05]:.2f} to {lab.quantiles[0.95]:.2f}) mg/L, "
         f"measured {lab.value:5.2f}   {info.path}, {info.verdict}"
     )
 
@@ -87,9 +86,7 @@ for seen in range(1, len(newcomer.labs) + 1):
 # ## The future under another dose
 
 # %%
-prognosis = bt.forecast(
-    twin, {"second dose": bt.Regimen.single("320 mg", route="oral")}, horizon=24.0, random_seed=3
-)
+prognosis = bt.forecast(twin, {"second dose": bt.Regimen.single("320 mg", route="oral")}, horizon=24.0, random_seed=3)
 course = prognosis.row("second dose").courses[0]
 peak = int(np.argmax(course.quantiles[3]))
 print(
@@ -114,7 +111,9 @@ rebuilt, _ = bt.rebuild_twin(
     random_seed=4,
 )
 for one, other in zip(twin.parameter_table(), rebuilt.parameter_table()):
-    print(one["parameter"], round(one["mean"], 3), "against", round(other["mean"], 3), "posterior SD", round(one["sd"], 3))
+    print(
+        one["parameter"], round(one["mean"], 3), "against", round(other["mean"], 3), "posterior SD", round(one["sd"], 3)
+    )
     assert abs(one["mean"] - other["mean"]) < (1.0 if FAST else 0.4) * one["sd"]
 assert twin.info.verdict == "PASS"
 assert inside >= 0.7

@@ -4,5 +4,17 @@ from bayestwin.dynamics.names import Doing, named_state, parameters_at
 from bayestwin.dynamics.solve import Accuracy, Solution, initial_values, solve_patient
 from bayestwin.dynamics.timeline import Timeline, build_timeline, happenings, pad_timeline, treatment_starts
 
-__all__ = ["Accuracy", "Doing", "Solution", "Timeline", "build_timeline", "happenings", "initial_values", "named_state", "pad_timeline",
-           "parameters_at", "solve_patient", "treatment_starts"]
+__all__ = [
+    "Accuracy",
+    "Doing",
+    "Solution",
+    "Timeline",
+    "build_timeline",
+    "happenings",
+    "initial_values",
+    "named_state",
+    "pad_timeline",
+    "parameters_at",
+    "solve_patient",
+    "treatment_starts",
+]

@@ -21,7 +21,12 @@ def stack_state(model, values: dict, place: str):
     """Array of the states in order from {state: value}."""
     if set(values) != set(model.states):
         wrong = ", ".join(sorted(set(values) ^ set(model.states)))
-        raise ModelError(f"{place} must return every state once", subject=f"model {model.name}", value=wrong, allowed=", ".join(model.states))
+        raise ModelError(
+            f"{place} must return every state once",
+            subject=f"model {model.name}",
+            value=wrong,
+            allowed=", ".join(model.states),
+        )
     return jnp.stack([jnp.asarray(values[name], dtype=float) for name in model.states], axis=-1)
 
 

@@ -66,7 +66,8 @@ def solve_patient(model, values: dict, y0, timeline, accuracy: Accuracy = Accura
             return jnp.concatenate([dy, jnp.stack(hazards)]) if hazards else dy
 
         if model.at_treatment is not None:
-            # where nothing starts the jump is computed for the first treatment and thrown away: its gradient stays finite
+            # where nothing starts the jump is computed for the first treatment and thrown away:
+            # its gradient stays finite
             starting = jnp.where(interval.jump > 0, interval.active, jnp.eye(len(model.treatments))[0])
             u = Doing(model, interval.start, starting, interval.started)
             after = stack_state(model, model.at_treatment(named_state(model, y), p, u), "at_treatment")
@@ -94,10 +95,17 @@ def _adaptive(rhs, y, start, end, accuracy):
     """An adaptive solve to `end`; the state is kept, finite, where the solver gave up."""
     real = end > start
     solution = diffrax.diffeqsolve(
-        diffrax.ODETerm(rhs), diffrax.Tsit5(), start, jnp.where(real, end, start + 1e-6), None, y,
-        saveat=diffrax.SaveAt(t1=True), stepsize_controller=diffrax.PIDController(rtol=accuracy.rtol, atol=accuracy.atol),
+        diffrax.ODETerm(rhs),
+        diffrax.Tsit5(),
+        start,
+        jnp.where(real, end, start + 1e-6),
+        None,
+        y,
+        saveat=diffrax.SaveAt(t1=True),
+        stepsize_controller=diffrax.PIDController(rtol=accuracy.rtol, atol=accuracy.atol),
         adjoint=diffrax.ForwardMode() if accuracy.forward_mode else diffrax.RecursiveCheckpointAdjoint(),
-        max_steps=accuracy.max_steps, throw=False,
+        max_steps=accuracy.max_steps,
+        throw=False,
     )
     after = solution.ys[0]
     good = (solution.result == diffrax.RESULTS.successful) & jnp.isfinite(after).all()

@@ -61,16 +61,29 @@ def happenings(model, record) -> list[Happening]:
     for dose in record.doses:
         compartment = model.routes.get(dose.target, dose.target)
         if compartment not in model.states:
-            raise RecordError("a dose goes nowhere", subject=f"patient {record.key}", place=f"dose at {dose.time:g}", value=dose.target,
-                              allowed=f"a route ({', '.join(model.routes)}) or a compartment ({', '.join(model.states)})")
+            raise RecordError(
+                "a dose goes nowhere",
+                subject=f"patient {record.key}",
+                place=f"dose at {dose.time:g}",
+                value=dose.target,
+                allowed=f"a route ({', '.join(model.routes)}) or a compartment ({', '.join(model.states)})",
+            )
         if dose.ss:
-            raise RecordError("steady-state doses are not supported yet", subject=f"patient {record.key}", place=f"dose at {dose.time:g}",
-                              value=f"ss={dose.ss}", next_step="Write the doses out, or give addl and ii.")
+            raise RecordError(
+                "steady-state doses are not supported yet",
+                subject=f"patient {record.key}",
+                place=f"dose at {dose.time:g}",
+                value=f"ss={dose.ss}",
+                next_step="Write the doses out, or give addl and ii.",
+            )
         k = model.states.index(compartment)
         for one in dose.expanded():
             if one.duration > 0:
                 rate = one.amount / one.duration
-                found += [Happening(one.time, one.order, rate=(k, rate)), Happening(one.time + one.duration, one.order, rate=(k, -rate))]
+                found += [
+                    Happening(one.time, one.order, rate=(k, rate)),
+                    Happening(one.time + one.duration, one.order, rate=(k, -rate)),
+                ]
             else:
                 found.append(Happening(one.time, one.order, bolus=(k, one.amount)))
     for time, name in treatment_starts(model, record):
@@ -111,7 +124,17 @@ def build_timeline(model, record, *, start: float, end: float, asked=(), resumed
     before = rate.copy(), active.copy(), started.copy()  # what was being done when the timeline starts
 
     def add(t0, t1, bolus=None, treatment=False):
-        rows.append((t0, t1, np.zeros(len(model.states)) if bolus is None else bolus, rate.copy(), float(treatment), active.copy(), started.copy()))
+        rows.append(
+            (
+                t0,
+                t1,
+                np.zeros(len(model.states)) if bolus is None else bolus,
+                rate.copy(),
+                float(treatment),
+                active.copy(),
+                started.copy(),
+            )
+        )
 
     for k, point in enumerate(points):
         if k > 0:
@@ -126,7 +149,11 @@ def build_timeline(model, record, *, start: float, end: float, asked=(), resumed
         if k == 0 and not rows:
             add(point, point)
         where[point, True] = len(rows) - 1
-    if (start, False) in where and any(h.time == start for h in jumps) and any(t == start and not after for t, after in asked):
+    if (
+        (start, False) in where
+        and any(h.time == start for h in jumps)
+        and any(t == start and not after for t, after in asked)
+    ):
         rows.insert(0, (start, start, np.zeros(len(model.states)), before[0], 0.0, *before[1:]))
         where = {key: (0 if key == (start, False) else value + 1) for key, value in where.items()}
     stacked = Timeline(*(np.array(column, dtype=float) for column in zip(*rows)))
@@ -152,7 +179,13 @@ def _with_steps(times, jump_times, steps) -> list[float]:
             since = points[-1] - max(t for t in jump_times if t <= points[-1])
             largest = min(steps.first + (steps.growth - 1.0) * since, steps.largest)
             left = (target - points[-1]) / largest
-            points.append(float(target) if left <= 1.0 + 1e-9 else points[-1] + (target - points[-1]) / np.ceil(left) if left <= 2 else points[-1] + largest)
+            points.append(
+                float(target)
+                if left <= 1.0 + 1e-9
+                else points[-1] + (target - points[-1]) / np.ceil(left)
+                if left <= 2
+                else points[-1] + largest
+            )
     return points
 
 
@@ -166,5 +199,12 @@ def pad_timeline(timeline: Timeline, intervals: int) -> Timeline:
         last = np.zeros_like(a[-1:]) if zero else a[-1:]
         return np.concatenate([a, np.repeat(last, extra, axis=0)])
 
-    return Timeline(start=np.append(timeline.start, np.full(extra, timeline.end[-1])), end=repeat(timeline.end), bolus=repeat(timeline.bolus, True),
-                    rate=repeat(timeline.rate), jump=repeat(timeline.jump, True), active=repeat(timeline.active), started=repeat(timeline.started))
+    return Timeline(
+        start=np.append(timeline.start, np.full(extra, timeline.end[-1])),
+        end=repeat(timeline.end),
+        bolus=repeat(timeline.bolus, True),
+        rate=repeat(timeline.rate),
+        jump=repeat(timeline.jump, True),
+        active=repeat(timeline.active),
+        started=repeat(timeline.started),
+    )

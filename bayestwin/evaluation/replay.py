@@ -5,6 +5,7 @@ them; clinical events come with their panel. The columns are those of prediction
 """
 
 from dataclasses import replace
+from typing import Any
 
 from bayestwin.dynamics import treatment_starts
 from bayestwin.errors import RecordError
@@ -14,7 +15,19 @@ from bayestwin.twin.update import predict_labs
 _QUANTILES = {"q02_5": 0.025, "q05": 0.05, "q10": 0.1, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q90": 0.9, "q95": 0.95}
 _QUANTILES["q97_5"] = 0.975
 COLUMNS = (
-    *("patient", "lab_id", "time", "known_time", "output", "treatment", "observed", "limit_flag", "scale", "mean", "sd"),
+    *(
+        "patient",
+        "lab_id",
+        "time",
+        "known_time",
+        "output",
+        "treatment",
+        "observed",
+        "limit_flag",
+        "scale",
+        "mean",
+        "sd",
+    ),
     *_QUANTILES,
     *("crps", "log_score", "pit", "n_seen", "verdict"),
 )
@@ -25,7 +38,9 @@ def believed_at(record, known_time: float):
     return replace(record.known_at(known_time), doses=record.doses)
 
 
-def replay(population, record, *, random_seed: int, particles: int = 4000, islands: int = 8, population_draws: int = 400):
+def replay(
+    population, record, *, random_seed: int, particles: int = 4000, islands: int = 8, population_draws: int = 400
+):
     """Follow one patient panel by panel.
 
     Parameters
@@ -49,7 +64,7 @@ def replay(population, record, *, random_seed: int, particles: int = 4000, islan
             subject=f"patient {record.key}",
             next_step="Fit without this patient.",
         )
-    sizes = {"particles": particles, "islands": islands, "population_draws": population_draws}
+    sizes: dict[str, Any] = {"particles": particles, "islands": islands, "population_draws": population_draws}
     empty = replace(believed_at(record, float("-inf")), labs=(), events=())
     twin = start_twin(population, empty, random_seed=random_seed, **sizes)
     rows, twins = [], [twin]

@@ -56,7 +56,11 @@ def score_predictions(predictions, *, random_seed: int, levels=LEVELS, probabili
         scores |= {"crps": mine["crps"].to_numpy(), "log_score": mine["log_score"].to_numpy()}
         for name, values in scores.items():
             value, low, high = clustered_interval(
-                values, mine["patient"].to_numpy(), random_seed=random_seed, probability=probability, resamples=resamples
+                values,
+                mine["patient"].to_numpy(),
+                random_seed=random_seed,
+                probability=probability,
+                resamples=resamples,
             )
             rows.append(
                 {"output": output, "score": name, "value": value, "low": low, "high": high}

@@ -13,6 +13,23 @@ from bayestwin.individual.parameters import (
     response_structure,
 )
 
-__all__ = ["ClassLikelihood", "Hyper", "PatientData", "beginning", "bucket", "class_likelihood", "class_log_probability", "compile_record",
-           "covariate_terms", "draw_prior", "information_time", "log_prior", "natural_values", "outputs_at", "prior_mean", "response_structure",
-           "total_log_likelihood", "vital_facts"]
+__all__ = [
+    "ClassLikelihood",
+    "Hyper",
+    "PatientData",
+    "beginning",
+    "bucket",
+    "class_likelihood",
+    "class_log_probability",
+    "compile_record",
+    "covariate_terms",
+    "draw_prior",
+    "information_time",
+    "log_prior",
+    "natural_values",
+    "outputs_at",
+    "prior_mean",
+    "response_structure",
+    "total_log_likelihood",
+    "vital_facts",
+]

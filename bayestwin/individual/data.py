@@ -9,11 +9,11 @@ labs that are already used and adds nothing. Of a hazard with integral H:
                                                             ln(exp(-H_other(a)) - exp(-H_other(b)))
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from bayestwin.dynamics import build_timeline, pad_timeline, treatment_starts
+from bayestwin.dynamics import Timeline, build_timeline, pad_timeline, treatment_starts
 from bayestwin.errors import RecordError
 from bayestwin.individual.parameters import covariate_terms
 
@@ -28,8 +28,8 @@ class PatientData(NamedTuple):
     classes (C, X) rows of response classes to be summed over; relevant (X,) ; begin () time of the initial state
     """
 
-    timeline: tuple
-    index: np.ndarray
+    timeline: Timeline
+    index: Any  # an array like the others; the name is also that of a method of tuple
     output: np.ndarray
     value: np.ndarray
     censoring: np.ndarray
@@ -59,13 +59,27 @@ def vital_facts(model, record) -> dict:
     events = [e for e in record.events if e.status != "retracted"]
     deaths = [e.time for e in events if e.event == "death"]
     if len(set(deaths)) > 1:
-        raise RecordError("two deaths", subject=f"patient {record.key}", place="events", value=deaths, next_step="Retract one of them.")
+        raise RecordError(
+            "two deaths",
+            subject=f"patient {record.key}",
+            place="events",
+            value=deaths,
+            next_step="Retract one of them.",
+        )
     # doses and treatments may be planned, and so are no proof of life
-    alive = [lab.time for lab in record.labs] + [e.time for e in events if e.event in ("assessed", "progression", "last_known_alive", "imaging", "transfusion")]
+    alive = [lab.time for lab in record.labs] + [
+        e.time for e in events if e.event in ("assessed", "progression", "last_known_alive", "imaging", "transfusion")
+    ]
     facts = {"alive": max(alive, default=0.0), "death": deaths[0] if deaths else None}
     if deaths and facts["alive"] > deaths[0]:
-        raise RecordError("something was recorded after death", subject=f"patient {record.key}", place="labs or events", value=facts["alive"],
-                          allowed=f"times up to {deaths[0]:g}", next_step="Correct the date of death or retract the later row.")
+        raise RecordError(
+            "something was recorded after death",
+            subject=f"patient {record.key}",
+            place="labs or events",
+            value=facts["alive"],
+            allowed=f"times up to {deaths[0]:g}",
+            next_step="Correct the date of death or retract the later row.",
+        )
     seen = sorted(e.time for e in events if e.event == "progression" and e.value.strip().lower() not in SEROLOGICAL)
     assessed = [e.time for e in events if e.event == "assessed" and (not seen or e.time < seen[0])]
     facts["free"] = max(assessed, default=None)
@@ -82,15 +96,23 @@ def compile_record(model, record, *, resume_at: float | None = None, resumed: bo
     """
     start = beginning(record) if resume_at is None else resume_at
     end = max(information_time(record), start)
-    labs = [lab for lab in record.labs if lab.output in model.observation_index and (resume_at is None or lab.time > resume_at)]
+    labs = [
+        lab
+        for lab in record.labs
+        if lab.output in model.observation_index and (resume_at is None or lab.time > resume_at)
+    ]
     facts = vital_facts(model, record)
     asked = [(lab.time, lab.order > 0) for lab in labs]
     marks = {k: facts[k] for k in ("alive", "death", "free", "progressed")}
     if marks["death"] is not None:
         marks["alive"] = None
-    points = {k: (t, False) for k, t in marks.items() if t is not None and (t >= start if resume_at is None else t > start)}
-    timeline, where = build_timeline(model, record, start=start, end=end, asked=[*asked, *points.values()], resumed=resumed)
-    place = dict(zip(points, where[len(asked):]))
+    points = {
+        k: (t, False) for k, t in marks.items() if t is not None and (t >= start if resume_at is None else t > start)
+    }
+    timeline, where = build_timeline(
+        model, record, start=start, end=end, asked=[*asked, *points.values()], resumed=resumed
+    )
+    place = dict(zip(points, where[len(asked) :]))
     n, g = sizes or (bucket(len(labs)), bucket(len(timeline.start), (8, 32, 64, 128, 192, 256, 384, 512, 1024, 2048)))
 
     def padded(values, dtype):
@@ -99,12 +121,26 @@ def compile_record(model, record, *, resume_at: float | None = None, resumed: bo
     started = {name for _, name in treatment_starts(model, record)}
     relevant = np.array([float(c.treatment in started) for c in model.response_classes])
     return PatientData(
-        timeline=pad_timeline(timeline, g), index=padded(where[: len(labs)], int),
-        output=padded([model.observation_index[lab.output] for lab in labs], int), value=padded([lab.value for lab in labs], float),
-        censoring=padded([{"none": 0, "left": 1, "right": 2}[lab.censoring] for lab in labs], int), mask=padded(np.ones(len(labs)), float),
-        alive=np.array([place.get("death", place.get("alive", 0)), float("alive" in place or "death" in place), float(marks["death"] is not None)]),
-        other=np.array([place.get("free", 0), float("free" in place), place.get("progressed", 0), float("progressed" in place)]),
-        terms=covariate_terms(model, record.covariates), classes=class_rows(relevant), relevant=relevant)
+        timeline=pad_timeline(timeline, g),
+        index=padded(where[: len(labs)], int),
+        output=padded([model.observation_index[lab.output] for lab in labs], int),
+        value=padded([lab.value for lab in labs], float),
+        censoring=padded([{"none": 0, "left": 1, "right": 2}[lab.censoring] for lab in labs], int),
+        mask=padded(np.ones(len(labs)), float),
+        alive=np.array(
+            [
+                place.get("death", place.get("alive", 0)),
+                float("alive" in place or "death" in place),
+                float(marks["death"] is not None),
+            ]
+        ),
+        other=np.array(
+            [place.get("free", 0), float("free" in place), place.get("progressed", 0), float("progressed" in place)]
+        ),
+        terms=covariate_terms(model, record.covariates),
+        classes=class_rows(relevant),
+        relevant=relevant,
+    )
 
 
 def class_rows(relevant) -> np.ndarray:

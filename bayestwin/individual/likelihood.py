@@ -44,7 +44,9 @@ def outputs_at(model, values, timeline, states, index):
     return jax.vmap(one)(index)
 
 
-def class_likelihood(model, psi, hyper, data: PatientData, *, rho=0.0, state=None, accuracy=Accuracy()) -> ClassLikelihood:
+def class_likelihood(
+    model, psi, hyper, data: PatientData, *, rho=0.0, state=None, accuracy=Accuracy()
+) -> ClassLikelihood:
     """All pieces of one patient's log-likelihood, for every response class in `data.classes`.
 
     psi (D,); state : (C, S + H) states at the data's first time to resume from, or None for the initial state.
@@ -55,7 +57,9 @@ def class_likelihood(model, psi, hyper, data: PatientData, *, rho=0.0, state=Non
 
     def one(response_class, y0):
         values = natural_values(model, psi, hyper, data.terms, response_class)
-        solution = solve_patient(model, values, initial_values(model, values) if y0 is None else y0, data.timeline, accuracy)
+        solution = solve_patient(
+            model, values, initial_values(model, values) if y0 is None else y0, data.timeline, accuracy
+        )
         every = outputs_at(model, values, data.timeline, solution.states, data.index)
         predicted = jnp.take_along_axis(every, data.output[:, None], axis=1)[:, 0]
         rows = jnp.zeros(data.value.shape)
@@ -68,7 +72,9 @@ def class_likelihood(model, psi, hyper, data: PatientData, *, rho=0.0, state=Non
         good = solution.ok & jnp.isfinite(jnp.where(data.mask > 0, predicted, 0.0)).all()
         alive, other = event_terms(model, values, data, solution.states)
         log_class = class_log_probability(model, psi, hyper, data.terms, response_class, data.relevant, rho)
-        return ClassLikelihood(jnp.where(good, rows, -jnp.inf), alive, other, predicted, solution.states[-1], good, log_class)
+        return ClassLikelihood(
+            jnp.where(good, rows, -jnp.inf), alive, other, predicted, solution.states[-1], good, log_class
+        )
 
     if state is None:
         return jax.vmap(lambda c: one(c, None))(data.classes)

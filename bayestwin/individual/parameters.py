@@ -115,7 +115,9 @@ def natural_values(model, psi, hyper: Hyper, terms, response_class=None) -> dict
     response_class : (number of response classes,) 0 responder, 1 non-responder per treatment, or None for all 0
     """
     # all parameters at once, in few large operations: the compiler's time grows with the number of operations
-    transformed = shifted_typical(model, hyper, terms).at[np.array(model.varying, dtype=int)].set(psi[: len(model.varying)])
+    transformed = (
+        shifted_typical(model, hyper, terms).at[np.array(model.varying, dtype=int)].set(psi[: len(model.varying)])
+    )
     scales = [p.scale for p in model.parameters]
     natural = jnp.where(np.array([x == "log" for x in scales]), to_natural(transformed, "log"), transformed)
     natural = jnp.where(np.array([x == "logit" for x in scales]), to_natural(transformed, "logit"), natural)
@@ -134,7 +136,9 @@ def class_log_probability(model, psi, hyper: Hyper, terms, response_class, relev
         return jnp.zeros(())
     positions = np.array([model.parameter_names.index(cls.probability) for cls in model.response_classes])
     probability = jax.nn.sigmoid(shifted_typical(model, hyper, terms)[positions])
-    frailty = psi[model.individual_names.index(model.response_correlation.frailty)] if model.response_correlation else 0.0
+    frailty = (
+        psi[model.individual_names.index(model.response_correlation.frailty)] if model.response_correlation else 0.0
+    )
     liability = (ndtri(probability) + jnp.sqrt(rho) * frailty) / jnp.sqrt(1.0 - rho)
     return (relevant * log_ndtr(jnp.where(jnp.asarray(response_class) > 0, liability, -liability))).sum()
 
@@ -146,5 +150,16 @@ def draw_prior(model, key, hyper: Hyper, terms):
     return prior_mean(model, hyper, terms) + hyper.omega * (chol @ z)
 
 
-__all__ = ["Hyper", "class_log_probability", "covariate_terms", "draw_prior", "log_prior", "natural_values", "prior_mean",
-           "response_structure", "shifted_typical", "to_natural", "to_transformed"]
+__all__ = [
+    "Hyper",
+    "class_log_probability",
+    "covariate_terms",
+    "draw_prior",
+    "log_prior",
+    "natural_values",
+    "prior_mean",
+    "response_structure",
+    "shifted_typical",
+    "to_natural",
+    "to_transformed",
+]

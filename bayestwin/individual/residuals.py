@@ -93,6 +93,7 @@ def log_likelihood_of(model, k: int, prediction, value, censoring, sigma):
     """ln p(observation | prediction) of output k; arrays broadcast. Censored rows carry their limit as `value`."""
     observation = model.observations[k]
     location, scale = location_and_scale(model, k, prediction, sigma)
+    jacobian: jax.Array | float
     if observation.log_scale:
         safe = jnp.maximum(value, TINY)
         y, jacobian = jnp.log(safe), -jnp.log(safe)
@@ -105,7 +106,10 @@ def log_likelihood_of(model, k: int, prediction, value, censoring, sigma):
 
 
 def draw_observation(model, k: int, key, prediction, sigma):
-    """A simulated value of output k, not censored; proportional noise may leave the positive axis, as the model says."""
+    """A simulated value of output k, not censored.
+
+    Proportional noise may leave the positive axis, as the model says.
+    """
     location, scale = location_and_scale(model, k, prediction, sigma)
     nu = model.observations[k].error.nu
     shape = jnp.broadcast_shapes(jnp.shape(location), jnp.shape(scale))

@@ -28,11 +28,19 @@ from bayestwin.twin import start_twin, update_twin
 FOLLOWED = "DEMO-01"
 MOMENTS = (("referral", 4.0), ("before infusion", 51.5), ("month 3", 92.0), ("month 4.5", 140.0), ("month 6", 183.0))
 MAIN_MONTH, ONE_YEAR = 12, 365.0
-PARTICLES, ISLANDS, POPULATION_DRAWS = 2000, 8, 200
+PARTICLES, ISLANDS, POPULATION_DRAWS = 1600, 8, 200
 TRUTH = {"ka_pop": 1.57, "CL_pop": 2.72, "V_pop": 31.5, "sigma_add_concentration": 0.5}
 
 
-def run_demo(out, *, random_seed: int = 1, warmup: int = 300, draws: int = 400, particles: int = PARTICLES, console: Console | None = None) -> int:
+def run_demo(
+    out,
+    *,
+    random_seed: int = 1,
+    warmup: int = 250,
+    draws: int = 400,
+    particles: int = PARTICLES,
+    console: Console | None = None,
+) -> int:
     """Run the whole demonstration and write reports into folder `out`; returns an exit code.
 
     0 done, 4 where the live fit or the followed twin failed its numerical check.
@@ -42,22 +50,35 @@ def run_demo(out, *, random_seed: int = 1, warmup: int = 300, draws: int = 400, 
     console.print("[bold]bayestwin demo[/bold]: all patients are synthetic, research use only\n")
     fitted = _fit_theophylline(console, random_seed, warmup, draws)
     followed = _follow(console, Path(out), random_seed, particles)
-    _widths(console, random_seed, particles // 2)
+    _widths(console, random_seed, 480)
     console.print(f"\n{clock.perf_counter() - begin:.0f} s in all.")
     return 0 if fitted and followed else 4
 
 
 def _fit_theophylline(console, random_seed, warmup, draws) -> bool:
     model = load_model("theophylline")
-    reading = read_records(model.record_schema(), event_table=shipped_data("theophylline_simulated") / "theophylline_simulated.csv")
-    console.print(f"[bold]1. A population fitted live[/bold]: {model.label}, {len(reading.cohort)} simulated patients, NUTS")
-    posterior = fit_population(model, reading.cohort, random_seed=random_seed, warmup=warmup, draws=draws, progress=console.is_terminal)
+    reading = read_records(
+        model.record_schema(), event_table=shipped_data("theophylline_simulated") / "theophylline_simulated.csv"
+    )
+    console.print(
+        f"[bold]1. A population fitted live[/bold]: {model.label}, {len(reading.cohort)} simulated patients, NUTS"
+    )
+    posterior = fit_population(
+        model, reading.cohort, random_seed=random_seed, warmup=warmup, draws=draws, progress=console.is_terminal
+    )
     summary = posterior.summary()
     table = Table("parameter", "truth", "mean", "5 to 95 %", "R-hat", "ESS")
     low, high = [c for c in summary.columns if c.startswith("eti")]
     for name, truth in TRUTH.items():
         row = summary.loc[name]
-        table.add_row(name, f"{truth:g}", f"{row['mean']:.2f}", f"{row[low]:.2f} to {row[high]:.2f}", f"{row['r_hat']:.3f}", f"{row['ess_bulk']:.0f}")
+        table.add_row(
+            name,
+            f"{truth:g}",
+            f"{row['mean']:.2f}",
+            f"{row[low]:.2f} to {row[high]:.2f}",
+            f"{row['r_hat']:.3f}",
+            f"{row['ess_bulk']:.0f}",
+        )
     console.print(table)
     console.print(str(posterior.diagnostics) + "\n")
     return posterior.diagnostics.passed
@@ -66,34 +87,60 @@ def _fit_theophylline(console, random_seed, warmup, draws) -> bool:
 def demo_patients(model):
     """The reading of the six demo patients."""
     folder = shipped_data("demo_patients")
-    return read_records(model.record_schema(), patients=folder / "patients.csv", labs=folder / "labs.csv", events=folder / "events.csv")
+    return read_records(
+        model.record_schema(), patients=folder / "patients.csv", labs=folder / "labs.csv", events=folder / "events.csv"
+    )
 
 
 def _follow(console, out, random_seed, particles) -> bool:
     model = load_model("myeloma_car_t")
     population = load_population(model_folder("myeloma_car_t") / "population.nc", model)
     reading = demo_patients(model)
-    console.print(f"[bold]2. One patient from referral to month six[/bold]: {FOLLOWED}; chance in 100 of being progression-free 12 months later "
-                  "(80 % knowledge range)")
+    console.print(
+        f"[bold]2. One patient from referral to month six[/bold]: {FOLLOWED}; "
+        "chance in 100 of being progression-free 12 months later "
+        "(80 % knowledge range)"
+    )
     table = Table("moment", "labs", *(t.label.split(" (")[0] for t in model.treatments), "check")
-    twin, previous, history, report = None, None, [], None
+    history: list[page.PastForecast] = []
+    twin, previous, report = None, None, None
     for number, (name, day) in enumerate(MOMENTS, 1):
         record = reading.at(day)[FOLLOWED]
         if twin is None:
-            twin = start_twin(population, record, particles=particles, islands=ISLANDS, population_draws=POPULATION_DRAWS, random_seed=random_seed)
+            twin = start_twin(
+                population,
+                record,
+                particles=particles,
+                islands=ISLANDS,
+                population_draws=POPULATION_DRAWS,
+                random_seed=random_seed,
+            )
         else:
             twin, _ = update_twin(twin, record, random_seed=random_seed, population=population)
         prognosis = forecast(twin, None, random_seed=random_seed, over_rho=number in (1, len(MOMENTS)))
         cells = [_cell(prognosis, t.name) for t in model.treatments]
         table.add_row(f"{name} (day {day:g})", str(len(record.labs)), *cells, f"{twin.info.verdict}, {twin.info.path}")
         if number in (1, len(MOMENTS)):
-            report = write_report(gather_report_input(twin, prognosis, population=population, previous=previous, refusals=reading.refusals,
-                                                      history=tuple(history), report_number=number), out)
+            report = write_report(
+                gather_report_input(
+                    twin,
+                    prognosis,
+                    population=population,
+                    previous=previous,
+                    refusals=reading.refusals,
+                    history=tuple(history),
+                    report_number=number,
+                ),
+                out,
+            )
             console.print(f"   report {number} ({name}): {report.path}")
         previous = (twin, prognosis)
         history.append(_past(model, prognosis, day))
     console.print(table)
-    console.print("A dash: no number, because the patient is outside the treatment's evidence or has progressed under it. Not a randomised comparison.\n")
+    console.print(
+        "A dash: no number, because the patient is outside the treatment's evidence or has progressed under it. "
+        "Not a randomised comparison.\n"
+    )
     return twin.info.verdict == "PASS"
 
 
@@ -101,34 +148,63 @@ def _cell(prognosis, treatment) -> str:
     chance = prognosis.chance(treatment, MAIN_MONTH)
     if chance is None:
         return "-"
-    limits = "" if chance.knowledge is None else f" ({100 * chance.knowledge[0.8][0]:.0f} to {100 * chance.knowledge[0.8][1]:.0f})"
+    limits = (
+        ""
+        if chance.knowledge is None
+        else f" ({100 * chance.knowledge[0.8][0]:.0f} to {100 * chance.knowledge[0.8][1]:.0f})"
+    )
     return f"{100 * chance.value:.0f}{limits}"
 
 
 def _past(model, prognosis, day):
     """A past forecast for the history figure: the treatment in force, else the planned or first one with a number."""
-    rows = sorted((r for r in prognosis.rows if r.events is not None), key=lambda r: {"current": 0, "planned": 1}.get(r.plan.role, 2))
+    rows = sorted(
+        (r for r in prognosis.rows if r.events is not None),
+        key=lambda r: {"current": 0, "planned": 1}.get(r.plan.role, 2),
+    )
     if not rows:
         return page.PastForecast(day, day_text(model, day))
     chance = prognosis.chance(rows[0].plan.name, MAIN_MONTH)
-    return page.PastForecast(day, day_text(model, day), chance.value, None if chance.knowledge is None else chance.knowledge[0.8])
+    return page.PastForecast(
+        day, day_text(model, day), chance.value, None if chance.knowledge is None else chance.knowledge[0.8]
+    )
 
 
 def _widths(console, random_seed, particles) -> None:
     model = load_model("myeloma_car_t")
     population = load_population(model_folder("myeloma_car_t") / "population.nc", model)
     reading = demo_patients(model)
-    console.print("[bold]3. What six months of labs did[/bold]: 80 % forecast interval of involved free light chains at day 365, as a ratio high / low")
+    console.print(
+        "[bold]3. What six months of labs did[/bold]: 80 % forecast interval "
+        "of involved free light chains at day 365, as a ratio high / low"
+    )
     table = Table("patient", "treatment", "at referral", "at month 6", "labs learnt")
     logs = []
     for patient in reading.cohort:
         first, last = reading.at(4.0)[patient.key], reading.at(183.0)[patient.key]
-        twin = start_twin(population, first, particles=particles, islands=4, population_draws=POPULATION_DRAWS, random_seed=random_seed)
+        twin = start_twin(
+            population,
+            first,
+            particles=particles,
+            islands=4,
+            population_draws=POPULATION_DRAWS,
+            random_seed=random_seed,
+        )
         name = _main_treatment(model, patient)
         before = _ratio(forecast(twin, [name], random_seed=random_seed, over_rho=False))
         twin, _ = update_twin(twin, last, random_seed=random_seed, population=population)
-        after = _ratio(forecast(twin, [name], random_seed=random_seed, over_rho=False)) if twin.info.verdict == "PASS" else np.nan
-        table.add_row(patient.key, model.treatment(name).label, f"{before:.0f}", f"{after:.1f}" if np.isfinite(after) else "withheld", str(len(last.labs)))
+        after = (
+            _ratio(forecast(twin, [name], random_seed=random_seed, over_rho=False))
+            if twin.info.verdict == "PASS"
+            else np.nan
+        )
+        table.add_row(
+            patient.key,
+            model.treatment(name).label,
+            f"{before:.0f}",
+            f"{after:.1f}" if np.isfinite(after) else "withheld",
+            str(len(last.labs)),
+        )
         logs.append((np.log(before), np.log(after)))
     console.print(table)
     means = np.nanmean(np.array(logs), axis=0)

@@ -36,8 +36,10 @@ class Diagnostics:
         if self.approximate:
             return f"APPROXIMATE, not sampled: {self.approximate}"
         head = "diagnostics passed" if self.passed else "diagnostics FAILED: " + "; ".join(self.reasons)
-        return (f"{head} (R-hat {self.rhat:.3f}, ESS bulk {self.ess_bulk:.0f} tail {self.ess_tail:.0f}, "
-                f"{self.divergences} divergences in {self.draws} draws, E-BFMI {self.ebfmi:.2f})")
+        return (
+            f"{head} (R-hat {self.rhat:.3f}, ESS bulk {self.ess_bulk:.0f} tail {self.ess_tail:.0f}, "
+            f"{self.divergences} divergences in {self.draws} draws, E-BFMI {self.ebfmi:.2f})"
+        )
 
 
 def approximate(posterior, note: str) -> Diagnostics:
@@ -55,8 +57,14 @@ def diagnose(posterior, stats) -> Diagnostics:
     import arviz_stats
 
     posterior = moving(posterior)
-    rhat, bulk, tail = (f(posterior) for f in (
-        arviz_stats.rhat, lambda d: arviz_stats.ess(d, method="bulk"), lambda d: arviz_stats.ess(d, method="tail")))
+    rhat, bulk, tail = (
+        f(posterior)
+        for f in (
+            arviz_stats.rhat,
+            lambda d: arviz_stats.ess(d, method="bulk"),
+            lambda d: arviz_stats.ess(d, method="tail"),
+        )
+    )
 
     def extreme(dataset, pick):
         values = {}
@@ -79,13 +87,24 @@ def diagnose(posterior, stats) -> Diagnostics:
     if not t > LIMITS["ess"]:
         reasons.append(f"tail ESS {t:.0f} of {t_name} is not above {LIMITS['ess']:.0f}")
     if divergent.mean() >= LIMITS["divergence_share"]:
-        reasons.append(f"{divergent.sum()} divergences in {divergent.size} draws ({divergent.mean():.2%}), not under 0.1 %")
+        reasons.append(
+            f"{divergent.sum()} divergences in {divergent.size} draws ({divergent.mean():.2%}), not under 0.1 %"
+        )
     elif (where := clustered(posterior, divergent)) is not None:
         reasons.append(f"{divergent.sum()} divergences, clustered in {where}")
     if not ebfmi > LIMITS["ebfmi"]:
         reasons.append(f"E-BFMI {ebfmi:.2f} is not above {LIMITS['ebfmi']}")
-    return Diagnostics(not reasons, tuple(reasons), r, b, t, int(divergent.sum()), int(divergent.size), ebfmi,
-                       {"rhat": r_name, "ess_bulk": b_name, "ess_tail": t_name})
+    return Diagnostics(
+        not reasons,
+        tuple(reasons),
+        r,
+        b,
+        t,
+        int(divergent.sum()),
+        int(divergent.size),
+        ebfmi,
+        {"rhat": r_name, "ess_bulk": b_name, "ess_tail": t_name},
+    )
 
 
 def moving(posterior):

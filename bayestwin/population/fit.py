@@ -1,8 +1,9 @@
 """`fit_population`: model and cohort in, checked draws of the population parameters out."""
 
 import json
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -48,8 +49,22 @@ def used_sizes(data) -> tuple[int, int]:
     return max(int(data.mask.sum()), 1), int(max(np.flatnonzero(real).max(initial=0), data.index.max(initial=0))) + 1
 
 
-def fit_population(model, cohort, *, random_seed: int, chains: int = 4, warmup: int = 500, draws: int = 500, target_accept: float = 0.95,
-                   max_tree_depth: int = 8, rho: float | None = None, centred: bool | None = None, climb: int = 0, accuracy: Accuracy = Accuracy(), progress=False) -> PopulationPosterior:
+def fit_population(
+    model,
+    cohort,
+    *,
+    random_seed: int,
+    chains: int = 4,
+    warmup: int = 500,
+    draws: int = 500,
+    target_accept: float = 0.95,
+    max_tree_depth: int = 8,
+    rho: float | None = None,
+    centred: bool | None = None,
+    climb: int = 0,
+    accuracy: Accuracy = Accuracy(),
+    progress=False,
+) -> PopulationPosterior:
     """Sample the population posterior of a model given a cohort with NUTS.
 
     Parameters
@@ -66,14 +81,19 @@ def fit_population(model, cohort, *, random_seed: int, chains: int = 4, warmup: 
 
     Returns
     -------
-    PopulationPosterior      whose `diagnostics` say whether it may be used; individual parameters are inside until saved
+    PopulationPosterior      whose `diagnostics` say whether it may be used;
+                             individual parameters are inside until saved
 
     Raises
     ------
     FitError                 no patient has an observation, or the start has no finite density
     """
     if not any(record.labs for record in cohort):
-        raise FitError("no patient has a lab", subject=f"model {model.name}", next_step="Give labs.csv or an event table with observations.")
+        raise FitError(
+            "no patient has a lab",
+            subject=f"model {model.name}",
+            next_step="Give labs.csv or an event table with observations.",
+        )
     rho = (model.response_correlation.rho if model.response_correlation else 0.0) if rho is None else rho
     with jax.enable_x64(True):
         groups, order = stack_cohort(model, cohort)
@@ -84,11 +104,23 @@ def fit_population(model, cohort, *, random_seed: int, chains: int = 4, warmup: 
             population_program(model, groups, rho=rho, centred=centred, accuracy=accuracy)
 
         try:
-            drawn = run_nuts(program, key=jax.random.key(random_seed), chains=chains, warmup=warmup, draws=draws, target_accept=target_accept,
-                             max_tree_depth=max_tree_depth, climb=climb, progress=progress)
+            drawn = run_nuts(
+                program,
+                key=jax.random.key(random_seed),
+                chains=chains,
+                warmup=warmup,
+                draws=draws,
+                target_accept=target_accept,
+                max_tree_depth=max_tree_depth,
+                climb=climb,
+                progress=progress,
+            )
         except RuntimeError as error:
-            raise FitError(f"the sampler could not start: {error}", subject=f"model {model.name}",
-                           next_step="Look for a lab far outside what the priors allow.") from error
+            raise FitError(
+                f"the sampler could not start: {error}",
+                subject=f"model {model.name}",
+                next_step="Look for a lab far outside what the priors allow.",
+            ) from error
         return posterior_from(model, order, drawn, rho, cohort, random_seed)
 
 
@@ -103,13 +135,15 @@ def _psi_of(model, hyper, order, z):
     return np.asarray(jax.jit(jax.vmap(jax.vmap(individual)))(hyper, jnp.asarray(z)))
 
 
-def posterior_from(model, order, drawn, rho, cohort, random_seed, *, method: str = "nuts", note: str = "") -> PopulationPosterior:
+def posterior_from(
+    model, order, drawn, rho, cohort, random_seed, *, method: str = "nuts", note: str = ""
+) -> PopulationPosterior:
     """Draws with their names, dimensions and provenance; method "variational" marks them approximate."""
     effects = drawn.samples.pop("psi", None)
     centred = effects is not None
     effects = effects if centred else drawn.samples.pop("z")
     n_chains, n_draws = effects.shape[:2]
-    coords = {"chain": np.arange(n_chains), "draw": np.arange(n_draws)}
+    coords: dict[str, Any] = {"chain": np.arange(n_chains), "draw": np.arange(n_draws)}
     data = {}
     for name, values in drawn.samples.items():
         dims = ("chain", "draw") + (("parameter_a", "parameter_b") if name == "correlation_cholesky" else ())
@@ -118,14 +152,34 @@ def posterior_from(model, order, drawn, rho, cohort, random_seed, *, method: str
         coords |= {"parameter_a": list(model.correlation.over), "parameter_b": list(model.correlation.over)}
     hyper = assemble(model, {k: jnp.asarray(v) for k, v in drawn.samples.items()}, rho)
     psi = effects if centred else _psi_of(model, hyper, order, effects)
-    individuals = xr.Dataset({"psi": (("chain", "draw", "patient", "parameter"), psi)},
-                             coords={"chain": coords["chain"], "draw": coords["draw"], "patient": [r.key for r in order], "parameter": list(model.individual_names)})
-    stats = xr.Dataset({k: (("chain", "draw"), v) for k, v in drawn.stats.items()}, coords={k: coords[k] for k in ("chain", "draw")})
-    tree = xr.DataTree.from_dict({"posterior": xr.Dataset(data, coords=coords), "sample_stats": stats, "individuals": individuals})
-    tree.attrs.update(kind="population", model=model.name, model_hash=model.hash, data_hash=cohort.data_hash, n_patients=len(order), random_seed=random_seed,
-                      rho=rho, versions=json.dumps(versions()), created_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-                      fitted_patients=json.dumps(sorted(patient_mark(r) for r in order)),
-                      fitted_records=json.dumps({patient_mark(r): r.data_hash for r in order}))
+    individuals = xr.Dataset(
+        {"psi": (("chain", "draw", "patient", "parameter"), psi)},
+        coords={
+            "chain": coords["chain"],
+            "draw": coords["draw"],
+            "patient": [r.key for r in order],
+            "parameter": list(model.individual_names),
+        },
+    )
+    stats = xr.Dataset(
+        {k: (("chain", "draw"), v) for k, v in drawn.stats.items()}, coords={k: coords[k] for k in ("chain", "draw")}
+    )
+    tree = xr.DataTree.from_dict(
+        {"posterior": xr.Dataset(data, coords=coords), "sample_stats": stats, "individuals": individuals}
+    )
+    tree.attrs.update(
+        kind="population",
+        model=model.name,
+        model_hash=model.hash,
+        data_hash=cohort.data_hash,
+        n_patients=len(order),
+        random_seed=random_seed,
+        rho=rho,
+        versions=json.dumps(versions()),
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        fitted_patients=json.dumps(sorted(patient_mark(r) for r in order)),
+        fitted_records=json.dumps({patient_mark(r): r.data_hash for r in order}),
+    )
     tree.attrs.update(method=method, method_note=note)
     posterior = PopulationPosterior(model, tree)
     verdict = posterior.diagnostics

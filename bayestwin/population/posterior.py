@@ -1,13 +1,15 @@
 """The result of a population fit: draws with provenance, saved as one netCDF file and loaded back.
 
 A file holds population-level draws only; individual parameters are written when asked for and the file says so.
-Groups as in ArviZ: posterior (chain, draw), sample_stats, and, where kept, individuals (chain, draw, patient, parameter).
+Groups as in ArviZ: posterior (chain, draw), sample_stats, and, where kept, individuals
+(chain, draw, patient, parameter).
 """
 
 import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -30,7 +32,7 @@ class PopulationPosterior:
     tree : DataTree with posterior, sample_stats, perhaps individuals; attributes carry the provenance
     """
 
-    model: object
+    model: Any
     tree: xr.DataTree
 
     @property
@@ -59,7 +61,7 @@ class PopulationPosterior:
     def hash(self) -> str:
         """SHA-256 over model hash and draws."""
         digest = hashlib.sha256(self.model.hash.encode())
-        for name in sorted(self.posterior.data_vars):
+        for name in sorted(str(n) for n in self.posterior.data_vars):
             digest.update(name.encode() + np.ascontiguousarray(self.posterior[name].values).tobytes())
         return digest.hexdigest()
 
@@ -84,7 +86,11 @@ class PopulationPosterior:
         """
         posterior = self.posterior.stack(sample=("chain", "draw")).transpose("sample", ...)
         total = posterior.sizes["sample"]
-        take = np.arange(total) if count is None or count >= total else np.floor(np.arange(count) * total / count).astype(int)
+        take = (
+            np.arange(total)
+            if count is None or count >= total
+            else np.floor(np.arange(count) * total / count).astype(int)
+        )
         with jax.enable_x64(True):
             natural = {k: jax.numpy.asarray(posterior[k].values[take]) for k in posterior.data_vars}
             hyper = jax.tree.map(np.asarray, assemble(self.model, natural, self.rho))
@@ -123,8 +129,11 @@ class PopulationPosterior:
 
     def __repr__(self):
         sizes = self.posterior.sizes
-        return (f"<PopulationPosterior {self.model.name} ({self.model.hash[:8]}): {sizes['chain']} chains x {sizes['draw']} draws, "
-                f"{len(self.posterior.data_vars)} parameters, {self.tree.attrs.get('verdict', 'not judged')}>")
+        return (
+            f"<PopulationPosterior {self.model.name} ({self.model.hash[:8]}): "
+            f"{sizes['chain']} chains x {sizes['draw']} draws, "
+            f"{len(self.posterior.data_vars)} parameters, {self.tree.attrs.get('verdict', 'not judged')}>"
+        )
 
 
 def combine_chains(parts) -> PopulationPosterior:
@@ -133,12 +142,16 @@ def combine_chains(parts) -> PopulationPosterior:
     for part in parts[1:]:
         for name in ("model_hash", "data_hash", "rho"):
             if part.tree.attrs[name] != first[name]:
-                raise StoreError("these fits do not belong together", place=name, value=part.tree.attrs[name], allowed=first[name])
+                raise StoreError(
+                    "these fits do not belong together", place=name, value=part.tree.attrs[name], allowed=first[name]
+                )
     trees, groups = [p.tree for p in parts], {}
     for name in first_groups(trees):
         datasets = [t[name].to_dataset() for t in trees]
         start = np.cumsum([0] + [d.sizes["chain"] for d in datasets])
-        groups[name] = xr.concat([d.assign_coords(chain=np.arange(d.sizes["chain"]) + k) for d, k in zip(datasets, start)], dim="chain")
+        groups[name] = xr.concat(
+            [d.assign_coords(chain=np.arange(d.sizes["chain"]) + k) for d, k in zip(datasets, start)], dim="chain"
+        )
     tree = xr.DataTree.from_dict(groups)
     tree.attrs.update(first, random_seed=json.dumps([t.attrs["random_seed"] for t in trees]))
     combined = PopulationPosterior(parts[0].model, tree)
@@ -165,13 +178,22 @@ def load_population(path, model=None) -> PopulationPosterior:
     try:
         tree = xr.load_datatree(path, engine="h5netcdf")
     except Exception as error:
-        raise StoreError(f"this file cannot be read as a population posterior ({type(error).__name__})", place=path.name,
-                         next_step="Fit again or restore the file.") from error
+        raise StoreError(
+            f"this file cannot be read as a population posterior ({type(error).__name__})",
+            place=path.name,
+            next_step="Fit again or restore the file.",
+        ) from error
     if "posterior" not in tree.children or "model_hash" not in tree.attrs:
         raise StoreError("this file is not a population posterior", place=path.name)
     if model is None or isinstance(model, (str, Path)):
         model = load_model(tree.attrs["model"] if model is None else model)
     if model.hash != tree.attrs["model_hash"]:
-        raise StoreError("this population was fitted with another version of the model", subject=f"model {model.name}", place=path.name,
-                         value=str(tree.attrs["model_hash"])[:12], allowed=model.hash[:12], next_step="Fit again with the present model.")
+        raise StoreError(
+            "this population was fitted with another version of the model",
+            subject=f"model {model.name}",
+            place=path.name,
+            value=str(tree.attrs["model_hash"])[:12],
+            allowed=model.hash[:12],
+            next_step="Fit again with the present model.",
+        )
     return PopulationPosterior(model, tree)

@@ -26,7 +26,9 @@ def distribution(prior):
     if isinstance(prior, LogNormal):
         return dist.LogNormal(jnp.log(prior.median), prior.sd_log)
     if isinstance(prior, LogitNormal):
-        return dist.TransformedDistribution(dist.Normal(jax.scipy.special.logit(prior.median), prior.sd_logit), dist.transforms.SigmoidTransform())
+        return dist.TransformedDistribution(
+            dist.Normal(jax.scipy.special.logit(prior.median), prior.sd_logit), dist.transforms.SigmoidTransform()
+        )
     if isinstance(prior, Normal):
         return dist.Normal(prior.mean, prior.sd)
     if isinstance(prior, HalfNormal):
@@ -36,7 +38,9 @@ def distribution(prior):
 
 def draw_site(name, prior):
     """Sample a site, or return the number of a Fixed prior."""
-    return jnp.asarray(prior.value, dtype=float) if isinstance(prior, Fixed) else numpyro.sample(name, distribution(prior))
+    return (
+        jnp.asarray(prior.value, dtype=float) if isinstance(prior, Fixed) else numpyro.sample(name, distribution(prior))
+    )
 
 
 def omega_priors(model) -> list[tuple[str, object]]:
@@ -56,13 +60,21 @@ def assemble(model, natural: dict, rho: float) -> Hyper:
     effects = [_value(natural, name, effect_prior(effect), shape) for name, _, effect in model.effects]
     omega = [_value(natural, site, prior, shape) for site, prior in omega_priors(model)]
     sigma = [_value(natural, name, prior, shape) for name, prior in model.residual_parameters.items()]
-    correlation = jnp.broadcast_to(response_structure(model, rho), (*shape, len(model.individual_names), len(model.individual_names)))
+    correlation = jnp.broadcast_to(
+        response_structure(model, rho), (*shape, len(model.individual_names), len(model.individual_names))
+    )
     if model.correlation is not None:
         members = jnp.array([model.individual_names.index(n) for n in model.correlation.over])
         chol = natural["correlation_cholesky"]
         correlation = correlation.at[..., members[:, None], members[None, :]].set(chol @ jnp.swapaxes(chol, -1, -2))
     empty = jnp.zeros((*shape, 0))
-    return Hyper(jnp.stack(typical, -1), jnp.stack(effects, -1) if effects else empty, jnp.stack(omega, -1), correlation, jnp.stack(sigma, -1))
+    return Hyper(
+        jnp.stack(typical, -1),
+        jnp.stack(effects, -1) if effects else empty,
+        jnp.stack(omega, -1),
+        correlation,
+        jnp.stack(sigma, -1),
+    )
 
 
 def effect_prior(effect):
@@ -90,7 +102,9 @@ def population_program(model, groups, *, rho: float, centred: bool = False, accu
     """
     natural = {name: draw_site(name, prior) for name, prior in hyper_sites(model).items()}
     if model.correlation is not None:
-        natural["correlation_cholesky"] = numpyro.sample("correlation_cholesky", dist.LKJCholesky(len(model.correlation.over), model.correlation.concentration))
+        natural["correlation_cholesky"] = numpyro.sample(
+            "correlation_cholesky", dist.LKJCholesky(len(model.correlation.over), model.correlation.concentration)
+        )
     hyper = assemble(model, natural, rho)
     n_patients = sum(g.mask.shape[0] for g in groups)
     if not groups:

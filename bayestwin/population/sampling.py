@@ -5,7 +5,8 @@ are vectorised: `chain_method="parallel"` broke reverse-mode diffrax in these ve
 """
 
 import sys
-from typing import Callable, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,15 +24,31 @@ class Draws(NamedTuple):
     stats: dict
 
 
-def run_nuts(program: Callable, *, key, chains: int, warmup: int, draws: int, target_accept: float, max_tree_depth: int,
-             block: int = 25, climb: int = 0, progress=False) -> Draws:
+def run_nuts(
+    program: Callable,
+    *,
+    key,
+    chains: int,
+    warmup: int,
+    draws: int,
+    target_accept: float,
+    max_tree_depth: int,
+    block: int = 25,
+    climb: int = 0,
+    progress=False,
+) -> Draws:
     """Sample a NumPyro program with NUTS; float64 must be on.
 
     climb : so many steps of gradient ascent from the prior median before warm-up, for models whose warm-up would be
         spent far out; chains still start apart, each from its own point
     progress : False, True (a bar on stderr) or a callable(done, total, message)
     """
-    kernel = NUTS(program, target_accept_prob=target_accept, max_tree_depth=max_tree_depth, init_strategy=init_to_median(num_samples=15))
+    kernel = NUTS(
+        program,
+        target_accept_prob=target_accept,
+        max_tree_depth=max_tree_depth,
+        init_strategy=init_to_median(num_samples=15),
+    )
     report, close = reporter(progress, warmup + draws)
     report(0, "compiling")
     key_start, key_chains = jax.random.split(key)
@@ -58,8 +75,13 @@ def run_nuts(program: Callable, *, key, chains: int, warmup: int, draws: int, ta
     close()
     stacked = jax.tree.map(lambda *a: np.concatenate(a, axis=1)[:, -draws:], *collected)
     samples = {k: np.asarray(v) for k, v in postprocess(jax.tree.map(jnp.asarray, stacked.pop("z"))).items()}
-    stats = {"diverging": stacked["diverging"], "energy": stacked["energy"], "n_steps": stacked["num_steps"],
-             "acceptance_rate": stacked["accept_prob"], "lp": -stacked["potential_energy"]}
+    stats = {
+        "diverging": stacked["diverging"],
+        "energy": stacked["energy"],
+        "n_steps": stacked["num_steps"],
+        "acceptance_rate": stacked["accept_prob"],
+        "lp": -stacked["potential_energy"],
+    }
     return Draws(samples, stats)
 
 

@@ -19,14 +19,25 @@ from bayestwin.population.program import population_program
 from bayestwin.population.sampling import Draws, reporter
 
 
-def approximate_population(model, cohort, *, random_seed: int, steps: int = 8000, draws: int = 800, rate: float = 0.01, full: bool = True,
-                           rho: float | None = None, accuracy: Accuracy = Accuracy(), progress=False):
+def approximate_population(
+    model,
+    cohort,
+    *,
+    random_seed: int,
+    steps: int = 8000,
+    draws: int = 800,
+    rate: float = 0.01,
+    full: bool = True,
+    rho: float | None = None,
+    accuracy: Accuracy = Accuracy(),
+    progress=False,
+):
     """A variational population posterior, marked approximate.
 
     Parameters
     ----------
-    steps, rate : int, float     optimisation steps and learning rate, kept for a tenth of them, then falling to a fortieth:
-                                 at a constant rate the noise of the gradient hid 200 units of the bound
+    steps, rate : int, float     optimisation steps and learning rate, kept for a tenth of them, then falling to a
+                                 fortieth: at a constant rate the noise of the gradient hid 200 units of the bound
     draws : int                  independent draws from the fitted normal, in four "chains"
     full : bool                  full covariance, else independent normals
 
@@ -67,7 +78,20 @@ def approximate_population(model, cohort, *, random_seed: int, steps: int = 8000
         flat = guide.sample_posterior(key_draw, params, sample_shape=(draws,))
         samples = {k: np.asarray(v).reshape(4, draws // 4, *v.shape[1:]) for k, v in flat.items()}
         empty = np.zeros((4, draws // 4))
-        stats = {"diverging": empty.astype(bool), "energy": np.asarray(jax.random.normal(key_draw, empty.shape)), "lp": empty}
-        tail = losses[-max(len(losses) // 5, 2):]
-        return posterior_from(model, order, Draws(samples, stats), rho, cohort, random_seed, method="variational",
-                              note=f"negative bound {np.mean(tail):.1f}, moving by {max(tail) - min(tail):.1f} over the last fifth of {steps} steps")
+        stats = {
+            "diverging": empty.astype(bool),
+            "energy": np.asarray(jax.random.normal(key_draw, empty.shape)),
+            "lp": empty,
+        }
+        tail = losses[-max(len(losses) // 5, 2) :]
+        return posterior_from(
+            model,
+            order,
+            Draws(samples, stats),
+            rho,
+            cohort,
+            random_seed,
+            method="variational",
+            note=f"negative bound {np.mean(tail):.1f}, "
+            f"moving by {max(tail) - min(tail):.1f} over the last fifth of {steps} steps",
+        )

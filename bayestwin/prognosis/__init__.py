@@ -5,5 +5,14 @@ from bayestwin.prognosis.forecast import Prognosis, TreatmentPrognosis, forecast
 from bayestwin.prognosis.quantities import Chance
 from bayestwin.prognosis.save import load_prognosis, save_prognosis
 
-__all__ = ["Chance", "PairComparison", "Prognosis", "TreatmentComparison", "TreatmentPrognosis", "compare_treatments", "forecast", "load_prognosis",
-           "save_prognosis"]
+__all__ = [
+    "Chance",
+    "PairComparison",
+    "Prognosis",
+    "TreatmentComparison",
+    "TreatmentPrognosis",
+    "compare_treatments",
+    "forecast",
+    "load_prognosis",
+    "save_prognosis",
+]

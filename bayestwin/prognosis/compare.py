@@ -56,8 +56,21 @@ class TreatmentComparison:
 
     def to_frame(self):
         """One row per pair and month (pandas)."""
-        return table([{"a": r.a, "b": r.b, "month": r.month, "difference": r.difference, "low": r.p80 and r.p80[0], "high": r.p80 and r.p80[1],
-                              "by_rho": {f"{rho:g}": d for rho, d, _, _ in r.by_rho}, "withheld": r.withheld} for r in self.rows])
+        return table(
+            [
+                {
+                    "a": r.a,
+                    "b": r.b,
+                    "month": r.month,
+                    "difference": r.difference,
+                    "low": r.p80 and r.p80[0],
+                    "high": r.p80 and r.p80[1],
+                    "by_rho": {f"{rho:g}": d for rho, d, _, _ in r.by_rho},
+                    "withheld": r.withheld,
+                }
+                for r in self.rows
+            ]
+        )
 
     def __str__(self):
         """One line per pair: difference with its range and its values over rho, or why it is withheld."""
@@ -67,7 +80,10 @@ class TreatmentComparison:
                 lines.append(f"  {r.b} at {r.month} months: withheld ({r.withheld})")
                 continue
             rho = ", ".join(f"rho {x:g}: {100 * d:+.0f}" for x, d, _, _ in r.by_rho)
-            lines.append(f"  {r.b} at {r.month} months: {100 * r.difference:+.0f} ({100 * r.p80[0]:+.0f} to {100 * r.p80[1]:+.0f}); {rho}")
+            lines.append(
+                f"  {r.b} at {r.month} months: {100 * r.difference:+.0f} "
+                f"({100 * r.p80[0]:+.0f} to {100 * r.p80[1]:+.0f}); {rho}"
+            )
         return "\n".join(lines)
 
     def __repr__(self):
@@ -108,9 +124,15 @@ def _pair(prognosis, a, b, month) -> PairComparison:
         found = _difference(pair[0][0][:, k], pair[1][0][:, k], np.exp(log_weights) / prognosis.islands, prognosis.draw)
         by_rho.append((rho, *found[:3]))
     if missing or not by_rho:
-        why = f"too few draws under rho {', '.join(f'{r:g}' for r in missing)}" if missing else "the range over rho was not computed"
+        why = (
+            f"too few draws under rho {', '.join(f'{r:g}' for r in missing)}"
+            if missing
+            else "the range over rho was not computed"
+        )
         return PairComparison(**names, withheld=why)
-    difference, low, high, confidence = _difference(a.events.survival[:, k], b.events.survival[:, k], prognosis.weights, prognosis.draw)
+    difference, low, high, confidence = _difference(
+        a.events.survival[:, k], b.events.survival[:, k], prognosis.weights, prognosis.draw
+    )
     horizon, w = prognosis.horizon, prognosis.weights
     ta, tb = np.minimum(a.events.event, horizon), np.minimum(b.events.event, horizon)
     tie = (ta >= horizon) & (tb >= horizon)
@@ -119,8 +141,16 @@ def _pair(prognosis, a, b, month) -> PairComparison:
     gained, gained_low, gained_high, _ = _difference(ta, tb, w, prognosis.draw)
     if low is None:
         return PairComparison(**names, withheld="too few population draws for a range")
-    return PairComparison(**names, difference=difference, p80=(low, high), by_rho=tuple(by_rho), pairs=(a_later, b_later, rest),
-                          confidence_b_higher=confidence, months_gained=gained, months_gained_p80=(gained_low, gained_high))
+    return PairComparison(
+        **names,
+        difference=difference,
+        p80=(low, high),
+        by_rho=tuple(by_rho),
+        pairs=(a_later, b_later, rest),
+        confidence_b_higher=confidence,
+        months_gained=gained,
+        months_gained_p80=(gained_low, gained_high),
+    )
 
 
 def _difference(first, second, weights, draw):

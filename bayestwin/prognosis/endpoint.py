@@ -49,7 +49,9 @@ def code_progression(values, rule, *, first_valid: int, confirmations: int) -> n
         confirmed = np.ones(v.shape[:-1], dtype=bool)
         for j in range(confirmations):
             rise = v[..., i + j] - nadir
-            confirmed &= ((rise >= rule.absolute) & (rise >= rule.relative * nadir)) | ((nadir >= rule.high_nadir) & (rise >= rule.high_absolute))
+            confirmed &= ((rise >= rule.absolute) & (rise >= rule.relative * nadir)) | (
+                (nadir >= rule.high_nadir) & (rise >= rule.high_absolute)
+            )
         found = np.where((found < 0) & confirmed, i, found)
     return found
 
@@ -67,7 +69,9 @@ def crossing(hazard, times, threshold) -> np.ndarray:
     return np.where(at > 0, grid[np.maximum(at - 1, 0)] + share * (grid[at] - grid[np.maximum(at - 1, 0)]), np.inf)
 
 
-def event_times(model, rule, endpoint, outputs, hazards, sigma, times, *, history, start: float, landmarks, key, repeats: int = 8) -> EventTimes:
+def event_times(
+    model, rule, endpoint, outputs, hazards, sigma, times, *, history, start: float, landmarks, key, repeats: int = 8
+) -> EventTimes:
     """Code events for all draws.
 
     outputs (P, V, K) latent, hazards (P, V, H) integrals from the data cut, times (V,) from the data cut
@@ -79,7 +83,11 @@ def event_times(model, rule, endpoint, outputs, hazards, sigma, times, *, histor
     base = hazards[:, :1] * 0.0
     counted = np.searchsorted(times, start - 1e-9)  # visits before the start belong to the waiting time
     names = list(model.hazard_names)
-    other = hazards[:, :, [names.index(h) for h in endpoint.progression_hazards]].sum(-1) if endpoint.progression_hazards else base[:, :, 0] + 0 * hazards[:, :, 0]
+    other = (
+        hazards[:, :, [names.index(h) for h in endpoint.progression_hazards]].sum(-1)
+        if endpoint.progression_hazards
+        else base[:, :, 0] + 0 * hazards[:, :, 0]
+    )
     at_start = _value_at(other, times, start)
     other = np.maximum(other - at_start[:, None], 0.0)
     death = hazards[:, :, names.index(endpoint.death_hazard)] if endpoint.death_hazard else np.zeros(outputs.shape[:2])
@@ -89,13 +97,20 @@ def event_times(model, rule, endpoint, outputs, hazards, sigma, times, *, histor
         seen = np.asarray(draw_observation(model, k, noise_keys[r], jnp.asarray(outputs[:, :, k]), sigma[:, None, :]))
         seen = np.maximum(seen, limit) if limit is not None else seen
         before = np.tile(np.asarray(history, dtype=float), (len(seen), 1)) if len(history) else np.empty((len(seen), 0))
-        first = counted if start > 0 else 0  # the visit at the start is the baseline; what rose while waiting is not progression under it
+        first = (
+            counted if start > 0 else 0
+        )  # the visit at the start is the baseline; what rose while waiting is not progression under it
         series = np.concatenate([before, seen[:, first:]], axis=1)
-        found = code_progression(series, rule, first_valid=max(before.shape[1] - 1, 1), confirmations=endpoint.confirmations)
+        found = code_progression(
+            series, rule, first_valid=max(before.shape[1] - 1, 1), confirmations=endpoint.confirmations
+        )
         position = found - before.shape[1] + first
         serological[r] = np.where(found >= 0, times[np.clip(position, 0, len(times) - 1)], np.inf)
     e1, e2 = np.asarray(jax.random.exponential(noise_keys[-1], (2, len(outputs))))
-    progression = np.minimum(serological[0], start + crossing(other[:, counted:], times[counted:] - start, e1) if counted < len(times) else np.inf)
+    progression = np.minimum(
+        serological[0],
+        start + crossing(other[:, counted:], times[counted:] - start, e1) if counted < len(times) else np.inf,
+    )
     dying = crossing(death, times, e2)
     event = np.minimum(progression, dying)
     marks = np.asarray(landmarks, dtype=float)

@@ -1,6 +1,7 @@
 """`forecast`: a twin's future under each treatment, as draws from which every reported number is computed."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -26,8 +27,9 @@ SAMPLED_FUTURES = 12
 
 @dataclass(frozen=True)
 class Course:
-    """Predictive course of one output: times (T,), quantiles (7, T) at QUANTILES with residual error, samples (12, T) without.
+    """Predictive course of one output.
 
+    times (T,); quantiles (7, T) at QUANTILES with residual error; samples (12, T) without
     Values outside the observation's plausible range are set to its end: the report says so.
     """
 
@@ -41,7 +43,8 @@ class Course:
 class TreatmentPrognosis:
     """One treatment row. `refused` says why there is no number; events, courses and by_rho are then empty.
 
-    events : months after the data cut; by_rho : rho -> (survival (P, L), log_weights (P,)) or None where too few draws remain
+    events : months after the data cut
+    by_rho : rho -> (survival (P, L), log_weights (P,)) or None where too few draws remain
     """
 
     plan: Plan
@@ -54,9 +57,12 @@ class TreatmentPrognosis:
 
 @dataclass(frozen=True, eq=False)
 class Prognosis:
-    """Forecasts of one patient. Months count from the data cut `now`; horizon in months (or time units without an endpoint)."""
+    """Forecasts of one patient.
 
-    model: object
+    Months count from the data cut `now`; horizon in months (or time units without an endpoint).
+    """
+
+    model: Any
     patient: str
     now: float
     horizon: float
@@ -90,20 +96,25 @@ class Prognosis:
         raise ModelError("this treatment was not forecast", value=treatment, allowed=", ".join(self.names))
 
     def chance(self, treatment: str, month: int, *, endpoint: str = "progression or death") -> Chance | None:
-        """Chance of being event-free at a landmark month, with knowledge range and doubt; None where the row has no number.
+        """Chance of being event-free at a landmark month, with knowledge range and doubt.
 
+        None where the row has no number.
         endpoint : "progression or death" (PFS) or "progression" (time to progression, death as censoring)
         """
         row = self.row(treatment)
         if row.events is None:
             return None
         if month not in self.landmarks:
-            raise ModelError("not a landmark of this forecast", value=month, allowed=", ".join(str(m) for m in self.landmarks))
+            raise ModelError(
+                "not a landmark of this forecast", value=month, allowed=", ".join(str(m) for m in self.landmarks)
+            )
         k = self.landmarks.index(month)
         survival = row.events.survival if endpoint == "progression or death" else row.events.free
         squared = row.events.squared[:, k]
         if endpoint != "progression or death":  # the same estimate without the chance of being alive
-            alive = np.divide(row.events.survival[:, k], survival[:, k], out=np.ones(len(squared)), where=survival[:, k] > 0)
+            alive = np.divide(
+                row.events.survival[:, k], survival[:, k], out=np.ones(len(squared)), where=survival[:, k] > 0
+            )
             squared = squared / np.maximum(alive, 1e-300) ** 2
         return chance_of(survival[:, k], squared, self.weights, self.draw, self.log_weights, self.islands)
 
@@ -129,10 +140,19 @@ class Prognosis:
             for month in self.landmarks if row.events is not None else (None,):
                 chance = None if month is None else self.chance(row.plan.name, month)
                 low, high = (np.nan, np.nan) if chance is None or chance.knowledge is None else chance.knowledge[0.8]
-                rows.append({"treatment": row.plan.name, "role": row.plan.role, "month": month, "chance": np.nan if chance is None else chance.value,
-                             "mcse": np.nan if chance is None else chance.mcse, "knowledge_low": low, "knowledge_high": high,
-                             "median_months": np.nan if chance is None else self.quantiles(row.plan.name, (0.5,))[0],
-                             "note": row.refused or ("" if chance is None else chance.reason)})
+                rows.append(
+                    {
+                        "treatment": row.plan.name,
+                        "role": row.plan.role,
+                        "month": month,
+                        "chance": np.nan if chance is None else chance.value,
+                        "mcse": np.nan if chance is None else chance.mcse,
+                        "knowledge_low": low,
+                        "knowledge_high": high,
+                        "median_months": np.nan if chance is None else self.quantiles(row.plan.name, (0.5,))[0],
+                        "note": row.refused or ("" if chance is None else chance.reason),
+                    }
+                )
         return table(rows)
 
     def to_datatree(self):
@@ -156,8 +176,11 @@ class Prognosis:
         """A plain table: chances in 100 with their 80 % knowledge range, never a ranking."""
         if not self.landmarks:
             return repr(self)
-        lines = [f"Forecast of {self.patient} from {self.model.time_unit} {self.now:g} (research use only; not a randomised comparison)",
-                 "progression-free in 100, 80 % knowledge range in brackets; median months to progression or death"]
+        lines = [
+            f"Forecast of {self.patient} from {self.model.time_unit} {self.now:g} "
+            "(research use only; not a randomised comparison)",
+            "progression-free in 100, 80 % knowledge range in brackets; median months to progression or death",
+        ]
         for row in self.rows:
             if row.events is None:
                 lines.append(f"  {row.plan.label}: no number ({row.refused})")
@@ -165,25 +188,44 @@ class Prognosis:
             cells = []
             for month in self.landmarks:
                 c = self.chance(row.plan.name, month)
-                limits = f"({100 * c.knowledge[0.8][0]:.0f} to {100 * c.knowledge[0.8][1]:.0f})" if c.knowledge else f"(no range: {c.reason})"
+                limits = (
+                    f"({100 * c.knowledge[0.8][0]:.0f} to {100 * c.knowledge[0.8][1]:.0f})"
+                    if c.knowledge
+                    else f"(no range: {c.reason})"
+                )
                 cells.append(f"{month} mo {100 * c.value:.0f} {limits}")
             median = self.quantiles(row.plan.name, (0.5,))[0]
-            lines.append(f"  {row.plan.label}: {', '.join(cells)}; median {'after ' + format(self.horizon, 'g') if np.isinf(median) else format(median, '.1f')}")
+            lines.append(
+                f"  {row.plan.label}: {', '.join(cells)}; median "
+                f"{'after ' + format(self.horizon, 'g') if np.isinf(median) else format(median, '.1f')}"
+            )
         return "\n".join(lines)
 
     def __repr__(self):
-        return f"<Prognosis of {self.patient} from {self.now:g} {self.model.time_unit}: {', '.join(self.names)}; {self.verdict}>"
+        return (
+            f"<Prognosis of {self.patient} from {self.now:g} {self.model.time_unit}: "
+            f"{', '.join(self.names)}; {self.verdict}>"
+        )
 
 
-def forecast(twin, treatments=None, *, horizon_months: int | None = None, horizon: float | None = None, random_seed: int, rho: float | None = None,
-             over_rho: bool = True, accuracy: Accuracy = Accuracy()) -> Prognosis:
+def forecast(
+    twin,
+    treatments=None,
+    *,
+    horizon_months: float | None = None,
+    horizon: float | None = None,
+    random_seed: int,
+    rho: float | None = None,
+    over_rho: bool = True,
+    accuracy: Accuracy = Accuracy(),
+) -> Prognosis:
     """The future under each treatment.
 
     Parameters
     ----------
     twin : Twin
     treatments : None (all of the model), names, or name -> Regimen     rows of the result, in this order
-    horizon_months : int     for models with an endpoint; default the endpoint's own
+    horizon_months : float   for models with an endpoint; default the endpoint's own
     horizon : float          for models without an endpoint, in the model's time unit
     rho : float              response correlation, default the twin's
     over_rho : bool          also compute the range over the declared values of rho
@@ -194,8 +236,11 @@ def forecast(twin, treatments=None, *, horizon_months: int | None = None, horizo
     ModelError               unknown treatment; a horizon past what the model declares
     """
     if twin.info.verdict != "PASS":
-        raise FitError("this twin is withheld and makes no forecast: " + "; ".join(twin.info.reasons), subject=f"patient {twin.key}",
-                       next_step="Rebuild it with more particles, or report the data only.")
+        raise FitError(
+            "this twin is withheld and makes no forecast: " + "; ".join(twin.info.reasons),
+            subject=f"patient {twin.key}",
+            next_step="Rebuild it with more particles, or report the data only.",
+        )
     model, endpoint = twin.model, twin.model.progression
     rho = twin.rho if rho is None else rho
     plans = make_plans(model, twin.record, treatments, twin.time)
@@ -206,7 +251,12 @@ def forecast(twin, treatments=None, *, horizon_months: int | None = None, horizo
     else:
         months = endpoint.horizon_months if horizon_months is None else horizon_months
         if not 0 < months <= endpoint.horizon_months:
-            raise ModelError("no forecast beyond the model's horizon", subject=f"model {model.name}", value=months, allowed=f"1 to {endpoint.horizon_months} months")
+            raise ModelError(
+                "no forecast beyond the model's horizon",
+                subject=f"model {model.name}",
+                value=months,
+                allowed=f"1 to {endpoint.horizon_months} months",
+            )
         span, landmarks = months * per_month, tuple(m for m in endpoint.landmarks_months if m <= months)
     with jax.enable_x64(True):
         key = jax.random.fold_in(jax.random.key(random_seed), twin.updates)
@@ -217,20 +267,44 @@ def forecast(twin, treatments=None, *, horizon_months: int | None = None, horizo
             keys = [jax.random.fold_in(k, number) for k in (key_event, key_course)]
             rows.append(_row(twin, plan, draws, endpoint, span, landmarks, per_month, keys, accuracy))
         if over_rho and endpoint is not None and model.response_correlation is not None:
-            rows = _over_rho(twin, plans, rows, draws, endpoint, span, landmarks, per_month, rho, key_rho, key_event, accuracy)
+            rows = _over_rho(
+                twin, plans, rows, draws, endpoint, span, landmarks, per_month, rho, key_rho, key_event, accuracy
+            )
         past = _past(twin, plans[0], draws, key_course, accuracy)
-    return Prognosis(model, twin.key, twin.time, span / per_month if endpoint is not None else span, tuple(rows), landmarks, np.asarray(draws.draw),
-                     np.asarray(draws.log_weights), twin.islands, rho, twin.info.verdict, random_seed, twin.record.data_hash, twin.population_hash, past)
+    return Prognosis(
+        model,
+        twin.key,
+        twin.time,
+        span / per_month if endpoint is not None else span,
+        tuple(rows),
+        landmarks,
+        np.asarray(draws.draw),
+        np.asarray(draws.log_weights),
+        twin.islands,
+        rho,
+        twin.info.verdict,
+        random_seed,
+        twin.record.data_hash,
+        twin.population_hash,
+        past,
+    )
 
 
 def table(rows: list[dict]):
     """A data frame from rows of equal keys (through xarray, so that this room needs no pandas of its own)."""
     names = list(rows[0]) if rows else []
-    return xr.Dataset({name: (("row",), np.array([row[name] for row in rows], dtype=object)) for name in names}).to_dataframe().infer_objects()
+    return (
+        xr.Dataset({name: (("row",), np.array([row[name] for row in rows], dtype=object)) for name in names})
+        .to_dataframe()
+        .infer_objects()
+    )
 
 
 def visit_times(endpoint, start: float, span: float) -> np.ndarray:
-    """Assessments after the data cut: every `visit_every` until the treatment starts, at its start, and so on from there."""
+    """Assessments after the data cut.
+
+    Every `visit_every` until the treatment starts, at its start, and so on from there.
+    """
     waiting = np.arange(endpoint.visit_every, start, endpoint.visit_every) if start > 0 else np.array([])
     after = start + endpoint.visit_every * np.arange(0 if start > 0 else 1, int(span // endpoint.visit_every) + 2)
     return np.unique(np.concatenate([waiting, after[after <= span + endpoint.visit_every]]))
@@ -252,13 +326,20 @@ def _row(twin, plan, draws, endpoint, span, landmarks, per_month, keys, accuracy
     if endpoint is None:
         times = np.linspace(0.0, span, 61)
         outputs, _, ok = trajectories(twin, draws, plan, twin.time + times, past=False, accuracy=accuracy)
-        return TreatmentPrognosis(plan, "", None, _courses(model, outputs, ok, sigma, twin.time + times, draws, twin.islands, keys[1]), None, float((~ok).mean()))
+        return TreatmentPrognosis(
+            plan,
+            "",
+            None,
+            _courses(model, outputs, ok, sigma, twin.time + times, draws, twin.islands, keys[1]),
+            None,
+            float((~ok).mean()),
+        )
     wait = max(plan.start - twin.time, 0.0) if plan.new else 0.0
     visits = visit_times(endpoint, wait, span)
     early = np.concatenate([np.arange(3.5, 32.0, 3.5), wait + np.arange(3.5, 32.0, 3.5)])
     times = np.unique(np.concatenate([visits, early[early < span]]))
     outputs, hazards, ok = trajectories(twin, draws, plan, twin.time + times, past=False, accuracy=accuracy)
-    state = np.asarray(twin.particles.state[jnp.arange(len(draws.draw)), draws.known])[:, len(model.states):]
+    state = np.asarray(twin.particles.state[jnp.arange(len(draws.draw)), draws.known])[:, len(model.states) :]
     hazards = hazards - state[:, None]
     rule = endpoint.rule_for(twin.record.covariates)
     history = marker_history(model, rule, twin.record, plan, twin.time)
@@ -267,9 +348,23 @@ def _row(twin, plan, draws, endpoint, span, landmarks, per_month, keys, accuracy
             return TreatmentPrognosis(plan, "progression under this treatment is already in the record")
     at = np.searchsorted(times, visits)
     fine = np.where(ok)[0]
-    outputs, hazards = np.where(ok[:, None, None], outputs, outputs[fine[:1]]), np.where(ok[:, None, None], hazards, hazards[fine[:1]])
-    events = event_times(model, rule, endpoint, outputs[:, at], hazards[:, at], sigma, visits, history=history, start=wait,
-                         landmarks=[m * per_month for m in landmarks], key=keys[0])
+    outputs, hazards = (
+        np.where(ok[:, None, None], outputs, outputs[fine[:1]]),
+        np.where(ok[:, None, None], hazards, hazards[fine[:1]]),
+    )
+    events = event_times(
+        model,
+        rule,
+        endpoint,
+        outputs[:, at],
+        hazards[:, at],
+        sigma,
+        visits,
+        history=history,
+        start=wait,
+        landmarks=[m * per_month for m in landmarks],
+        key=keys[0],
+    )
     events = events._replace(event=events.event / per_month, progression=events.progression / per_month)
     shown = times <= 18.5 * DAYS_PER_MONTH
     courses = _courses(model, outputs[:, shown], ok, sigma, twin.time + times[shown], draws, twin.islands, keys[1])
@@ -285,9 +380,17 @@ def _courses(model, outputs, ok, sigma, times, draws, islands, key) -> tuple[Cou
         key, own = jax.random.split(key)
         seen = np.asarray(draw_observation(model, k, own, jnp.asarray(outputs[:, :, k]), sigma[:, None, :]))
         # no treatment after progression is modelled: what grows past the plausible range is drawn at its end
-        seen = np.clip(seen, max(observation.plausible[0], 0.0) if observation.positive else observation.plausible[0], observation.plausible[1])
+        seen = np.clip(
+            seen,
+            max(observation.plausible[0], 0.0) if observation.positive else observation.plausible[0],
+            observation.plausible[1],
+        )
         quantiles = np.stack([weighted_quantiles(seen[:, t], weights, QUANTILES) for t in range(len(times))], axis=1)
-        found.append(Course(observation.output, np.asarray(times), quantiles, np.clip(outputs[picked, :, k], *observation.plausible)))
+        found.append(
+            Course(
+                observation.output, np.asarray(times), quantiles, np.clip(outputs[picked, :, k], *observation.plausible)
+            )
+        )
     return tuple(found)
 
 
@@ -298,7 +401,16 @@ def _past(twin, plan, draws, key, accuracy) -> tuple[Course, ...]:
         return ()
     times = np.unique(np.concatenate([np.linspace(begin, twin.time, 40), [lab.time for lab in twin.record.labs]]))
     outputs, _, ok = trajectories(twin, draws, plan, times, past=True, accuracy=accuracy)
-    return _courses(twin.model, outputs, ok, twin.population.sigma[draws.draw], times, draws, twin.islands, jax.random.fold_in(key, 999))
+    return _courses(
+        twin.model,
+        outputs,
+        ok,
+        twin.population.sigma[draws.draw],
+        times,
+        draws,
+        twin.islands,
+        jax.random.fold_in(key, 999),
+    )
 
 
 def _over_rho(twin, plans, rows, draws, endpoint, span, landmarks, per_month, rho, key, key_event, accuracy):
@@ -320,4 +432,7 @@ def _over_rho(twin, plans, rows, draws, endpoint, span, landmarks, per_month, rh
             keys = [jax.random.fold_in(key_event, number)] * 2
             again = _row(twin, plan, other, endpoint, span, landmarks, per_month, keys, accuracy)
             store[value] = (again.events.survival, np.asarray(other.log_weights)) if again.events is not None else None
-    return [TreatmentPrognosis(r.plan, r.refused, r.events, r.courses, f or None, r.solver_failures) for r, f in zip(rows, found)]
+    return [
+        TreatmentPrognosis(r.plan, r.refused, r.events, r.courses, f or None, r.solver_failures)
+        for r, f in zip(rows, found)
+    ]

@@ -1,5 +1,6 @@
-"""From a twin's particles to draws for a forecast: another rho, fresh values where the record is silent, one class each.
+"""From a twin's particles to draws for a forecast.
 
+Another rho, fresh values where the record is silent, one response class each.
 Parameters of treatments not yet started and growth steps still to come have no data: they are drawn anew from their
 conditional prior given the rest (Matheron's rule), so that resampling does not thin them out. Under another rho the
 frailty is drawn anew too and the particles are reweighted by the ratio of the targets:
@@ -22,8 +23,8 @@ from bayestwin.twin.target import hyper_of
 
 
 class Draws(NamedTuple):
-    """psi (P, D), draw (P,), log_weights (P,) normalised within islands, known (P,) row of the started response classes,
-    class_rows (P, X) response class of every treatment, ess"""
+    """psi (P, D), draw (P,), log_weights (P,) normalised within islands, known (P,) row of the started response
+    classes, class_rows (P, X) response class of every treatment, ess"""
 
     psi: jax.Array
     draw: jax.Array
@@ -65,15 +66,26 @@ def forecast_draws(twin, rho: float, key) -> Draws:
     if other_rho:
         log_class = _class_prior(model, psi, parts.draw, pop, data, started, jnp.asarray(data.relevant), rho)
         active = np.flatnonzero(~silent)
-        gain = _marginal(parts.psi, parts.draw, pop.mean, scale, active) - _marginal(parts.psi, parts.draw, pop.mean, pop.scale, active)
+        gain = _marginal(parts.psi, parts.draw, pop.mean, scale, active) - _marginal(
+            parts.psi, parts.draw, pop.mean, pop.scale, active
+        )
         gain += logsumexp(log_class + labs, axis=1) - logsumexp(parts.log_class + labs, axis=1)
         log_weights = normalised(jnp.asarray(log_weights) + gain, twin.islands)
     known = jax.random.categorical(key_class, log_class + labs, axis=1)
     rows = started[known]
     if model.response_classes:
         ones = jnp.ones((1, len(model.response_classes)), dtype=int)
-        p_nonresponse = jnp.stack([jnp.exp(_class_prior(model, psi, parts.draw, pop, data, ones, jnp.eye(len(model.response_classes))[k], rho)[:, 0])
-                                   for k in range(len(model.response_classes))], axis=1)
+        p_nonresponse = jnp.stack(
+            [
+                jnp.exp(
+                    _class_prior(model, psi, parts.draw, pop, data, ones, jnp.eye(len(model.response_classes))[k], rho)[
+                        :, 0
+                    ]
+                )
+                for k in range(len(model.response_classes))
+            ],
+            axis=1,
+        )
         fresh = (jax.random.uniform(key_new, p_nonresponse.shape) < p_nonresponse).astype(int)
         rows = jnp.where(jnp.asarray(data.relevant) > 0, rows, fresh)
     return Draws(psi, parts.draw, log_weights, known, rows, effective_size(log_weights, twin.islands))
@@ -81,7 +93,9 @@ def forecast_draws(twin, rho: float, key) -> Draws:
 
 def _class_prior(model, psi, draw, pop, data, classes, relevant, rho):
     def one(p, d):
-        return jax.vmap(lambda c: class_log_probability(model, p, hyper_of(pop, d), jnp.asarray(data.terms), c, relevant, rho))(classes)
+        return jax.vmap(
+            lambda c: class_log_probability(model, p, hyper_of(pop, d), jnp.asarray(data.terms), c, relevant, rho)
+        )(classes)
 
     return jax.vmap(one)(psi, draw)
 
@@ -111,5 +125,7 @@ def _marginal(psi, draw, mean, scale, active):
     """ln density of the active parameters, (P,)."""
     cov = jnp.einsum("mde,mfe->mdf", scale, scale)[:, active][:, :, active]
     chol = jnp.linalg.cholesky(cov)
-    white = jax.vmap(lambda c, x: jax.scipy.linalg.solve_triangular(c, x, lower=True))(chol[draw], (psi - mean[draw])[:, active])
+    white = jax.vmap(lambda c, x: jax.scipy.linalg.solve_triangular(c, x, lower=True))(
+        chol[draw], (psi - mean[draw])[:, active]
+    )
     return -0.5 * (white**2).sum(-1) - jnp.log(jnp.diagonal(chol, axis1=1, axis2=2)).sum(-1)[draw]

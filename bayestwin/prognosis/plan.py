@@ -56,7 +56,9 @@ def make_plans(model, record, treatments, now: float) -> tuple[Plan, ...]:
     elif not hasattr(treatments, "items"):
         treatments = {name: None for name in ([treatments] if isinstance(treatments, str) else treatments)}
     if not treatments:
-        raise ModelError("no treatment was asked for", subject=f"model {model.name}", allowed=", ".join(model.treatment_names))
+        raise ModelError(
+            "no treatment was asked for", subject=f"model {model.name}", allowed=", ".join(model.treatment_names)
+        )
     now_on = current_treatment(model, record, now)
     return tuple(_plan(model, record, name, regimen, now, now_on) for name, regimen in treatments.items())
 
@@ -67,12 +69,26 @@ def _plan(model, record, name, regimen, now, now_on) -> Plan:
     known = model.treatment(name) if name in model.treatment_names else None
     if known is None or known.starts_with == "dose":
         regimen = regimen or (known.regimen if known else Regimen.none())
-        doses = regimen.events(start=now, time_unit=model.time_unit, dose_unit=model.dose_unit, covariates=record.covariates, treatment=name)
+        doses = regimen.events(
+            start=now,
+            time_unit=model.time_unit,
+            dose_unit=model.dose_unit,
+            covariates=record.covariates,
+            treatment=name,
+        )
         past = tuple(d for d in record.doses if d.time <= now)
         return Plan(name, known.label if known else name, "option", now, True, replace(record, doses=(*past, *doses)))
     if now_on and now_on[1] == name:
-        return Plan(name, known.label, "current", now_on[0], False, _without_plans(model, record, now), evidence=known.evidence,
-                    assumption="continued as it is")
+        return Plan(
+            name,
+            known.label,
+            "current",
+            now_on[0],
+            False,
+            _without_plans(model, record, now),
+            evidence=known.evidence,
+            assumption="continued as it is",
+        )
     refused, unknown = eligibility(model, known, record, now)
     planned = [t for t, n in treatment_starts(model, record) if n == name and t > now]
     apheresis = [e.time for e in record.events if e.event == "leukapheresis" and e.time <= now]
@@ -80,8 +96,18 @@ def _plan(model, record, name, regimen, now, now_on) -> Plan:
     start = planned[0] if planned else max(begun + known.wait, now)
     kept = _without_plans(model, record, now)
     event = ClinicalEvent(known.starts_with, start, now, name)
-    return Plan(name, known.label, "planned" if planned else "option", start, True, replace(kept, events=(*kept.events, event)), refused, unknown,
-                known.evidence, known.assumption)
+    return Plan(
+        name,
+        known.label,
+        "planned" if planned else "option",
+        start,
+        True,
+        replace(kept, events=(*kept.events, event)),
+        refused,
+        unknown,
+        known.evidence,
+        known.assumption,
+    )
 
 
 def _without_plans(model, record, now):

@@ -26,8 +26,9 @@ LEVELS = (0.5, 0.8, 0.95)
 class Chance:
     """One chance with what is known of its accuracy.
 
-    value, mcse ; knowledge : level -> (low, high) or None with `reason`; approximate : fewer than 20 draws per population
-    draw; doubt (patient, knowledge, chance) parts of p (1 - p), summing to it; per_draw : effective K; draws : effective M
+    value, mcse ; knowledge : level -> (low, high) or None with `reason`
+    approximate : fewer than 20 draws per population draw
+    doubt (patient, knowledge, chance) parts of p (1 - p), summing to it; per_draw : effective K; draws : effective M
     """
 
     value: float
@@ -76,8 +77,17 @@ def chance_of(survival, squared, weights, draw, log_weights, islands: int) -> Ch
         reason = f"only {draws:.0f} effective population draws"
     elif per_draw < FEWEST_PER_DRAW:
         reason = f"only {per_draw:.1f} patient draws per population draw"
-    knowledge = None if reason else {level: tuple(float(q) for q in np.clip(
-        weighted_quantiles(shrunk, share, ((1 - level) / 2, (1 + level) / 2)), 0.0, 1.0)) for level in LEVELS}
+    knowledge = (
+        None
+        if reason
+        else {
+            level: tuple(
+                float(q)
+                for q in np.clip(weighted_quantiles(shrunk, share, ((1 - level) / 2, (1 + level) / 2)), 0.0, 1.0)
+            )
+            for level in LEVELS
+        }
+    )
     of_chance = float(np.clip(p - (weights * squared).sum(), 0.0, p * (1 - p)))
     of_knowledge = float(np.clip(corrected, 0.0, p * (1 - p) - of_chance))
     doubt = (p * (1 - p) - of_chance - of_knowledge, of_knowledge, of_chance)

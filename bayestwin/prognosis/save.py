@@ -1,8 +1,12 @@
-"""A prognosis as one netCDF file: ArviZ-style groups, one per treatment, with plans and provenance in the attributes."""
+"""A prognosis as one netCDF file.
+
+ArviZ-style groups, one per treatment, with plans and provenance in the attributes.
+"""
 
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -14,12 +18,18 @@ from bayestwin.prognosis.forecast import QUANTILES, Course, Prognosis, Treatment
 from bayestwin.prognosis.plan import Plan
 from bayestwin.records.record import ClinicalEvent, Lab, PatientRecord
 
-_EVENT_DIMS = {"event": ("particle",), "died": ("particle",), "progression": ("particle",), "survival": ("particle", "landmark"),
-               "squared": ("particle", "landmark"), "free": ("particle", "landmark")}
+_EVENT_DIMS = {
+    "event": ("particle",),
+    "died": ("particle",),
+    "progression": ("particle",),
+    "survival": ("particle", "landmark"),
+    "squared": ("particle", "landmark"),
+    "free": ("particle", "landmark"),
+}
 
 
 def _courses(courses, prefix) -> dict:
-    data = {}
+    data: dict[str, Any] = {}
     for c in courses:
         time = f"{prefix}time"
         data[time] = ((time + "_pred",), c.times)
@@ -30,8 +40,12 @@ def _courses(courses, prefix) -> dict:
 
 def prognosis_to_tree(p: Prognosis) -> xr.DataTree:
     """DataTree: constant_data (draw, log_weights), past, and one group per treatment under predictions."""
-    groups = {"constant_data": xr.Dataset({"population_draw": (("particle",), p.draw), "log_weights": (("particle",), p.log_weights)}),
-              "past": xr.Dataset(_courses(p.past, "past_"))}
+    groups = {
+        "constant_data": xr.Dataset(
+            {"population_draw": (("particle",), p.draw), "log_weights": (("particle",), p.log_weights)}
+        ),
+        "past": xr.Dataset(_courses(p.past, "past_")),
+    }
     for row in p.rows:
         data = _courses(row.courses, "")
         if row.events is not None:
@@ -42,12 +56,32 @@ def prognosis_to_tree(p: Prognosis) -> xr.DataTree:
                 data[f"log_weights_rho_{rho:g}"] = (("particle",), pair[1])
         dataset = xr.Dataset(data)
         rhos = {f"{rho:g}": pair is not None for rho, pair in (row.by_rho or {}).items()}
-        dataset.attrs.update(plan=json.dumps(asdict(row.plan), default=str), refused=row.refused, solver_failures=row.solver_failures, rhos=json.dumps(rhos))
+        dataset.attrs.update(
+            plan=json.dumps(asdict(row.plan), default=str),
+            refused=row.refused,
+            solver_failures=row.solver_failures,
+            rhos=json.dumps(rhos),
+        )
         groups[f"predictions/{row.plan.name}"] = dataset
     tree = xr.DataTree.from_dict(groups)
-    tree.attrs.update(kind="prognosis", model=p.model.name, model_hash=p.model.hash, patient=p.patient, now=p.now, horizon=p.horizon, order=json.dumps(p.names),
-                      landmarks=json.dumps(p.landmarks), islands=p.islands, rho=p.rho, verdict=p.verdict, random_seed=p.random_seed, twin_hash=p.twin_hash,
-                      population_hash=p.population_hash, quantiles=json.dumps(QUANTILES), intended_use="research use only")
+    tree.attrs.update(
+        kind="prognosis",
+        model=p.model.name,
+        model_hash=p.model.hash,
+        patient=p.patient,
+        now=p.now,
+        horizon=p.horizon,
+        order=json.dumps(p.names),
+        landmarks=json.dumps(p.landmarks),
+        islands=p.islands,
+        rho=p.rho,
+        verdict=p.verdict,
+        random_seed=p.random_seed,
+        twin_hash=p.twin_hash,
+        population_hash=p.population_hash,
+        quantiles=json.dumps(QUANTILES),
+        intended_use="research use only",
+    )
     return tree
 
 
@@ -70,36 +104,78 @@ def load_prognosis(path, model=None) -> Prognosis:
     try:
         tree = xr.load_datatree(path, engine="h5netcdf")
     except Exception as error:
-        raise StoreError(f"this file cannot be read as a prognosis ({type(error).__name__})", place=path.name) from error
+        raise StoreError(
+            f"this file cannot be read as a prognosis ({type(error).__name__})", place=path.name
+        ) from error
     attrs = tree.attrs
     if attrs.get("kind") != "prognosis":
         raise StoreError("this file is not a prognosis", place=path.name)
     model = load_model(attrs["model"]) if model is None else model
     if model.hash != attrs["model_hash"]:
-        raise StoreError("this prognosis was made with another version of the model", subject=f"patient {attrs['patient']}", place=path.name,
-                         value=str(attrs["model_hash"])[:12], allowed=model.hash[:12], next_step="Forecast again.")
+        raise StoreError(
+            "this prognosis was made with another version of the model",
+            subject=f"patient {attrs['patient']}",
+            place=path.name,
+            value=str(attrs["model_hash"])[:12],
+            allowed=model.hash[:12],
+            next_step="Forecast again.",
+        )
     outputs = [o.output for o in model.observations]
     rows = tuple(_row_from(tree["predictions"][name].to_dataset(), outputs) for name in json.loads(attrs["order"]))
     constant = tree["constant_data"].to_dataset()
-    return Prognosis(model, attrs["patient"], float(attrs["now"]), float(attrs["horizon"]), rows, tuple(json.loads(attrs["landmarks"])),
-                     constant["population_draw"].values, constant["log_weights"].values, int(attrs["islands"]), float(attrs["rho"]), attrs["verdict"],
-                     int(attrs["random_seed"]), attrs["twin_hash"], attrs["population_hash"], _courses_from(tree["past"].to_dataset(), "past_", outputs))
+    return Prognosis(
+        model,
+        attrs["patient"],
+        float(attrs["now"]),
+        float(attrs["horizon"]),
+        rows,
+        tuple(json.loads(attrs["landmarks"])),
+        constant["population_draw"].values,
+        constant["log_weights"].values,
+        int(attrs["islands"]),
+        float(attrs["rho"]),
+        attrs["verdict"],
+        int(attrs["random_seed"]),
+        attrs["twin_hash"],
+        attrs["population_hash"],
+        _courses_from(tree["past"].to_dataset(), "past_", outputs),
+    )
 
 
 def _courses_from(data, prefix, outputs):
     if f"{prefix}time" not in data:
         return ()
-    return tuple(Course(o, data[f"{prefix}time"].values, data[f"{prefix}{o}_quantiles"].values, data[f"{prefix}{o}_samples"].values)
-                 for o in outputs if f"{prefix}{o}_quantiles" in data)
+    return tuple(
+        Course(
+            o, data[f"{prefix}time"].values, data[f"{prefix}{o}_quantiles"].values, data[f"{prefix}{o}_samples"].values
+        )
+        for o in outputs
+        if f"{prefix}{o}_quantiles" in data
+    )
 
 
 def _row_from(data, outputs):
     raw = json.loads(data.attrs["plan"])
     r = raw["record"]
-    record = PatientRecord(r["key"], labs=tuple(Lab(**x) for x in r["labs"]), doses=tuple(DoseEvent(**x) for x in r["doses"]),
-                           events=tuple(ClinicalEvent(**x) for x in r["events"]), covariates=r["covariates"], time_zero=r["time_zero"])
+    record = PatientRecord(
+        r["key"],
+        labs=tuple(Lab(**x) for x in r["labs"]),
+        doses=tuple(DoseEvent(**x) for x in r["doses"]),
+        events=tuple(ClinicalEvent(**x) for x in r["events"]),
+        covariates=r["covariates"],
+        time_zero=r["time_zero"],
+    )
     plan = Plan(**{**raw, "record": record, "unknown": tuple(raw["unknown"])})
     events = EventTimes(*(data[k].values for k in EventTimes._fields)) if "event" in data else None
-    by_rho = {float(rho): ((data[f"survival_rho_{rho}"].values, data[f"log_weights_rho_{rho}"].values) if there else None)
-              for rho, there in json.loads(data.attrs["rhos"]).items()} or None
-    return TreatmentPrognosis(plan, data.attrs["refused"], events, _courses_from(data, "", outputs), by_rho, float(data.attrs["solver_failures"]))
+    by_rho = {
+        float(rho): ((data[f"survival_rho_{rho}"].values, data[f"log_weights_rho_{rho}"].values) if there else None)
+        for rho, there in json.loads(data.attrs["rhos"]).items()
+    } or None
+    return TreatmentPrognosis(
+        plan,
+        data.attrs["refused"],
+        events,
+        _courses_from(data, "", outputs),
+        by_rho,
+        float(data.attrs["solver_failures"]),
+    )

@@ -125,8 +125,11 @@ class Cohort:
         keys = [p.key for p in self.patients]
         twice = sorted({k for k in keys if keys.count(k) > 1})
         if twice:
-            raise RecordError("a study key stands for two patients", subject=f"patient {twice[0]}",
-                              next_step="Give every patient a key of their own.")
+            raise RecordError(
+                "a study key stands for two patients",
+                subject=f"patient {twice[0]}",
+                next_step="Give every patient a key of their own.",
+            )
 
     def __iter__(self) -> Iterator[PatientRecord]:
         return iter(self.patients)
@@ -143,8 +146,12 @@ class Cohort:
         for patient in self.patients:
             if patient.key == key:
                 return patient
-        raise RecordError("no such patient", subject=f"patient {key}", allowed=f"one of {', '.join(self.keys[:8])}",
-                          next_step="Check the key against patients.csv.")
+        raise RecordError(
+            "no such patient",
+            subject=f"patient {key}",
+            allowed=f"one of {', '.join(self.keys[:8])}",
+            next_step="Check the key against patients.csv.",
+        )
 
     @property
     def data_hash(self) -> str:

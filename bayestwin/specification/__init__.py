@@ -8,12 +8,46 @@ from bayestwin.specification.endpoints import Progression, SerologicalRule
 from bayestwin.specification.load import load_model, model_folder, models_folder
 from bayestwin.specification.model import Model
 from bayestwin.specification.observations import Additive, Combined, LogNormalError, Observation, Proportional
-from bayestwin.specification.parameters import Category, Drift, Parameter, Power, ResponseClass, ResponseCorrelation, Slope, Steps
+from bayestwin.specification.parameters import (
+    Category,
+    Drift,
+    Parameter,
+    Power,
+    ResponseClass,
+    ResponseCorrelation,
+    Slope,
+    Steps,
+)
 from bayestwin.specification.priors import LKJ, Fixed, HalfNormal, LogitNormal, LogNormal, Normal
 from bayestwin.specification.treatments import Eligibility, Treatment
 
 __all__ = [
-    "LKJ", "Additive", "Category", "Combined", "Drift", "Eligibility", "Fixed", "HalfNormal", "LogNormal", "LogNormalError",
-    "LogitNormal", "Model", "Normal", "Observation", "Parameter", "Power", "Progression", "Proportional", "Regimen",
-    "ResponseClass", "ResponseCorrelation", "SerologicalRule", "Slope", "Steps", "Treatment", "load_model", "model_folder", "models_folder",
+    "LKJ",
+    "Additive",
+    "Category",
+    "Combined",
+    "Drift",
+    "Eligibility",
+    "Fixed",
+    "HalfNormal",
+    "LogNormal",
+    "LogNormalError",
+    "LogitNormal",
+    "Model",
+    "Normal",
+    "Observation",
+    "Parameter",
+    "Power",
+    "Progression",
+    "Proportional",
+    "Regimen",
+    "ResponseClass",
+    "ResponseCorrelation",
+    "SerologicalRule",
+    "Slope",
+    "Steps",
+    "Treatment",
+    "load_model",
+    "model_folder",
+    "models_folder",
 ]

@@ -41,7 +41,9 @@ def model_folder(name_or_path) -> Path:
     if (named / "model.py").is_file():
         return named
     known = sorted(p.parent.name for p in models_folder().glob("*/model.py"))
-    raise ModelError("no such model", value=str(name_or_path), allowed=f"one of {', '.join(known)}, or a folder holding model.py")
+    raise ModelError(
+        "no such model", value=str(name_or_path), allowed=f"one of {', '.join(known)}, or a folder holding model.py"
+    )
 
 
 def load_model(name_or_path):
@@ -50,7 +52,9 @@ def load_model(name_or_path):
     Raises ModelError when the folder has no model.py, when it does not run, or when it defines no `model`.
     """
     folder = model_folder(name_or_path)
-    sources = {p.name: p.read_text(encoding="utf-8") for p in sorted(folder.glob("*.py")) if not p.name.startswith("make_")}
+    sources = {
+        p.name: p.read_text(encoding="utf-8") for p in sorted(folder.glob("*.py")) if not p.name.startswith("make_")
+    }
     return model_from_source(sources, None, folder)
 
 
@@ -81,15 +85,28 @@ def _docstring_starts(tree) -> set[tuple[int, int]]:
     starts = set()
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
-        if isinstance(node, (ast.Module, ast.FunctionDef, ast.ClassDef)) and body and isinstance(body[0], ast.Expr) \
-                and isinstance(body[0].value, ast.Constant) and isinstance(body[0].value.value, str):
+        if (
+            isinstance(node, (ast.Module, ast.FunctionDef, ast.ClassDef))
+            and body
+            and isinstance(body[0], ast.Expr)
+            and isinstance(body[0].value, ast.Constant)
+            and isinstance(body[0].value.value, str)
+        ):
             starts.add((body[0].lineno, body[0].col_offset))
     return starts
 
 
 def source_of(model) -> dict[str, str]:
     """The source files a model was loaded from, as they were when it was loaded."""
-    return _sources[model.source_hash] if model.source_hash in _sources else {p.name: p.read_text(encoding="utf-8") for p in sorted(Path(model.folder).glob("*.py")) if not p.name.startswith("make_")}
+    return (
+        _sources[model.source_hash]
+        if model.source_hash in _sources
+        else {
+            p.name: p.read_text(encoding="utf-8")
+            for p in sorted(Path(model.folder).glob("*.py"))
+            if not p.name.startswith("make_")
+        }
+    )
 
 
 def model_from_source(sources: dict[str, str], expected_hash: str | None = None, folder: Path | None = None):
@@ -97,9 +114,13 @@ def model_from_source(sources: dict[str, str], expected_hash: str | None = None,
     try:
         found = code_hash(sources)
     except SyntaxError as error:
-        raise ModelError("the model file is not Python", place=f"{error.filename} line {error.lineno}", value=error.text) from error
+        raise ModelError(
+            "the model file is not Python", place=f"{error.filename} line {error.lineno}", value=error.text
+        ) from error
     if expected_hash is not None and found != expected_hash:
-        raise ModelError("the model's source does not have the hash it was sent with", value=found[:12], allowed=expected_hash[:12])
+        raise ModelError(
+            "the model's source does not have the hash it was sent with", value=found[:12], allowed=expected_hash[:12]
+        )
     if found in _loaded:
         return _loaded[found]
     if folder is None:
@@ -108,7 +129,9 @@ def model_from_source(sources: dict[str, str], expected_hash: str | None = None,
             (folder / name).write_text(text, encoding="utf-8")
     model = getattr(_execute(folder, f"_bayestwin_model_{found[:16]}"), "model", None)
     if model is None or not hasattr(model, "parameters"):
-        raise ModelError("model.py defines no `model`", place=folder.name, next_step="End the file with model = Model(...).")
+        raise ModelError(
+            "model.py defines no `model`", place=folder.name, next_step="End the file with model = Model(...)."
+        )
     _sources[found] = dict(sources)
     _loaded[found] = replace(model, source_hash=found, folder=str(folder))
     return _loaded[found]

@@ -14,13 +14,22 @@ u.since("ide_cel") the time since its start (negative before). Drift is already 
 
 import hashlib
 import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Callable, Mapping
+from typing import Any
 
 from bayestwin.errors import ModelError
 from bayestwin.labs import RecordSchema
-from bayestwin.specification.parameters import Category, Drift, Parameter, Power, ResponseClass, ResponseCorrelation, Steps
+from bayestwin.specification.parameters import (
+    Category,
+    Drift,
+    Parameter,
+    Power,
+    ResponseClass,
+    ResponseCorrelation,
+    Steps,
+)
 from bayestwin.specification.priors import LKJ
 
 
@@ -62,11 +71,33 @@ class Model:
         """Hash of the source; two models are equal when their hashes are."""
         if self.source_hash:
             return self.source_hash
-        functions = (self.initial_state, self.vector_field, self.at_treatment, *self.outputs.values(), *self.hazards.values())
+        functions = (
+            self.initial_state,
+            self.vector_field,
+            self.at_treatment,
+            *self.outputs.values(),
+            *self.hazards.values(),
+        )
         code = "".join(_source(f) for f in functions if f is not None)
-        body = repr((self.name, self.time_unit, self.states, self.parameters, self.observations, self.routes, self.drift,
-                     self.response_classes, self.response_correlation, self.treatments, self.endpoints, self.correlation,
-                     self.steps, tuple(self.outputs), tuple(self.hazards)))
+        body = repr(
+            (
+                self.name,
+                self.time_unit,
+                self.states,
+                self.parameters,
+                self.observations,
+                self.routes,
+                self.drift,
+                self.response_classes,
+                self.response_correlation,
+                self.treatments,
+                self.endpoints,
+                self.correlation,
+                self.steps,
+                tuple(self.outputs),
+                tuple(self.hazards),
+            )
+        )
         return hashlib.sha256((code + body).encode()).hexdigest()
 
     def __eq__(self, other):
@@ -79,8 +110,11 @@ class Model:
         from bayestwin.specification.load import model_from_source, source_of
 
         if not self.folder:
-            raise ModelError("only a model loaded from a folder can be pickled", subject=f"model {self.name}",
-                             next_step="Save the model as a folder with model.py and load it with load_model(path).")
+            raise ModelError(
+                "only a model loaded from a folder can be pickled",
+                subject=f"model {self.name}",
+                next_step="Save the model as a folder with model.py and load it with load_model(path).",
+            )
         return model_from_source, (source_of(self), self.hash)
 
     def __str__(self):
@@ -114,7 +148,7 @@ class Model:
         return tuple(names)
 
     @cached_property
-    def effects(self) -> tuple[tuple[str, int, object], ...]:
+    def effects(self) -> tuple[tuple[str, int, Any], ...]:
         """Covariate effects, F: (name, position in `parameters`, effect)."""
         found = []
         for i, parameter in enumerate(self.parameters):
@@ -156,17 +190,28 @@ class Model:
         for treatment in self.treatments:
             if treatment.name == name:
                 return treatment
-        raise ModelError("unknown treatment", subject=f"model {self.name}", value=name,
-                         allowed=f"one of {', '.join(self.treatment_names) or '(none)'}")
+        raise ModelError(
+            "unknown treatment",
+            subject=f"model {self.name}",
+            value=name,
+            allowed=f"one of {', '.join(self.treatment_names) or '(none)'}",
+        )
 
     def record_schema(self) -> RecordSchema:
         """What the readers may accept for this model."""
         covariates = {e.covariate: "" for _, _, e in self.effects}
         covariates.update({rule.covariate: "" for t in self.treatments for rule in t.eligibility})
         covariates.update(self.covariate_units)
-        return RecordSchema(model=self.name, time_unit=self.time_unit, labs={o.output: o.lab_spec for o in self.observations},
-                            compartments=self.states, routes=dict(self.routes), dose_unit=self.dose_unit,
-                            treatments=self.treatment_names, covariates=covariates)
+        return RecordSchema(
+            model=self.name,
+            time_unit=self.time_unit,
+            labs={o.output: o.lab_spec for o in self.observations},
+            compartments=self.states,
+            routes=dict(self.routes),
+            dose_unit=self.dose_unit,
+            treatments=self.treatment_names,
+            covariates=covariates,
+        )
 
 
 def _source(function) -> str:
@@ -184,15 +229,23 @@ def _check(model: Model) -> None:
     """Contradictions a modeller can mend, found when the model is made."""
     subject = f"model {model.name}"
     names = [p.name for p in model.parameters]
-    for kind, listed in (("parameter", names), ("state", model.states), ("treatment", [t.name for t in model.treatments]),
-                         ("observation", [o.output for o in model.observations])):
+    for kind, listed in (
+        ("parameter", names),
+        ("state", model.states),
+        ("treatment", [t.name for t in model.treatments]),
+        ("observation", [o.output for o in model.observations]),
+    ):
         if _duplicates(listed):
-            raise ModelError(f"two {kind}s share a name", subject=subject, value=_duplicates(listed)[0], allowed="distinct names")
+            raise ModelError(
+                f"two {kind}s share a name", subject=subject, value=_duplicates(listed)[0], allowed="distinct names"
+            )
     known = set(names) | ({model.response_correlation.frailty} if model.response_correlation else set())
 
     def need(name, place, allowed):
         if name not in allowed:
-            raise ModelError("unknown name", subject=subject, place=place, value=name, allowed=f"one of {', '.join(sorted(allowed))}")
+            raise ModelError(
+                "unknown name", subject=subject, place=place, value=name, allowed=f"one of {', '.join(sorted(allowed))}"
+            )
 
     for observation in model.observations:
         need(observation.output, "observations", set(model.outputs))
@@ -211,23 +264,34 @@ def _check(model: Model) -> None:
     for name in model.response_correlation.parameters if model.response_correlation else ():
         need(name, "response correlation", varying)
         if model.correlation and name in model.correlation.over:
-            raise ModelError("a parameter cannot stand in the LKJ block and in the response correlation", subject=subject, value=name)
+            raise ModelError(
+                "a parameter cannot stand in the LKJ block and in the response correlation", subject=subject, value=name
+            )
     for parameter in model.parameters:
         for effect in parameter.covariates:
             if not isinstance(effect, (Power, Category)) and not hasattr(effect, "slope"):
-                raise ModelError("unknown covariate effect", subject=subject, place=f"parameter {parameter.name}", value=effect)
+                raise ModelError(
+                    "unknown covariate effect", subject=subject, place=f"parameter {parameter.name}", value=effect
+                )
         if parameter.treatment:
             need(parameter.treatment, f"parameter {parameter.name}", {t.name for t in model.treatments})
     for cls in model.response_classes:
         chance = model.parameters[names.index(cls.probability)]
         if chance.scale != "logit" or chance.between is not None:
-            raise ModelError("the chance of a response class is a logit-scaled parameter that does not vary between patients", subject=subject,
-                             place=f"parameter {chance.name}", value=chance.scale, allowed='scale="logit", between=None')
+            raise ModelError(
+                "the chance of a response class is a logit-scaled parameter that does not vary between patients",
+                subject=subject,
+                place=f"parameter {chance.name}",
+                value=chance.scale,
+                allowed='scale="logit", between=None',
+            )
     for endpoint in (e for e in model.endpoints if hasattr(e, "rules")):
         for rule in endpoint.rules:
             need(rule.output, "progression rule", {o.output for o in model.observations})
         if all(rule.when is not None for rule in endpoint.rules):
-            raise ModelError("no progression rule for everybody else", subject=subject, next_step="Add a rule without `when`.")
+            raise ModelError(
+                "no progression rule for everybody else", subject=subject, next_step="Add a rule without `when`."
+            )
         for name in (*endpoint.progression_hazards, *([endpoint.death_hazard] if endpoint.death_hazard else [])):
             need(name, "progression endpoint", set(model.hazards))
     if model.at_treatment is not None and not model.treatments:

@@ -67,11 +67,19 @@ class Observation:
 
     def __post_init__(self):
         if not isinstance(self.error, (LogNormalError, Additive, Proportional, Combined)):
-            raise ModelError("unknown error model", subject=f"observation {self.output}", value=self.error,
-                             allowed="LogNormalError, Additive, Proportional or Combined")
+            raise ModelError(
+                "unknown error model",
+                subject=f"observation {self.output}",
+                value=self.error,
+                allowed="LogNormalError, Additive, Proportional or Combined",
+            )
         if self.error.nu is not None and (self.error.nu != int(self.error.nu) or not 1 <= self.error.nu <= 10):
-            raise ModelError("Student-t errors need whole degrees of freedom", subject=f"observation {self.output}", value=self.error.nu,
-                             allowed="a whole number from 1 to 10, or None for normal errors")
+            raise ModelError(
+                "Student-t errors need whole degrees of freedom",
+                subject=f"observation {self.output}",
+                value=self.error.nu,
+                allowed="a whole number from 1 to 10, or None for normal errors",
+            )
 
     @property
     def log_scale(self) -> bool:
@@ -87,5 +95,12 @@ class Observation:
     @property
     def lab_spec(self) -> LabSpec:
         """What the readers need to know."""
-        return LabSpec(name=self.output, unit=self.unit, plausible=self.plausible, scale="ln" if self.log_scale else "natural",
-                       unit_required=self.unit_required, positive=self.positive, label=self.label or self.output)
+        return LabSpec(
+            name=self.output,
+            unit=self.unit,
+            plausible=self.plausible,
+            scale="ln" if self.log_scale else "natural",
+            unit_required=self.unit_required,
+            positive=self.positive,
+            label=self.label or self.output,
+        )

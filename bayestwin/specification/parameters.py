@@ -13,7 +13,11 @@ from dataclasses import dataclass
 from bayestwin.errors import ModelError
 from bayestwin.specification.priors import Fixed, HalfNormal, LogitNormal, LogNormal, Normal
 
-SCALES = {"log": (LogNormal, Fixed), "logit": (LogitNormal, Fixed), "identity": (Normal, Fixed)}
+SCALES: dict[str, tuple[type, type]] = {
+    "log": (LogNormal, Fixed),
+    "logit": (LogitNormal, Fixed),
+    "identity": (Normal, Fixed),
+}
 
 
 @dataclass(frozen=True)
@@ -77,24 +81,49 @@ class Parameter:
 
     def __post_init__(self):
         if self.scale not in SCALES:
-            raise ModelError("unknown scale", subject=f"parameter {self.name}", value=self.scale, allowed="log, logit or identity")
+            raise ModelError(
+                "unknown scale", subject=f"parameter {self.name}", value=self.scale, allowed="log, logit or identity"
+            )
         if not isinstance(self.typical, SCALES[self.scale]):
             kinds = " or ".join(k.__name__ for k in SCALES[self.scale])
-            raise ModelError(f"the typical value's prior does not fit scale {self.scale}", subject=f"parameter {self.name}",
-                             value=self.typical, allowed=kinds)
-        if isinstance(self.typical, Fixed) and not {"log": self.typical.value > 0, "logit": 0 < self.typical.value < 1}.get(self.scale, True):
-            raise ModelError(f"a fixed typical value must lie inside scale {self.scale}", subject=f"parameter {self.name}",
-                             value=self.typical.value, allowed="a positive number" if self.scale == "log" else "a number between 0 and 1")
+            raise ModelError(
+                f"the typical value's prior does not fit scale {self.scale}",
+                subject=f"parameter {self.name}",
+                value=self.typical,
+                allowed=kinds,
+            )
+        if isinstance(self.typical, Fixed) and not {
+            "log": self.typical.value > 0,
+            "logit": 0 < self.typical.value < 1,
+        }.get(self.scale, True):
+            raise ModelError(
+                f"a fixed typical value must lie inside scale {self.scale}",
+                subject=f"parameter {self.name}",
+                value=self.typical.value,
+                allowed="a positive number" if self.scale == "log" else "a number between 0 and 1",
+            )
         if isinstance(self.between, Fixed) and not self.between.value > 0:
-            raise ModelError("a fixed between-patient SD must be positive", subject=f"parameter {self.name}", value=self.between.value,
-                             allowed="a positive number, or between=None for a parameter that is the same for all")
+            raise ModelError(
+                "a fixed between-patient SD must be positive",
+                subject=f"parameter {self.name}",
+                value=self.between.value,
+                allowed="a positive number, or between=None for a parameter that is the same for all",
+            )
         for effect in self.covariates:
             if isinstance(effect, Power) and self.scale != "log":
-                raise ModelError("a Power effect belongs to a parameter on the log scale", subject=f"parameter {self.name}", value=self.scale,
-                                 allowed="scale log, or a Slope effect")
+                raise ModelError(
+                    "a Power effect belongs to a parameter on the log scale",
+                    subject=f"parameter {self.name}",
+                    value=self.scale,
+                    allowed="scale log, or a Slope effect",
+                )
         if self.between is not None and not isinstance(self.between, (HalfNormal, LogNormal, Fixed)):
-            raise ModelError("between-patient SD needs a prior for a positive number", subject=f"parameter {self.name}",
-                             value=self.between, allowed="HalfNormal, LogNormal or Fixed")
+            raise ModelError(
+                "between-patient SD needs a prior for a positive number",
+                subject=f"parameter {self.name}",
+                value=self.between,
+                allowed="HalfNormal, LogNormal or Fixed",
+            )
 
 
 @dataclass(frozen=True)
@@ -165,5 +194,8 @@ class Steps:
 
     def __post_init__(self):
         if not (0 < self.first <= self.largest and self.growth >= 1):
-            raise ModelError("a step grid starts with a positive step and grows to its largest", value=self,
-                             allowed="0 < first <= largest, growth >= 1")
+            raise ModelError(
+                "a step grid starts with a positive step and grows to its largest",
+                value=self,
+                allowed="0 < first <= largest, growth >= 1",
+            )

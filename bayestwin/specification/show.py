@@ -17,12 +17,25 @@ def describe(model) -> str:
         lines += [""] + model.description.strip().splitlines()
     lines += ["", f"states: {', '.join(model.states)}"]
     if model.routes:
-        lines.append("routes: " + ", ".join(f"{r} -> {c}" for r, c in model.routes.items()) + (f" (amounts in {model.dose_unit})" if model.dose_unit else ""))
+        lines.append(
+            "routes: "
+            + ", ".join(f"{r} -> {c}" for r, c in model.routes.items())
+            + (f" (amounts in {model.dose_unit})" if model.dose_unit else "")
+        )
     lines += ["", "parameters (typical value; between-patient SD on the transformed scale):"]
-    rows = [("name", "unit", "scale", "typical value", "between patients", "source")]
+    rows: list[tuple[str, ...]] = [("name", "unit", "scale", "typical value", "between patients", "source")]
     for p in model.parameters:
         mark = f" [{p.mark}]" if p.mark else ""
-        rows.append((p.name, p.unit or "-", p.scale, str(p.typical), str(p.between) if p.between is not None else "same for all", p.source + mark))
+        rows.append(
+            (
+                p.name,
+                p.unit or "-",
+                p.scale,
+                str(p.typical),
+                str(p.between) if p.between is not None else "same for all",
+                p.source + mark,
+            )
+        )
     lines += _table(rows)
     if model.effects:
         lines += ["", "covariate effects:"]
@@ -30,20 +43,38 @@ def describe(model) -> str:
     if model.correlation:
         lines += ["", f"correlation of between-patient effects: {model.correlation}"]
     for drift in model.drift:
-        lines += ["", f"drift: {drift.parameter} changes every {drift.every:g} {model.time_unit} by a step, SD {drift.sd}, {drift.steps} steps"]
+        lines += [
+            "",
+            f"drift: {drift.parameter} changes every {drift.every:g} {model.time_unit} by a step, "
+            f"SD {drift.sd}, {drift.steps} steps",
+        ]
     for cls in model.response_classes:
-        lines += ["", f"response class: under {cls.treatment}, with chance {cls.probability}, {cls.parameter} becomes {cls.replaced_by}"]
+        lines += [
+            "",
+            f"response class: under {cls.treatment}, with chance {cls.probability}, "
+            f"{cls.parameter} becomes {cls.replaced_by}",
+        ]
     if model.response_correlation:
         rc = model.response_correlation
-        lines += ["", f"response correlation (declared, not estimated): rho = {rc.rho:g} between {', '.join(rc.parameters)}; "
-                  f"comparisons shown over rho in {', '.join(f'{r:g}' for r in rc.shown)}"]
+        lines += [
+            "",
+            f"response correlation (declared, not estimated): rho = {rc.rho:g} between {', '.join(rc.parameters)}; "
+            f"comparisons shown over rho in {', '.join(f'{r:g}' for r in rc.shown)}",
+        ]
     lines += ["", "observations:"]
     rows = [("output", "unit", "residual error", "plausible", "limit")]
     for o in model.observations:
         residual = "; ".join(f"{k} {v}" for k, v in o.residual_parameters.items())
         tail = f", Student-t {o.error.nu:g} df" if o.error.nu else ""
-        rows.append((o.output, o.unit, f"{type(o.error).__name__}({residual}{tail})", f"{o.plausible[0]:g} to {o.plausible[1]:g}",
-                     "-" if o.lower_limit is None else f"{o.lower_limit:g}"))
+        rows.append(
+            (
+                o.output,
+                o.unit,
+                f"{type(o.error).__name__}({residual}{tail})",
+                f"{o.plausible[0]:g} to {o.plausible[1]:g}",
+                "-" if o.lower_limit is None else f"{o.lower_limit:g}",
+            )
+        )
     lines += _table(rows)
     if model.hazards:
         lines += ["", f"hazards: {', '.join(model.hazards)}"]
@@ -57,7 +88,13 @@ def describe(model) -> str:
             if t.eligibility:
                 lines.append("    holds for: " + "; ".join(str(rule) for rule in t.eligibility))
     if model.progression:
-        rules = "; ".join(f"{r.output} +{r.relative:.0%} and +{r.absolute:g}" + (f" if {r.when[0]} = {r.when[1]}" if r.when else "") for r in model.progression.rules)
-        lines += ["", f"endpoint: progression ({rules}; {model.progression.confirmations} consecutive visits, "
-                  f"every {model.progression.visit_every:g} {model.time_unit}) or death"]
+        rules = "; ".join(
+            f"{r.output} +{r.relative:.0%} and +{r.absolute:g}" + (f" if {r.when[0]} = {r.when[1]}" if r.when else "")
+            for r in model.progression.rules
+        )
+        lines += [
+            "",
+            f"endpoint: progression ({rules}; {model.progression.confirmations} consecutive visits, "
+            f"every {model.progression.visit_every:g} {model.time_unit}) or death",
+        ]
     return "\n".join(lines)

@@ -25,7 +25,9 @@ class Eligibility:
             return None
         if self.equals is not None:
             return str(value) == str(self.equals) or (isinstance(value, (int, float)) and value == self.equals)
-        return not ((self.minimum is not None and value < self.minimum) or (self.maximum is not None and value > self.maximum))
+        return not (
+            (self.minimum is not None and value < self.minimum) or (self.maximum is not None and value > self.maximum)
+        )
 
     def __str__(self):
         if self.text:

@@ -9,7 +9,9 @@ from bayestwin.twin.target import class_weights
 SMALLEST_ESS, LARGEST_K, LARGEST_GAP = 400.0, 0.7, 0.4
 
 
-def judge(model, particles, check, islands: int, path: str, reasons: tuple[str, ...], *, new_labs: int, started, surprise=()) -> UpdateInfo:
+def judge(
+    model, particles, check, islands: int, path: str, reasons: tuple[str, ...], *, new_labs: int, started, surprise=()
+) -> UpdateInfo:
     """Verdict on weighted particles.
 
     ESS is asked to reach 400, or a tenth of the particles where there are fewer than 4,000; islands agree where the SD
@@ -34,7 +36,9 @@ def judge(model, particles, check, islands: int, path: str, reasons: tuple[str, 
     if not check.pareto_k <= LARGEST_K:
         failed.append(f"k-hat {check.pareto_k:.2f} above {LARGEST_K}")
     if gaps[worst] > LARGEST_GAP and relevant[worst]:
-        failed.append(f"islands disagree on {model.individual_names[worst]} (SD of means {gaps[worst]:.2f} posterior SD)")
+        failed.append(
+            f"islands disagree on {model.individual_names[worst]} (SD of means {gaps[worst]:.2f} posterior SD)"
+        )
     if particles.log_class.shape[-1] > 1:
         classes = island_means(class_weights(particles), particles.log_weights, islands).std(axis=0, ddof=1).max()
         if classes > 0.2:
@@ -46,15 +50,31 @@ def judge(model, particles, check, islands: int, path: str, reasons: tuple[str, 
     error = means.std(axis=0, ddof=1) / np.sqrt(islands)
     evidence = np.asarray(check.log_evidence)
     return UpdateInfo(
-        path=path, verdict=WITHHELD if failed else PASS, ess=ess, pareto_k=float(check.pareto_k), unique_particles=int(check.unique),
-        acceptance=float(check.acceptance), ess_population_draws=float(1.0 / (draws**2).sum()), island_agreement=float(gaps[worst]),
-        monte_carlo_error={name: float(e) for name, e in zip(model.individual_names, error)}, surprise=tuple(surprise),
-        log_evidence=float(evidence.mean()), log_evidence_error=float(evidence.std(ddof=1) / np.sqrt(islands)), solver_failures=float(check.failures),
-        stages=int(check.stages), moves=int(check.moves), reasons=(*found, *failed), new_labs=new_labs)
+        path=path,
+        verdict=WITHHELD if failed else PASS,
+        ess=ess,
+        pareto_k=float(check.pareto_k),
+        unique_particles=int(check.unique),
+        acceptance=float(check.acceptance),
+        ess_population_draws=float(1.0 / (draws**2).sum()),
+        island_agreement=float(gaps[worst]),
+        monte_carlo_error={name: float(e) for name, e in zip(model.individual_names, error)},
+        surprise=tuple(surprise),
+        log_evidence=float(evidence.mean()),
+        log_evidence_error=float(evidence.std(ddof=1) / np.sqrt(islands)),
+        solver_failures=float(check.failures),
+        stages=int(check.stages),
+        moves=int(check.moves),
+        reasons=(*found, *failed),
+        new_labs=new_labs,
+    )
 
 
 def _speaks(model, name, started) -> bool:
-    """True where the record can say something of a parameter: drift steps, the frailty and treatments not started cannot."""
+    """True where the record can say something of a parameter.
+
+    Of drift steps, the frailty and treatments not started it cannot.
+    """
     if name not in model.parameter_names:
         return False
     treatment = model.parameters[model.parameter_names.index(name)].treatment

@@ -48,7 +48,11 @@ def difference(twin, record) -> Change:
         why.append("a row before the beginning of the record arrived")
     new_labs = tuple(lab for lab in record.labs if _content(lab) not in seen)
     moved = [k for k in after if after[k] != before[k]]
-    later = all(lab.time > now for lab in new_labs) and all(after[k] is not None and after[k] > now for k in moved) and "progressed" not in moved
+    later = (
+        all(lab.time > now for lab in new_labs)
+        and all(after[k] is not None and after[k] > now for k in moved)
+        and "progressed" not in moved
+    )
     same = not new_labs and not moved and _future(model, record) == _future(model, twin.record)
     return Change(new_labs, later, bool(why), "; ".join(why), same and not why)
 

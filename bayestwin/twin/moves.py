@@ -3,7 +3,8 @@
     psi     psi' = mu + sqrt(1 - b^2) (psi - mu) + b L e: Crank-Nicolson about the Gaussian fitted to the particles;
             reversible for that Gaussian, so the acceptance sees only where the target differs from it
     draw    a new population draw with psi kept: several cheap steps on p(m | psi), then one on the likelihood
-    both    a new population draw with the standardised effects kept: psi' = mean_m' + scale_m' (whiten_m (psi - mean_m))
+    both    a new population draw with the standardised effects kept:
+            psi' = mean_m' + scale_m' (whiten_m (psi - mean_m))
 
 The step size b follows the acceptance. Sources: Cotter et al. (2013), Statistical Science 28:424; Christen and Fox
 (2005) for the two-stage acceptance.
@@ -24,8 +25,9 @@ INNER = 8  # cheap steps of a draw move
 
 
 def fitted_gaussian(psi, log_weights, islands: int, prior_sd):
-    """Mean (D,) and Cholesky factor (D, D) of all particles, shrunk a little towards their spread so that none is singular.
+    """Mean (D,) and Cholesky factor (D, D) of all particles.
 
+    Shrunk a little towards their spread so that none is singular.
     One Gaussian for all islands: fitted to one island of some hundred particles its correlations were too noisy to be
     accepted. It only shapes the proposal; islands are resampled and reported separately.
     """
@@ -65,18 +67,27 @@ def sweep(model, accuracy: Accuracy):
                 take = jnp.log(jax.random.uniform(b, m.shape)) < lp_other - lp
                 return (jnp.where(take, other, m), jnp.where(take, lp_other, lp)), None
 
-            (m, _), _ = jax.lax.scan(inner, (draw, log_prior_of(psi, draw, population)), jax.random.split(key_inner, INNER))
+            (m, _), _ = jax.lax.scan(
+                inner, (draw, log_prior_of(psi, draw, population)), jax.random.split(key_inner, INNER)
+            )
             return psi, m, jnp.zeros(psi.shape[0])
 
         def move_both():
             m = jax.random.randint(key_draw, draw.shape, 0, population.log_det.shape[0])
             effect = jnp.einsum("pde,pe->pd", population.whiten[draw], psi - population.mean[draw])
-            return population.mean[m] + jnp.einsum("pde,pe->pd", population.scale[m], effect), m, jnp.zeros(psi.shape[0])
+            return (
+                population.mean[m] + jnp.einsum("pde,pe->pd", population.scale[m], effect),
+                m,
+                jnp.zeros(psi.shape[0]),
+            )
 
         return jax.lax.switch(kind, (move_psi, move_draw, move_both))
 
     def one(kind, key, psi, draw, pieces, old, population, data, rho, t, mean, chol, step, *, from_scratch):
-        """pieces : ClassLikelihood of the newer record; old (P, C) log-likelihood of the seen record, from `old_data`."""
+        """pieces : ClassLikelihood of the newer record
+
+        old (P, C) : log-likelihood of the seen record, from `old_data`
+        """
         key_propose, key_accept = jax.random.split(key)
         new_psi, new_draw, ratio = propose(kind, key_propose, psi, draw, population, mean, chol, step)
         proposed = evaluate(new_psi, new_draw, population, data[0], rho)

@@ -54,7 +54,8 @@ def population_for(model, hyper: Hyper, terms) -> Population:
     whiten = jax.vmap(lambda a, b: jax.scipy.linalg.solve_triangular(a, b, lower=True))(scale, eye)
     log_det = jnp.log(jnp.diagonal(scale, axis1=-2, axis2=-1)).sum(-1)
     mean = jax.vmap(lambda h: prior_mean(model, h, jnp.asarray(terms)))(hyper)
-    return Population(*(jnp.asarray(a) for a in (hyper.typical, hyper.effects, hyper.sigma)), mean, scale, whiten, log_det)
+    typical, effects, sigma = (jnp.asarray(a) for a in (hyper.typical, hyper.effects, hyper.sigma))
+    return Population(typical, effects, sigma, mean, scale, whiten, log_det)
 
 
 def log_prior_of(psi, draw, population: Population):
@@ -109,7 +110,10 @@ def pareto_k(log_ratios) -> float:
     if exceed[-1] <= 0 or exceed[max(int(np.floor(tail / 4 + 0.5)) - 1, 0)] <= 0:
         return -np.inf
     grid = 30 + int(np.sqrt(tail))
-    theta = 1 / exceed[-1] + (1 - np.sqrt(grid / (np.arange(1, grid + 1) - 0.5))) / 3 / exceed[int(np.floor(tail / 4 + 0.5)) - 1]
+    theta = (
+        1 / exceed[-1]
+        + (1 - np.sqrt(grid / (np.arange(1, grid + 1) - 0.5))) / 3 / exceed[int(np.floor(tail / 4 + 0.5)) - 1]
+    )
     k = np.mean(np.log1p(-theta[:, None] * exceed), axis=1)
     profile = tail * (np.log(-theta / k) - k - 1)
     weight = 1 / np.exp(profile - profile[:, None]).sum(axis=1)

@@ -16,23 +16,53 @@ from bayestwin.twin.particles import Particles, Population
 from bayestwin.twin.state import Twin, UpdateInfo
 from bayestwin.twin.surprise import Surprise
 
-_PARTICLE_DIMS = {"psi": ("particle", "parameter"), "draw": ("particle",), "log_weights": ("particle",), "labs": ("particle", "response_class"),
-                  "alive": ("particle", "response_class"), "other": ("particle", "response_class"), "log_class": ("particle", "response_class"),
-                  "state": ("particle", "response_class", "state")}
-_POPULATION_DIMS = {"typical": ("population_draw", "typical_parameter"), "effects": ("population_draw", "effect"), "sigma": ("population_draw", "residual"),
-                    "mean": ("population_draw", "parameter"), "scale": ("population_draw", "parameter", "parameter_b"),
-                    "whiten": ("population_draw", "parameter", "parameter_b"), "log_det": ("population_draw",)}
+_PARTICLE_DIMS = {
+    "psi": ("particle", "parameter"),
+    "draw": ("particle",),
+    "log_weights": ("particle",),
+    "labs": ("particle", "response_class"),
+    "alive": ("particle", "response_class"),
+    "other": ("particle", "response_class"),
+    "log_class": ("particle", "response_class"),
+    "state": ("particle", "response_class", "state"),
+}
+_POPULATION_DIMS = {
+    "typical": ("population_draw", "typical_parameter"),
+    "effects": ("population_draw", "effect"),
+    "sigma": ("population_draw", "residual"),
+    "mean": ("population_draw", "parameter"),
+    "scale": ("population_draw", "parameter", "parameter_b"),
+    "whiten": ("population_draw", "parameter", "parameter_b"),
+    "log_det": ("population_draw",),
+}
 
 
 def twin_to_tree(twin: Twin) -> xr.DataTree:
     """A twin as a DataTree; record and checks are JSON in the attributes."""
-    particles = xr.Dataset({k: (_PARTICLE_DIMS[k], np.asarray(getattr(twin.particles, k))) for k in Particles._fields},
-                           coords={"parameter": list(twin.model.individual_names)})
-    population = xr.Dataset({k: (_POPULATION_DIMS[k], np.asarray(getattr(twin.population, k))) for k in Population._fields})
+    particles = xr.Dataset(
+        {k: (_PARTICLE_DIMS[k], np.asarray(getattr(twin.particles, k))) for k in Particles._fields},
+        coords={"parameter": list(twin.model.individual_names)},
+    )
+    population = xr.Dataset(
+        {k: (_POPULATION_DIMS[k], np.asarray(getattr(twin.population, k))) for k in Population._fields}
+    )
     tree = xr.DataTree.from_dict({"particles": particles, "population": population})
-    tree.attrs.update(kind="twin", model=twin.model.name, model_hash=twin.model.hash, patient=twin.key, data_hash=twin.record.data_hash, time=twin.time,
-                      applied=int(twin.applied), islands=twin.islands, rho=twin.rho, population_hash=twin.population_hash, random_seed=twin.random_seed,
-                      updates=twin.updates, record=json.dumps(asdict(twin.record)), history=json.dumps([asdict(i) for i in twin.history]))
+    tree.attrs.update(
+        kind="twin",
+        model=twin.model.name,
+        model_hash=twin.model.hash,
+        patient=twin.key,
+        data_hash=twin.record.data_hash,
+        time=twin.time,
+        applied=int(twin.applied),
+        islands=twin.islands,
+        rho=twin.rho,
+        population_hash=twin.population_hash,
+        random_seed=twin.random_seed,
+        updates=twin.updates,
+        record=json.dumps(asdict(twin.record)),
+        history=json.dumps([asdict(i) for i in twin.history]),
+    )
     return tree
 
 
@@ -62,24 +92,53 @@ def load_twin(path, model=None) -> Twin:
     except StoreError:
         raise
     except Exception as error:
-        raise StoreError(f"this file cannot be read as a twin ({type(error).__name__})", place=path.name, next_step="Start the twin again.") from error
+        raise StoreError(
+            f"this file cannot be read as a twin ({type(error).__name__})",
+            place=path.name,
+            next_step="Start the twin again.",
+        ) from error
     model = load_model(attrs["model"]) if model is None else model
     if model.hash != attrs["model_hash"]:
-        raise StoreError("this twin was made with another version of the model", subject=f"patient {attrs['patient']}", place=path.name,
-                         value=str(attrs["model_hash"])[:12], allowed=model.hash[:12], next_step="Start the twin again.")
+        raise StoreError(
+            "this twin was made with another version of the model",
+            subject=f"patient {attrs['patient']}",
+            place=path.name,
+            value=str(attrs["model_hash"])[:12],
+            allowed=model.hash[:12],
+            next_step="Start the twin again.",
+        )
     record = _record(raw)
     with jax.enable_x64(True):
         particles = Particles(*(jnp.asarray(tree["particles"][k].values) for k in Particles._fields))
         population = Population(*(jnp.asarray(tree["population"][k].values) for k in Population._fields))
-    return Twin(model, record, particles, population, float(attrs["time"]), bool(attrs["applied"]), int(attrs["islands"]), float(attrs["rho"]),
-                str(attrs["population_hash"]), int(attrs["random_seed"]), int(attrs["updates"]), history)
+    return Twin(
+        model,
+        record,
+        particles,
+        population,
+        float(attrs["time"]),
+        bool(attrs["applied"]),
+        int(attrs["islands"]),
+        float(attrs["rho"]),
+        str(attrs["population_hash"]),
+        int(attrs["random_seed"]),
+        int(attrs["updates"]),
+        history,
+    )
 
 
 def _record(raw: dict) -> PatientRecord:
     """The record, with the rows once believed and no longer, so that `known_at` still answers."""
     past = tuple(Superseded(_past_row(s["row"]), s["until"]) for s in raw.get("past", ()))
-    return PatientRecord(raw["key"], labs=tuple(Lab(**r) for r in raw["labs"]), doses=tuple(DoseEvent(**r) for r in raw["doses"]),
-                         events=tuple(ClinicalEvent(**r) for r in raw["events"]), covariates=raw["covariates"], time_zero=raw["time_zero"], past=past)
+    return PatientRecord(
+        raw["key"],
+        labs=tuple(Lab(**r) for r in raw["labs"]),
+        doses=tuple(DoseEvent(**r) for r in raw["doses"]),
+        events=tuple(ClinicalEvent(**r) for r in raw["events"]),
+        covariates=raw["covariates"],
+        time_zero=raw["time_zero"],
+        past=past,
+    )
 
 
 def _past_row(row: dict):
@@ -88,5 +147,7 @@ def _past_row(row: dict):
 
 
 def _info(raw: dict) -> UpdateInfo:
-    surprise = tuple(Surprise(**{**s, "quantiles": {float(k): v for k, v in s["quantiles"].items()}}) for s in raw.pop("surprise"))
+    surprise = tuple(
+        Surprise(**{**s, "quantiles": {float(k): v for k, v in s["quantiles"].items()}}) for s in raw.pop("surprise")
+    )
     return UpdateInfo(**{**raw, "surprise": surprise, "reasons": tuple(raw["reasons"])})

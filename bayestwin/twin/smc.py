@@ -22,9 +22,10 @@ MAX_STAGES = 60
 
 
 class BridgeInfo(NamedTuple):
-    """stages : tempering steps; moves : sweeps; acceptance : mean over sweeps of the last stage; pareto_k : largest over
-    the bridges, before resampling, inf where the bridge was not crossed; unique : distinct particles; log_evidence (islands,);
-    failures : share of proposals on which the solver gave up; resampled : False where reweighting was enough"""
+    """stages : tempering steps; moves : sweeps; acceptance : mean over sweeps of the last stage
+    pareto_k : largest over the bridges, before resampling, inf where the bridge was not crossed
+    unique : distinct particles; log_evidence (islands,); failures : share of proposals on which the solver gave up
+    resampled : False where reweighting was enough"""
 
     stages: int
     moves: int
@@ -36,8 +37,23 @@ class BridgeInfo(NamedTuple):
     resampled: bool
 
 
-def bridge(model, psi, draw, log_weights, population, data, *, key, islands: int, rho: float, seen=None, start_from=None,
-           stage_sweeps: int = 6, final_sweeps: int = 18, accuracy: Accuracy = Accuracy()):
+def bridge(
+    model,
+    psi,
+    draw,
+    log_weights,
+    population,
+    data,
+    *,
+    key,
+    islands: int,
+    rho: float,
+    seen=None,
+    start_from=None,
+    stage_sweeps: int = 6,
+    final_sweeps: int = 18,
+    accuracy: Accuracy = Accuracy(),
+):
     """Carry weighted particles to the target given the whole record in `data`.
 
     seen (N,) : rows that the particles have learnt already, or None from scratch
@@ -56,7 +72,9 @@ def bridge(model, psi, draw, log_weights, population, data, *, key, islands: int
     failures = [float((~pieces.ok).mean())]
 
     def height(t):
-        return np.nan_to_num(np.asarray(log_target(zero, pieces.log_class, old, full_likelihood(pieces), t)), nan=-1e300, neginf=-1e300)
+        return np.nan_to_num(
+            np.asarray(log_target(zero, pieces.log_class, old, full_likelihood(pieces), t)), nan=-1e300, neginf=-1e300
+        )
 
     log_evidence = np.zeros(islands)
     if from_scratch:
@@ -65,7 +83,9 @@ def bridge(model, psi, draw, log_weights, population, data, *, key, islands: int
         here = height(0.0)
         log_weights, gain = _reweighted(log_weights, here - np.asarray(start_from), islands)
         log_evidence += gain
-    prior_sd = np.asarray(population.scale).std(axis=0).max() + np.sqrt(np.einsum("mde,mde->md", population.scale, population.scale)).mean(axis=0)
+    prior_sd = np.asarray(population.scale).std(axis=0).max() + np.sqrt(
+        np.einsum("mde,mde->md", population.scale, population.scale)
+    ).mean(axis=0)
     do_sweep, t, step, stages, moves, worst_k, acceptance = sweep(model, accuracy), 0.0, 0.6, 0, 0, -np.inf, 1.0
     while t < 1.0 and stages < MAX_STAGES:
         here = height(t)
@@ -77,15 +97,29 @@ def bridge(model, psi, draw, log_weights, population, data, *, key, islands: int
         t, stages = t_next, stages + 1
         key, key_resample = jax.random.split(key)
         kept = systematic(key_resample, log_weights, islands)
-        psi, draw, pieces, old = jax.tree.map(lambda a: a[kept], (psi, draw, pieces, old))
+        psi, draw, pieces, old = jax.tree.map(lambda a, kept=kept: a[kept], (psi, draw, pieces, old))
         log_weights = jnp.asarray(normalised(zero, islands))
         mean, chol = fitted_gaussian(psi, log_weights, islands, prior_sd)
         accepted = []
         for sweep_number in range(final_sweeps if t >= 1.0 else stage_sweeps):
             kind = CYCLE[sweep_number % len(CYCLE)]
             key, key_sweep = jax.random.split(key)
-            psi, draw, pieces, old, rate, failed = do_sweep(kind, key_sweep, psi, draw, pieces, old, population, (data, jnp.asarray(seen)), rho,
-                                                            jnp.asarray(t), mean, chol, step, from_scratch=from_scratch)
+            psi, draw, pieces, old, rate, failed = do_sweep(
+                kind,
+                key_sweep,
+                psi,
+                draw,
+                pieces,
+                old,
+                population,
+                (data, jnp.asarray(seen)),
+                rho,
+                jnp.asarray(t),
+                mean,
+                chol,
+                step,
+                from_scratch=from_scratch,
+            )
             failures.append(float(failed))
             moves += 1
             if kind == 0:
@@ -94,10 +128,14 @@ def bridge(model, psi, draw, log_weights, population, data, *, key, islands: int
             if sweep_number % len(CYCLE) == len(CYCLE) - 1:
                 mean, chol = fitted_gaussian(psi, log_weights, islands, prior_sd)
         acceptance = float(np.mean(accepted)) if accepted else acceptance
-    particles = Particles(psi, draw, log_weights, pieces.rows.sum(-1), pieces.alive, pieces.other, pieces.log_class, pieces.end)
+    particles = Particles(
+        psi, draw, log_weights, pieces.rows.sum(-1), pieces.alive, pieces.other, pieces.log_class, pieces.end
+    )
     if t < 1.0:  # stages ran out: these particles are not at the target
         worst_k = np.inf
-    return particles, BridgeInfo(stages, moves, acceptance, float(worst_k), unique_particles(psi), log_evidence, float(np.mean(failures)), True)
+    return particles, BridgeInfo(
+        stages, moves, acceptance, float(worst_k), unique_particles(psi), log_evidence, float(np.mean(failures)), True
+    )
 
 
 def _reweighted(log_weights, gain, islands):

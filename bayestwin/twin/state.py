@@ -1,6 +1,10 @@
-"""`Twin`: one patient's posterior as particles, with everything the next update needs; `UpdateInfo`: how exact it is."""
+"""`Twin`: one patient's posterior as particles, with everything the next update needs.
+
+`UpdateInfo`: how exact it is.
+"""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +21,8 @@ class UpdateInfo:
 
     path : "start", "reweight", "rejuvenate", "oracle" (from scratch), "joint fit"
     ess, pareto_k (largest over the bridges, before resampling), unique_particles, acceptance
-    ess_population_draws : effective number of population draws; island_agreement : SD of island means over posterior SD, largest
+    ess_population_draws : effective number of population draws
+    island_agreement : SD of island means over posterior SD, largest
     monte_carlo_error : parameter -> error of its posterior mean on the transformed scale
     surprise : each new lab before it was learnt; log_evidence : ln p(new labs | old ones), with its error
     verdict : "PASS" or "WITHHELD"; reasons : why, and every restart or fallback on the way
@@ -43,8 +48,11 @@ class UpdateInfo:
     seconds: float = field(default=0.0, compare=False)
 
     def __str__(self):
-        text = (f"{self.verdict} by {self.path}: ESS {self.ess:.0f}, k-hat {self.pareto_k:.2f}, {self.unique_particles} unique particles, "
-                f"acceptance {self.acceptance:.2f}, {self.new_labs} new labs, {self.seconds:.1f} s")
+        text = (
+            f"{self.verdict} by {self.path}: ESS {self.ess:.0f}, k-hat {self.pareto_k:.2f}, "
+            f"{self.unique_particles} unique particles, "
+            f"acceptance {self.acceptance:.2f}, {self.new_labs} new labs, {self.seconds:.1f} s"
+        )
         return text + ("; " + "; ".join(self.reasons) if self.reasons else "")
 
 
@@ -56,10 +64,10 @@ class Twin:
     particles : see Particles; population : the draws it rests on; rho : declared response correlation
     """
 
-    model: object
-    record: object
+    model: Any
+    record: Any
     particles: Particles
-    population: object
+    population: Any
     time: float
     applied: bool
     islands: int
@@ -93,8 +101,11 @@ class Twin:
         """P(non-responder) of every treatment that was started."""
         p = np.asarray(class_weights(self.particles))
         rows = self.class_rows
-        return {cls.treatment: float((self.weights[:, None] * p * (rows[:, k] > 0)).sum())
-                for k, cls in enumerate(self.model.response_classes) if rows[:, k].any()}
+        return {
+            cls.treatment: float((self.weights[:, None] * p * (rows[:, k] > 0)).sum())
+            for k, cls in enumerate(self.model.response_classes)
+            if rows[:, k].any()
+        }
 
     @property
     def class_rows(self) -> np.ndarray:
@@ -114,9 +125,20 @@ class Twin:
                 values = np.exp(values) if scale == "log" else 1 / (1 + np.exp(-values)) if scale == "logit" else values
             mean = float((w * values).sum())
             low, median, high = weighted_quantiles(values, w, tails)
-            error = float(island_means(values, self.particles.log_weights, self.islands).std(ddof=1) / np.sqrt(self.islands))
-            rows.append({"parameter": name, "mean": mean, "sd": float(np.sqrt((w * (values - mean) ** 2).sum())), "low": low, "median": median,
-                         "high": high, "monte_carlo_error": error})
+            error = float(
+                island_means(values, self.particles.log_weights, self.islands).std(ddof=1) / np.sqrt(self.islands)
+            )
+            rows.append(
+                {
+                    "parameter": name,
+                    "mean": mean,
+                    "sd": float(np.sqrt((w * (values - mean) ** 2).sum())),
+                    "low": low,
+                    "median": median,
+                    "high": high,
+                    "monte_carlo_error": error,
+                }
+            )
         return rows
 
     def save(self, path):
@@ -126,5 +148,8 @@ class Twin:
         return save_twin(self, path)
 
     def __repr__(self):
-        return (f"<Twin {self.key} of {self.model.name}: {len(self.record.labs)} labs up to {self.time:g} {self.model.time_unit}, "
-                f"{self.particles.psi.shape[0]} particles, ESS {self.ess:.0f}, {self.info.verdict}>")
+        return (
+            f"<Twin {self.key} of {self.model.name}: "
+            f"{len(self.record.labs)} labs up to {self.time:g} {self.model.time_unit}, "
+            f"{self.particles.psi.shape[0]} particles, ESS {self.ess:.0f}, {self.info.verdict}>"
+        )

@@ -53,7 +53,9 @@ def sample_crps(values, weights, y) -> float:
     return float(np.sum(w * np.abs(x - y)) - spread)
 
 
-def surprises(model, labs, pieces, class_probability, log_weights, population, draw, *, key, islands: int) -> tuple[Surprise, ...]:
+def surprises(
+    model, labs, pieces, class_probability, log_weights, population, draw, *, key, islands: int
+) -> tuple[Surprise, ...]:
     """Predictive summary of each new lab, in the order of the rows of `pieces`.
 
     pieces : ClassLikelihood (P, C, N) at the labs' times given what was known before; class_probability (P, C)
@@ -84,11 +86,23 @@ def surprises(model, labs, pieces, class_probability, log_weights, population, d
         pit = {"none": below, "left": u * below, "right": below + u * (1.0 - below)}[lab.censoring]
         clipped = {"none": on_scale, "left": np.maximum(on_scale, y), "right": np.minimum(on_scale, y)}[lab.censoring]
         mean = float(np.sum(weights * on_scale))
-        found.append(Surprise(
-            lab_id=lab.lab_id, output=lab.output, time=lab.time, known_time=lab.known_time, value=lab.value, censoring=lab.censoring,
-            scale="ln" if observation.log_scale else "natural",
-            quantiles=dict(zip(QUANTILES, (float(q) for q in weighted_quantiles(simulated, weights, QUANTILES)))),
-            mean=mean, sd=float(np.sqrt(np.sum(weights * (on_scale - mean) ** 2))), crps=sample_crps(clipped, weights, y), log_score=log_score, pit=pit))
+        found.append(
+            Surprise(
+                lab_id=lab.lab_id,
+                output=lab.output,
+                time=lab.time,
+                known_time=lab.known_time,
+                value=lab.value,
+                censoring=lab.censoring,
+                scale="ln" if observation.log_scale else "natural",
+                quantiles=dict(zip(QUANTILES, (float(q) for q in weighted_quantiles(simulated, weights, QUANTILES)))),
+                mean=mean,
+                sd=float(np.sqrt(np.sum(weights * (on_scale - mean) ** 2))),
+                crps=sample_crps(clipped, weights, y),
+                log_score=log_score,
+                pit=pit,
+            )
+        )
     return tuple(found)
 
 

@@ -19,16 +19,23 @@ from bayestwin.individual import Hyper, class_likelihood
 
 def hyper_of(population, draw) -> Hyper:
     """What predictions need of a population draw (omega and correlation enter through the prior only)."""
-    return Hyper(population.typical[draw], population.effects[draw], jnp.zeros(()), jnp.zeros(()), population.sigma[draw])
+    return Hyper(
+        population.typical[draw], population.effects[draw], jnp.zeros(()), jnp.zeros(()), population.sigma[draw]
+    )
 
 
 @lru_cache(maxsize=64)
 def evaluator(model, accuracy: Accuracy, resumed: bool):
-    """Compiled evaluation of every particle: (psi, draw, population, data, rho[, state]) -> ClassLikelihood (P, C, ...)."""
+    """Compiled evaluation of every particle.
+
+    (psi, draw, population, data, rho[, state]) -> ClassLikelihood (P, C, ...)
+    """
 
     def evaluate(psi, draw, population, data, rho, state=None):
         def one(psi_i, draw_i, state_i):
-            return class_likelihood(model, psi_i, hyper_of(population, draw_i), data, rho=rho, state=state_i, accuracy=accuracy)
+            return class_likelihood(
+                model, psi_i, hyper_of(population, draw_i), data, rho=rho, state=state_i, accuracy=accuracy
+            )
 
         if state is None:
             return jax.vmap(lambda a, b: one(a, b, None))(psi, draw)
@@ -47,7 +54,12 @@ def log_target(log_prior, log_class, old, new, t):
 
 def class_weights(particles) -> np.ndarray:
     """P(response class | psi, everything learnt), (P, C)."""
-    joint = np.asarray(particles.log_class) + np.asarray(particles.labs) + np.asarray(particles.alive) + np.asarray(particles.other)
+    joint = (
+        np.asarray(particles.log_class)
+        + np.asarray(particles.labs)
+        + np.asarray(particles.alive)
+        + np.asarray(particles.other)
+    )
     likeliest = joint.max(axis=-1, keepdims=True)
     share = np.exp(joint - np.where(np.isfinite(likeliest), likeliest, 0.0))
     return share / np.maximum(share.sum(axis=-1, keepdims=True), 1e-300)

@@ -1,4 +1,6 @@
-"""Make population.nc: the priors of model.py updated by a third of the synthetic cohort (16 of 48 patients, four per treatment).
+"""Make population.nc: the priors of model.py updated by a third of the synthetic cohort.
+
+Of its 48 patients 16 are used, four per treatment.
 
     python models/myeloma_car_t/make_population.py            variational approximation, some minutes; what is shipped
     python models/myeloma_car_t/make_population.py --nuts     the reference by NUTS, an hour or more on two free cores
@@ -41,10 +43,14 @@ def main():
     parser.add_argument("--out", type=Path, default=HERE / "population.nc")
     given = parser.parse_args()
     model = load_model(HERE)
-    reading = read_records(model.record_schema(), patients=DATA / "patients.csv", labs=DATA / "labs.csv", events=DATA / "events.csv")
+    reading = read_records(
+        model.record_schema(), patients=DATA / "patients.csv", labs=DATA / "labs.csv", events=DATA / "events.csv"
+    )
     cohort = training_part(reading.cohort)
     if given.nuts:
-        posterior = fit_population(model, cohort, random_seed=given.seed, warmup=500, draws=1000, climb=200, progress=True)
+        posterior = fit_population(
+            model, cohort, random_seed=given.seed, warmup=500, draws=1000, climb=200, progress=True
+        )
     else:
         posterior = approximate_population(model, cohort, random_seed=given.seed, steps=given.steps, progress=True)
     posterior.save(given.out)

@@ -16,8 +16,13 @@ COHORTS = {"synthetic_myeloma": "SYN-", "demo_patients": "DEMO-"}
 TREATMENTS = {"ide_cel", "cilta_cel", "teclistamab", "dara_pd"}
 CELL_THERAPIES = {"ide_cel", "cilta_cel"}
 TENTHS = {"g/L": 1.0, "g/dL": 10.0, "mg/L": 1.0, "mg/dL": 10.0, "copies/ug": 1.0}
-OUTPUT_OF = {"g/L": "m_protein", "g/dL": "m_protein", "mg/L": "involved_flc", "mg/dL": "involved_flc",
-             "copies/ug": "transgene"}
+OUTPUT_OF = {
+    "g/L": "m_protein",
+    "g/dL": "m_protein",
+    "mg/L": "involved_flc",
+    "mg/dL": "involved_flc",
+    "copies/ug": "transgene",
+}
 EVENTS = {"line_of_therapy", "leukapheresis", "infusion", "assessed", "progression", "death", "last_known_alive"}
 M_PROTEIN_CEILING = 120.0  # g/L; above it only the planted unit error
 
@@ -116,8 +121,12 @@ def test_the_readers_take_every_row_but_the_planted_ones(cohort):
     from bayestwin.specification import load_model
 
     folder = DATA / cohort
-    reading = read_records(load_model("myeloma_car_t").record_schema(), patients=folder / "patients.csv",
-                           labs=folder / "labs.csv", events=folder / "events.csv")
+    reading = read_records(
+        load_model("myeloma_car_t").record_schema(),
+        patients=folder / "patients.csv",
+        labs=folder / "labs.csv",
+        events=folder / "events.csv",
+    )
     planted = [] if cohort == "synthetic_myeloma" else ["DEMO-02", "DEMO-03"]
     assert sorted(refusal.patient for refusal in reading.refusals) == planted
     assert len(reading.cohort) == len(table(cohort, "patients"))

@@ -7,10 +7,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "twin"))
 
-from level_model import as_population, level_draws, write_level_model  # noqa: E402
+from level_model import as_population, level_draws, write_level_model
 
-from bayestwin.records import Cohort, Lab, PatientRecord  # noqa: E402
-from bayestwin.specification import load_model  # noqa: E402
+from bayestwin.records import Cohort, Lab, PatientRecord
+from bayestwin.specification import load_model
 
 
 @pytest.fixture(scope="session")

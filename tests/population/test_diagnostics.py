@@ -19,7 +19,11 @@ def made(seed=1, **changes):
     zero, one = np.zeros(SHAPE), np.ones(SHAPE)
     lower = np.stack([np.stack([one, zero], -1), np.stack([r, np.sqrt(1 - r**2)], -1)], -2)
     dims = ("chain", "draw")
-    data = {"CL_pop": (dims, a), "omega_CL": (dims, np.exp(b)), "correlation_cholesky": ((*dims, "parameter_a", "parameter_b"), lower)}
+    data = {
+        "CL_pop": (dims, a),
+        "omega_CL": (dims, np.exp(b)),
+        "correlation_cholesky": ((*dims, "parameter_a", "parameter_b"), lower),
+    }
     stats = {"diverging": (dims, np.zeros(SHAPE, bool)), "energy": (dims, rng.standard_normal(SHAPE))}
     for name, values in changes.items():
         (stats if name in stats else data)[name] = (dims, values)

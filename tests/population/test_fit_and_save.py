@@ -48,7 +48,11 @@ def test_the_file_holds_provenance_and_no_patient_unless_asked(fitted, four_pati
     lean = load_population(fitted.save(tmp_path / "lean.nc"), fitted.model)
     attrs = lean.attributes
     assert attrs["model_hash"] == fitted.model.hash and attrs["data_hash"] == four_patients.data_hash
-    assert attrs["random_seed"] == 1 and "jax" in json.loads(attrs["versions"]) and attrs["verdict"] in ("passed", "failed")
+    assert (
+        attrs["random_seed"] == 1
+        and "jax" in json.loads(attrs["versions"])
+        and attrs["verdict"] in ("passed", "failed")
+    )
     assert "individuals" not in lean.tree.children and attrs["holds_individuals"] == 0
     assert b"F-1" not in (tmp_path / "lean.nc").read_bytes()
     assert lean.hash == fitted.hash and lean.individual_draws(four_patients["F-1"]) is None

@@ -77,7 +77,9 @@ def test_centred_and_non_centred_are_one_density(level_model, four_patients):
         mean = prior_mean(level_model, hyper, jnp.asarray(groups[0].terms[0]))
         psi = mean + z @ scale.T
         densities = [
-            log_density(lambda c=centred: population_program(level_model, groups, rho=0.0, centred=c), (), {}, natural | own)[0]
+            log_density(
+                lambda c=centred: population_program(level_model, groups, rho=0.0, centred=c), (), {}, natural | own
+            )[0]
             for centred, own in ((True, {"psi": psi}), (False, {"z": z}))
         ]
         log_det = 4 * float(jnp.log(jnp.diag(scale)).sum())

@@ -9,12 +9,12 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "twin"))
 
-from level_model import as_population  # noqa: E402
+from level_model import as_population
 
-from bayestwin.population.program import distribution, hyper_sites  # noqa: E402
-from bayestwin.records import Lab, PatientRecord  # noqa: E402
-from bayestwin.specification import load_model  # noqa: E402
-from bayestwin.twin import start_twin  # noqa: E402
+from bayestwin.population.program import distribution, hyper_sites
+from bayestwin.records import Lab, PatientRecord
+from bayestwin.specification import load_model
+from bayestwin.twin import start_twin
 
 HAZARDS = '''
 """A marker that stands still, and two constant hazards."""
@@ -79,7 +79,5 @@ def myeloma_prior():
         for k, (name, prior) in enumerate(hyper_sites(model).items()):
             draws[name] = np.asarray(distribution(prior).sample(jax.random.key(k), (100,)))
     population = as_population(model, draws, rho=0.5)
-    twin = start_twin(
-        population, PatientRecord("M-1"), particles=2000, islands=4, population_draws=100, random_seed=1
-    )
+    twin = start_twin(population, PatientRecord("M-1"), particles=2000, islands=4, population_draws=100, random_seed=1)
     return model, population, twin

@@ -111,7 +111,9 @@ def test_survival_with_only_hazards_is_exponential():
 
 
 def test_while_waiting_for_a_treatment_only_death_counts():
-    found = events(np.full(len(TIMES), 20.0), other=0.001, death=0.0005, start=84.0, history=(), landmarks=(56.0, 365.0))
+    found = events(
+        np.full(len(TIMES), 20.0), other=0.001, death=0.0005, start=84.0, history=(), landmarks=(56.0, 365.0)
+    )
     assert found.survival[0] == pytest.approx(
         [np.exp(-0.0005 * 56), np.exp(-0.0005 * 365 - 0.001 * (365 - 84))], rel=1e-6
     )

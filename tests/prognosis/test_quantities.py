@@ -10,7 +10,10 @@ M = 400
 
 
 def hierarchy(per_draw, seed=1):
-    """Bernoulli outcomes of `per_draw` patients under each of 400 chances from Beta(7, 6): (p_m, values, weights, draw)."""
+    """Bernoulli outcomes of `per_draw` patients under each of 400 chances from Beta(7, 6).
+
+    Returns (p_m, values, weights, draw).
+    """
     rng = np.random.default_rng(seed)
     p = np.random.default_rng(0).beta(7, 6, M)
     draw = np.repeat(np.arange(M), per_draw)

@@ -13,10 +13,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from level_model import as_population, level_draws, write_level_model  # noqa: E402
+from level_model import as_population, level_draws, write_level_model
 
-from bayestwin.records import ClinicalEvent, Lab, PatientRecord, read_records  # noqa: E402
-from bayestwin.specification import load_model  # noqa: E402
+from bayestwin.records import ClinicalEvent, Lab, PatientRecord, read_records
+from bayestwin.specification import load_model
 
 SIZES = {"particles": 800, "islands": 4, "population_draws": 100}
 

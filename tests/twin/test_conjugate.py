@@ -54,7 +54,9 @@ def test_the_patient_s_labs_weigh_the_population_draws(followed, exact_level):
         assert halves[0] == pytest.approx(halves[1], abs=0.08)
 
 
-def test_the_predictive_of_the_next_lab_is_the_closed_form(followed, level_population, exact_level, level_record, sizes):
+def test_the_predictive_of_the_next_lab_is_the_closed_form(
+    followed, level_population, exact_level, level_record, sizes
+):
     start = start_twin(level_population, level_record(()), random_seed=1, **sizes)
     _, info = update_twin(start, level_record(VALUES[:1]), random_seed=2, population=level_population)
     surprise = info.surprise[0]

@@ -16,7 +16,10 @@ VALUES = (23.0, 24.5, 22.0, 25.0)
 
 @pytest.fixture(scope="module")
 def fitted(level_population, level_record, exact_level, sizes):
-    """The population after a joint fit with patient L-1, by its closed form: draws reweighted, level given each draw."""
+    """The population after a joint fit with patient L-1, by its closed form.
+
+    Draws reweighted, level given each draw.
+    """
     rng = np.random.default_rng(3)
     record = level_record(VALUES)
     weights = exact_level(VALUES)[3]

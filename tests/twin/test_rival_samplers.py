@@ -23,7 +23,10 @@ def test_blackjax_finds_the_same_posterior_and_evidence(theophylline, make_popul
     from blackjax.smc.resampling import systematic
 
     model, record = theophylline.model, theophylline.patients[1]
-    single = {k: np.repeat(v.values.reshape(-1, *v.shape[2:])[:1], 2, axis=0) for k, v in theophylline.population.posterior.items()}
+    single = {
+        k: np.repeat(v.values.reshape(-1, *v.shape[2:])[:1], 2, axis=0)
+        for k, v in theophylline.population.posterior.items()
+    }
     population = make_population(model, single)
     twin, info = rebuild_twin(population, record, random_seed=1, **sizes)
     with jax.enable_x64(True):
@@ -39,10 +42,19 @@ def test_blackjax_finds_the_same_posterior_and_evidence(theophylline, make_popul
             return total_log_likelihood(class_likelihood(model, mean + scale @ z, hyper, data))
 
         kernel = blackjax.additive_step_random_walk.build_kernel()
-        walk = lambda key, state, logdensity, **_: kernel(key, state, logdensity, blackjax.mcmc.random_walk.normal(0.4 * jnp.ones(3)))  # noqa: E731
+
+        def walk(key, state, logdensity, **_):
+            return kernel(key, state, logdensity, blackjax.mcmc.random_walk.normal(0.4 * jnp.ones(3)))
+
         smc = blackjax.adaptive_tempered_smc(
-            log_prior, log_likelihood, walk, blackjax.additive_step_random_walk.init, extend_params({}), systematic,
-            target_ess=0.5, num_mcmc_steps=12,
+            log_prior,
+            log_likelihood,
+            walk,
+            blackjax.additive_step_random_walk.init,
+            extend_params({}),
+            systematic,
+            target_ess=0.5,
+            num_mcmc_steps=12,
         )
         step, key, evidence = jax.jit(smc.step), jax.random.key(2), 0.0
         state = smc.init(jax.random.normal(key, (2000, 3)))
@@ -56,7 +68,9 @@ def test_blackjax_finds_the_same_posterior_and_evidence(theophylline, make_popul
         ours = float((twin.weights * np.asarray(twin.particles.psi[:, d])).sum())
         theirs = float((w * psi[:, d]).sum())
         sd = float(np.sqrt((w * (psi[:, d] - theirs) ** 2).sum()))
-        error = np.hypot(info.monte_carlo_error[name], sd / np.sqrt(2000 / 4))  # their walk keeps a quarter of its draws
+        error = np.hypot(
+            info.monte_carlo_error[name], sd / np.sqrt(2000 / 4)
+        )  # their walk keeps a quarter of its draws
         assert abs(ours - theirs) < 4.5 * error, name
     assert info.log_evidence == pytest.approx(evidence, abs=0.25)
 
@@ -81,7 +95,17 @@ def test_a_myeloma_patient_lab_by_lab_equals_the_oracle(make_population, apart):
     oracle, _ = rebuild_twin(population, replace(record.known_at(panels[-1]), past=()), random_seed=3, **sizes)
     assert apart(twin, oracle, ("P0", "kP", "FLC0", "g", "FLC_floor")) < 4.5
     d = model.individual_names.index("P0")
-    sds = [float(np.sqrt((t.weights * (np.asarray(t.particles.psi[:, d]) - (t.weights * np.asarray(t.particles.psi[:, d])).sum()) ** 2).sum())) for t in (twin, oracle)]
+    sds = [
+        float(
+            np.sqrt(
+                (
+                    t.weights
+                    * (np.asarray(t.particles.psi[:, d]) - (t.weights * np.asarray(t.particles.psi[:, d])).sum()) ** 2
+                ).sum()
+            )
+        )
+        for t in (twin, oracle)
+    ]
     assert sds[0] == pytest.approx(sds[1], rel=0.2)
     for treatment, p in twin.response_probability().items():
         assert p == pytest.approx(oracle.response_probability()[treatment], abs=0.1)

@@ -90,7 +90,9 @@ def test_the_unchanged_record_returns_the_same_twin(theophylline, followed):
 
 def test_another_patient_s_record_is_refused_with_both_keys(theophylline, followed):
     first, second = theophylline.patients
-    with pytest.raises(RecordError, match=f"patient {first.key}: .*another patient.*{second.key}.*expected {first.key}"):
+    with pytest.raises(
+        RecordError, match=f"patient {first.key}: .*another patient.*{second.key}.*expected {first.key}"
+    ):
         update_twin(followed[0], second, random_seed=1)
 
 

@@ -20,7 +20,9 @@ def drug(time):
     return ClinicalEvent("line_of_therapy", time, time, "drug")
 
 
-def test_a_treatment_on_the_day_of_the_last_lab_is_not_a_change_of_the_past(at_two, level_record, level_population, apart):
+def test_a_treatment_on_the_day_of_the_last_lab_is_not_a_change_of_the_past(
+    at_two, level_record, level_population, apart
+):
     record = replace(level_record((20.0, 21.0, 13.0)), events=(drug(2.0),))
     change = difference(at_two, record)
     assert change.later_only and not change.taken_away

@@ -1,6 +1,7 @@
 """Real patients, one left out at a time: fit theophylline on eleven, follow the twelfth sample by sample.
 
-    python tests/validation/theophylline_leave_one_out.py --work FOLDER [--fold 1 ...] [--write docs/validation/theophylline.md]
+    python tests/validation/theophylline_leave_one_out.py --work FOLDER [--fold 1 ...]
+        [--write docs/validation/theophylline.md]
 
 Each fold leaves one file of figures in FOLDER and is not run again; fold 0 is the fit of all twelve. The data are
 Boeckmann, Sheiner and Beal (1994), found through BAYESTWIN_SHARED_DATA or ../shared/data and never copied.
@@ -47,7 +48,14 @@ def model_and_cohort(path):
 def fit_figures(model, cohort, *, chains=4, warmup=400, draws=500, random_seed=1):
     """Population posterior and what may be said of it: means, SDs, verdict."""
     population = fit_population(
-        model, cohort, random_seed=random_seed, chains=chains, warmup=warmup, draws=draws, centred=True, target_accept=0.98
+        model,
+        cohort,
+        random_seed=random_seed,
+        chains=chains,
+        warmup=warmup,
+        draws=draws,
+        centred=True,
+        target_accept=0.98,
     )
     posterior, check = population.posterior, population.diagnostics
     means = {name: [float(posterior[name].mean()), float(posterior[name].std())] for name in PUBLISHED}
@@ -127,7 +135,8 @@ def write(folder: Path, path: Path) -> None:
     lines = ["# Theophylline: twelve real patients", ""]
     lines += [
         "Boeckmann, Sheiner and Beal (1994), one oral dose, 11 samples a patient. Made by",
-        "`python tests/validation/theophylline_leave_one_out.py --work FOLDER --write docs/validation/theophylline.md`.",
+        "`python tests/validation/theophylline_leave_one_out.py --work FOLDER "
+        "--write docs/validation/theophylline.md`.",
         "",
         "## Population, all twelve patients",
         "",
@@ -166,11 +175,14 @@ def _checks(folds):
     return [
         f"Numerical check: {verdicts.count('PASS')} of {len(verdicts)} twins passed; paths: "
         + ", ".join(f"{name} {paths.count(name)}" for name in dict.fromkeys(paths))
-        + f". Largest gap between the sequential twin and the oracle: {max(f['oracle_gap'] for f in folds):.1f} Monte Carlo SE",
+        + ". Largest gap between the sequential twin and the oracle: "
+        + f"{max(f['oracle_gap'] for f in folds):.1f} Monte Carlo SE",
         f"({3 * len(folds)} comparisons).",
         "",
-        f"A second dose, the same again, has no data: forecast 2 h after it, median over patients {np.median([m for _, m, _ in doses]):.1f} mg/L,",
-        f"80 % predictive intervals {np.median(widths):.1f} mg/L wide on median ({min(widths):.1f} to {max(widths):.1f}).",
+        "A second dose, the same again, has no data: forecast 2 h after it, "
+        f"median over patients {np.median([m for _, m, _ in doses]):.1f} mg/L,",
+        f"80 % predictive intervals {np.median(widths):.1f} mg/L wide on median "
+        f"({min(widths):.1f} to {max(widths):.1f}).",
     ]
 
 
@@ -186,7 +198,11 @@ def main():
         target = asked.work / f"fold_{number}.json"
         if not target.exists():
             everyone = number == 0
-            figures = fit_figures(model, cohort, draws=1000)[1] if everyone else leave_out(model, cohort, cohort.keys[number - 1], warmup=300)
+            figures = (
+                fit_figures(model, cohort, draws=1000)[1]
+                if everyone
+                else leave_out(model, cohort, cohort.keys[number - 1], warmup=300)
+            )
             target.write_text(json.dumps(figures))
             print(target.name, {k: figures[k] for k in ("passed", "reasons", "divergences")}, flush=True)
     if asked.write:
