@@ -43,8 +43,8 @@ def trajectories(twin, draws, plan, times, *, past: bool, accuracy: Accuracy = A
     timeline, index = build_timeline(
         model, plan.record, start=start, end=float(max(times)), asked=asked, resumed=not past and twin.applied
     )
-    size = bucket(len(timeline.start), (8, 32, 64, 96, 128, 192, 256, 384, 512, 1024, 2048))
-    padded = bucket(len(times), (16, 48, 96, 192, 384))
+    size = bucket(len(timeline.start), (128, 192, 256, 384, 512, 1024, 2048))
+    padded = bucket(len(times), (96, 192, 384))
     index = np.concatenate([index, np.zeros(padded - len(times), dtype=int)])
     state = None if past else twin.particles.state[jnp.arange(len(draws.draw)), draws.known]
     arguments = (
