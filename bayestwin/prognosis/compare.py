@@ -136,8 +136,10 @@ def _pair(prognosis, a, b, month) -> PairComparison:
     horizon, w = prognosis.horizon, prognosis.weights
     ta, tb = np.minimum(a.events.event, horizon), np.minimum(b.events.event, horizon)
     tie = (ta >= horizon) & (tb >= horizon)
-    a_later, b_later = float((w * (ta > tb)).sum()), float((w * (tb > ta)).sum())
-    rest = float((w * (tie | (ta == tb))).sum())
+    # progression is coded at visits: two at the same visit are shared out evenly, never counted as past the horizon
+    same = 0.5 * float((w * ((ta == tb) & ~tie)).sum())
+    a_later, b_later = float((w * (ta > tb)).sum()) + same, float((w * (tb > ta)).sum()) + same
+    rest = float((w * tie).sum())
     gained, gained_low, gained_high, _ = _difference(ta, tb, w, prognosis.draw)
     if low is None:
         return PairComparison(**names, withheld="too few population draws for a range")
