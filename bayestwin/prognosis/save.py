@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayestwin.dosing import DoseEvent
 from bayestwin.errors import StoreError
 from bayestwin.prognosis.endpoint import EventTimes
 from bayestwin.prognosis.forecast import QUANTILES, Course, Prognosis, TreatmentPrognosis
 from bayestwin.prognosis.plan import Plan
-from bayestwin.records.record import ClinicalEvent, Lab, PatientRecord
+from bayestwin.twin.save import record_from_json
 
 _EVENT_DIMS = {
     "event": ("particle",),
@@ -156,15 +155,7 @@ def _courses_from(data, prefix, outputs):
 
 def _row_from(data, outputs):
     raw = json.loads(data.attrs["plan"])
-    r = raw["record"]
-    record = PatientRecord(
-        r["key"],
-        labs=tuple(Lab(**x) for x in r["labs"]),
-        doses=tuple(DoseEvent(**x) for x in r["doses"]),
-        events=tuple(ClinicalEvent(**x) for x in r["events"]),
-        covariates=r["covariates"],
-        time_zero=r["time_zero"],
-    )
+    record = record_from_json(raw["record"])
     plan = Plan(**{**raw, "record": record, "unknown": tuple(raw["unknown"])})
     events = EventTimes(*(data[k].values for k in EventTimes._fields)) if "event" in data else None
     by_rho = {

@@ -107,7 +107,7 @@ def load_twin(path, model=None) -> Twin:
             allowed=model.hash[:12],
             next_step="Start the twin again.",
         )
-    record = _record(raw)
+    record = record_from_json(raw)
     with jax.enable_x64(True):
         particles = Particles(*(jnp.asarray(tree["particles"][k].values) for k in Particles._fields))
         population = Population(*(jnp.asarray(tree["population"][k].values) for k in Population._fields))
@@ -127,7 +127,7 @@ def load_twin(path, model=None) -> Twin:
     )
 
 
-def _record(raw: dict) -> PatientRecord:
+def record_from_json(raw: dict) -> PatientRecord:
     """The record, with the rows once believed and no longer, so that `known_at` still answers."""
     past = tuple(Superseded(_past_row(s["row"]), s["until"]) for s in raw.get("past", ()))
     return PatientRecord(
