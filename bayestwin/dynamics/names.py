@@ -4,6 +4,7 @@
 happens while JAX traces, so nothing of it is left in the compiled program.
 """
 
+from copy import copy
 from types import SimpleNamespace
 
 import jax
@@ -13,12 +14,12 @@ from bayestwin.errors import ModelError
 
 
 def named_state(model, y):
-    """Namespace of the model's states; hazard integrals after them are left out."""
-    return SimpleNamespace(**{name: y[..., k] for k, name in enumerate(model.states)})
+    """Namespace of the model's states from a sequence of scalars; hazard integrals after them are left out."""
+    return SimpleNamespace(**{name: y[k] for k, name in enumerate(model.states)})
 
 
-def stack_state(model, values: dict, place: str):
-    """Array of the states in order from {state: value}."""
+def listed_state(model, values: dict, place: str) -> tuple:
+    """The states in order from {state: value}."""
     if set(values) != set(model.states):
         wrong = ", ".join(sorted(set(values) ^ set(model.states)))
         raise ModelError(
@@ -27,14 +28,22 @@ def stack_state(model, values: dict, place: str):
             value=wrong,
             allowed=", ".join(model.states),
         )
-    return jnp.stack([jnp.asarray(values[name], dtype=float) for name in model.states], axis=-1)
+    return tuple(jnp.asarray(values[name], dtype=float) for name in model.states)
 
 
 class Doing:
     """What is being done to the patient at time t: u.on(treatment), u.since(treatment)."""
 
     def __init__(self, model, t, active, started):
-        self._names, self._t, self._active, self._started = model.treatment_names, t, active, started
+        # split once: tracing an index again and again costs more than the rest of a vector field
+        self._names, self._t = model.treatment_names, t
+        self._active, self._started = jnp.unstack(active), jnp.unstack(started)
+
+    def at(self, t):
+        """The same at another time of the interval."""
+        other = copy(self)
+        other._t = t
+        return other
 
     def _index(self, name):
         if name not in self._names:

@@ -1,9 +1,9 @@
 """The only place that calls diffrax: one patient's states at the times they are asked for.
 
-A scan over the timeline's intervals: jumps at the start of each, then either one adaptive diffrax solve to its end
+A loop over the timeline's intervals: jumps at the start of each, then either one adaptive diffrax solve to its end
 (the default) or one single step of the same Runge-Kutta pair where the model asks for a fixed grid (`Steps`), which
-is several times faster for thousands of particles; its embedded error estimate is returned. Integrals of the
-model's hazards are carried along as further states. A solver that gives up is a value here: `ok` is False and every
+is several times faster for thousands of particles; its embedded error estimate is returned. The state is a tuple of
+scalars throughout. Integrals of the model's hazards are carried along as further states. A solver that gives up is a value here: `ok` is False and every
 number is finite, so that a vmapped neighbour is not harmed (the caller turns it into log-likelihood -inf).
 
 Sources: diffrax documentation; Tsitouras (2011), Computers & Mathematics with Applications 62:770.
@@ -15,18 +15,25 @@ import diffrax
 import jax
 import jax.numpy as jnp
 
-from bayestwin.dynamics.names import Doing, named_state, parameters_at, stack_state
+from bayestwin.dynamics.names import Doing, listed_state, named_state, parameters_at
 
 LARGEST_ERROR = 0.05  # an error estimate of one step above this (relative to 1 + |y|) counts as a failed solve
 
 
 class Accuracy(NamedTuple):
-    """Relative and absolute local error asked of the adaptive solver, and its largest number of steps per interval."""
+    """Relative and absolute local error asked of the adaptive solver, and its largest number of steps per interval.
+
+    gradient : "reverse" or "forward" mode, or "none": then the loop ends at the last interval in which something
+        happens, so that one compiled program serves short and long histories at no cost for the padding
+    """
 
     rtol: float = 1e-6
     atol: float = 1e-8
     max_steps: int = 512
-    forward_mode: bool = False
+    gradient: str = "reverse"
+
+
+NO_GRADIENT = Accuracy(gradient="none")
 
 
 class Solution(NamedTuple):
@@ -39,8 +46,8 @@ class Solution(NamedTuple):
 
 def initial_values(model, values: dict):
     """States at time zero followed by zero hazard integrals, (S + H,)."""
-    y0 = stack_state(model, model.initial_state(parameters_at(model, values, 0.0)), "initial_state")
-    return jnp.concatenate([y0, jnp.zeros(len(model.hazards))])
+    y0 = listed_state(model, model.initial_state(parameters_at(model, values, 0.0)), "initial_state")
+    return jnp.concatenate([jnp.stack(y0), jnp.zeros(len(model.hazards))])
 
 
 def solve_patient(model, values: dict, y0, timeline, accuracy: Accuracy = Accuracy()) -> Solution:
@@ -57,38 +64,71 @@ def solve_patient(model, values: dict, y0, timeline, accuracy: Accuracy = Accura
     def advance(carry, interval):
         y, error, ok = carry
         middle = 0.5 * (interval.start + interval.end)
-        p = parameters_at(model, values, middle)
+        p, doing = parameters_at(model, values, middle), Doing(model, middle, interval.active, interval.started)
+        rates, boluses = jnp.unstack(interval.rate), jnp.unstack(interval.bolus)
 
         def rhs(t, y, args):
-            u, state = Doing(model, t, interval.active, interval.started), named_state(model, y)
-            dy = stack_state(model, model.vector_field(t, state, p, u), "vector_field") + interval.rate
-            hazards = [model.hazards[name](t, state, p, u) for name in model.hazard_names]
-            return jnp.concatenate([dy, jnp.stack(hazards)]) if hazards else dy
+            u, state = doing.at(t), named_state(model, y)
+            slopes = listed_state(model, model.vector_field(t, state, p, u), "vector_field")
+            hazards = (model.hazards[name](t, state, p, u) for name in model.hazard_names)
+            flows = (slope + rate for slope, rate in zip(slopes, rates))
+            return tuple(jnp.asarray(d, dtype=float) for d in (*flows, *hazards))
 
         if model.at_treatment is not None:
             # where nothing starts the jump is computed for the first treatment and thrown away:
             # its gradient stays finite
             starting = jnp.where(interval.jump > 0, interval.active, jnp.eye(len(model.treatments))[0])
             u = Doing(model, interval.start, starting, interval.started)
-            after = stack_state(model, model.at_treatment(named_state(model, y), p, u), "at_treatment")
-            y = jnp.where(interval.jump > 0, jnp.concatenate([after, y[n_states:]]), y)
-        y = y.at[:n_states].add(interval.bolus)
+            after = listed_state(model, model.at_treatment(named_state(model, y), p, u), "at_treatment")
+            y = tuple(jnp.where(interval.jump > 0, new, old) for new, old in zip((*after, *y[n_states:]), y))
+        y = (*(value + bolus for value, bolus in zip(y, boluses)), *y[n_states:])
         step = _adaptive if model.steps is None else _single_step
         y, gap, good = step(rhs, y, interval.start, interval.end, accuracy)
         return (y, jnp.maximum(error, gap), ok & good), y
 
-    begin = (y0, jnp.zeros(()), jnp.isfinite(y0).all())
-    (_, error, ok), states = jax.lax.scan(advance, begin, timeline)
-    return Solution(states, error, ok & (error < LARGEST_ERROR) if model.steps is not None else ok)
+    # a tuple of scalars, not one array: under vmap each becomes one contiguous vector (seven times faster, measured)
+    begin = (tuple(y0[k] for k in range(n_states + len(model.hazards))), jnp.zeros(()), jnp.isfinite(y0).all())
+    through = _until_last if accuracy.gradient == "none" else jax.lax.scan
+    (_, error, ok), states = through(advance, begin, timeline)
+    ok = ok & (error < LARGEST_ERROR) if model.steps is not None else ok
+    return Solution(jnp.stack(states, axis=-1), error, ok)
+
+
+def _until_last(advance, begin, timeline):
+    """As `jax.lax.scan`, but only through the last interval in which something happens; later states repeat."""
+    happens = (timeline.end > timeline.start) | (timeline.jump > 0) | (timeline.bolus != 0).any(axis=-1)
+    places = jnp.arange(len(timeline.start))
+    count = jnp.max(jnp.where(happens, places + 1, 0))
+
+    def one(k, carried):
+        carry, states = carried
+        carry, y = advance(carry, jax.tree.map(lambda a: a[k], timeline))
+        return carry, jax.tree.map(lambda kept, new: kept.at[k].set(new), states, y)
+
+    states = jax.tree.map(lambda y: jnp.zeros((len(timeline.start),)), begin[0])
+    last, states = jax.lax.fori_loop(0, count, one, (begin, states))
+    return last, jax.tree.map(lambda kept, y: jnp.where(places < count, kept, y), states, last[0])
 
 
 def _single_step(rhs, y, start, end, accuracy):
-    """One Tsitouras 5(4) step; its embedded error estimate relative to 1 + |y|."""
-    solver, term = diffrax.Tsit5(), diffrax.ODETerm(rhs)
-    state = solver.init(term, start, end, y, None)
-    after, gap, _, _, _ = solver.step(term, start, end, y, None, state, made_jump=False)
-    good = jnp.isfinite(after).all() & jnp.isfinite(gap).all()
-    return jnp.where(good, after, y), jnp.where(good, jnp.max(jnp.abs(gap) / (1.0 + jnp.abs(y))), 0.0), good
+    """One Tsitouras 5(4) step; its embedded error estimate relative to 1 + |y|.
+
+    Diffrax's own step loops over the stages of any method; with its table of this method written out the compiler
+    fuses the stages (three times faster, measured). A test holds the two equal.
+    """
+    table, length = diffrax.Tsit5.tableau, end - start
+
+    def combined(weights, slopes):
+        return sum(float(w) * k for w, k in zip(weights, slopes) if w != 0)
+
+    after, stages = y, [rhs(start, y, None)]
+    for weights, share in zip(table.a_lower, table.c):
+        after = tuple(y0 + length * combined(weights, k) for y0, *k in zip(y, *stages))
+        stages.append(rhs(start + float(share) * length, after, None))
+    gap = [length * combined(table.b_error, k) for k in zip(*stages)]
+    good = jnp.stack([jnp.isfinite(a) & jnp.isfinite(g) for a, g in zip(after, gap)]).all()
+    worst = jnp.stack([jnp.abs(g) / (1.0 + jnp.abs(y0)) for g, y0 in zip(gap, y)]).max()
+    return tuple(jnp.where(good, a, y0) for a, y0 in zip(after, y)), jnp.where(good, worst, 0.0), good
 
 
 def _adaptive(rhs, y, start, end, accuracy):
@@ -103,10 +143,11 @@ def _adaptive(rhs, y, start, end, accuracy):
         y,
         saveat=diffrax.SaveAt(t1=True),
         stepsize_controller=diffrax.PIDController(rtol=accuracy.rtol, atol=accuracy.atol),
-        adjoint=diffrax.ForwardMode() if accuracy.forward_mode else diffrax.RecursiveCheckpointAdjoint(),
+        adjoint=diffrax.ForwardMode() if accuracy.gradient == "forward" else diffrax.RecursiveCheckpointAdjoint(),
         max_steps=accuracy.max_steps,
         throw=False,
     )
-    after = solution.ys[0]
-    good = (solution.result == diffrax.RESULTS.successful) & jnp.isfinite(after).all()
-    return jnp.where(good & real, jnp.where(good, after, y), y), jnp.zeros(()), good | ~real
+    after = tuple(value[0] for value in solution.ys)
+    good = (solution.result == diffrax.RESULTS.successful) & jnp.isfinite(jnp.stack(after)).all()
+    safe = (jnp.where(good, new, old) for new, old in zip(after, y))
+    return tuple(jnp.where(good & real, new, old) for new, old in zip(safe, y)), jnp.zeros(()), good | ~real

@@ -113,7 +113,7 @@ def compile_record(model, record, *, resume_at: float | None = None, resumed: bo
         model, record, start=start, end=end, asked=[*asked, *points.values()], resumed=resumed
     )
     place = dict(zip(points, where[len(asked) :]))
-    n, g = sizes or (bucket(len(labs)), bucket(len(timeline.start), (8, 32, 64, 128, 192, 256, 384, 512, 1024, 2048)))
+    n, g = sizes or (bucket(len(labs), (32, 128, 512, 2048)), bucket(len(timeline.start)))
 
     def padded(values, dtype):
         return np.concatenate([np.asarray(values, dtype=dtype), np.zeros(n - len(labs), dtype=dtype)])
@@ -151,6 +151,6 @@ def class_rows(relevant) -> np.ndarray:
     return np.array(rows, dtype=int)
 
 
-def bucket(n: int, sizes=(4, 16, 32, 64, 128, 256, 512, 1024)) -> int:
-    """The next padded size, so that few programs are compiled."""
+def bucket(n: int, sizes=(64, 128, 256, 512, 1024, 2048)) -> int:
+    """The next padded size, so that few programs are compiled; without gradients padding costs memory, not time."""
     return next((s for s in sizes if s >= n), n)

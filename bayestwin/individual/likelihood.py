@@ -4,6 +4,7 @@ Population fit, twin and forecast call this code and no other. Every response cl
 classes is left to the caller, which keeps both alive.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -37,11 +38,16 @@ def outputs_at(model, values, timeline, states, index):
     timeline = jax.tree.map(jnp.asarray, timeline)
 
     def one(i):
-        t, y = timeline.end[i], named_state(model, states[i])
-        p, u = parameters_at(model, values, t), Doing(model, t, timeline.active[i], timeline.started[i])
-        return jnp.stack([jnp.asarray(model.outputs[o.output](t, y, p, u), dtype=float) for o in model.observations])
+        return jnp.stack([output_at(model, k, values, timeline, states, i) for k in range(len(model.observations))])
 
     return jax.vmap(one)(index)
+
+
+def output_at(model, k: int, values, timeline, states, i):
+    """Output k at the end of interval i, a scalar."""
+    t, y = timeline.end[i], named_state(model, states[i])
+    p, u = parameters_at(model, values, t), Doing(model, t, timeline.active[i], timeline.started[i])
+    return jnp.asarray(model.outputs[model.observations[k].output](t, y, p, u), dtype=float)
 
 
 def class_likelihood(
@@ -54,31 +60,60 @@ def class_likelihood(
     """
 
     data = jax.tree.map(jnp.asarray, data)
+    lab_rows = _rows_in_turn if accuracy.gradient == "none" else _rows_at_once
 
     def one(response_class, y0):
         values = natural_values(model, psi, hyper, data.terms, response_class)
-        solution = solve_patient(
-            model, values, initial_values(model, values) if y0 is None else y0, data.timeline, accuracy
-        )
-        every = outputs_at(model, values, data.timeline, solution.states, data.index)
-        predicted = jnp.take_along_axis(every, data.output[:, None], axis=1)[:, 0]
-        rows = jnp.zeros(data.value.shape)
-        for k in range(len(model.observations)):
-            # an unused branch still sends gradients: give it a harmless prediction
-            safe = jnp.where(data.output == k, predicted, 1.0)
-            ll = log_likelihood_of(model, k, safe, data.value, data.censoring, hyper.sigma)
-            rows = jnp.where(data.output == k, ll, rows)
+        begin = initial_values(model, values) if y0 is None else y0
+        solution = solve_patient(model, values, begin, data.timeline, accuracy)
+        rows, predicted = lab_rows(model, values, data, solution.states, hyper.sigma)
         rows = jnp.where(data.mask > 0, rows, 0.0)
         good = solution.ok & jnp.isfinite(jnp.where(data.mask > 0, predicted, 0.0)).all()
+        rows = jnp.where(good, rows, -jnp.inf)
         alive, other = event_terms(model, values, data, solution.states)
         log_class = class_log_probability(model, psi, hyper, data.terms, response_class, data.relevant, rho)
-        return ClassLikelihood(
-            jnp.where(good, rows, -jnp.inf), alive, other, predicted, solution.states[-1], good, log_class
-        )
+        return ClassLikelihood(rows, alive, other, predicted, solution.states[-1], good, log_class)
 
     if state is None:
         return jax.vmap(lambda c: one(c, None))(data.classes)
     return jax.vmap(one)(data.classes, state)
+
+
+def _rows_at_once(model, values, data: PatientData, states, sigma):
+    """Log-likelihood and prediction of every row, (N,) each; every output is computed for every row."""
+    every = outputs_at(model, values, data.timeline, states, data.index)
+    predicted = jnp.take_along_axis(every, data.output[:, None], axis=1)[:, 0]
+    rows = jnp.zeros(data.value.shape)
+    for k in range(len(model.observations)):
+        # an unused branch still sends gradients: give it a harmless prediction
+        safe = jnp.where(data.output == k, predicted, 1.0)
+        ll = log_likelihood_of(model, k, safe, data.value, data.censoring, sigma)
+        rows = jnp.where(data.output == k, ll, rows)
+    return rows, predicted
+
+
+def _rows_in_turn(model, values, data: PatientData, states, sigma):
+    """The same row by row: only what a row needs is computed, and the padding costs nothing; not for gradients."""
+
+    def of_output(k):
+        def one(i):
+            predicted = output_at(model, k, values, data.timeline, states, data.index[i])
+            parts = predicted, data.value[i], data.censoring[i], sigma
+            exact = partial(log_likelihood_of, model, k, form="density")
+            limit = partial(log_likelihood_of, model, k, form="limit")
+            return jax.lax.cond(data.censoring[i] == 0, exact, limit, *parts), predicted
+
+        return one
+
+    branches = [of_output(k) for k in range(len(model.observations))]
+
+    def row(i, carried):
+        rows, predictions = carried
+        ll, predicted = jax.lax.switch(data.output[i], branches, i)
+        return rows.at[i].set(ll), predictions.at[i].set(predicted)
+
+    nothing = jnp.zeros(data.value.shape)
+    return jax.lax.fori_loop(0, data.mask.sum().astype(int), row, (nothing, nothing))
 
 
 def event_terms(model, values, data: PatientData, states):

@@ -121,9 +121,9 @@ def natural_values(model, psi, hyper: Hyper, terms, response_class=None) -> dict
     scales = [p.scale for p in model.parameters]
     natural = jnp.where(np.array([x == "log" for x in scales]), to_natural(transformed, "log"), transformed)
     natural = jnp.where(np.array([x == "logit" for x in scales]), to_natural(transformed, "logit"), natural)
-    values = {p.name: natural[k] for k, p in enumerate(model.parameters)}
-    for d, name in enumerate(model.individual_names[len(model.varying) :], len(model.varying)):
-        values[name] = psi[d]
+    values = dict(zip(model.parameter_names, jnp.unstack(natural)))
+    extra = slice(len(model.varying), None)  # frailty and drift steps
+    values.update(zip(model.individual_names[extra], jnp.unstack(psi[extra])))
     if response_class is not None:
         for k, cls in enumerate(model.response_classes):
             values[cls.parameter] = jnp.where(response_class[k] > 0, values[cls.replaced_by], values[cls.parameter])

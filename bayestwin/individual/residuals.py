@@ -89,8 +89,11 @@ def log_pdf(x, nu):
     return lgamma((nu + 1) / 2) - lgamma(nu / 2) - 0.5 * np.log(nu * np.pi) - (nu + 1) / 2 * jnp.log1p(x**2 / nu)
 
 
-def log_likelihood_of(model, k: int, prediction, value, censoring, sigma):
-    """ln p(observation | prediction) of output k; arrays broadcast. Censored rows carry their limit as `value`."""
+def log_likelihood_of(model, k: int, prediction, value, censoring, sigma, *, form: str = "either"):
+    """ln p(observation | prediction) of output k; arrays broadcast. Censored rows carry their limit as `value`.
+
+    form : "density" where no row is censored, "limit" where all are, to compute only that
+    """
     observation = model.observations[k]
     location, scale = location_and_scale(model, k, prediction, sigma)
     jacobian: jax.Array | float
@@ -101,8 +104,9 @@ def log_likelihood_of(model, k: int, prediction, value, censoring, sigma):
         y, jacobian = value, 0.0
     x = (y - location) / scale
     nu = observation.error.nu
-    exact = log_pdf(x, nu) - jnp.log(scale) + jacobian
-    return jnp.where(censoring == LEFT, log_cdf(x, nu), jnp.where(censoring == RIGHT, log_cdf(-x, nu), exact))
+    exact = log_pdf(x, nu) - jnp.log(scale) + jacobian if form != "limit" else None
+    beyond = log_cdf(jnp.where(censoring == RIGHT, -x, x), nu) if form != "density" else None
+    return exact if beyond is None else beyond if exact is None else jnp.where(censoring == NONE, exact, beyond)
 
 
 def draw_observation(model, k: int, key, prediction, sigma):

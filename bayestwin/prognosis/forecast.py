@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from bayestwin.axes import DAYS_PER_MONTH
-from bayestwin.dynamics import Accuracy
+from bayestwin.dynamics import NO_GRADIENT, Accuracy
 from bayestwin.errors import FitError, ModelError
 from bayestwin.individual import beginning
 from bayestwin.individual.residuals import draw_observation
@@ -217,7 +217,7 @@ def forecast(
     random_seed: int,
     rho: float | None = None,
     over_rho: bool = True,
-    accuracy: Accuracy = Accuracy(),
+    accuracy: Accuracy = NO_GRADIENT,
 ) -> Prognosis:
     """The future under each treatment.
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bayestwin.dynamics import Accuracy, build_timeline, initial_values, pad_timeline, solve_patient
+from bayestwin.dynamics import NO_GRADIENT, Accuracy, build_timeline, initial_values, pad_timeline, solve_patient
 from bayestwin.individual import beginning, bucket, covariate_terms, natural_values, outputs_at
 from bayestwin.twin.target import hyper_of
 
@@ -32,7 +32,7 @@ def _solver(model, accuracy: Accuracy, resumed: bool):
     return jax.jit(solve)
 
 
-def trajectories(twin, draws, plan, times, *, past: bool, accuracy: Accuracy = Accuracy()):
+def trajectories(twin, draws, plan, times, *, past: bool, accuracy: Accuracy = NO_GRADIENT):
     """Latent outputs (P, V, K), hazard integrals (P, V, H) and ok (P,) at `times`.
 
     past : True solves from the patient's beginning (for the fit to the past), else from the stored state
@@ -43,7 +43,7 @@ def trajectories(twin, draws, plan, times, *, past: bool, accuracy: Accuracy = A
     timeline, index = build_timeline(
         model, plan.record, start=start, end=float(max(times)), asked=asked, resumed=not past and twin.applied
     )
-    size = bucket(len(timeline.start), (128, 192, 256, 384, 512, 1024, 2048))
+    size = bucket(len(timeline.start), (256, 512, 1024, 2048))
     padded = bucket(len(times), (96, 192, 384))
     index = np.concatenate([index, np.zeros(padded - len(times), dtype=int)])
     state = None if past else twin.particles.state[jnp.arange(len(draws.draw)), draws.known]

@@ -10,13 +10,13 @@ The step size b follows the acceptance. Sources: Cotter et al. (2013), Statistic
 (2005) for the two-stage acceptance.
 """
 
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bayestwin.dynamics import Accuracy
+from bayestwin.dynamics import NO_GRADIENT, Accuracy
 from bayestwin.twin.particles import log_prior_of
 from bayestwin.twin.target import evaluator, log_target
 
@@ -41,69 +41,77 @@ def fitted_gaussian(psi, log_weights, islands: int, prior_sd):
 
 @lru_cache(maxsize=64)
 def sweep(model, accuracy: Accuracy):
-    """Compiled Metropolis sweep, one kind of move for every particle."""
+    """A Metropolis sweep, one kind of move for every particle.
+
+    Three compiled programs, so that only the evaluation is compiled anew for another length of history.
+    """
     evaluate = evaluator(model, accuracy, False)
 
-    def propose(kind, key, psi, draw, population, mu, factor, step):
-        key_noise, key_draw, key_inner = jax.random.split(key, 3)
-
-        def length(x):
-            return (jax.scipy.linalg.solve_triangular(factor, (x - mu).T, lower=True) ** 2).sum(0)
-
-        def move_psi():
-            # a mixture of step lengths: some proposals local, some nearly independent
-            b = jnp.minimum(1.0, step * jnp.exp(0.7 * jax.random.normal(key_draw, (psi.shape[0], 1))))
-            noise = jax.random.normal(key_noise, psi.shape) @ factor.T
-            new = mu + jnp.sqrt(1.0 - b**2) * (psi - mu) + b * noise
-            ratio = 0.5 * (length(new) - length(psi))
-            return new, draw, log_prior_of(new, draw, population) - log_prior_of(psi, draw, population) + ratio
-
-        def move_draw():
-            def inner(carry, key):
-                m, lp = carry
-                a, b = jax.random.split(key)
-                other = jax.random.randint(a, m.shape, 0, population.log_det.shape[0])
-                lp_other = log_prior_of(psi, other, population)
-                take = jnp.log(jax.random.uniform(b, m.shape)) < lp_other - lp
-                return (jnp.where(take, other, m), jnp.where(take, lp_other, lp)), None
-
-            (m, _), _ = jax.lax.scan(
-                inner, (draw, log_prior_of(psi, draw, population)), jax.random.split(key_inner, INNER)
-            )
-            return psi, m, jnp.zeros(psi.shape[0])
-
-        def move_both():
-            m = jax.random.randint(key_draw, draw.shape, 0, population.log_det.shape[0])
-            effect = jnp.einsum("pde,pe->pd", population.whiten[draw], psi - population.mean[draw])
-            return (
-                population.mean[m] + jnp.einsum("pde,pe->pd", population.scale[m], effect),
-                m,
-                jnp.zeros(psi.shape[0]),
-            )
-
-        return jax.lax.switch(kind, (move_psi, move_draw, move_both))
-
     def one(kind, key, psi, draw, pieces, old, population, data, rho, t, mean, chol, step, *, from_scratch):
-        """pieces : ClassLikelihood of the newer record
-
-        old (P, C) : log-likelihood of the seen record, from `old_data`
-        """
+        """pieces : ClassLikelihood of the newer record; old (P, C) : log-likelihood of the seen record"""
         key_propose, key_accept = jax.random.split(key)
         new_psi, new_draw, ratio = propose(kind, key_propose, psi, draw, population, mean, chol, step)
         proposed = evaluate(new_psi, new_draw, population, data[0], rho)
-        proposed_old = jnp.zeros_like(old) if from_scratch else old_likelihood(proposed, data[1])
-        here = log_target(jnp.zeros(()), pieces.log_class, old, full_likelihood(pieces), t)
-        there = log_target(jnp.zeros(()), proposed.log_class, proposed_old, full_likelihood(proposed), t)
-        log_accept = jnp.where(jnp.isfinite(there), there - here + ratio, -jnp.inf)
-        take = jnp.log(jax.random.uniform(key_accept, draw.shape)) < log_accept
+        here, there = (psi, draw, pieces, old), (new_psi, new_draw, proposed)
+        return accept(key_accept, here, there, data[1], ratio, t, from_scratch=from_scratch)
 
-        def pick(a, b):
-            return jnp.where(take.reshape(-1, *([1] * (a.ndim - 1))), a, b)
+    return one
 
-        moved = jax.tree.map(pick, (new_psi, new_draw, proposed, proposed_old), (psi, draw, pieces, old))
-        return *moved, take.mean(), (~proposed.ok).mean()
 
-    return jax.jit(one, static_argnames=("from_scratch",))
+@jax.jit
+def propose(kind, key, psi, draw, population, mu, factor, step):
+    """Proposed psi (P, D) and draw (P,), and the log ratio of prior and proposal densities (P,)."""
+    key_noise, key_draw, key_inner = jax.random.split(key, 3)
+
+    def length(x):
+        return (jax.scipy.linalg.solve_triangular(factor, (x - mu).T, lower=True) ** 2).sum(0)
+
+    def move_psi():
+        # a mixture of step lengths: some proposals local, some nearly independent
+        b = jnp.minimum(1.0, step * jnp.exp(0.7 * jax.random.normal(key_draw, (psi.shape[0], 1))))
+        noise = jax.random.normal(key_noise, psi.shape) @ factor.T
+        new = mu + jnp.sqrt(1.0 - b**2) * (psi - mu) + b * noise
+        ratio = 0.5 * (length(new) - length(psi))
+        return new, draw, log_prior_of(new, draw, population) - log_prior_of(psi, draw, population) + ratio
+
+    def move_draw():
+        def inner(carry, key):
+            m, lp = carry
+            a, b = jax.random.split(key)
+            other = jax.random.randint(a, m.shape, 0, population.log_det.shape[0])
+            lp_other = log_prior_of(psi, other, population)
+            take = jnp.log(jax.random.uniform(b, m.shape)) < lp_other - lp
+            return (jnp.where(take, other, m), jnp.where(take, lp_other, lp)), None
+
+        begin = (draw, log_prior_of(psi, draw, population))
+        (m, _), _ = jax.lax.scan(inner, begin, jax.random.split(key_inner, INNER))
+        return psi, m, jnp.zeros(psi.shape[0])
+
+    def move_both():
+        m = jax.random.randint(key_draw, draw.shape, 0, population.log_det.shape[0])
+        effect = jnp.einsum("pde,pe->pd", population.whiten[draw], psi - population.mean[draw])
+        moved = population.mean[m] + jnp.einsum("pde,pe->pd", population.scale[m], effect)
+        return moved, m, jnp.zeros(psi.shape[0])
+
+    return jax.lax.switch(kind, (move_psi, move_draw, move_both))
+
+
+@partial(jax.jit, static_argnames=("from_scratch",))
+def accept(key, here, there, seen, ratio, t, *, from_scratch):
+    """Metropolis acceptance of (psi, draw, pieces): what stands now, acceptance rate, share of failed solves."""
+    psi, draw, pieces, old = here
+    new_psi, new_draw, proposed = there
+    proposed_old = jnp.zeros_like(old) if from_scratch else old_likelihood(proposed, seen)
+    height = log_target(jnp.zeros(()), pieces.log_class, old, full_likelihood(pieces), t)
+    proposed_height = log_target(jnp.zeros(()), proposed.log_class, proposed_old, full_likelihood(proposed), t)
+    log_accept = jnp.where(jnp.isfinite(proposed_height), proposed_height - height + ratio, -jnp.inf)
+    take = jnp.log(jax.random.uniform(key, draw.shape)) < log_accept
+
+    def pick(a, b):
+        return jnp.where(take.reshape(-1, *([1] * (a.ndim - 1))), a, b)
+
+    moved = jax.tree.map(pick, (new_psi, new_draw, proposed, proposed_old), (psi, draw, pieces, old))
+    return *moved, take.mean(), (~proposed.ok).mean()
 
 
 def full_likelihood(pieces):

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import logsumexp
 
-from bayestwin.dynamics import Accuracy
+from bayestwin.dynamics import NO_GRADIENT, Accuracy
 from bayestwin.twin.moves import CYCLE, fitted_gaussian, full_likelihood, old_likelihood, sweep
 from bayestwin.twin.particles import Particles, effective_size, normalised, pareto_k, systematic, unique_particles
 from bayestwin.twin.target import evaluator, log_target
@@ -52,7 +52,7 @@ def bridge(
     start_from=None,
     stage_sweeps: int = 6,
     final_sweeps: int = 18,
-    accuracy: Accuracy = Accuracy(),
+    accuracy: Accuracy = NO_GRADIENT,
 ):
     """Carry weighted particles to the target given the whole record in `data`.
 

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bayestwin.dynamics import Accuracy
+from bayestwin.dynamics import NO_GRADIENT, Accuracy
 from bayestwin.errors import FitError, RecordError
 from bayestwin.individual import ClassLikelihood, compile_record, information_time
 from bayestwin.twin.check import judge
@@ -29,7 +29,6 @@ from bayestwin.twin.state import PASS, WITHHELD, Twin
 from bayestwin.twin.surprise import surprises
 from bayestwin.twin.target import class_weights, evaluator, log_target
 
-ACCURACY = Accuracy()
 # A lab this far out may speak of a mode that died in all islands alike, which ESS, k-hat and agreement cannot see: a
 # relapsing responder passed every check at P(non-responder) = 0.03 where quadrature gives 0.90.
 ALL_BUT_IMPOSSIBLE = 0.0005
@@ -44,7 +43,7 @@ def start_twin(
     population_draws: int = 400,
     random_seed: int,
     rho=None,
-    accuracy: Accuracy = ACCURACY,
+    accuracy: Accuracy = NO_GRADIENT,
 ):
     """A patient's first twin: draws from the population, then everything the record holds.
 
@@ -104,7 +103,7 @@ def rebuild_twin(
     population_draws: int = 400,
     random_seed: int,
     rho=None,
-    accuracy: Accuracy = ACCURACY,
+    accuracy: Accuracy = NO_GRADIENT,
     reasons: tuple[str, ...] = (),
 ):
     """The oracle: the twin from the population posterior and the whole record, by tempered SMC, with no stored state.
@@ -258,7 +257,7 @@ def update_twin(
     rejuvenate_below: float = 0.5,
     population=None,
     earlier: tuple[Twin, ...] = (),
-    accuracy: Accuracy = ACCURACY,
+    accuracy: Accuracy = NO_GRADIENT,
 ):
     """Move one patient's twin to a newer record of labs, doses and events.
 
@@ -392,7 +391,7 @@ def _expected(twin, newer: _Newer, key):
     )
 
 
-def predict_labs(twin: Twin, record, *, random_seed: int, accuracy: Accuracy = ACCURACY):
+def predict_labs(twin: Twin, record, *, random_seed: int, accuracy: Accuracy = NO_GRADIENT):
     """What the twin expects of every lab of `record` that it has not seen, each by itself, nothing being learnt.
 
     Returns
