@@ -9,8 +9,7 @@ from typing import Any
 
 from bayestwin.dynamics import treatment_starts
 from bayestwin.errors import RecordError
-from bayestwin.twin import start_twin, update_twin
-from bayestwin.twin.update import predict_labs
+from bayestwin.twin import predict_labs, start_twin, update_twin
 
 _QUANTILES = {"q02_5": 0.025, "q05": 0.05, "q10": 0.1, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q90": 0.9, "q95": 0.95}
 _QUANTILES["q97_5"] = 0.975

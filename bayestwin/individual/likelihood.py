@@ -112,7 +112,7 @@ def _rows_in_turn(model, values, data: PatientData, states, sigma):
         ll, predicted = jax.lax.switch(data.output[i], branches, i)
         return rows.at[i].set(ll), predictions.at[i].set(predicted)
 
-    nothing = jnp.zeros(data.value.shape)
+    nothing = jnp.zeros(data.value.shape) * jnp.isfinite(states[0, 0])  # depends on the particle, as in solve.py
     return jax.lax.fori_loop(0, data.mask.sum().astype(int), row, (nothing, nothing))
 
 

@@ -26,19 +26,22 @@ TINY = 1e-12
 NONE, LEFT, RIGHT = 0, 1, 2
 
 
-def location_and_scale(model, k: int, prediction, sigma):
-    """Location and scale of output k on its error scale; sigma (R,) in the model's order."""
+def location_and_scale(model, k: int, prediction, sigma, *, xp=jnp):
+    """Location and scale of output k on its error scale; sigma (R,) in the model's order.
+
+    xp : the array library, jax.numpy or numpy
+    """
     observation = model.observations[k]
     names = list(model.residual_parameters)
     own = {name.split("_")[1]: sigma[..., names.index(name)] for name in observation.residual_parameters}
     error = observation.error
     if isinstance(error, LogNormalError):
-        return jnp.log(jnp.maximum(prediction, TINY)), own["log"]
+        return xp.log(xp.maximum(prediction, TINY)), own["log"]
     if isinstance(error, Proportional):
-        return prediction, jnp.maximum(own["prop"] * jnp.abs(prediction), TINY)
+        return prediction, xp.maximum(own["prop"] * xp.abs(prediction), TINY)
     if isinstance(error, Combined):
-        return prediction, jnp.sqrt(own["add"] ** 2 + (own["prop"] * prediction) ** 2)
-    return prediction, own["add"] * jnp.ones_like(prediction)
+        return prediction, xp.sqrt(own["add"] ** 2 + (own["prop"] * prediction) ** 2)
+    return prediction, own["add"] * xp.ones_like(prediction)
 
 
 def log_cdf(x, nu):
@@ -109,14 +112,14 @@ def log_likelihood_of(model, k: int, prediction, value, censoring, sigma, *, for
     return exact if beyond is None else beyond if exact is None else jnp.where(censoring == NONE, exact, beyond)
 
 
-def draw_observation(model, k: int, key, prediction, sigma):
-    """A simulated value of output k, not censored.
+def draw_observation(model, k: int, rng: np.random.Generator, prediction, sigma):
+    """A simulated value of output k, not censored; NumPy arrays, `sigma` broadcasts against `prediction` but for its
+    last axis.
 
     Proportional noise may leave the positive axis, as the model says.
     """
-    location, scale = location_and_scale(model, k, prediction, sigma)
+    location, scale = location_and_scale(model, k, np.asarray(prediction), np.asarray(sigma), xp=np)
     nu = model.observations[k].error.nu
-    shape = jnp.broadcast_shapes(jnp.shape(location), jnp.shape(scale))
-    noise = jax.random.normal(key, shape) if nu is None else jax.random.t(key, nu, shape)
-    y = location + scale * noise
-    return jnp.exp(y) if model.observations[k].log_scale else y
+    shape = np.broadcast_shapes(np.shape(location), np.shape(scale))
+    y = location + scale * (rng.standard_normal(shape) if nu is None else rng.standard_t(nu, shape))
+    return np.exp(y) if model.observations[k].log_scale else y

@@ -1,9 +1,24 @@
-"""Population: model and cohort become a NumPyro program and its draws a `PopulationPosterior`."""
+"""Population: model and cohort become a NumPyro program and its draws a `PopulationPosterior`.
+
+What samples is loaded when it is asked for: a nightly update of twins needs no NumPyro.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from bayestwin.population.diagnostics import Diagnostics
-from bayestwin.population.fit import fit_population, versions
 from bayestwin.population.posterior import PopulationPosterior, combine_chains, load_population
-from bayestwin.population.variational import approximate_population
+
+if TYPE_CHECKING:
+    from bayestwin.population.fit import fit_population as fit_population
+    from bayestwin.population.fit import versions as versions
+    from bayestwin.population.variational import approximate_population as approximate_population
+
+_SAMPLING = {
+    "approximate_population": "bayestwin.population.variational",
+    "fit_population": "bayestwin.population.fit",
+    "versions": "bayestwin.population.fit",
+}
 
 __all__ = [
     "Diagnostics",
@@ -14,3 +29,9 @@ __all__ = [
     "load_population",
     "versions",
 ]
+
+
+def __getattr__(name):
+    if name in _SAMPLING:
+        return getattr(import_module(_SAMPLING[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,8 +13,9 @@ import xarray as xr
 from bayestwin.dynamics import Accuracy
 from bayestwin.errors import FitError
 from bayestwin.individual import compile_record, covariate_terms, prior_mean
+from bayestwin.population.hyper import assemble, unconstrained_medians
 from bayestwin.population.posterior import PopulationPosterior, patient_mark
-from bayestwin.population.program import assemble, population_program
+from bayestwin.population.program import population_program
 from bayestwin.population.sampling import run_nuts
 
 
@@ -106,6 +107,7 @@ def fit_population(
         try:
             drawn = run_nuts(
                 program,
+                unconstrained_medians(model, groups, rho=rho, centred=centred),
                 key=jax.random.key(random_seed),
                 chains=chains,
                 warmup=warmup,

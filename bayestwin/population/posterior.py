@@ -17,7 +17,7 @@ import xarray as xr
 
 from bayestwin.errors import StoreError
 from bayestwin.population.diagnostics import Diagnostics, approximate, diagnose, moving
-from bayestwin.population.program import assemble
+from bayestwin.population.hyper import assemble
 
 
 def patient_mark(record) -> str:

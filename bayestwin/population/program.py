@@ -16,8 +16,8 @@ import numpyro.distributions as dist
 
 from bayestwin.dynamics import Accuracy
 from bayestwin.errors import ModelError
-from bayestwin.individual import Hyper, class_likelihood, prior_mean, response_structure, total_log_likelihood
-from bayestwin.individual.parameters import to_transformed
+from bayestwin.individual import class_likelihood, prior_mean, total_log_likelihood
+from bayestwin.population.hyper import assemble, hyper_sites
 from bayestwin.specification.priors import Fixed, HalfNormal, LogitNormal, LogNormal, Normal
 
 
@@ -41,58 +41,6 @@ def draw_site(name, prior):
     return (
         jnp.asarray(prior.value, dtype=float) if isinstance(prior, Fixed) else numpyro.sample(name, distribution(prior))
     )
-
-
-def omega_priors(model) -> list[tuple[str, object]]:
-    """(site, prior) of the SD of every individual parameter, D; the frailty has SD 1."""
-    priors = [(f"omega_{model.parameters[i].name}", model.parameters[i].between) for i in model.varying]
-    if model.response_correlation is not None:
-        priors.append(("omega_frailty", Fixed(value=1.0)))
-    for drift in model.drift:
-        priors += [(f"drift_sd_{drift.parameter}", drift.sd)] * drift.steps
-    return priors
-
-
-def assemble(model, natural: dict, rho: float) -> Hyper:
-    """A `Hyper` from natural-scale population values; leading axes (chain, draw) are kept."""
-    shape = next((jnp.shape(v) for k, v in natural.items() if k != "correlation_cholesky"), ())
-    typical = [to_transformed(_value(natural, f"{p.name}_pop", p.typical, shape), p.scale) for p in model.parameters]
-    effects = [_value(natural, name, effect_prior(effect), shape) for name, _, effect in model.effects]
-    omega = [_value(natural, site, prior, shape) for site, prior in omega_priors(model)]
-    sigma = [_value(natural, name, prior, shape) for name, prior in model.residual_parameters.items()]
-    correlation = jnp.broadcast_to(
-        response_structure(model, rho), (*shape, len(model.individual_names), len(model.individual_names))
-    )
-    if model.correlation is not None:
-        members = jnp.array([model.individual_names.index(n) for n in model.correlation.over])
-        chol = natural["correlation_cholesky"]
-        correlation = correlation.at[..., members[:, None], members[None, :]].set(chol @ jnp.swapaxes(chol, -1, -2))
-    empty = jnp.zeros((*shape, 0))
-    return Hyper(
-        jnp.stack(typical, -1),
-        jnp.stack(effects, -1) if effects else empty,
-        jnp.stack(omega, -1),
-        correlation,
-        jnp.stack(sigma, -1),
-    )
-
-
-def effect_prior(effect):
-    """The prior of a covariate effect's coefficient."""
-    return getattr(effect, "exponent", None) or getattr(effect, "slope", None) or effect.shift
-
-
-def _value(natural, name, prior, shape):
-    return jnp.broadcast_to(jnp.asarray(prior.value, dtype=float), shape) if isinstance(prior, Fixed) else natural[name]
-
-
-def hyper_sites(model) -> dict[str, object]:
-    """Every population-level site that is sampled, name -> prior, in file order (correlation apart)."""
-    sites = {f"{p.name}_pop": p.typical for p in model.parameters}
-    sites.update({name: effect_prior(effect) for name, _, effect in model.effects})
-    sites.update(dict(omega_priors(model)))
-    sites.update(model.residual_parameters)
-    return {name: prior for name, prior in sites.items() if not isinstance(prior, Fixed)}
 
 
 def population_program(model, groups, *, rho: float, centred: bool = False, accuracy: Accuracy = Accuracy()):

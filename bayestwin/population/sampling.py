@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
-from numpyro.infer import NUTS, init_to_median
-from numpyro.infer.util import initialize_model
+from numpyro.infer import NUTS
+from numpyro.infer.util import ParamInfo, constrain_fn, potential_energy
 
 
 class Draws(NamedTuple):
@@ -26,6 +26,7 @@ class Draws(NamedTuple):
 
 def run_nuts(
     program: Callable,
+    start: dict,
     *,
     key,
     chains: int,
@@ -39,21 +40,26 @@ def run_nuts(
 ) -> Draws:
     """Sample a NumPyro program with NUTS; float64 must be on.
 
-    climb : so many steps of gradient ascent from the prior median before warm-up, for models whose warm-up would be
-        spent far out; chains still start apart, each from its own point
+    start : unbounded value of every site, near which each chain starts at a point of its own
+    climb : so many steps of gradient ascent before warm-up, for models whose warm-up would be spent far out
     progress : False, True (a bar on stderr) or a callable(done, total, message)
     """
-    kernel = NUTS(
-        program,
-        target_accept_prob=target_accept,
-        max_tree_depth=max_tree_depth,
-        init_strategy=init_to_median(num_samples=15),
-    )
+
+    def potential(z):
+        return potential_energy(program, (), {}, z)
+
+    kernel = NUTS(potential_fn=potential, target_accept_prob=target_accept, max_tree_depth=max_tree_depth)
     report, close = reporter(progress, warmup + draws)
     report(0, "compiling")
     key_start, key_chains = jax.random.split(key)
-    start = climbed_start(program, key_start, chains, climb) if climb else None
-    state = kernel.init(jax.random.split(key_chains, chains), warmup, start, (), {})
+    value_and_gradient = jax.jit(jax.vmap(jax.value_and_grad(potential)))
+    z = scattered(start, jax.random.split(key_start, chains))
+    if climb:
+        z = climbed(value_and_gradient, z, climb)
+    begin = ParamInfo(z, *value_and_gradient(z))
+    if not all(np.isfinite(np.asarray(a)).all() for a in jax.tree.leaves(begin)):
+        raise RuntimeError("the log density or its gradient is not finite at the prior medians")
+    state = jax.jit(lambda keys, begin: kernel.init(keys, warmup, begin))(jax.random.split(key_chains, chains), begin)
     kept = ("z", "diverging", "energy", "num_steps", "accept_prob", "potential_energy")
 
     @jax.jit
@@ -64,10 +70,10 @@ def run_nuts(
 
         return jax.lax.scan(step, state, None, length=block)
 
-    postprocess = jax.jit(jax.vmap(jax.vmap(kernel.postprocess_fn((), {}))))
+    postprocess = jax.jit(lambda z: constrain_fn(program, (), {}, z, batch_ndims=2))
     collected, done = [], 0
     while done < warmup + draws:
-        state, piece = advance(state)
+        state, piece = jax.block_until_ready(advance(state))  # else progress runs ahead of the work
         done += block
         if done > warmup:
             collected.append(jax.tree.map(lambda a: np.swapaxes(np.asarray(a), 0, 1), piece))
@@ -85,17 +91,24 @@ def run_nuts(
     return Draws(samples, stats)
 
 
-def climbed_start(program, key, chains: int, steps: int = 150, rate: float = 0.05):
-    """Unconstrained starting points, one per chain, after some steps of Adam on the log density."""
-    info = initialize_model(key, program, init_strategy=init_to_median(num_samples=15))
-    keys = jax.random.split(key, chains)
-    z = jax.tree.map(lambda a: jnp.stack([a + 0.1 * jax.random.normal(k, a.shape) for k in keys]), info.param_info.z)
-    gradient = jax.jit(jax.vmap(jax.grad(info.potential_fn)))
+def scattered(start: dict, keys, spread: float = 0.1):
+    """One starting point per key, `spread` away from `start`."""
+
+    def one(key):
+        leaves, tree = jax.tree.flatten(start)
+        noise = jax.random.split(key, len(leaves))
+        return tree.unflatten([a + spread * jax.random.normal(k, jnp.shape(a)) for a, k in zip(leaves, noise)])
+
+    return jax.jit(jax.vmap(one))(keys)
+
+
+def climbed(value_and_gradient, z, steps: int = 150, rate: float = 0.05):
+    """The same points after some steps of Adam on the log density."""
     optimiser = numpyro.optim.Adam(rate)
     state = optimiser.init(z)
     for _ in range(steps):
-        g = jax.tree.map(lambda a: jnp.clip(jnp.nan_to_num(a), -1e3, 1e3), gradient(optimiser.get_params(state)))
-        state = optimiser.update(g, state)
+        _, slope = value_and_gradient(optimiser.get_params(state))
+        state = optimiser.update(jax.tree.map(lambda a: jnp.clip(jnp.nan_to_num(a), -1e3, 1e3), slope), state)
     return optimiser.get_params(state)
 
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from bayestwin.errors import ModelError
-from bayestwin.prognosis.forecast import table
 from bayestwin.prognosis.quantities import FEWEST_DRAWS, FEWEST_PER_DRAW, knowledge_spread
+from bayestwin.prognosis.result import table
 from bayestwin.twin.surprise import weighted_quantiles
 
 

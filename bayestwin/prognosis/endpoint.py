@@ -11,8 +11,6 @@ exp(-H_other - H_death), the first factor averaged over assay errors.
 
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from bayestwin.individual.residuals import draw_observation
@@ -70,7 +68,7 @@ def crossing(hazard, times, threshold) -> np.ndarray:
 
 
 def event_times(
-    model, rule, endpoint, outputs, hazards, sigma, times, *, history, start: float, landmarks, key, repeats: int = 8
+    model, rule, endpoint, outputs, hazards, sigma, times, *, history, start: float, landmarks, rng, repeats: int = 8
 ) -> EventTimes:
     """Code events for all draws.
 
@@ -92,9 +90,8 @@ def event_times(
     other = np.maximum(other - at_start[:, None], 0.0)
     death = hazards[:, :, names.index(endpoint.death_hazard)] if endpoint.death_hazard else np.zeros(outputs.shape[:2])
     serological = np.empty((repeats, len(outputs)))
-    noise_keys = jax.random.split(key, repeats + 1)
     for r in range(repeats):
-        seen = np.asarray(draw_observation(model, k, noise_keys[r], jnp.asarray(outputs[:, :, k]), sigma[:, None, :]))
+        seen = draw_observation(model, k, rng, outputs[:, :, k], sigma[:, None, :])
         seen = np.maximum(seen, limit) if limit is not None else seen
         before = np.tile(np.asarray(history, dtype=float), (len(seen), 1)) if len(history) else np.empty((len(seen), 0))
         first = (
@@ -106,7 +103,7 @@ def event_times(
         )
         position = found - before.shape[1] + first
         serological[r] = np.where(found >= 0, times[np.clip(position, 0, len(times) - 1)], np.inf)
-    e1, e2 = np.asarray(jax.random.exponential(noise_keys[-1], (2, len(outputs))))
+    e1, e2 = rng.standard_exponential((2, len(outputs)))
     progression = np.minimum(
         serological[0],
         start + crossing(other[:, counted:], times[counted:] - start, e1) if counted < len(times) else np.inf,

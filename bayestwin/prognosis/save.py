@@ -13,8 +13,8 @@ import xarray as xr
 
 from bayestwin.errors import StoreError
 from bayestwin.prognosis.endpoint import EventTimes
-from bayestwin.prognosis.forecast import QUANTILES, Course, Prognosis, TreatmentPrognosis
 from bayestwin.prognosis.plan import Plan
+from bayestwin.prognosis.result import QUANTILES, Course, Prognosis, TreatmentPrognosis
 from bayestwin.twin.save import record_from_json
 
 _EVENT_DIMS = {

@@ -1,35 +1,25 @@
 """Trajectories under a plan: latent outputs and hazard integrals at asked times, for all draws at once."""
 
-from functools import lru_cache
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bayestwin.dynamics import NO_GRADIENT, Accuracy, build_timeline, initial_values, pad_timeline, solve_patient
+from bayestwin.dynamics import NO_GRADIENT, Accuracy, build_timeline, pad_timeline, solve_patient
 from bayestwin.individual import beginning, bucket, covariate_terms, natural_values, outputs_at
-from bayestwin.twin.target import hyper_of
+from bayestwin.twin.target import hyper_of, initial_states
 
 
-@lru_cache(maxsize=32)
-def _solver(model, accuracy: Accuracy, resumed: bool):
-    def solve(psi, draw, rows, population, timeline, index, terms, state=None):
-        def one(p, d, r, y0):
-            values = natural_values(model, p, hyper_of(population, d), terms, r)
-            solution = solve_patient(
-                model, values, initial_values(model, values) if y0 is None else y0, timeline, accuracy
-            )
-            return (
-                outputs_at(model, values, timeline, solution.states, index),
-                solution.states[index][:, len(model.states) :],
-                solution.ok,
-            )
+@partial(jax.jit, static_argnums=(0, 1))
+def _solve(model, accuracy: Accuracy, psi, draw, rows, population, timeline, index, terms, state):
+    def one(p, d, r, y0):
+        values = natural_values(model, p, hyper_of(population, d), terms, r)
+        solution = solve_patient(model, values, y0, timeline, accuracy)
+        outputs = outputs_at(model, values, timeline, solution.states, index)
+        return outputs, solution.states[index][:, len(model.states) :], solution.ok
 
-        if state is None:
-            return jax.vmap(lambda p, d, r: one(p, d, r, None))(psi, draw, rows)
-        return jax.vmap(one)(psi, draw, rows, state)
-
-    return jax.jit(solve)
+    return jax.vmap(one)(psi, draw, rows, state)
 
 
 def trajectories(twin, draws, plan, times, *, past: bool, accuracy: Accuracy = NO_GRADIENT):
@@ -46,16 +36,14 @@ def trajectories(twin, draws, plan, times, *, past: bool, accuracy: Accuracy = N
     size = bucket(len(timeline.start), (256, 512, 1024, 2048))
     padded = bucket(len(times), (96, 192, 384))
     index = np.concatenate([index, np.zeros(padded - len(times), dtype=int)])
-    state = None if past else twin.particles.state[jnp.arange(len(draws.draw)), draws.known]
-    arguments = (
-        draws.psi,
-        draws.draw,
-        draws.class_rows,
-        twin.population,
-        jax.tree.map(jnp.asarray, pad_timeline(timeline, size)),
-        jnp.asarray(index),
-        jnp.asarray(covariate_terms(model, twin.record.covariates)),
+    psi, draw, rows = jnp.asarray(draws.psi), jnp.asarray(draws.draw), jnp.asarray(draws.class_rows)
+    terms = jnp.asarray(covariate_terms(model, twin.record.covariates))
+    if past:
+        state = initial_states(model, psi, draw, rows[:, None], twin.population, terms)[:, 0]
+    else:
+        state = jnp.asarray(np.asarray(twin.particles.state)[np.arange(len(draws.draw)), draws.known])
+    line = jax.tree.map(jnp.asarray, pad_timeline(timeline, size))
+    outputs, hazards, ok = _solve(
+        model, accuracy, psi, draw, rows, twin.population, line, jnp.asarray(index), terms, state
     )
-    outputs, hazards, ok = _solver(model, accuracy, not past)(*arguments, *(() if past else (state,)))
-    keep = len(times)
-    return np.asarray(outputs[:, :keep]), np.asarray(hazards[:, :keep]), np.asarray(ok)
+    return np.asarray(outputs)[:, : len(times)], np.asarray(hazards)[:, : len(times)], np.asarray(ok)

@@ -16,9 +16,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bayestwin.dynamics import NO_GRADIENT, Accuracy
+from bayestwin.dynamics import Accuracy
 from bayestwin.twin.particles import log_prior_of
-from bayestwin.twin.target import evaluator, log_target
+from bayestwin.twin.target import evaluator, full_likelihood, log_target, old_likelihood
 
 CYCLE = (0, 2, 0, 0, 1, 0)  # psi, both, psi, psi, draw, psi
 INNER = 8  # cheap steps of a draw move
@@ -45,7 +45,7 @@ def sweep(model, accuracy: Accuracy):
 
     Three compiled programs, so that only the evaluation is compiled anew for another length of history.
     """
-    evaluate = evaluator(model, accuracy, False)
+    evaluate = evaluator(model, accuracy)
 
     def one(kind, key, psi, draw, pieces, old, population, data, rho, t, mean, chol, step, *, from_scratch):
         """pieces : ClassLikelihood of the newer record; old (P, C) : log-likelihood of the seen record"""
@@ -112,16 +112,3 @@ def accept(key, here, there, seen, ratio, t, *, from_scratch):
 
     moved = jax.tree.map(pick, (new_psi, new_draw, proposed, proposed_old), (psi, draw, pieces, old))
     return *moved, take.mean(), (~proposed.ok).mean()
-
-
-def full_likelihood(pieces):
-    """Log-likelihood of the whole newer record by class, (P, C)."""
-    return pieces.rows.sum(-1) + pieces.alive + pieces.other
-
-
-def old_likelihood(pieces, seen):
-    """Log-likelihood by class of the rows already seen (seen = 1) and of the events, (P, C).
-
-    What event-free time says is weak and enters at the start of a bridge by one reweighting; only labs are tempered.
-    """
-    return jnp.where(seen > 0, pieces.rows, 0.0).sum(-1) + pieces.alive + pieces.other

@@ -4,12 +4,12 @@ Islands are resampled and normalised separately, so that the spread of their est
 error of a mean = SD over islands / sqrt(number of islands).
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import logsumexp
 
 from bayestwin.individual import Hyper, prior_mean
 
@@ -47,6 +47,7 @@ class Particles(NamedTuple):
     state: jax.Array
 
 
+@partial(jax.jit, static_argnums=0)
 def population_for(model, hyper: Hyper, terms) -> Population:
     """Means, scales and whitening matrices of psi for a patient with these covariate terms."""
     scale = hyper.omega[..., :, None] * jnp.linalg.cholesky(hyper.correlation)
@@ -64,10 +65,20 @@ def log_prior_of(psi, draw, population: Population):
     return -0.5 * (white**2).sum(-1) - population.log_det[draw]
 
 
-def normalised(log_weights, islands: int):
-    """Log-weights that sum to one within each island."""
-    by_island = log_weights.reshape(islands, -1)
-    return (by_island - logsumexp(by_island, axis=1, keepdims=True)).reshape(-1)
+def normalised(log_weights, islands: int) -> np.ndarray:
+    """Log-weights that sum to one within each island; not a number where an island has no weight at all."""
+    by_island = np.asarray(log_weights).reshape(islands, -1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (by_island - log_sum_exp(by_island, axis=1)[:, None]).reshape(-1)
+
+
+def log_sum_exp(values, axis: int) -> np.ndarray:
+    """ln sum exp along an axis, -inf where every value is."""
+    values = np.asarray(values)
+    largest = values.max(axis=axis, keepdims=True)
+    safe = np.where(np.isfinite(largest), largest, 0.0)
+    with np.errstate(divide="ignore"):
+        return np.log(np.exp(values - safe).sum(axis=axis)) + safe.squeeze(axis)
 
 
 def effective_size(log_weights, islands: int) -> float:
@@ -82,11 +93,11 @@ def unique_particles(psi) -> int:
     return len(np.unique(np.asarray(psi), axis=0))
 
 
-def systematic(key, log_weights, islands: int):
+def systematic(rng: np.random.Generator, log_weights, islands: int):
     """Systematic resampling within each island: positions of the survivors, (P,)."""
     weights = np.exp(np.asarray(log_weights)).reshape(islands, -1)
     size = weights.shape[1]
-    starts = np.asarray(jax.random.uniform(key, (islands,)))
+    starts = rng.random(islands)
     picked = []
     for k in range(islands):
         cumulative = np.cumsum(weights[k])

@@ -6,19 +6,28 @@ resampled and moved. With no record seen before (`from_scratch`) this is the ora
 Source: Chopin (2002), Biometrika 89:539; Del Moral, Doucet and Jasra (2006), JRSS B 68:411.
 """
 
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import logsumexp
 
 from bayestwin.dynamics import NO_GRADIENT, Accuracy
-from bayestwin.twin.moves import CYCLE, fitted_gaussian, full_likelihood, old_likelihood, sweep
-from bayestwin.twin.particles import Particles, effective_size, normalised, pareto_k, systematic, unique_particles
-from bayestwin.twin.target import evaluator, log_target
+from bayestwin.twin.moves import CYCLE, fitted_gaussian, sweep
+from bayestwin.twin.particles import (
+    Particles,
+    effective_size,
+    log_sum_exp,
+    normalised,
+    pareto_k,
+    systematic,
+    unique_particles,
+)
+from bayestwin.twin.target import evaluator, full_likelihood, log_target, old_likelihood
 
 MAX_STAGES = 60
+STAGE_SWEEPS, FINAL_SWEEPS = 6, 18
 
 
 class BridgeInfo(NamedTuple):
@@ -37,6 +46,15 @@ class BridgeInfo(NamedTuple):
     resampled: bool
 
 
+class _Cloud(NamedTuple):
+    """psi (P, D), draw (P,), pieces : ClassLikelihood of the newer record, old (P, C) : of the record seen."""
+
+    psi: Any
+    draw: Any
+    pieces: Any
+    old: Any
+
+
 def bridge(
     model,
     psi,
@@ -50,8 +68,6 @@ def bridge(
     rho: float,
     seen=None,
     start_from=None,
-    stage_sweeps: int = 6,
-    final_sweeps: int = 18,
     accuracy: Accuracy = NO_GRADIENT,
 ):
     """Carry weighted particles to the target given the whole record in `data`.
@@ -64,93 +80,123 @@ def bridge(
     Particles, BridgeInfo
     """
     from_scratch = seen is None
-    seen = np.zeros(len(data.mask)) if from_scratch else seen
+    seen = jnp.asarray(np.zeros(len(data.mask)) if from_scratch else seen)
     data = jax.tree.map(jnp.asarray, data)
-    pieces = evaluator(model, accuracy, False)(psi, draw, population, data, rho)
+    pieces = evaluator(model, accuracy)(psi, draw, population, data, rho)
     old = jnp.zeros(pieces.alive.shape) if from_scratch else old_likelihood(pieces, seen)
-    zero = jnp.zeros(psi.shape[0])
-    failures = [float((~pieces.ok).mean())]
-
-    def height(t):
-        return np.nan_to_num(
-            np.asarray(log_target(zero, pieces.log_class, old, full_likelihood(pieces), t)), nan=-1e300, neginf=-1e300
-        )
-
-    log_evidence = np.zeros(islands)
-    if from_scratch:
-        here = height(0.0)
-    else:  # what events say, and classes of a treatment started since, by one reweighting
-        here = height(0.0)
-        log_weights, gain = _reweighted(log_weights, here - np.asarray(start_from), islands)
-        log_evidence += gain
-    prior_sd = np.asarray(population.scale).std(axis=0).max() + np.sqrt(
-        np.einsum("mde,mde->md", population.scale, population.scale)
-    ).mean(axis=0)
-    do_sweep, t, step, stages, moves, worst_k, acceptance = sweep(model, accuracy), 0.0, 0.6, 0, 0, -np.inf, 1.0
+    cloud, log_evidence, t, stages, worst_k = _Cloud(psi, draw, pieces, old), np.zeros(islands), 0.0, 0, -np.inf
+    if not from_scratch:  # what events say, and classes of a treatment started since, by one reweighting
+        log_weights, log_evidence = _reweighted(log_weights, _height(cloud, 0.0) - np.asarray(start_from), islands)
+    mover = _Mover(model, accuracy, population, (data, seen), rho, islands, from_scratch, key)
+    mover.failures.append(float((~pieces.ok).mean()))
+    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
     while t < 1.0 and stages < MAX_STAGES:
-        here = height(t)
-        t_next = _next_t(height, here, log_weights, t, islands)
-        gain = height(t_next) - here
+        here = _height(cloud, t)
+        t = _next_t(cloud, here, log_weights, t, islands)
+        gain = _height(cloud, t) - here
         worst_k = max(worst_k, pareto_k(np.asarray(log_weights) + gain))
         log_weights, more = _reweighted(log_weights, gain, islands)
-        log_evidence += more
-        t, stages = t_next, stages + 1
-        key, key_resample = jax.random.split(key)
-        kept = systematic(key_resample, log_weights, islands)
-        psi, draw, pieces, old = jax.tree.map(lambda a, kept=kept: a[kept], (psi, draw, pieces, old))
-        log_weights = jnp.asarray(normalised(zero, islands))
-        mean, chol = fitted_gaussian(psi, log_weights, islands, prior_sd)
-        accepted = []
-        for sweep_number in range(final_sweeps if t >= 1.0 else stage_sweeps):
-            kind = CYCLE[sweep_number % len(CYCLE)]
-            key, key_sweep = jax.random.split(key)
-            psi, draw, pieces, old, rate, failed = do_sweep(
-                kind,
-                key_sweep,
-                psi,
-                draw,
-                pieces,
-                old,
-                population,
-                (data, jnp.asarray(seen)),
-                rho,
-                jnp.asarray(t),
-                mean,
-                chol,
-                step,
-                from_scratch=from_scratch,
-            )
-            failures.append(float(failed))
-            moves += 1
-            if kind == 0:
-                accepted.append(float(rate))
-                step = float(np.clip(step * np.exp(1.5 * (float(rate) - 0.3)), 0.05, 2.0))
-            if sweep_number % len(CYCLE) == len(CYCLE) - 1:
-                mean, chol = fitted_gaussian(psi, log_weights, islands, prior_sd)
-        acceptance = float(np.mean(accepted)) if accepted else acceptance
+        log_evidence, stages = log_evidence + more, stages + 1
+        cloud = _taken(cloud, systematic(rng, log_weights, islands))
+        log_weights = normalised(np.zeros(len(log_weights)), islands)
+        cloud = mover.move(cloud, log_weights, t, FINAL_SWEEPS if t >= 1.0 else STAGE_SWEEPS)
+    pieces = cloud.pieces
     particles = Particles(
-        psi, draw, log_weights, pieces.rows.sum(-1), pieces.alive, pieces.other, pieces.log_class, pieces.end
+        cloud.psi,
+        cloud.draw,
+        jnp.asarray(log_weights),
+        pieces.rows.sum(-1),
+        pieces.alive,
+        pieces.other,
+        pieces.log_class,
+        pieces.end,
     )
     if t < 1.0:  # stages ran out: these particles are not at the target
         worst_k = np.inf
+    unique, failed = unique_particles(cloud.psi), float(np.mean(mover.failures))
     return particles, BridgeInfo(
-        stages, moves, acceptance, float(worst_k), unique_particles(psi), log_evidence, float(np.mean(failures)), True
+        stages, mover.sweeps, mover.acceptance, float(worst_k), unique, log_evidence, failed, True
     )
+
+
+@dataclass
+class _Mover:
+    """Metropolis sweeps at a temperature; keeps the step size and what the numerical check wants to know.
+
+    data : PatientData and the rows seen; acceptance : mean over the sweeps of one stage that move psi
+    """
+
+    model: Any
+    accuracy: Accuracy
+    population: Any
+    data: tuple
+    rho: float
+    islands: int
+    from_scratch: bool
+    key: Any
+    step: float = 0.6
+    sweeps: int = 0
+    acceptance: float = 1.0
+    failures: list = field(default_factory=list)
+
+    def move(self, cloud: _Cloud, log_weights, t: float, sweeps: int) -> _Cloud:
+        """So many sweeps that leave the target at `t` unchanged."""
+        do_sweep, accepted = sweep(self.model, self.accuracy), []
+        mean, chol = fitted_gaussian(cloud.psi, log_weights, self.islands, self._prior_sd())
+        for number in range(sweeps):
+            kind = CYCLE[number % len(CYCLE)]
+            *moved, rate, failed = do_sweep(
+                kind,
+                jax.random.fold_in(self.key, self.sweeps),
+                *cloud,
+                self.population,
+                self.data,
+                self.rho,
+                jnp.asarray(t),
+                mean,
+                chol,
+                self.step,
+                from_scratch=self.from_scratch,
+            )
+            cloud, self.sweeps = _Cloud(*moved), self.sweeps + 1
+            self.failures.append(float(failed))
+            if kind == 0:
+                accepted.append(float(rate))
+                self.step = float(np.clip(self.step * np.exp(1.5 * (float(rate) - 0.3)), 0.05, 2.0))
+            if number % len(CYCLE) == len(CYCLE) - 1:
+                mean, chol = fitted_gaussian(cloud.psi, log_weights, self.islands, self._prior_sd())
+        self.acceptance = float(np.mean(accepted)) if accepted else self.acceptance
+        return cloud
+
+    def _prior_sd(self):
+        """Scale of each individual parameter, (D,), so that a parameter without spread keeps a little."""
+        scale = np.asarray(self.population.scale)
+        return scale.std(axis=0).max() + np.sqrt(np.einsum("mde,mde->md", scale, scale)).mean(axis=0)
+
+
+@jax.jit
+def _taken(cloud, kept):
+    return jax.tree.map(lambda a: a[kept], cloud)
+
+
+def _height(cloud: _Cloud, t: float) -> np.ndarray:
+    """ln target without the prior, (P,); a failed solve far below everything."""
+    heights = log_target(0.0, cloud.pieces.log_class, cloud.old, full_likelihood(cloud.pieces), t)
+    return np.nan_to_num(np.asarray(heights), nan=-1e300, neginf=-1e300)
 
 
 def _reweighted(log_weights, gain, islands):
     """Normalised new weights and each island's log evidence increment."""
     gain = np.where(np.isfinite(gain), gain, -np.inf)  # a failed solve weighs nothing
     joint = (np.asarray(log_weights) + gain).reshape(islands, -1)
-    more = np.asarray(logsumexp(joint, axis=1))
-    return jnp.asarray(normalised(jnp.asarray(joint.reshape(-1)), islands)), more
+    return normalised(joint.reshape(-1), islands), log_sum_exp(joint, axis=1)
 
 
-def _next_t(height, here, log_weights, t, islands, target=0.5):
+def _next_t(cloud, here, log_weights, t, islands, target=0.5):
     """The largest t' <= 1 at which the effective sample size is still `target` of the particles (bisection)."""
 
     def enough(t_next):
-        new, _ = _reweighted(log_weights, height(t_next) - here, islands)
+        new, _ = _reweighted(log_weights, _height(cloud, t_next) - here, islands)
         return effective_size(new, islands) >= target * len(here)
 
     if enough(1.0):

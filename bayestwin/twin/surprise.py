@@ -8,13 +8,15 @@ Sources: Gneiting and Raftery (2007), JASA 102:359.
 from dataclasses import dataclass
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import logsumexp
 
 from bayestwin.individual.residuals import draw_observation, location_and_scale, log_cdf
+from bayestwin.twin.particles import log_sum_exp
 
 QUANTILES = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975)
+
+
+_log_cdf = jax.jit(log_cdf, static_argnums=1)
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ def sample_crps(values, weights, y) -> float:
 
 
 def surprises(
-    model, labs, pieces, class_probability, log_weights, population, draw, *, key, islands: int
+    model, labs, pieces, class_probability, log_weights, population, draw, *, rng: np.random.Generator
 ) -> tuple[Surprise, ...]:
     """Predictive summary of each new lab, in the order of the rows of `pieces`.
 
@@ -64,25 +66,24 @@ def surprises(
     fine = np.asarray(pieces.ok).all(axis=1) & np.isfinite(np.asarray(pieces.prediction)).all(axis=(1, 2))
     weights = np.where(fine, np.exp(np.asarray(log_weights)), 0.0)
     weights = weights / weights.sum()
-    pieces = pieces._replace(prediction=jnp.where(fine[:, None, None], pieces.prediction, 1.0))
-    joint = weights[:, None] * np.asarray(class_probability)
-    sigma = population.sigma[draw]
+    predictions = np.where(fine[:, None, None], np.asarray(pieces.prediction), 1.0)
+    joint = weights[:, None] * class_probability
+    cumulative = np.cumsum(class_probability, axis=1)
+    sigma = np.asarray(population.sigma)[np.asarray(draw)]
     found = []
     for n, lab in enumerate(labs):
         k = model.observation_index[lab.output]
         observation = model.observations[k]
-        key, key_class, key_noise, key_pit = jax.random.split(key, 4)
-        log_p = jnp.log(jnp.maximum(jnp.asarray(class_probability), 1e-300))
-        classes = np.asarray(jax.random.categorical(key_class, log_p, axis=1))
-        prediction = np.asarray(pieces.prediction)[np.arange(len(classes)), classes, n]
-        simulated = np.asarray(draw_observation(model, k, key_noise, jnp.asarray(prediction), sigma))
+        drawn = (rng.random((len(sigma), 1)) * cumulative[:, -1:] > cumulative).sum(axis=1)
+        classes = np.minimum(drawn, cumulative.shape[1] - 1)
+        simulated = draw_observation(model, k, rng, predictions[np.arange(len(classes)), classes, n], sigma)
         with np.errstate(divide="ignore"):
-            log_score = float(logsumexp(jnp.log(jnp.asarray(joint)) + pieces.rows[:, :, n]))
-        location, scale = location_and_scale(model, k, pieces.prediction[:, :, n], sigma[:, None, :])
+            log_score = float(log_sum_exp((np.log(joint) + pieces.rows[:, :, n]).ravel(), axis=0))
+        location, scale = location_and_scale(model, k, predictions[:, :, n], sigma[:, None, :], xp=np)
         y = np.log(max(lab.value, 1e-12)) if observation.log_scale else lab.value
-        below = float((joint * np.exp(np.asarray(log_cdf((y - location) / scale, observation.error.nu)))).sum())
+        below = float((joint * np.exp(np.asarray(_log_cdf((y - location) / scale, observation.error.nu)))).sum())
         on_scale = np.log(np.maximum(simulated, 1e-12)) if observation.log_scale else simulated
-        u = float(jax.random.uniform(key_pit))
+        u = rng.random()
         pit = {"none": below, "left": u * below, "right": below + u * (1.0 - below)}[lab.censoring]
         clipped = {"none": on_scale, "left": np.maximum(on_scale, y), "right": np.minimum(on_scale, y)}[lab.censoring]
         mean = float(np.sum(weights * on_scale))

@@ -6,15 +6,15 @@ with old_c and new_c the log-likelihood of the record seen so far and of the new
 stands, t = 1 the twin updated; the from-scratch oracle has old_c = 0.
 """
 
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import logsumexp
 
-from bayestwin.dynamics import Accuracy
-from bayestwin.individual import Hyper, class_likelihood
+from bayestwin.dynamics import NO_GRADIENT, Accuracy, initial_values
+from bayestwin.individual import Hyper, class_likelihood, natural_values
 
 
 def hyper_of(population, draw) -> Hyper:
@@ -25,31 +25,63 @@ def hyper_of(population, draw) -> Hyper:
 
 
 @lru_cache(maxsize=64)
-def evaluator(model, accuracy: Accuracy, resumed: bool):
-    """Compiled evaluation of every particle.
+def evaluator(model, accuracy: Accuracy = NO_GRADIENT):
+    """Compiled evaluation of every particle: (psi, draw, population, data, rho, state=None) -> ClassLikelihood.
 
-    (psi, draw, population, data, rho[, state]) -> ClassLikelihood (P, C, ...)
+    state (P, C, S + H) : where the data begin, or None for the initial state. One program serves both: compiling it
+    takes seconds, the initial state a moment.
     """
 
-    def evaluate(psi, draw, population, data, rho, state=None):
+    @jax.jit
+    def evaluate(psi, draw, population, data, rho, state):
         def one(psi_i, draw_i, state_i):
-            return class_likelihood(
-                model, psi_i, hyper_of(population, draw_i), data, rho=rho, state=state_i, accuracy=accuracy
-            )
+            hyper = hyper_of(population, draw_i)
+            return class_likelihood(model, psi_i, hyper, data, rho=rho, state=state_i, accuracy=accuracy)
 
-        if state is None:
-            return jax.vmap(lambda a, b: one(a, b, None))(psi, draw)
         return jax.vmap(one)(psi, draw, state)
 
-    return jax.jit(evaluate)
+    def from_anywhere(psi, draw, population, data, rho, state=None):
+        if state is None:
+            rows = jnp.broadcast_to(data.classes, (len(psi), *data.classes.shape))
+            state = initial_states(model, psi, draw, rows, population, data.terms)
+        return evaluate(psi, draw, population, data, rho, state)
+
+    return from_anywhere
 
 
+@partial(jax.jit, static_argnums=0)
+def initial_states(model, psi, draw, class_rows, population, terms):
+    """Initial state of every particle in each of its response classes: class_rows (P, C, X) -> (P, C, S + H)."""
+
+    def one(psi_i, draw_i, rows):
+        hyper = hyper_of(population, draw_i)
+        return jax.vmap(lambda c: initial_values(model, natural_values(model, psi_i, hyper, terms, c)))(rows)
+
+    return jax.vmap(one)(psi, draw, class_rows)
+
+
+@jax.jit
 def log_target(log_prior, log_class, old, new, t):
     """ln pi_t per particle: log_prior (P,), the rest (P, C)."""
     # at the ends the other side may be -inf, and inf - inf is not a number
     between = old + t * (jnp.where(jnp.isfinite(new), new, -1e300) - jnp.where(jnp.isfinite(old), old, -1e300))
     bridged = jnp.where(t == 0.0, old, jnp.where(t == 1.0, new, between))
     return log_prior + logsumexp(log_class + bridged, axis=-1)
+
+
+@jax.jit
+def full_likelihood(pieces):
+    """Log-likelihood of the whole newer record by class, (P, C)."""
+    return pieces.rows.sum(-1) + pieces.alive + pieces.other
+
+
+@jax.jit
+def old_likelihood(pieces, seen):
+    """Log-likelihood by class of the rows already seen (seen = 1) and of the events, (P, C).
+
+    What event-free time says is weak and enters at the start of a bridge by one reweighting; only labs are tempered.
+    """
+    return jnp.where(seen > 0, pieces.rows, 0.0).sum(-1) + pieces.alive + pieces.other
 
 
 def class_weights(particles) -> np.ndarray:

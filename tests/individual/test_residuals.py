@@ -137,7 +137,7 @@ def test_sigma_is_a_standard_deviation_and_not_a_variance(every_error, output, s
     sigma = jnp.array([SIGMA[name] for name in every_error.residual_parameters])
     k = every_error.observation_index[output]
     assert float(location_and_scale(every_error, k, jnp.asarray(4.0), sigma)[1]) == pytest.approx(scale, rel=1e-12)
-    drawn = draw_observation(every_error, k, jax.random.key(1), jnp.full(100_000, 4.0), sigma)
+    drawn = draw_observation(every_error, k, np.random.default_rng(1), np.full(100_000, 4.0), sigma)
     assert np.std(drawn) == pytest.approx(scale, rel=0.01)  # Monte Carlo error 0.2 %
 
 
@@ -145,6 +145,6 @@ def test_sigma_is_a_standard_deviation_and_not_a_variance(every_error, output, s
 def test_drawn_observations_follow_the_likelihood_that_will_judge_them(every_error, output):
     sigma = jnp.array([SIGMA[name] for name in every_error.residual_parameters])
     k = every_error.observation_index[output]
-    drawn = draw_observation(every_error, k, jax.random.key(2), jnp.full(20_000, PREDICTION), sigma)
+    drawn = draw_observation(every_error, k, np.random.default_rng(2), np.full(20_000, PREDICTION), sigma)
     pit = np.exp(np.asarray(ours(every_error, output, drawn, LEFT)))
     assert stats.kstest(pit, "uniform").pvalue > 0.001

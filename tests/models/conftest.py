@@ -1,6 +1,6 @@
 """The contract suite's patients: per model folder a treated record, draws of the prior, compiled programs."""
 
-from functools import lru_cache, partial
+from functools import lru_cache
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,8 @@ import pytest
 from bayestwin.dynamics import Accuracy
 from bayestwin.individual import class_likelihood, compile_record, draw_prior, total_log_likelihood
 from bayestwin.individual.residuals import draw_observation
-from bayestwin.population.program import assemble, distribution, hyper_sites
+from bayestwin.population.hyper import assemble, hyper_sites
+from bayestwin.population.program import distribution
 from bayestwin.records.record import ClinicalEvent, Lab, PatientRecord
 from bayestwin.specification import load_model, models_folder
 
@@ -116,8 +117,8 @@ class PriorPatients:
         data = self.data(treatment)
         found = np.zeros(np.shape(pieces.prediction[:, 0]))
         for k in range(len(self.model.observations)):
-            draw = jax.vmap(partial(draw_observation, self.model, k))
-            drawn = draw(jax.random.split(jax.random.key(k), 200), pieces.prediction[:, 0], self.hyper.sigma)
+            sigma = np.asarray(self.hyper.sigma)[:, None, :]
+            drawn = draw_observation(self.model, k, np.random.default_rng(k), pieces.prediction[:, 0], sigma)
             found = np.where(data.output == k, drawn, found)
         return found, data.output, data.mask > 0
 

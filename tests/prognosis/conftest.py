@@ -11,7 +11,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "twin"))
 
 from level_model import as_population
 
-from bayestwin.population.program import distribution, hyper_sites
+from bayestwin.population.hyper import hyper_sites
+from bayestwin.population.program import distribution
 from bayestwin.records import Lab, PatientRecord
 from bayestwin.specification import load_model
 from bayestwin.twin import start_twin

@@ -97,7 +97,7 @@ def events(level, other=0.0, death=0.0, *, times=TIMES, start=0.0, history=(20.0
             history=list(history),
             start=start,
             landmarks=landmarks,
-            key=jax.random.key(3),
+            rng=np.random.default_rng(3),
         )
 
 

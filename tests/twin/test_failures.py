@@ -5,8 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bayestwin.twin import rebuild_twin, smc, start_twin, update_twin
-from bayestwin.twin.update import predict_labs
+from bayestwin.twin import predict_labs, rebuild_twin, smc, start_twin, update_twin
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,39 @@
+"""Predictive courses of the outputs: quantiles with residual error, and some sampled futures without."""
+
+import numpy as np
+
+from bayestwin.individual import beginning
+from bayestwin.individual.residuals import draw_observation
+from bayestwin.prognosis.result import QUANTILES, Course
+from bayestwin.prognosis.simulate import trajectories
+from bayestwin.twin.surprise import weighted_quantiles
+
+SAMPLED_FUTURES = 12
+
+
+def courses(model, outputs, ok, sigma, times, draws, islands, rng) -> tuple[Course, ...]:
+    """One course per output from latent outputs (P, V, K); failed solves have no weight."""
+    weights = np.where(ok, np.exp(draws.log_weights) / islands, 0.0)
+    weights = weights / weights.sum()
+    picked = np.random.default_rng(0).choice(len(weights), SAMPLED_FUTURES, p=weights)
+    found = []
+    for k, observation in enumerate(model.observations):
+        seen = draw_observation(model, k, rng, outputs[:, :, k], sigma[:, None, :])
+        # no treatment after progression is modelled: what grows past the plausible range is drawn at its end
+        lowest = max(observation.plausible[0], 0.0) if observation.positive else observation.plausible[0]
+        seen = np.clip(seen, lowest, observation.plausible[1])
+        quantiles = np.stack([weighted_quantiles(seen[:, t], weights, QUANTILES) for t in range(len(times))], axis=1)
+        futures = np.clip(outputs[picked, :, k], *observation.plausible)
+        found.append(Course(observation.output, np.asarray(times), quantiles, futures))
+    return tuple(found)
+
+
+def past_courses(twin, plan, draws, rng, accuracy) -> tuple[Course, ...]:
+    """The fit to the past, from the patient's beginning to the data cut."""
+    begin = beginning(twin.record)
+    if twin.time <= begin:
+        return ()
+    times = np.unique(np.concatenate([np.linspace(begin, twin.time, 40), [lab.time for lab in twin.record.labs]]))
+    outputs, _, ok = trajectories(twin, draws, plan, times, past=True, accuracy=accuracy)
+    sigma = np.asarray(twin.population.sigma)[draws.draw]
+    return courses(twin.model, outputs, ok, sigma, times, draws, twin.islands, rng)

@@ -1,0 +1,207 @@
+"""What a forecast is: courses, event times and chances per treatment, from draws that are kept."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from bayestwin.errors import ModelError
+from bayestwin.prognosis.endpoint import EventTimes
+from bayestwin.prognosis.plan import Plan
+from bayestwin.prognosis.quantities import Chance, chance_of
+
+QUANTILES = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
+
+
+@dataclass(frozen=True)
+class Course:
+    """Predictive course of one output.
+
+    times (T,); quantiles (7, T) at QUANTILES with residual error; samples (12, T) without
+    Values outside the observation's plausible range are set to its end: the report says so.
+    """
+
+    output: str
+    times: np.ndarray
+    quantiles: np.ndarray
+    samples: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class TreatmentPrognosis:
+    """One treatment row. `refused` says why there is no number; events, courses and by_rho are then empty.
+
+    events : months after the data cut
+    by_rho : rho -> (survival (P, L), log_weights (P,)) or None where too few draws remain
+    """
+
+    plan: Plan
+    refused: str
+    events: EventTimes | None = None
+    courses: tuple[Course, ...] = ()
+    by_rho: dict | None = None
+    solver_failures: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Prognosis:
+    """Forecasts of one patient.
+
+    Months count from the data cut `now`; horizon in months (or time units without an endpoint).
+    """
+
+    model: Any
+    patient: str
+    now: float
+    horizon: float
+    rows: tuple[TreatmentPrognosis, ...]
+    landmarks: tuple[int, ...]
+    draw: np.ndarray
+    log_weights: np.ndarray
+    islands: int
+    rho: float
+    verdict: str
+    random_seed: int
+    twin_hash: str
+    population_hash: str
+    past: tuple[Course, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Treatments in the order asked for."""
+        return tuple(row.plan.name for row in self.rows)
+
+    @property
+    def weights(self) -> np.ndarray:
+        """Weights summing to one, (P,)."""
+        return np.exp(self.log_weights) / self.islands
+
+    def row(self, treatment: str) -> TreatmentPrognosis:
+        """The row of a treatment."""
+        for row in self.rows:
+            if row.plan.name == treatment:
+                return row
+        raise ModelError("this treatment was not forecast", value=treatment, allowed=", ".join(self.names))
+
+    def chance(self, treatment: str, month: int, *, endpoint: str = "progression or death") -> Chance | None:
+        """Chance of being event-free at a landmark month, with knowledge range and doubt.
+
+        None where the row has no number.
+        endpoint : "progression or death" (PFS) or "progression" (time to progression, death as censoring)
+        """
+        row = self.row(treatment)
+        if row.events is None:
+            return None
+        if month not in self.landmarks:
+            raise ModelError(
+                "not a landmark of this forecast", value=month, allowed=", ".join(str(m) for m in self.landmarks)
+            )
+        k = self.landmarks.index(month)
+        survival = row.events.survival if endpoint == "progression or death" else row.events.free
+        squared = row.events.squared[:, k]
+        if endpoint != "progression or death":  # the same estimate without the chance of being alive
+            alive = np.divide(
+                row.events.survival[:, k], survival[:, k], out=np.ones(len(squared)), where=survival[:, k] > 0
+            )
+            squared = squared / np.maximum(alive, 1e-300) ** 2
+        return chance_of(survival[:, k], squared, self.weights, self.draw, self.log_weights, self.islands)
+
+    def knowledge_range(self, treatment: str, month: int, *, probability: float = 0.8):
+        """The knowledge range of a chance, or None (see `Chance.reason`)."""
+        chance = self.chance(treatment, month)
+        return None if chance is None or chance.knowledge is None else chance.knowledge[probability]
+
+    def quantiles(self, treatment: str, probabilities=(0.1, 0.25, 0.5, 0.75, 0.9)) -> tuple[float, ...] | None:
+        """Quantiles of the time to progression or death, months; inf beyond the horizon."""
+        row = self.row(treatment)
+        if row.events is None:
+            return None
+        months = np.where(row.events.event > self.horizon, np.inf, row.events.event)
+        order = np.argsort(months)
+        at = np.searchsorted(np.cumsum(self.weights[order]), probabilities)
+        return tuple(float(months[order][min(i, len(order) - 1)]) for i in at)
+
+    def to_frame(self):
+        """One row per treatment and landmark: chance, its error, knowledge range, doubt (pandas)."""
+        rows = []
+        for row in self.rows:
+            for month in self.landmarks if row.events is not None else (None,):
+                chance = None if month is None else self.chance(row.plan.name, month)
+                low, high = (np.nan, np.nan) if chance is None or chance.knowledge is None else chance.knowledge[0.8]
+                rows.append(
+                    {
+                        "treatment": row.plan.name,
+                        "role": row.plan.role,
+                        "month": month,
+                        "chance": np.nan if chance is None else chance.value,
+                        "mcse": np.nan if chance is None else chance.mcse,
+                        "knowledge_low": low,
+                        "knowledge_high": high,
+                        "median_months": np.nan if chance is None else self.quantiles(row.plan.name, (0.5,))[0],
+                        "note": row.refused or ("" if chance is None else chance.reason),
+                    }
+                )
+        return table(rows)
+
+    def to_datatree(self):
+        """ArviZ-style DataTree of the draws."""
+        from bayestwin.prognosis.save import prognosis_to_tree
+
+        return prognosis_to_tree(self)
+
+    def save(self, path):
+        """Write the prognosis as one netCDF file."""
+        from bayestwin.prognosis.save import save_prognosis
+
+        return save_prognosis(self, path)
+
+    @property
+    def treatments(self) -> tuple[str, ...]:
+        """The same as `names`."""
+        return self.names
+
+    def __str__(self):
+        """A plain table: chances in 100 with their 80 % knowledge range, never a ranking."""
+        if not self.landmarks:
+            return repr(self)
+        lines = [
+            f"Forecast of {self.patient} from {self.model.time_unit} {self.now:g} "
+            "(research use only; not a randomised comparison)",
+            "progression-free in 100, 80 % knowledge range in brackets; median months to progression or death",
+        ]
+        for row in self.rows:
+            if row.events is None:
+                lines.append(f"  {row.plan.label}: no number ({row.refused})")
+                continue
+            cells = []
+            for month in self.landmarks:
+                c = self.chance(row.plan.name, month)
+                limits = (
+                    f"({100 * c.knowledge[0.8][0]:.0f} to {100 * c.knowledge[0.8][1]:.0f})"
+                    if c.knowledge
+                    else f"(no range: {c.reason})"
+                )
+                cells.append(f"{month} mo {100 * c.value:.0f} {limits}")
+            median = self.quantiles(row.plan.name, (0.5,))[0]
+            lines.append(
+                f"  {row.plan.label}: {', '.join(cells)}; median "
+                f"{'after ' + format(self.horizon, 'g') if np.isinf(median) else format(median, '.1f')}"
+            )
+        return "\n".join(lines)
+
+    def __repr__(self):
+        return (
+            f"<Prognosis of {self.patient} from {self.now:g} {self.model.time_unit}: "
+            f"{', '.join(self.names)}; {self.verdict}>"
+        )
+
+
+def table(rows: list[dict]):
+    """A data frame from rows of equal keys (through xarray, so that this room needs no pandas of its own)."""
+    names = list(rows[0]) if rows else []
+    return (
+        xr.Dataset({name: (("row",), np.array([row[name] for row in rows], dtype=object)) for name in names})
+        .to_dataframe()
+        .infer_objects()
+    )

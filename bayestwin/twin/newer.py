@@ -1,0 +1,151 @@
+"""A twin's particles solved through a newer record, before anything of it is learnt; and what they expected."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bayestwin.dynamics import NO_GRADIENT, Accuracy
+from bayestwin.errors import RecordError
+from bayestwin.individual import ClassLikelihood, compile_record
+from bayestwin.twin.compare import difference
+from bayestwin.twin.particles import Particles
+from bayestwin.twin.surprise import surprises
+from bayestwin.twin.target import evaluator, log_target
+
+
+class Newer(NamedTuple):
+    """Particles solved through the newer record.
+
+    made : Particles with the newer pieces and the old weights
+    before (P, C) : log-likelihood of what was known, per class
+    labs : the labs behind the rows of `pieces`; fresh (len(labs),) : not seen before
+    stands (P,) : log target of the twin
+    """
+
+    made: Particles
+    pieces: ClassLikelihood
+    before: jax.Array
+    labs: list
+    fresh: np.ndarray
+    stands: jax.Array
+
+
+def solve_through(twin, record, change, accuracy: Accuracy) -> Newer:
+    """Solve every particle through the newer record: from the stored state where only later labs came, else anew."""
+    if change.later_only:
+        return _from_the_state(twin, record, accuracy)
+    return _from_the_beginning(twin, record, change, accuracy)
+
+
+def _from_the_state(twin, record, accuracy) -> Newer:
+    model, pop, old = twin.model, twin.population, twin.particles
+    data = jax.tree.map(jnp.asarray, compile_record(model, record, resume_at=twin.time, resumed=twin.applied))
+    classes = class_positions(twin.class_rows, np.asarray(data.classes))
+    pieces = evaluator(model, accuracy)(old.psi, old.draw, pop, data, twin.rho, old.state[:, classes])
+    labs = [lab for lab in record.labs if lab.time > twin.time and lab.output in model.observation_index]
+    rows, alive, other = old.labs[:, classes], old.alive[:, classes], old.other[:, classes]
+    made = Particles(
+        old.psi,
+        old.draw,
+        old.log_weights,
+        rows + pieces.rows.sum(-1),
+        pieces.alive if data.alive[1] else alive,
+        pieces.other if data.other[1] else other,
+        pieces.log_class,
+        pieces.end,
+    )
+    return Newer(made, pieces, rows + alive + other, labs, np.ones(len(labs), dtype=bool), where_it_stands(old))
+
+
+def _from_the_beginning(twin, record, change, accuracy) -> Newer:
+    model, old = twin.model, twin.particles
+    data = jax.tree.map(jnp.asarray, compile_record(model, record))
+    pieces = evaluator(model, accuracy)(old.psi, old.draw, twin.population, data, twin.rho)
+    labs = [lab for lab in record.labs if lab.output in model.observation_index]
+    fresh = ~seen_labs(model, record, change)
+    known = np.pad(~fresh, (0, len(data.mask) - len(labs)))
+    before = jnp.where(known, pieces.rows, 0.0).sum(-1) + pieces.alive + pieces.other
+    made = Particles(
+        old.psi,
+        old.draw,
+        old.log_weights,
+        pieces.rows.sum(-1),
+        pieces.alive,
+        pieces.other,
+        pieces.log_class,
+        pieces.end,
+    )
+    return Newer(made, pieces, before, labs, fresh, where_it_stands(old))
+
+
+def where_it_stands(particles: Particles):
+    """ln target without the prior of everything learnt, (P,)."""
+    return log_target(0.0, particles.log_class, 0.0, particles.labs + particles.alive + particles.other, 1.0)
+
+
+def seen_labs(model, record, change) -> np.ndarray:
+    """True for every lab of the record (of the model's outputs, in order) that the twin has learnt already."""
+    new = {_identity(lab) for lab in change.new_labs}
+    return np.array([_identity(lab) not in new for lab in record.labs if lab.output in model.observation_index], bool)
+
+
+def expected(twin, newer: Newer, rng: np.random.Generator):
+    """Surprise of every fresh lab, before any of them is learnt."""
+    old, keep = twin.particles, np.flatnonzero(newer.fresh)
+    pieces = jax.tree.map(np.asarray, newer.pieces)  # NumPy: another number of labs compiles nothing
+    pieces = pieces._replace(prediction=pieces.prediction[:, :, keep], rows=pieces.rows[:, :, keep])
+    return surprises(
+        twin.model,
+        [newer.labs[k] for k in keep],
+        pieces,
+        np.asarray(jax.nn.softmax(newer.made.log_class + newer.before, axis=-1)),
+        old.log_weights,
+        twin.population,
+        old.draw,
+        rng=rng,
+    )
+
+
+def predict_labs(twin, record, *, random_seed: int, accuracy: Accuracy = NO_GRADIENT):
+    """What the twin expects of every lab of `record` that it has not seen, each by itself, nothing being learnt.
+
+    Returns
+    -------
+    tuple[Surprise, ...]
+
+    Raises
+    ------
+    RecordError     the record belongs to another patient, or changes what the twin has seen
+    """
+    if record.key != twin.key:
+        raise RecordError(
+            "the record belongs to another patient", subject=f"patient {twin.key}", value=record.key, allowed=twin.key
+        )
+    change = difference(twin, record)
+    if change.taken_away:
+        raise RecordError(
+            f"the record differs in what the twin has learnt ({change.why})",
+            subject=f"patient {twin.key}",
+            next_step="Update the twin first.",
+        )
+    with jax.enable_x64(True):
+        return expected(twin, solve_through(twin, record, change, accuracy), surprise_rng(twin, random_seed))
+
+
+def surprise_rng(twin, random_seed: int) -> np.random.Generator:
+    """Random numbers of the predictive draws of one update."""
+    return np.random.default_rng([random_seed, twin.updates + 1])
+
+
+def class_positions(old_rows, new_rows) -> np.ndarray:
+    """For each new response-class row the old row that agrees on the treatments started before."""
+    known = old_rows.any(axis=0)
+    return np.array(
+        [next(k for k, row in enumerate(old_rows) if (row[known] == new[known]).all()) for new in new_rows], dtype=int
+    )
+
+
+def _identity(lab):
+    return (lab.lab_id, lab.output, lab.time)

@@ -1,0 +1,94 @@
+"""The oracle: a twin rebuilt from the population posterior and the whole record, with no stored state.
+
+It is the reference in tests, the way back when information was taken away, and the last rung of the ladder.
+"""
+
+import time as clock
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bayestwin.dynamics import NO_GRADIENT, Accuracy
+from bayestwin.errors import FitError
+from bayestwin.individual import compile_record, information_time
+from bayestwin.twin.check import judge
+from bayestwin.twin.particles import normalised, population_for
+from bayestwin.twin.smc import bridge
+from bayestwin.twin.state import Twin
+
+
+def rebuild_twin(
+    population,
+    record,
+    *,
+    particles: int = 4000,
+    islands: int = 8,
+    population_draws: int = 400,
+    random_seed: int,
+    rho=None,
+    accuracy: Accuracy = NO_GRADIENT,
+    reasons: tuple[str, ...] = (),
+):
+    """The twin from the population posterior and the whole record, by tempered SMC.
+
+    Returns
+    -------
+    Twin, UpdateInfo
+
+    Raises
+    ------
+    FitError                    the patient was in the fitted cohort, whose labs the population has learnt
+    """
+    begin = clock.perf_counter()
+    if population.knows(record):
+        raise FitError(
+            "this patient was in the fitted cohort: from scratch the labs would count twice",
+            subject=f"patient {record.key}",
+            next_step="Fit without this patient, or start from the joint fit.",
+        )
+    rho = population.rho if rho is None else rho
+    model = population.model
+    with jax.enable_x64(True):
+        key_start, key_bridge = jax.random.split(jax.random.key(random_seed))
+        data = compile_record(model, record)
+        hyper, _ = population.hyper_draws(population_draws)
+        pop = population_for(model, hyper, data.terms)
+        psi, draw = from_population(key_start, pop, particles)
+        even = normalised(np.zeros(particles), islands)
+        made, info = bridge(
+            model, psi, draw, even, pop, data, key=key_bridge, islands=islands, rho=rho, accuracy=accuracy
+        )
+        info = judge(model, made, info, islands, "oracle", reasons, new_labs=len(record.labs), started=data.relevant)
+        info = replace(info, seconds=clock.perf_counter() - begin)
+        twin = Twin(
+            model,
+            record,
+            made,
+            pop,
+            information_time(record),
+            start_applied(record),
+            islands,
+            rho,
+            population.hash,
+            random_seed,
+            0,
+            (info,),
+        )
+    return twin, info
+
+
+def from_population(key, population, particles: int):
+    """psi (P, D) drawn from the population and the draw (P,) each belongs to; every draw is used equally often."""
+    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    mean, scale = np.asarray(population.mean), np.asarray(population.scale)
+    draw = rng.permutation(np.arange(particles) % len(mean))
+    noise = rng.standard_normal((particles, mean.shape[1]))
+    return jnp.asarray(mean[draw] + np.einsum("pde,pe->pd", scale[draw], noise)), jnp.asarray(draw)
+
+
+def start_applied(record) -> bool:
+    """True where a lab of the newest time was drawn after the doses of that time."""
+    newest = information_time(record)
+    return any(lab.time == newest and lab.order > 0 for lab in record.labs)

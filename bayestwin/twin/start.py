@@ -1,0 +1,138 @@
+"""A patient's first twin: from the population, or from the joint fit where the patient was fitted."""
+
+import time as clock
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bayestwin.dynamics import NO_GRADIENT, Accuracy
+from bayestwin.errors import FitError
+from bayestwin.individual import compile_record, information_time
+from bayestwin.twin.check import judge
+from bayestwin.twin.oracle import rebuild_twin, start_applied
+from bayestwin.twin.particles import normalised, population_for
+from bayestwin.twin.smc import bridge
+from bayestwin.twin.state import Twin
+from bayestwin.twin.target import evaluator, full_likelihood, log_target
+from bayestwin.twin.update import update_twin
+
+
+def start_twin(
+    population,
+    record,
+    *,
+    particles: int = 4000,
+    islands: int = 8,
+    population_draws: int = 400,
+    random_seed: int,
+    rho=None,
+    accuracy: Accuracy = NO_GRADIENT,
+):
+    """A patient's first twin: draws from the population, then everything the record holds.
+
+    Parameters
+    ----------
+    population : PopulationPosterior
+    record : PatientRecord      in the model's units; may be empty
+    particles, islands : int    P particles in islands resampled separately
+    population_draws : int      M draws of the population posterior, evenly spaced
+
+    Returns
+    -------
+    Twin                        its `info` holds the numerical check
+
+    Raises
+    ------
+    FitError                    the patient was in the fitted cohort and the population holds no individual draws
+
+    A patient of the fitted cohort starts from the joint fit, whose draws have already learnt the labs.
+    """
+    if particles % islands:
+        raise FitError(
+            "islands must be of equal size",
+            value=f"{particles} particles, {islands} islands",
+            next_step="Take a multiple.",
+        )
+    rho = population.rho if rho is None else rho
+    how: dict[str, Any] = {"particles": particles, "islands": islands, "population_draws": population_draws}
+    how |= {"random_seed": random_seed, "rho": rho, "accuracy": accuracy}
+    if not population.knows(record):
+        twin, _ = rebuild_twin(population, record, **how)
+        return replace(twin, history=(replace(twin.info, path="start"),))
+    fitted = as_fitted(population, record)
+    with jax.enable_x64(True):
+        twin = _from_joint_fit(population, fitted, **how)
+    if fitted is record:
+        return twin
+    # what came after the fit is learnt like any newer record
+    return update_twin(twin, record, random_seed=random_seed, accuracy=accuracy)[0]
+
+
+def as_fitted(population, record):
+    """The record as the fit saw it: this one, or an earlier state of it; labs that came later are not learnt yet."""
+    if population.fitted_as(record):
+        return record
+    rows = (*record.labs, *record.doses, *record.events, *(s.row for s in record.past))
+    clocks = sorted({row.known_time for row in rows} | {s.until for s in record.past}, reverse=True)
+    for known_time in clocks:
+        if population.fitted_as(earlier := record.known_at(known_time)):
+            return earlier
+    raise FitError(
+        "this patient was fitted with another record, and no earlier state of this one is it",
+        subject=f"patient {record.key}",
+        next_step="Start from the record that was fitted, then update; or fit anew.",
+    )
+
+
+def _from_joint_fit(population, record, *, particles, islands, population_draws, random_seed, rho, accuracy):
+    """A fitted patient: individual draws of the joint posterior beside their population draws, then moved."""
+    begin = clock.perf_counter()
+    drawn = population.individual_draws(record)
+    if drawn is None:
+        raise FitError(
+            "this patient was in the fitted cohort, and the population file holds no individual draws",
+            subject=f"patient {record.key}",
+            next_step="Start from the fit itself or a file saved with keep_individuals, or fit without this patient; "
+            "starting from the population would count the labs twice.",
+        )
+    model = population.model
+    data = compile_record(model, record)
+    hyper, taken = population.hyper_draws(population_draws)
+    pop = population_for(model, hyper, data.terms)
+    draw = np.arange(particles) % len(taken)
+    psi, draw = jnp.asarray(np.asarray(drawn[taken])[draw]), jnp.asarray(draw)
+    here = evaluator(model, accuracy)(psi, draw, pop, jax.tree.map(jnp.asarray, data), rho)
+    made, info = bridge(
+        model,
+        psi,
+        draw,
+        normalised(np.zeros(particles), islands),
+        pop,
+        data,
+        key=jax.random.key(random_seed),
+        islands=islands,
+        rho=rho,
+        seen=np.ones(len(data.mask)),
+        start_from=log_target(0.0, here.log_class, 0.0, full_likelihood(here), 1.0),
+        accuracy=accuracy,
+    )
+    why = ("started from the joint fit, which had learnt this patient's labs",)
+    info = judge(model, made, info, islands, "joint fit", why, new_labs=0, started=data.relevant)
+    info = replace(info, seconds=clock.perf_counter() - begin)
+    return Twin(
+        model,
+        record,
+        made,
+        pop,
+        information_time(record),
+        start_applied(record),
+        islands,
+        rho,
+        population.hash,
+        random_seed,
+        0,
+        (info,),
+    )
