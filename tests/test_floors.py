@@ -151,7 +151,7 @@ def test_only_one_module_calls_the_solver():
     assert set(callers) <= {"bayestwin.dynamics.solve"}
 
 
-def test_only_one_module_of_the_report_reaches_into_the_rooms_below():
+def test_only_what_gathers_the_report_s_input_reaches_into_the_rooms_below():
     own = {"report", "plots", *FLOORS[0]}
     reaching = {
         name
@@ -160,7 +160,8 @@ def test_only_one_module_of_the_report_reaches_into_the_rooms_below():
         for target in imports(tree)
         if room_of(target) is not None and room_of(target) not in own
     }
-    assert reaching <= {"bayestwin.report.inputs"}
+    gathering = {f"bayestwin.report.gather_{part}" for part in ("patient", "data", "forecasts", "change")}
+    assert reaching <= {"bayestwin.report.inputs", *gathering}
 
 
 def test_no_module_imports_itself_in_a_circle():

@@ -127,9 +127,8 @@ RULES = (
     Rule(
         "W-NUM-MC",
         "Numbers",
-        "check not passed, R-hat above 1.01, divergences, tail draws under 400, solver failures over 1 in 1000, or "
-        "Monte Carlo "
-        "error over 2.5 points; R-hat above 1.05, divergences over 1 in 100",
+        "check not passed, population approximate, R-hat above 1.01, divergences, tail draws under 400, solver "
+        "failures over 1 in 1000, or Monte Carlo error over 2.5 points; R-hat above 1.05, divergences over 1 in 100",
         "CAUTION; WITHHELD",
         "run with more draws or rebuild the twin",
     ),

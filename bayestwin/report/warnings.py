@@ -243,6 +243,10 @@ def _monte_carlo(inputs):
         if over or low:
             yield _warn("W-NUM-MC", severity, "population fit: " + ", ".join(over + low))
             break
+    if numbers.population_approximate:
+        yield _warn(
+            "W-NUM-MC", CAUTION, "the population posterior is approximate, not sampled: ranges may be too narrow"
+        )
     main = inputs.main_treatment()
     mark = main.landmark(MAIN_MONTH) if main and main.support.estimated else None
     if mark is not None and step_for(mark.mcse) is None:

@@ -30,8 +30,8 @@ from bayestwin.report.model import (
     TrackRecord,
     Trajectory,
     TreatmentForecast,
-    weighted_quantiles,
 )
+from bayestwin.report.summaries import weighted_quantiles
 
 CUT, INFUSION, MONTH = 175.0, 49.0, 30.4375
 LEVELS = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)

@@ -1,0 +1,121 @@
+"""Treatments and their comparison, as plain values."""
+
+import numpy as np
+
+from bayestwin.prognosis import compare_treatments
+from bayestwin.report import model as page
+from bayestwin.report.gather_data import is_wanted
+
+MAIN_MONTH = 12
+
+
+def _landmarks(prognosis, row, endpoint):
+    marks = []
+    for month in prognosis.landmarks:
+        c = prognosis.chance(row.plan.name, month, endpoint=endpoint)
+        marks.append(
+            page.Landmark(
+                float(month),
+                c.value,
+                c.mcse,
+                knowledge=c.knowledge,
+                knowledge_reason=c.reason,
+                approximate=c.approximate,
+                doubt=c.doubt,
+            )
+        )
+    return tuple(marks)
+
+
+def treatment_entry(prognosis, row, model, record):
+    plan = row.plan
+    regimen = tuple(f"{amount} {route} at {offset}" for offset, amount, route, _ in _regimen(model, plan))[:6]
+    common = dict(
+        name=plan.name,
+        label=plan.label,
+        role=plan.role,
+        regimen=regimen or (plan.label,),
+        assumption=plan.assumption,
+        evidence=plan.evidence,
+    )
+    if row.refused:
+        return page.TreatmentForecast(**common, support=page.Support(False, row.refused))
+    past = {c.output: c for c in prognosis.past}
+    courses = []
+    for course in row.courses:
+        if is_wanted(model, record, course.output, prognosis):
+            courses.append(_joined(past.get(course.output), course))
+    if row.events is None:
+        return page.TreatmentForecast(**common, trajectories=tuple(courses))
+    e, w = row.events, prognosis.weights
+    outcomes = []
+    for k, month in enumerate(prognosis.landmarks):
+        free = float((w * e.survival[:, k]).sum())
+        died = min(float((w * (e.died & (e.event <= month))).sum()), 1.0 - free)
+        outcomes.append(page.Outcomes(float(month), free, 1.0 - free - died, died))
+    unknown = f"; not checked, because the record does not say: {', '.join(plan.unknown)}" if plan.unknown else ""
+    common["assumption"] = (plan.assumption + unknown).strip("; ")
+    return page.TreatmentForecast(
+        **common,
+        event=page.EventForecast.from_draws(e.event, died=e.died, weights=w, horizon=prognosis.horizon),
+        progression=page.EventForecast.from_draws(
+            e.progression, weights=w, horizon=prognosis.horizon, endpoint="progression"
+        ),
+        landmarks=_landmarks(prognosis, row, "progression or death"),
+        progression_landmarks=_landmarks(prognosis, row, "progression"),
+        outcomes=tuple(outcomes),
+        trajectories=tuple(courses),
+    )
+
+
+def _regimen(model, plan):
+    return model.treatment(plan.name).regimen.doses if plan.name in model.treatment_names else ()
+
+
+def _joined(past, course):
+    if past is None:
+        return page.Trajectory(course.output, course.times, course.quantiles, course.samples)
+    samples = np.concatenate([past.samples, course.samples], axis=1)
+    return page.Trajectory(
+        course.output,
+        np.concatenate([past.times, course.times]),
+        np.concatenate([past.quantiles, course.quantiles], axis=1),
+        samples,
+    )
+
+
+def comparison_entries(prognosis):
+    rows = compare_treatments(prognosis, months=[MAIN_MONTH]).rows if MAIN_MONTH in prognosis.landmarks else ()
+    return tuple(
+        page.Comparison(
+            r.a,
+            r.b,
+            float(r.month),
+            r.difference,
+            r.p80,
+            r.by_rho,
+            r.pairs,
+            r.confidence_b_higher,
+            r.months_gained,
+            r.months_gained_p80,
+            withheld=r.withheld,
+        )
+        for r in rows
+    )
+
+
+def assumption_lines(model, prognosis):
+    found = [
+        "Serological progression follows IMWG 2016: 25 % and 5 g/L over the confirmed nadir at two visits, "
+        "visits every 28 days, assay error included."
+    ]
+    if model.response_correlation is not None:
+        found.append(
+            "How a response to one treatment speaks of another is declared, not estimated: "
+            f"correlation {prognosis.rho:g}, "
+            f"differences shown over {', '.join(f'{r:g}' for r in model.response_correlation.shown)}; "
+            "the population was fitted under the declared value."
+        )
+    if prognosis.model.progression is None:
+        found = ["Concentrations follow the model file; no event endpoint."]
+    return tuple(found)

@@ -1,0 +1,159 @@
+"""The patient, the clock and the facts of the model, as plain values."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+import numpy as np
+
+from bayestwin.prognosis.plan import current_treatment
+from bayestwin.report import model as page
+from bayestwin.report.observed_response import observed_response
+
+
+def day_text(model, time) -> str:
+    """How a model time is printed."""
+    return f"{'hour' if model.time_unit == 'h' else 'day'} {time:g}"
+
+
+def clock_entry(twin, prognosis, generated):
+    model, now = twin.model, prognosis.now
+    started = current_treatment(model, twin.record, now)
+    statement = f"Month 0 is the data cut, {day_text(model, now)} after referral"
+    if started:
+        statement += f", {day_text(model, now - started[0])} of {model.treatment(started[1]).label}"
+    waiting = [
+        f"{row.plan.label} from {day_text(model, row.plan.start)}"
+        for row in prognosis.rows
+        if row.plan.new and row.plan.start > now
+    ]
+    if waiting:
+        statement += (
+            ". Waiting time is inside the forecast (" + "; ".join(waiting) + "); drop-out before infusion is not"
+        )
+    horizon = prognosis.horizon if model.progression is not None else 36.0
+    return page.Clock(
+        data_cut=day_text(model, now),
+        data_cut_time=now,
+        generated=generated,
+        time_zero="referral" if model.progression is not None else "start of record",
+        time_unit=model.time_unit,
+        horizon_months=float(horizon),
+        statement=statement + ".",
+    )
+
+
+def patient_entry(twin, now):
+    model, record = twin.model, twin.record
+    seen = record.covariates
+    started = current_treatment(model, record, now)
+    latest = []
+    for observation in model.observations:
+        labs = [lab for lab in record.labs if lab.output == observation.output]
+        name = observation.label or observation.output
+        latest.append(
+            page.LatestValue(name, shown_value(labs[-1]), observation.unit, day_text(model, labs[-1].time))
+            if labs
+            else page.LatestValue(name)
+        )
+    if model.progression is not None:
+        latest += [page.LatestValue(name) for name in ("MRD", "Haemoglobin", "Creatinine")]
+    phase = "follow_up" if started is None else "on_treatment"
+    if started and model.treatment(started[1]).cell_therapy and now - started[0] <= 28:
+        phase = "early_cell_therapy"
+    problems = []
+    if "age_years" in seen and float(seen["age_years"]) < 18:
+        problems.append("younger than 18 years")
+    refractory = tuple(n for n, k in (("anti-CD38", "anti_cd38_refractory"),) if seen.get(k) in (1, 1.0))
+    return page.Patient(
+        study_key=record.key,
+        diagnosis="Multiple myeloma" if model.progression is not None else model.label,
+        isotype=str(seen.get("isotype", "")).replace("_", " "),
+        measurable_by=next(
+            (
+                o.label
+                for o in model.observations
+                if model.progression and o.output == model.progression.rule_for(seen).output
+            ),
+            "",
+        ),
+        line=int(seen["prior_lines"]) + 1 if "prior_lines" in seen else None,
+        refractory=refractory,
+        treatment_now=model.treatment(started[1]).label if started else "none yet",
+        treatment_day=int(now - started[0]) if started else None,
+        response=observed_response(model, record, started, now),
+        latest=tuple(latest),
+        phase=phase if model.progression is not None else "pharmacokinetic",
+        context_problems=tuple(problems),
+    )
+
+
+def model_facts(twin, population, seeds):
+    model, found = twin.model, []
+    for name in ("bayestwin", "jax", "numpyro", "diffrax"):
+        try:
+            found.append((name, version(name)))
+        except PackageNotFoundError:
+            found.append((name, "unknown"))
+    fitted = population.attributes if population is not None else {}
+    synthetic = str(twin.record.covariates.get("synthetic", "")) in ("1", "1.0")
+    trained = (
+        f"{fitted['n_patients']} patients and the priors of the model file"
+        if fitted.get("n_patients")
+        else "see the model card"
+    )
+    return page.ModelFacts(
+        name=model.name,
+        version=dict(found)["bayestwin"],
+        model_hash=model.hash,
+        population_hash=twin.population_hash,
+        data_hash=twin.record.data_hash,
+        seeds=seeds,
+        versions=tuple(found),
+        purpose=model.context_of_use,
+        not_for=("AL amyloidosis", "plasma cell leukaemia in first line", "patients under 18")
+        if model.progression is not None
+        else (),
+        trained_on=trained,
+        synthetic=synthetic or model.progression is not None,
+        known_limits=("Not tested on patients outside the data it was made from.", *_approximate(fitted)),
+        prior_sources=tuple(sorted({p.source for p in model.parameters if p.source})),
+    )
+
+
+def _approximate(fitted):
+    return (f"The population posterior is {fitted['diagnostics']}.",) if fitted.get("verdict") == "approximate" else ()
+
+
+def numerical_check(twin, population):
+    info = twin.info
+    extra = {}
+    if population is not None and population.attributes.get("verdict") in ("passed", "failed"):
+        d = population.diagnostics
+        extra = {
+            "rhat": d.rhat,
+            "divergence_share": d.divergences / d.draws,
+            "ess_bulk": d.ess_bulk,
+            "ess_tail": d.ess_tail,
+        }
+    elif population is not None and population.attributes.get("verdict") == "approximate":
+        extra = {"population_approximate": population.diagnostics.approximate}
+    return page.NumericalCheck(
+        verdict=info.verdict,
+        path=info.path,
+        reasons=info.reasons,
+        particles=int(twin.particles.psi.shape[0]),
+        population_draws=int(twin.population.log_det.shape[0]),
+        ess=info.ess,
+        ess_population_draws=info.ess_population_draws,
+        pareto_k=info.pareto_k if np.isfinite(info.pareto_k) else None,
+        unique_particles=info.unique_particles,
+        acceptance=info.acceptance if np.isfinite(info.acceptance) else None,
+        island_agreement=info.island_agreement,
+        monte_carlo_error=tuple(sorted(info.monte_carlo_error.items())),
+        full_rebuild=info.path == "oracle",
+        solver_failures=info.solver_failures,
+        **extra,
+    )
+
+
+def shown_value(lab) -> str:
+    return {"left": "<", "right": ">"}.get(lab.censoring, "") + f"{lab.value:g}"

@@ -1,0 +1,55 @@
+"""What moved since the last report."""
+
+from dataclasses import dataclass
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class BridgeStep:
+    """One cause in the bridge from the last report: chance before and after, each with its 80 % range.
+
+    cause : "time", "labs", "amended" (late, corrected, retracted), "doses" or "version"; text what happened in words
+    """
+
+    cause: str
+    text: str
+    before: float
+    after: float
+    before_p80: Range | None = None
+    after_p80: Range | None = None
+
+
+@dataclass(frozen=True)
+class Change:
+    """Block 2. previous : how the last report is named ("report 6 of 14 Feb 2026"), "" for a first report.
+
+    prior_chance : the 12-month chance before any lab of this patient (first report)
+    expected_share : share of updates expected to move this far; narrowed : share by which labs narrowed the range
+    previous_middle_half : the 25 and 75 % points (months from then) of the last report's forecast
+    """
+
+    previous: str = ""
+    previous_when: str = ""
+    steps: tuple[BridgeStep, ...] = ()
+    prior_chance: float | None = None
+    prior_p80: Range | None = None
+    largest_lab: str = ""
+    largest_lab_moved: float | None = None
+    expected_share: float | None = None
+    narrowed: float | None = None
+    previous_middle_half: Range | None = None
+    version_changed: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class PastForecast:
+    """One past report's 12-month chance of the then current treatment; chance None = withheld."""
+
+    time: float
+    when: str
+    chance: float | None = None
+    p80: Range | None = None
+    version: str = ""
+    report_id: str = ""
