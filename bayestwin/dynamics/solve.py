@@ -16,8 +16,11 @@ import diffrax
 import jax
 import jax.numpy as jnp
 
+from bayestwin.dynamics.linear import LARGEST_NORM, matrix_exponential
 from bayestwin.dynamics.names import Doing, listed_state, named_state, parameters_at
+from bayestwin.specification import Linear
 
+NOT_LINEAR = 1e-6  # a vector field further from linear (relative to 1 + |slope|) was declared Linear wrongly
 LARGEST_ERROR = 0.05  # an error estimate of one step above this (relative to 1 + |y|) counts as a failed solve
 
 
@@ -60,7 +63,7 @@ def solve_patient(model, values: dict, y0, timeline, accuracy: Accuracy = Accura
     y0 : (S + H,)        state before the first interval's jumps
     timeline : Timeline  G intervals
     """
-    n_states = len(model.states)
+    n_states, step, largest_error = len(model.states), *_way_of(model)
 
     def advance(carry, interval):
         y, error, ok = carry
@@ -83,7 +86,6 @@ def solve_patient(model, values: dict, y0, timeline, accuracy: Accuracy = Accura
             after = listed_state(model, model.at_treatment(named_state(model, y), p, u), "at_treatment")
             y = tuple(jnp.where(interval.jump > 0, new, old) for new, old in zip((*after, *y[n_states:]), y))
         y = (*(value + bolus for value, bolus in zip(y, boluses)), *y[n_states:])
-        step = _adaptive if model.steps is None else _single_step
         y, gap, good = step(rhs, y, interval.start, interval.end, accuracy)
         return (y, jnp.maximum(error, gap), ok & good), y
 
@@ -93,8 +95,14 @@ def solve_patient(model, values: dict, y0, timeline, accuracy: Accuracy = Accura
     begin = (tuple(y0[k] for k in range(n_states + len(model.hazards))), jnp.where(good, 0.0, 0.0), good)
     through = _until_last if accuracy.gradient == "none" else jax.lax.scan
     (_, error, ok), states = through(advance, begin, timeline)
-    ok = ok & (error < LARGEST_ERROR) if model.steps is not None else ok
-    return Solution(jnp.stack(states, axis=-1), error, ok)
+    return Solution(jnp.stack(states, axis=-1), error, ok & (error < largest_error))
+
+
+def _way_of(model):
+    """How one interval is solved, and from which error on the solve has failed."""
+    if model.steps is None:
+        return _adaptive, jnp.inf
+    return (_exact, NOT_LINEAR) if isinstance(model.steps, Linear) else (_single_step, LARGEST_ERROR)
 
 
 def _until_last(advance, begin, timeline):
@@ -132,6 +140,27 @@ def _single_step(rhs, y, start, end, accuracy):
     good = jnp.stack([jnp.isfinite(a) & jnp.isfinite(g) for a, g in zip(after, gap)]).all()
     worst = jnp.stack([jnp.abs(g) / (1.0 + jnp.abs(y0)) for g, y0 in zip(gap, y)]).max()
     return tuple(jnp.where(good, a, y0) for a, y0 in zip(after, y)), jnp.where(good, worst, 0.0), good
+
+
+def _exact(rhs, y, start, end, accuracy):
+    """A linear vector field A y + b exactly: exp([[A, b], [0, 0]] length); the error is how far it is from linear."""
+    size, middle = len(y), 0.5 * (start + end)
+    state = jnp.stack(y)
+
+    def slope(t, values):
+        return jnp.stack(rhs(t, tuple(values), None))
+
+    constant = slope(start, jnp.zeros(size))
+    matrix = jnp.stack([slope(start, unit) - constant for unit in jnp.eye(size)], axis=1)
+    claimed, found = matrix @ state + constant, slope(middle, state)
+    error = (jnp.abs(found - claimed) / (1.0 + jnp.abs(claimed))).max()
+    whole = jnp.zeros((size + 1, size + 1)).at[:size, :size].set(matrix).at[:size, size].set(constant)
+    whole = (end - start) * whole
+    solvable = jnp.abs(whole).sum(axis=0).max() < LARGEST_NORM  # also false where it is not a number
+    growth = matrix_exponential(jnp.where(solvable, whole, 0.0))
+    after = growth[:size, :size] @ state + growth[:size, size]
+    good = solvable & jnp.isfinite(after).all() & jnp.isfinite(error)
+    return tuple(jnp.where(good, after, state)), jnp.where(good, error, 0.0), good
 
 
 def _adaptive(rhs, y, start, end, accuracy):

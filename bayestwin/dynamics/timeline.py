@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bayestwin.errors import RecordError
+from bayestwin.specification import Steps
 
 NEVER = 1.0e9  # start time of a treatment that has not started
 
@@ -171,7 +172,7 @@ def _carry_on(h: Happening, rate, active, started) -> None:
 
 def _with_steps(times, jump_times, steps) -> list[float]:
     """The sorted times with further points so that no fixed step is longer than `steps` allows."""
-    if steps is None:
+    if not isinstance(steps, Steps):
         return [float(t) for t in times]
     points = [float(times[0])]
     for target in times[1:]:

@@ -11,6 +11,7 @@ from bayestwin.specification.observations import Additive, Combined, LogNormalEr
 from bayestwin.specification.parameters import (
     Category,
     Drift,
+    Linear,
     Parameter,
     Power,
     ResponseClass,
@@ -45,6 +46,7 @@ __all__ = [
     "ResponseCorrelation",
     "SerologicalRule",
     "Slope",
+    "Linear",
     "Steps",
     "Treatment",
     "load_model",

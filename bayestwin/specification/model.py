@@ -24,6 +24,7 @@ from bayestwin.labs import RecordSchema
 from bayestwin.specification.parameters import (
     Category,
     Drift,
+    Linear,
     Parameter,
     Power,
     ResponseClass,
@@ -52,7 +53,7 @@ class Model:
     hazards: Mapping[str, Callable] = field(default_factory=dict)
     correlation: LKJ | None = None
     drift: tuple[Drift, ...] = ()
-    steps: Steps | None = None
+    steps: Steps | Linear | None = None
     response_classes: tuple[ResponseClass, ...] = ()
     response_correlation: ResponseCorrelation | None = None
     treatments: tuple = ()
@@ -247,6 +248,13 @@ def _check(model: Model) -> None:
                 "unknown name", subject=subject, place=place, value=name, allowed=f"one of {', '.join(sorted(allowed))}"
             )
 
+    if isinstance(model.steps, Linear) and model.hazards:
+        raise ModelError(
+            "a model with hazards cannot be Linear: their integrals are not linear in the states",
+            subject=subject,
+            place="steps",
+            allowed="Steps(...) or None",
+        )
     for observation in model.observations:
         need(observation.output, "observations", set(model.outputs))
     for route, compartment in model.routes.items():

@@ -181,6 +181,18 @@ class ResponseCorrelation:
 
 
 @dataclass(frozen=True)
+class Linear:
+    """The vector field is linear in the states (a constant part is allowed) and changes only at events.
+
+    Every interval is then solved exactly, by the matrix exponential, however stiff it is; a vector field that turns
+    out not to be linear counts as failed. Not for models with hazards, whose integrals are not linear.
+    """
+
+    def __str__(self):
+        return "exact, by matrix exponential"
+
+
+@dataclass(frozen=True)
 class Steps:
     """A fixed integration grid instead of an adaptive solver, for models solved for thousands of particles.
 

@@ -11,6 +11,7 @@ from bayestwin.specification import (
     LKJ,
     Additive,
     HalfNormal,
+    Linear,
     LogNormal,
     Model,
     Normal,
@@ -18,7 +19,6 @@ from bayestwin.specification import (
     Parameter,
     Power,
     Regimen,
-    Steps,
     Treatment,
 )
 
@@ -42,7 +42,7 @@ model = Model(
     context_of_use="teaching and testing",
     time_unit="h",
     dose_unit="mg",
-    steps=Steps(first=0.03, growth=1.1, largest=0.2),  # solves up to ka = 18 /h; above, the solve counts as failed
+    steps=Linear(),  # exact for any ka
     states=("depot", "central"),
     initial_state=initial_state,
     vector_field=vector_field,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bayestwin.dynamics import Accuracy, build_timeline, initial_values, pad_timeline, solve_patient
-from bayestwin.specification import load_model
+from bayestwin.specification import Steps, load_model
 
 # These programs run a few times: compiling them without optimisation takes a third of the time.
 QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
@@ -62,11 +62,14 @@ def adaptive(model, accuracy=TIGHT):
     return Solver(replace(model, steps=None, source_hash=""), accuracy)
 
 
-@pytest.fixture(params=["fixed grid", "adaptive"])
+@pytest.fixture(params=["exact", "fixed grid", "adaptive"])
 def solve_theophylline(request):
-    """The theophylline model on its own grid and with the adaptive solver."""
+    """The theophylline model solved exactly, on a fixed grid and with the adaptive solver."""
     model = load_model("theophylline")
-    return with_steps(model) if request.param == "fixed grid" else adaptive(model)
+    if request.param == "fixed grid":
+        grid = Steps(first=0.03, growth=1.1, largest=0.2)
+        return with_steps(replace(model, steps=grid, source_hash=""))
+    return with_steps(model) if request.param == "exact" else adaptive(model)
 
 
 @pytest.fixture(params=["fixed grid", "adaptive"])

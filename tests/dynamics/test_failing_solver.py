@@ -10,7 +10,7 @@ import pytest
 from bayestwin.dosing import DoseEvent
 from bayestwin.dynamics import Accuracy, build_timeline, initial_values, solve_patient
 from bayestwin.records.record import PatientRecord
-from bayestwin.specification import load_model
+from bayestwin.specification import Steps, load_model
 
 RECORD = PatientRecord("P-001", doses=(DoseEvent(0.0, 320.0, "oral"),))
 FINE, ABSURD = {"ka": 1.5, "CL": 2.8, "V": 32.0}, {"ka": 1e9, "CL": 1e12, "V": 1e-6}
@@ -19,8 +19,8 @@ FINE, ABSURD = {"ka": 1.5, "CL": 2.8, "V": 32.0}, {"ka": 1e9, "CL": 1e12, "V": 1
 @pytest.fixture(scope="module", params=["fixed grid", "adaptive"])
 def both_lanes(request):
     """Two patients in one vmapped program: (solution of [first, second])."""
-    model = load_model("theophylline")
-    model = model if request.param == "fixed grid" else replace(model, steps=None, source_hash="")
+    steps = Steps(first=0.03, growth=1.1, largest=0.2) if request.param == "fixed grid" else None
+    model = replace(load_model("theophylline"), steps=steps, source_hash="")
     timeline, index = build_timeline(model, RECORD, start=0.0, end=6.0, asked=[(1.0, False), (6.0, False)])
     timeline = jax.tree.map(jnp.asarray, timeline)
 

@@ -112,7 +112,7 @@ def test_a_model_loads_by_name_folder_and_file(copied):
 
 def test_changing_a_number_makes_another_model_and_changing_a_comment_does_not(copied):
     before = load_model("theophylline")
-    assert load_model(edit(copied, "# solves up to", "# steady up to")) == before
+    assert load_model(edit(copied, "# exact for any", "# exact at any")) == before
     changed = load_model(edit(copied, "median=1.5", "median=1.6"))
     assert changed != before and changed.parameters[0].typical.median == 1.6
 

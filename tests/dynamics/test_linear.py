@@ -1,0 +1,81 @@
+"""Linear vector fields are solved exactly, however stiff; what is not linear is not passed off as such."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.linalg import expm
+
+from bayestwin.dosing import DoseEvent
+from bayestwin.dynamics import build_timeline, initial_values, solve_patient
+from bayestwin.dynamics.linear import LARGEST_NORM, matrix_exponential
+from bayestwin.errors import ModelError
+from bayestwin.records.record import PatientRecord
+from bayestwin.specification import Linear, load_model
+
+RECORD = PatientRecord("P-001", doses=(DoseEvent(0.0, 320.0, "oral"),))
+
+
+@pytest.mark.parametrize("size, length", [(1, 0.0), (2, 1e-6), (3, 1.0), (3, 40.0), (5, 900.0)])
+def test_the_exponential_is_scipy_s(size, length):
+    rng = np.random.default_rng(size)
+    rates = rng.uniform(0.1, 2.0, (size, size))
+    flow = rates - np.diag(rates.sum(axis=0)) - np.eye(size)  # compartments that lose: bounded for any length
+    np.testing.assert_allclose(matrix_exponential(length * flow), expm(length * flow), rtol=1e-9, atol=1e-13)
+
+
+def test_its_gradient_is_the_finite_difference():
+    flow = np.array([[-1.5, 0.0], [1.5, -0.1]])
+
+    def central(scale):
+        return matrix_exponential(scale * jnp.asarray(flow))[1, 0]
+
+    step = 1e-6
+    expected = (central(3.0 + step) - central(3.0 - step)) / (2 * step)
+    np.testing.assert_allclose(jax.grad(central)(3.0), expected, rtol=1e-7)
+
+
+@pytest.mark.parametrize("ka", [0.2, 1.5, 30.0, 4000.0])
+def test_an_oral_dose_has_its_closed_form_however_fast_it_is_absorbed(ka):
+    model, values = load_model("theophylline"), {"ka": ka, "CL": 2.8, "V": 32.0}
+    assert isinstance(model.steps, Linear)
+    times = np.array([0.1, 0.5, 2.0, 9.0, 24.0])
+    timeline, index = build_timeline(model, RECORD, start=0.0, end=24.0, asked=[(t, False) for t in times])
+    solution = solve_patient(model, values, initial_values(model, values), jax.tree.map(jnp.asarray, timeline))
+    k = 2.8 / 32.0
+    closed = 320.0 * ka / (ka - k) * (np.exp(-k * times) - np.exp(-ka * times))
+    np.testing.assert_allclose(solution.states[index, 1], closed, rtol=1e-9)
+    assert bool(solution.ok)
+
+
+def test_a_field_that_is_not_linear_fails_instead_of_passing_for_linear():
+    model = load_model("theophylline")
+
+    def saturating(t, y, p, u):
+        absorbed = p.ka * y.depot
+        return {"depot": -absorbed, "central": absorbed - p.CL / p.V * y.central / (1.0 + y.central / 50.0)}
+
+    wrong = replace(model, vector_field=saturating, source_hash="")
+    timeline, _ = build_timeline(wrong, RECORD, start=0.0, end=5.0, asked=[(1.0, False), (5.0, False)])
+    values = {"ka": 1.5, "CL": 2.8, "V": 32.0}
+    solution = solve_patient(wrong, values, initial_values(wrong, values), jax.tree.map(jnp.asarray, timeline))
+    assert not bool(solution.ok) and float(solution.error) > 1e-3
+
+
+def test_what_no_squaring_can_reach_is_not_ok_and_finite():
+    model, values = load_model("theophylline"), {"ka": 10 * LARGEST_NORM, "CL": 2.8, "V": 32.0}
+    timeline, _ = build_timeline(model, RECORD, start=0.0, end=5.0, asked=[(5.0, False)])
+
+    def last(ka):
+        chosen = values | {"ka": ka}
+        return solve_patient(model, chosen, initial_values(model, chosen), jax.tree.map(jnp.asarray, timeline))
+
+    assert not bool(last(values["ka"]).ok) and np.isfinite(last(values["ka"]).states).all()
+    assert np.isfinite(jax.grad(lambda ka: last(ka).states[-1, 1])(values["ka"]))
+
+
+def test_a_model_with_hazards_cannot_be_declared_linear():
+    with pytest.raises(ModelError, match="hazards cannot be Linear"):
+        replace(load_model("myeloma_car_t"), steps=Linear(), source_hash="")
