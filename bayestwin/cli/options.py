@@ -1,9 +1,11 @@
 """Options that several commands share, exit codes, and how a problem reaches the person at the screen."""
 
 import functools
+import os
 from pathlib import Path
 from typing import Annotated
 
+import click
 import typer
 
 from bayestwin.errors import BayestwinError
@@ -35,26 +37,73 @@ def clean_errors(command):
     def run(*args, **options):
         from bayestwin.jobs.compilation_cache import use_compilation_cache
 
+        _keep_inputs(command.__name__, options)
         use_compilation_cache()
         try:
             code = command(*args, **options)
         except BayestwinError as error:
-            kind = type(error).__name__
-            say(f"{kind}: {error}")
-            code = EXIT_OF_ERROR.get(kind, NOTHING_USABLE)
+            say(str(error))
+            code = EXIT_OF_ERROR.get(type(error).__name__, NOTHING_USABLE)
         except OSError as error:
             say(f"{error.strerror or 'cannot read or write'}: {Path(error.filename).name if error.filename else error}")
             code = USAGE
+        except (typer.Exit, typer.Abort, click.exceptions.ClickException):
+            raise
+        except Exception as error:
+            if os.environ.get("BAYESTWIN_TRACEBACK"):
+                raise
+            say(f"A fault in bayestwin ({type(error).__name__} in `{command.__name__}`); nothing was published.")
+            say("Please report it, with what BAYESTWIN_TRACEBACK=1 prints: it may hold values of a patient.")
+            code = DIAGNOSTICS_FAILED
         raise typer.Exit(code or DONE)
 
     return run
+
+
+def _keep_inputs(command: str, options: dict) -> None:
+    """A result never replaces a file it was made from; only `update` may write a twin over its older self."""
+    out = options.get("out")
+    if out is None or not out.exists():
+        return
+    given = {k: v for k, v in options.items() if k != "out" and not (command == "update" and k == "twin")}
+    inputs = [p for v in given.values() for p in (v if isinstance(v, list) else [v]) if isinstance(p, Path)]
+    tables = [inside for p in inputs if p.is_dir() for inside in p.glob("*.csv")]
+    if any(p.exists() and out.samefile(p) for p in (*inputs, *tables)):
+        raise usage_error(f"{out.name} is read by this command and would be replaced: name another file for --out.")
 
 
 def _folder_exists(path: Path | None):
     """Found out before the work is done, not after."""
     if path is not None and not path.parent.is_dir():
         raise typer.BadParameter(f"there is no folder {path.parent}")
+    if path is not None and not os.access(path.parent, os.W_OK):
+        raise typer.BadParameter(f"the folder {path.parent} cannot be written to")
     return path
+
+
+def _islands_of_eight(particles: int):
+    if particles % 8:
+        raise typer.BadParameter(f"{particles} is not a multiple of 8: take {particles // 8 * 8 or 8}")
+    return particles
+
+
+def _moment(text: str | None):
+    from bayestwin.errors import RecordError
+    from bayestwin.records.clocks import parse_as_of
+
+    try:
+        parse_as_of(text)
+    except RecordError as error:
+        raise typer.BadParameter(str(error)) from error
+    return text
+
+
+def _unit_of_time(text: str | None):
+    from bayestwin.units import time_word
+
+    if text is not None and time_word(text) is None:
+        raise typer.BadParameter(f"'{text}' is no unit of time: h, day, week or month")
+    return text
 
 
 def file_to_write(text: str):
@@ -66,8 +115,8 @@ def _file(text, panel=None):
     return typer.Option(help=text, exists=True, dir_okay=False, rich_help_panel=panel)
 
 
-def _data(text):
-    return typer.Option(help=text, rich_help_panel="Data")
+def _data(text, check=None):
+    return typer.Option(help=text, rich_help_panel="Data", callback=check)
 
 
 ModelName = Annotated[str, typer.Option("--model", help="Name of a shipped model, or a folder that holds model.py.")]
@@ -76,10 +125,18 @@ Labs = Annotated[Path | None, _file("labs.csv: one row per measured value.", "Da
 Doses = Annotated[Path | None, _file("doses.csv: past doses.", "Data")]
 Events = Annotated[Path | None, _file("events.csv: lines of therapy, infusion, progression, death.", "Data")]
 EventTable = Annotated[Path | None, _file("NONMEM-style event table instead of the files above.", "Data")]
-TimeUnit = Annotated[str | None, _data("Unit of `time` in the files, if not the model's own (h, day, week).")]
-AsOf = Annotated[str | None, _data("ISO date that divides past from future in dated files (default: now, UTC).")]
+TimeUnit = Annotated[
+    str | None, _data("Unit of `time` in the files, if not the model's own (h, day, week).", _unit_of_time)
+]
+AsOf = Annotated[
+    str | None, _data("ISO date that divides past from future in dated files (default: now, UTC).", _moment)
+]
 Snapshot = Annotated[bool, _data("The files are the whole record: a row they lack is withdrawn.")]
-Seed = Annotated[int, typer.Option(help="Random seed; the same seed gives the same numbers.")]
+Seed = Annotated[int, typer.Option(help="Random seed; the same seed gives the same numbers.", min=0, max=2**32 - 1)]
+Particles = Annotated[
+    int,
+    typer.Option(help="Particles in all, in 8 islands: a multiple of 8.", min=80, callback=_islands_of_eight),
+]
 PopulationFile = Annotated[Path | None, _file("Population posterior; default: the one shipped with the model.")]
 ModelOfPopulation = Annotated[
     str | None,

@@ -8,6 +8,7 @@ import typer
 from bayestwin.cli.options import (
     DIAGNOSTICS_FAILED,
     DONE,
+    NOTHING_USABLE,
     SOME_REFUSED,
     AsOf,
     Doses,
@@ -15,6 +16,7 @@ from bayestwin.cli.options import (
     EventTable,
     Labs,
     ModelOfPopulation,
+    Particles,
     PatientKey,
     Patients,
     PopulationFile,
@@ -41,7 +43,7 @@ def start(
     time_unit: TimeUnit = None,
     as_of: AsOf = None,
     patient: PatientKey = None,
-    particles: Annotated[int, typer.Option(help="Particles in all, in 8 islands: a multiple of 8.", min=80)] = 4000,
+    particles: Particles = 4000,
     seed: Seed = 1,
 ):
     """Start a patient's twin as a draw from the population; labs already in the files are learnt at once."""
@@ -64,6 +66,7 @@ def start(
     reading = read_files(known.model.record_schema(), files, time_unit=time_unit, as_of=as_of)
     tell(reading)
     twin = start_twin(known, one_patient(reading.cohort, patient), particles=particles, random_seed=seed)
+    twin = twin.with_refusals(reading.refusals)
     return _publish(twin, twin.info, out, reading)
 
 
@@ -92,7 +95,13 @@ def update(
     from bayestwin.twin import update_twin
 
     after, info = update_twin(before, reading.cohort[before.key], random_seed=seed, population=known)
-    unchanged = after.updates == before.updates
+    after, unchanged = after.with_refusals(reading.refusals), after.updates == before.updates
+    others = [record.key for record in reading.cohort if record.key != before.key]
+    if others:
+        say(f"rows of {len(others)} other patients in these files were not used: this twin is {before.key}")
+    if unchanged and others:
+        say(f"Nothing usable: the files hold no newer row of {before.key}; nothing written.")
+        return NOTHING_USABLE
     if unchanged:
         typer.echo("nothing new: the record is the one this twin has seen; its last check was")
     for lab in () if unchanged else info.surprise:
@@ -131,17 +140,29 @@ def forecast(
 def report(
     twin: TwinFile,
     prognosis: Annotated[Path, typer.Argument(help="A prognosis saved by forecast.", exists=True, dir_okay=False)],
-    folder: Annotated[Path, typer.Option(help="Folder for the report's files.")],
+    folder: Annotated[Path, typer.Option(help="Folder for the report's files.", file_okay=False)],
     population: PopulationFile = None,
     model: ModelOfPopulation = None,
+    previous_twin: Annotated[Path | None, typer.Option(help="Twin of the last report.", exists=True)] = None,
+    previous_prognosis: Annotated[Path | None, typer.Option(help="Prognosis of the last report.", exists=True)] = None,
+    number: Annotated[int, typer.Option(help="Which report of this patient: 1, 2, ...", min=1)] = 1,
 ):
     """Write the report of one patient: a self-contained page (HTML) and the same as JSON."""
     from bayestwin.prognosis import load_prognosis
     from bayestwin.report import write_report
     from bayestwin.report.inputs import gather_report_input
+    from bayestwin.twin import load_twin
 
+    if (previous_twin is None) != (previous_prognosis is None):
+        raise usage_error("The last report needs both --previous-twin and --previous-prognosis.")
     loaded, known = _twin(twin, population, model)
-    written = write_report(gather_report_input(loaded, load_prognosis(prognosis), population=known), folder)
+    now, before = load_prognosis(prognosis, loaded.model), None
+    if previous_twin is not None:
+        before = load_twin(previous_twin, loaded.model), load_prognosis(previous_prognosis, loaded.model)
+        if before[0].key != loaded.key:
+            raise usage_error(f"The twin of the last report is of another patient than {loaded.key}.")
+    gathered = gather_report_input(loaded, now, population=known, previous=before, report_number=number)
+    written = write_report(gathered, folder)
     typer.echo(f"{written.status}: wrote {written.path} and {written.json_path}")
     return DIAGNOSTICS_FAILED if written.status == "WITHHELD" else DONE
 

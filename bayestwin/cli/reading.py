@@ -57,6 +57,8 @@ def add_recognised(files: dict, path: Path) -> None:
 
 def one_patient(cohort, key: str | None):
     """The record of `key`, or of the only patient there is."""
+    if key is not None and not key.strip():
+        raise usage_error("--patient is empty: name a study key.")
     if key is None and len(cohort) == 1:
         return next(iter(cohort))
     if len(cohort) == 0:

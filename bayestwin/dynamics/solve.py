@@ -63,7 +63,7 @@ def solve_patient(model, values: dict, y0, timeline, accuracy: Accuracy = Accura
     y0 : (S + H,)        state before the first interval's jumps
     timeline : Timeline  G intervals
     """
-    n_states, step, largest_error = len(model.states), *_way_of(model)
+    n_states, (step, largest_error) = len(model.states), _way_of(model)
 
     def advance(carry, interval):
         y, error, ok = carry
@@ -98,7 +98,7 @@ def solve_patient(model, values: dict, y0, timeline, accuracy: Accuracy = Accura
     return Solution(jnp.stack(states, axis=-1), error, ok & (error < largest_error))
 
 
-def _way_of(model):
+def _way_of(model) -> tuple:
     """How one interval is solved, and from which error on the solve has failed."""
     if model.steps is None:
         return _adaptive, jnp.inf

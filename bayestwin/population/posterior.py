@@ -18,6 +18,7 @@ import xarray as xr
 from bayestwin.errors import StoreError
 from bayestwin.population.diagnostics import Diagnostics, approximate, diagnose, moving
 from bayestwin.population.hyper import assemble
+from bayestwin.store import read_tree, write_tree
 
 
 def patient_mark(record) -> str:
@@ -120,12 +121,9 @@ class PopulationPosterior:
         if "individuals" in tree.children and not keep_individuals:
             del tree["individuals"]
         tree.attrs["holds_individuals"] = int("individuals" in tree.children)
-        path = Path(path)
         encoding = {"/posterior": {name: {"zlib": True} for name in tree["posterior"].data_vars}}
-        partial = path.with_suffix(path.suffix + ".part")
-        tree.to_netcdf(partial, engine="h5netcdf", encoding=encoding)
-        partial.replace(path)
-        return path
+        tree.attrs["kind"] = "population"
+        return write_tree(tree, path, encoding=encoding)
 
     def __repr__(self):
         sizes = self.posterior.sizes
@@ -173,18 +171,7 @@ def load_population(path, model=None) -> PopulationPosterior:
     from bayestwin.specification import load_model
 
     path = Path(path)
-    if not path.is_file():
-        raise StoreError("no such population file", place=path.name, next_step="Make one with `bayestwin fit`.")
-    try:
-        tree = xr.load_datatree(path, engine="h5netcdf")
-    except Exception as error:
-        raise StoreError(
-            f"this file cannot be read as a population posterior ({type(error).__name__})",
-            place=path.name,
-            next_step="Fit again or restore the file.",
-        ) from error
-    if "posterior" not in tree.children or "model_hash" not in tree.attrs:
-        raise StoreError("this file is not a population posterior", place=path.name)
+    tree = read_tree(path, "population", made_by="bayestwin fit")
     if model is None or isinstance(model, (str, Path)):
         model = load_model(tree.attrs["model"] if model is None else model)
     if model.hash != tree.attrs["model_hash"]:

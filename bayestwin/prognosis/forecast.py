@@ -69,6 +69,13 @@ def forecast(
                 allowed=f"1 to {endpoint.horizon_months} months",
             )
         span, landmarks = months * per_month, tuple(m for m in endpoint.landmarks_months if m <= months)
+        if not landmarks:
+            raise ModelError(
+                "no landmark of this model lies within the horizon",
+                subject=f"model {model.name}",
+                value=months,
+                allowed=f"{min(endpoint.landmarks_months)} to {endpoint.horizon_months} months",
+            )
     asked = _Asked(twin, endpoint, span, landmarks, per_month, random_seed, accuracy)
     with jax.enable_x64(True):
         draws = forecast_draws(twin, rho, asked.rng(0))

@@ -15,6 +15,7 @@ from bayestwin.errors import StoreError
 from bayestwin.prognosis.endpoint import EventTimes
 from bayestwin.prognosis.plan import Plan
 from bayestwin.prognosis.result import QUANTILES, Course, Prognosis, TreatmentPrognosis
+from bayestwin.store import read_tree, write_tree
 from bayestwin.twin.save import record_from_json
 
 _EVENT_DIMS = {
@@ -85,12 +86,8 @@ def prognosis_to_tree(p: Prognosis) -> xr.DataTree:
 
 
 def save_prognosis(prognosis: Prognosis, path) -> Path:
-    """Write one netCDF file; under another name first."""
-    path = Path(path)
-    partial = path.with_suffix(path.suffix + ".part")
-    prognosis_to_tree(prognosis).to_netcdf(partial, engine="h5netcdf")
-    partial.replace(path)
-    return path
+    """Write one netCDF file."""
+    return write_tree(prognosis_to_tree(prognosis), path)
 
 
 def load_prognosis(path, model=None) -> Prognosis:
@@ -98,17 +95,8 @@ def load_prognosis(path, model=None) -> Prognosis:
     from bayestwin.specification import load_model
 
     path = Path(path)
-    if not path.is_file():
-        raise StoreError("no such prognosis file", place=path.name, next_step="Make one with `bayestwin forecast`.")
-    try:
-        tree = xr.load_datatree(path, engine="h5netcdf")
-    except Exception as error:
-        raise StoreError(
-            f"this file cannot be read as a prognosis ({type(error).__name__})", place=path.name
-        ) from error
+    tree = read_tree(path, "prognosis", made_by="bayestwin forecast")
     attrs = tree.attrs
-    if attrs.get("kind") != "prognosis":
-        raise StoreError("this file is not a prognosis", place=path.name)
     model = load_model(attrs["model"]) if model is None else model
     if model.hash != attrs["model_hash"]:
         raise StoreError(

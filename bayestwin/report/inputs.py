@@ -7,6 +7,7 @@ import hashlib
 import json
 from datetime import UTC, datetime
 
+from bayestwin.errors import StoreError
 from bayestwin.report import model as page
 from bayestwin.report.gather_change import change_since
 from bayestwin.report.gather_data import course_events, is_wanted, lab_ledger, output_entry, refused_entry
@@ -35,9 +36,10 @@ def gather_report_input(
     twin, prognosis : the patient's twin and the forecast made from it
     population : PopulationPosterior for the convergence figures, or None
     previous : (twin, prognosis) of the last report, for block 2; None for a first report
-    refusals : refused rows of this patient; history : past forecasts (page.PastForecast)
+    refusals : refused rows beside those the twin has noted; history : past forecasts (page.PastForecast)
     generated : ISO UTC time of the report, default now
     """
+    _belong_together(twin, prognosis)
     model, record, now = twin.model, twin.record, prognosis.now
     generated = generated or datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     seeds = (("twin", twin.random_seed), ("forecast", prognosis.random_seed))
@@ -60,7 +62,7 @@ def gather_report_input(
         ),
         labs=lab_ledger(twin, previous),
         events=course_events(model, record, now),
-        refused=tuple(refused_entry(r) for r in refusals if r.patient in ("", record.key)),
+        refused=tuple(refused_entry(r) for r in twin.with_refusals(refusals).refusals),
         treatments=tuple(treatment_entry(prognosis, row, model, record) for row in prognosis.rows),
         comparisons=comparison_entries(prognosis) if endpoint is not None else (),
         endpoint="progression or death" if endpoint is not None else "",
@@ -77,3 +79,22 @@ def gather_report_input(
         assumptions=assumption_lines(model, prognosis),
         block_reasons={"6": "The lab expected to narrow the range most is not computed in this version."},
     )
+
+
+def _belong_together(twin, prognosis) -> None:
+    """A forecast is printed only with the twin it was made from."""
+    for what, theirs, own in (
+        ("of another patient", prognosis.patient, twin.key),
+        ("made with another model", prognosis.model.hash[:12], twin.model.hash[:12]),
+        ("of another state of this patient's record", prognosis.twin_hash[:12], twin.record.data_hash[:12]),
+        ("made from another population posterior", prognosis.population_hash[:12], twin.population_hash[:12]),
+    ):
+        if theirs != own:
+            raise StoreError(
+                f"the prognosis is {what}",
+                subject=f"patient {twin.key}",
+                place="report",
+                value=theirs,
+                allowed=own,
+                next_step="Forecast again from this twin.",
+            )

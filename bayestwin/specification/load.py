@@ -149,6 +149,6 @@ def _execute(folder: Path, package: str):
         spec.loader.exec_module(module)
     except ModelError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ModelError(f"model.py stopped with {type(error).__name__}: {error}", place=folder.name) from error
     return module

@@ -11,7 +11,9 @@ import xarray as xr
 
 from bayestwin.dosing import DoseEvent
 from bayestwin.errors import StoreError
+from bayestwin.records import Refusal
 from bayestwin.records.record import ClinicalEvent, Lab, PatientRecord, Superseded
+from bayestwin.store import read_tree, write_tree
 from bayestwin.twin.particles import Particles, Population
 from bayestwin.twin.state import Twin, UpdateInfo
 from bayestwin.twin.surprise import Surprise
@@ -62,17 +64,14 @@ def twin_to_tree(twin: Twin) -> xr.DataTree:
         updates=twin.updates,
         record=json.dumps(asdict(twin.record)),
         history=json.dumps([asdict(i) for i in twin.history]),
+        refusals=json.dumps([asdict(r) for r in twin.refusals]),
     )
     return tree
 
 
 def save_twin(twin: Twin, path) -> Path:
-    """Write a twin to one file; written under another name first, so that a killed run leaves no half file."""
-    path = Path(path)
-    partial = path.with_suffix(path.suffix + ".part")
-    twin_to_tree(twin).to_netcdf(partial, engine="h5netcdf")
-    partial.replace(path)
-    return path
+    """Write a twin to one file."""
+    return write_tree(twin_to_tree(twin), path)
 
 
 def load_twin(path, model=None) -> Twin:
@@ -80,23 +79,11 @@ def load_twin(path, model=None) -> Twin:
     from bayestwin.specification import load_model
 
     path = Path(path)
-    if not path.is_file():
-        raise StoreError("no such twin file", place=path.name, next_step="Make one with `bayestwin start`.")
-    try:
-        tree = xr.load_datatree(path, engine="h5netcdf")
-        attrs = tree.attrs
-        if attrs.get("kind") != "twin":
-            raise StoreError("this file is not a twin", place=path.name)
-        raw = json.loads(attrs["record"])
-        history = tuple(_info(i) for i in json.loads(attrs["history"]))
-    except StoreError:
-        raise
-    except Exception as error:
-        raise StoreError(
-            f"this file cannot be read as a twin ({type(error).__name__})",
-            place=path.name,
-            next_step="Start the twin again.",
-        ) from error
+    tree = read_tree(path, "twin", made_by="bayestwin start")
+    attrs = tree.attrs
+    raw = json.loads(attrs["record"])
+    history = tuple(_info(i) for i in json.loads(attrs["history"]))
+    refusals = tuple(Refusal(**r) for r in json.loads(attrs["refusals"]))
     model = load_model(attrs["model"]) if model is None else model
     if model.hash != attrs["model_hash"]:
         raise StoreError(
@@ -124,6 +111,7 @@ def load_twin(path, model=None) -> Twin:
         int(attrs["random_seed"]),
         int(attrs["updates"]),
         history,
+        refusals,
     )
 
 

@@ -3,7 +3,7 @@
 `UpdateInfo`: how exact it is.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -61,6 +61,7 @@ class Twin:
     """A patient's posterior at one moment.
 
     record : what it has seen; time : the newest lab or event learnt; applied : doses of that very time are in the state
+    refusals : rows of the patient's files that were refused on the way
     particles : see Particles; population : the draws it rests on; rho : declared response correlation
     """
 
@@ -76,6 +77,12 @@ class Twin:
     random_seed: int
     updates: int = 0
     history: tuple[UpdateInfo, ...] = ()
+    refusals: tuple = ()
+
+    def with_refusals(self, refusals):
+        """The same twin with further refused rows of its patient (or of a whole file) noted, each once."""
+        own = [r for r in refusals if r.patient in ("", self.key)]
+        return replace(self, refusals=tuple(dict.fromkeys((*self.refusals, *own))))
 
     @property
     def key(self) -> str:

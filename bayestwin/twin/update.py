@@ -86,7 +86,7 @@ def update_twin(
         if info.verdict != PASS:
             moved, info = _last_rung(twin, record, info, random_seed, population, accuracy)
     info = replace(info, seconds=clock.perf_counter() - begin)
-    return replace(moved, updates=twin.updates + 1, history=(*twin.history, info)), info
+    return replace(moved, updates=twin.updates + 1, history=(*twin.history, info), refusals=twin.refusals), info
 
 
 def _forward(twin, record, change, random_seed, rejuvenate_below, accuracy):
@@ -167,7 +167,7 @@ def _restart(twin, record, change, random_seed, rejuvenate_below, population, ea
             info = replace(
                 info, reasons=(f"restart from the twin of update {candidate.updates}: {change.why}", *info.reasons)
             )
-            return replace(moved, updates=twin.updates + 1, history=(*twin.history, info)), info
+            return replace(moved, updates=twin.updates + 1, history=(*twin.history, info), refusals=twin.refusals), info
     if population is None:
         raise FitError(
             f"the record changed in its past ({change.why}), and no population was given to start again from",
@@ -185,7 +185,7 @@ def _restart(twin, record, change, random_seed, rejuvenate_below, population, ea
         accuracy=accuracy,
         reasons=(f"restart from scratch: {change.why}",),
     )
-    return replace(rebuilt, updates=twin.updates + 1, history=(*twin.history, info)), info
+    return replace(rebuilt, updates=twin.updates + 1, history=(*twin.history, info), refusals=twin.refusals), info
 
 
 def _last_rung(twin, record, failed, random_seed, population, accuracy):

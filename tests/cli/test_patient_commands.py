@@ -102,7 +102,7 @@ def test_update_with_another_population_than_the_twins_own_is_refused(started, f
     write_population(folder / "other.nc", seed=2)
     answer = update(folder, "other.nc", out="no.nc")
     assert answer.exit_code == 3
-    assert "StoreError: patient P-1, other.nc: the twin rests on another population posterior" in answer.output
+    assert "patient P-1, other.nc: the twin rests on another population posterior" in answer.output
     assert not (folder / "no.nc").exists()
 
 

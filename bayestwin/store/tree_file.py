@@ -1,0 +1,73 @@
+"""One DataTree in one netCDF file: written whole or not at all, and read back only if nothing in it has changed."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from bayestwin.errors import StoreError
+
+
+def checksum_of(tree: xr.DataTree) -> str:
+    """SHA-256 over every variable and attribute; the same before writing and after reading."""
+    digest = hashlib.sha256()
+    for node in sorted(tree.subtree, key=lambda n: n.path):
+        dataset = node.to_dataset(inherit=False)
+        attributes = {name: str(value) for name, value in node.attrs.items() if name != "checksum"}
+        digest.update(json.dumps([node.path, sorted(attributes.items())]).encode())
+        for name in sorted(str(n) for n in dataset.variables):
+            values = np.asarray(dataset[name].values)
+            digest.update(json.dumps([name, list(dataset[name].dims), list(values.shape)]).encode())
+            if values.dtype.kind in "OUS":
+                digest.update(json.dumps([str(v) for v in values.ravel()]).encode())
+            else:
+                digest.update(np.ascontiguousarray(values, dtype=float).tobytes())
+    return digest.hexdigest()
+
+
+def write_tree(tree: xr.DataTree, path, *, encoding=None) -> Path:
+    """Write a tree with its checksum; under another name first, so that a killed run leaves no half file."""
+    path = Path(path)
+    tree = tree.copy()
+    tree.attrs["checksum"] = checksum_of(tree)
+    unfinished = path.with_suffix(path.suffix + ".part")
+    try:
+        tree.to_netcdf(unfinished, engine="h5netcdf", encoding=encoding or {})
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return path
+
+
+def read_tree(path, kind: str, *, made_by: str) -> xr.DataTree:
+    """Read a tree of a kind.
+
+    kind : what the file must hold ("population", "twin", "prognosis"); made_by : the command that makes such a file
+
+    Raises
+    ------
+    StoreError          no such file; not readable; of another kind; changed since it was written
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise StoreError(f"no such {kind} file", place=path.name, next_step=f"Make one with `{made_by}`.")
+    try:
+        tree = xr.load_datatree(path, engine="h5netcdf")
+    except Exception as error:
+        raise StoreError(
+            f"this file cannot be read as a {kind}: it is damaged or of another format",
+            place=path.name,
+            next_step=f"Restore it, or make it again with `{made_by}`.",
+        ) from error
+    found = str(tree.attrs.get("kind", ""))
+    if found != kind:
+        raise StoreError(f"this file is not a {kind}", place=path.name, value=found or None, allowed=kind)
+    if str(tree.attrs.get("checksum", "")) != checksum_of(tree):
+        raise StoreError(
+            f"this {kind} has changed since it was written: its checksum does not fit",
+            place=path.name,
+            next_step=f"Restore it, or make it again with `{made_by}`.",
+        )
+    return tree
