@@ -5,7 +5,6 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 
 from bayestwin.errors import BayestwinError
@@ -47,7 +46,7 @@ def clean_errors(command):
         except OSError as error:
             say(f"{error.strerror or 'cannot read or write'}: {Path(error.filename).name if error.filename else error}")
             code = USAGE
-        except (typer.Exit, typer.Abort, click.exceptions.ClickException):
+        except (typer.Exit, typer.Abort, typer.BadParameter):
             raise
         except Exception as error:
             if os.environ.get("BAYESTWIN_TRACEBACK"):
