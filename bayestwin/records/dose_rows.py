@@ -68,7 +68,7 @@ def _draft(row: Row, schema: RecordSchema, clock: Clock, keys, covariates) -> Dr
             addl=addl,
             ii=ii,
         )
-    return Draft(patient, row.file, row.number, body, time, known, status, "", copy_of(sequence), sequence)
+    return Draft(patient, row.file, row.number, body, time, known, status, "", copy_of(sequence), sequence, row.cells)
 
 
 def _target(row: Row, schema: RecordSchema) -> str:
@@ -110,7 +110,6 @@ def amount_in(schema: RecordSchema, raw: float, unit: str, covariates, *, column
         raise RowRefused(
             "the dose has no unit",
             column="unit",
-            value=f"{raw:g}",
             allowed=f"{schema.dose_unit} or a unit that converts to it, also per kg or per m2",
             next_step="Say the unit in that row.",
         )
@@ -119,8 +118,8 @@ def amount_in(schema: RecordSchema, raw: float, unit: str, covariates, *, column
     except BayestwinError as problem:
         raise RowRefused(
             problem.problem,
-            column="unit",
-            value=f"{raw:g} {unit}",
+            column="unit" if column == "amount" else column,  # an event table has no column of units
+            value=unit,
             allowed=problem.allowed or schema.dose_unit,
             next_step=problem.next_step,
         ) from problem

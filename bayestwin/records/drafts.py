@@ -1,7 +1,7 @@
 """A row that could be read by itself, before the patient's time zero and the other rows are known."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from bayestwin.dosing import DoseEvent
 from bayestwin.errors import BayestwinError
@@ -20,6 +20,7 @@ class Draft:
     named : lab_id as written, "" if none
     copy : 1, or 2, 3... for further rows of the same kind and time in an event table
     sequence : place among rows of one time where the file says so, else None
+    cells : the row as written, for a refusal to quote
     """
 
     patient: str
@@ -32,6 +33,7 @@ class Draft:
     named: str = ""
     copy: int = 1
     sequence: int | None = None
+    cells: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def collect(
                     allowed=problem.allowed,
                     next_step=problem.next_step,
                 )
-            findings.refuse(row[key], table.file, row.number, problem)
+            findings.refuse(row[key], table.file, row.number, problem, row.cells)
             if row[key] and leaves_hole(row):
                 findings.holes[row[key]] = None
             continue

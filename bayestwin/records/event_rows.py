@@ -44,6 +44,5 @@ def _draft(row: Row, schema: RecordSchema, clock: Clock, keys) -> Draft:
             next_step="Treatments are those of the model; an earlier line it does not know is left out.",
         )
     time, known = clock.read(row)
-    return Draft(
-        patient, row.file, row.number, ClinicalEvent(event, 0.0, 0.0, row["value"], status), time, known, status
-    )
+    body = ClinicalEvent(event, 0.0, 0.0, row["value"], status)
+    return Draft(patient, row.file, row.number, body, time, known, status, cells=row.cells)

@@ -63,7 +63,7 @@ def table_covariates(table: Table, columns: list[Column], findings: Findings) ->
             try:
                 value = column.read(text)
             except RowRefused as problem:
-                findings.refuse(row["id"], table.file, row.number, problem)
+                findings.refuse(row["id"], table.file, row.number, problem, row.cells)
                 continue
             if mine.setdefault(column.name, value) != value:
                 findings.tally(
@@ -193,7 +193,7 @@ class _Reader:
         body = DoseEvent(time=0.0, amount=amount, target=target, duration=duration, addl=addl, ii=ii)
         self.given[patient, moment] = self.given.get((patient, moment), 0) + 1
         copy = self._copy((patient, moment, "dose", target), (amount, duration, addl, ii))
-        return Draft(patient, row.file, row.number, body, moment, None, copy=copy, sequence=row.number)
+        return Draft(patient, row.file, row.number, body, moment, None, copy=copy, sequence=row.number, cells=row.cells)
 
     def _compartment(self, row: Row) -> str:
         """CMT by number or name; the first compartment where it is not said, as in NONMEM."""
@@ -237,13 +237,14 @@ class _Reader:
         spec = self.schema.labs[self._output(row)]
         raw, censoring, lloq = censored(row, spec)
         unit = self.units.get(spec.name.lower()) or self.units.get("dv") or spec.unit
-        found = measured(spec, raw, unit, censoring=censoring, lloq=lloq, column="dv")
+        column = "lloq" if filled(row, "blq") or row["dv"] in ("", ".") else "dv"
+        found = measured(spec, raw, unit, censoring=censoring, lloq=lloq, column=column, unit_column=column)
         if found["censoring"] != censoring:
             self.findings.tally(f"{row.file}: values below their LLOQ, used as left-censored at the LLOQ")
         body = Lab(lab_id="", output=spec.name, time=0.0, known_time=0.0, **found)
         payload = (found["value"], found["censoring"], self.given.get((patient, moment), 0))
         copy = self._copy((patient, moment, "lab", spec.name), payload)
-        return Draft(patient, row.file, row.number, body, moment, None, copy=copy, sequence=row.number)
+        return Draft(patient, row.file, row.number, body, moment, None, copy=copy, sequence=row.number, cells=row.cells)
 
     def _output(self, row: Row) -> str:
         """DVID by name or number; not needed where the model has one output."""

@@ -5,7 +5,7 @@ value again is a duplicate, another value that became known later a correction, 
 values that became known together contradict each other, and both are refused: which is right is not guessed.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from math import isclose
 
@@ -124,12 +124,21 @@ def _refuse(version: Version, reason: str, column: str, allowed: str, next_step:
     if version.placed is None:  # rows of the earlier record were accepted once
         return
     draft, body = version.placed.draft, version.placed.body
-    value = body.amount if isinstance(body, DoseEvent) else body.value
-    column = "amount" if isinstance(body, DoseEvent) and column == "value" else column
-    problem = RowRefused(reason, column=column, value=value, allowed=allowed, next_step=next_step)
-    findings.refuse(draft.patient, draft.file, draft.row, problem)
+    if column == "value":
+        column = _says(body, draft.cells)
+    problem = RowRefused(reason, column=column, allowed=allowed, next_step=next_step)
+    findings.refuse(draft.patient, draft.file, draft.row, problem, draft.cells)
     if isinstance(body, DoseEvent) and reason != DUPLICATE:
         findings.holes[draft.patient] = None
+
+
+def _says(body: Body, cells: Mapping[str, str]) -> str:
+    """The column in which two rows of one name differ."""
+    if isinstance(body, DoseEvent):
+        return "amount" if "amount" in cells else "amt"
+    if isinstance(body, Lab):
+        return "value" if "value" in cells else "dv"
+    return "time" if body.event == "death" else "value" if cells.get("value") else "event"
 
 
 def _follow(before: list[Version], new: list[Version], result: Believed, findings: Findings) -> None:

@@ -34,7 +34,9 @@ def _draft(row: Row, schema: RecordSchema, clock: Clock, keys, findings: Finding
             body = replace(
                 body, laboratory=row["lab"], product=row["product"], **_value(row, schema.labs[output], findings)
             )
-    return Draft(patient, row.file, row.number, body, time, known, status, row["lab_id"], copy_of(sequence), sequence)
+    return Draft(
+        patient, row.file, row.number, body, time, known, status, row["lab_id"], copy_of(sequence), sequence, row.cells
+    )
 
 
 def _value(row: Row, spec, findings: Findings) -> dict:
@@ -51,14 +53,14 @@ def _value(row: Row, spec, findings: Findings) -> dict:
             allowed="<, > or empty",
             next_step="Write < for a value below a limit and > for one above it.",
         )
-    lloq = number(row, "lloq")
+    lloq, column = number(row, "lloq"), "value"
     if text:
         raw = parse_number(text, "value")
     elif censoring == "left" and lloq:
-        raw = lloq
+        raw, column = lloq, "lloq"
     else:
         raw = needed_number(row, "value")
-    found = measured(spec, raw, row["unit"], censoring=censoring, lloq=lloq)
+    found = measured(spec, raw, row["unit"], censoring=censoring, lloq=lloq, column=column)
     if found["censoring"] != censoring:
         findings.tally(f"{row.file}: values below their lloq, used as left-censored at the lloq")
     return found

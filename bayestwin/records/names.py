@@ -67,7 +67,7 @@ def with_clear_names(placed: list[Placed], earlier: list[Lab], findings: Finding
                 next_step="Leave lab_id empty, or withdraw the earlier row first.",
             )
         if problem:
-            findings.refuse(p.draft.patient, p.draft.file, p.draft.row, problem)
+            findings.refuse(p.draft.patient, p.draft.file, p.draft.row, problem, p.draft.cells)
         else:
             clear.append(p)
     return clear

@@ -68,7 +68,7 @@ def read_patients(table: Table, schema: RecordSchema, as_of: datetime, findings:
 
 @dataclass
 class _Found:
-    """Cells of one patient's rows that could be read: (value, row number) by covariate."""
+    """Cells of one patient's rows that could be read: (value, row number, column, text) by covariate."""
 
     rows: list = field(default_factory=list)
     zeros: list = field(default_factory=list)
@@ -89,7 +89,7 @@ def _read_row(row, key: str, zero: str, columns, mine: _Found, as_of: datetime, 
                     allowed=f"up to {as_of.date()}",
                     next_step="Correct the date, or give a later as-of.",
                 )
-            mine.zeros.append((moment.date, row.number))
+            mine.zeros.append((moment.date, row.number, zero, row[zero]))
         except RowRefused as problem:
             findings.refuse(key, row.file, row.number, problem)
             mine.zero_refused = True
@@ -99,7 +99,8 @@ def _read_row(row, key: str, zero: str, columns, mine: _Found, as_of: datetime, 
             findings.tally(f"{row.file}: {column.name} written as {text!r} is read as missing")
         elif text:
             try:
-                mine.values.setdefault(column.name, []).append((column.read(text), row.number))
+                read = (column.read(text), row.number, column.column, text)
+                mine.values.setdefault(column.name, []).append(read)
             except (RowRefused, RecordError) as problem:
                 if isinstance(problem, RecordError):
                     problem = RowRefused(problem.problem, column=column.column, value=text, next_step=problem.next_step)
@@ -110,17 +111,17 @@ def _agreed(key: str, mine: _Found, zero: str, file: str, findings: Findings) ->
     """The cells on which all rows of one patient agree; the others are refused."""
 
     def agreed(name, values) -> bool:
-        if len({value for value, _ in values}) == 1:
+        if len({value for value, *_ in values}) == 1:
             return True
-        for value, number in values:
+        for _, number, column, text in values:
             findings.refuse(
                 key,
                 file,
                 number,
                 RowRefused(
                     f"two rows of this patient disagree on {name}",
-                    column=name,
-                    value=value,
+                    column=column,
+                    value=text,
                     allowed="one value",
                     next_step="Keep the row that is right.",
                 ),

@@ -69,7 +69,7 @@ def place(drafts: Sequence[Draft], zero: Zero, as_of: datetime, time_unit: str, 
         try:
             placed.append(_place(draft, zero, as_of, time_unit))
         except RowRefused as problem:
-            findings.refuse(draft.patient, draft.file, draft.row, problem)
+            findings.refuse(draft.patient, draft.file, draft.row, problem, draft.cells)
             if isinstance(draft.body, DoseEvent):
                 findings.holes[draft.patient] = None
     return placed
@@ -207,5 +207,6 @@ def refuse_after_death(rows: list, sources: dict[int, Placed], time_unit: str, f
                 allowed=f"up to {death:.6g}, the time of death",
                 next_step="Correct this time or the time of death.",
             ),
+            source.draft.cells,
         )
     return kept

@@ -39,7 +39,14 @@ REPORTED_IN = (
 
 
 def measured(
-    spec: LabSpec, raw: float, unit: str, *, censoring: str = "none", lloq: float | None = None, column: str = "value"
+    spec: LabSpec,
+    raw: float,
+    unit: str,
+    *,
+    censoring: str = "none",
+    lloq: float | None = None,
+    column: str = "value",
+    unit_column: str = "unit",
 ) -> dict:
     """Value, censoring and limit of a `Lab` in the model's unit.
 
@@ -47,7 +54,7 @@ def measured(
     ----------
     raw, lloq : float   as reported, in `unit`; a value below `lloq` counts as left-censored at `lloq`
     censoring : str     "none", "left" or "right"; `raw` is then the limit
-    column : str        named in a refusal
+    column, unit_column : str   named in a refusal
 
     Raises
     ------
@@ -57,8 +64,7 @@ def measured(
     if not unit and spec.unit_required:
         raise RowRefused(
             f"{spec.name} has no unit, and a factor of ten is at stake",
-            column="unit",
-            value=raw,
+            column=unit_column,
             allowed=f"{spec.unit} or a unit that converts to it",
             next_step="Say the unit in that row.",
         )
@@ -69,7 +75,7 @@ def measured(
     except RecordError as problem:
         raise RowRefused(
             problem.problem,
-            column="unit",
+            column=unit_column,
             value=unit,
             allowed=f"{spec.unit} or a unit that converts to it",
             next_step=problem.next_step,

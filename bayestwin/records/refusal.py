@@ -5,13 +5,14 @@ accepted and what to do, and the other rows go on. Patients appear by study key 
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 
 from bayestwin.errors import RecordError
 
 _DATE_OF_BIRTH = re.compile(r"(19|20)\d\d[-./]?[01]\d[-./]?[0-3]\d|[0-3]?\d[-./][01]?\d[-./](19|20)?\d\d")
 _NAME = re.compile(r"[^\W\d_]{2,}[\s,]+[^\W\d_]{2,}")
+_WORD = re.compile(r"[^\W\d_]{2,}")
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Refusal:
     """One row, or one cell of a patient's row, that was not used.
 
     row : row in the file as a spreadsheet counts them, the header being row 1; 0 for the whole file
-    value : as written, shortened
+    value : the cell of that column as written, shortened; hidden where it looks like a person's name
     """
 
     patient: str
@@ -66,20 +67,20 @@ class Findings:
     tallies: dict[str, int] = field(default_factory=dict)
     holes: dict[str, None] = field(default_factory=dict)
 
-    def refuse(self, patient: str, file: str, row: int, problem: RowRefused) -> None:
-        """Set one row or cell aside."""
-        self.refusals.append(
-            Refusal(
-                shown_key(patient),
-                file,
-                row,
-                problem.column,
-                shown(problem.value),
-                problem.reason,
-                problem.allowed,
-                problem.next_step,
-            )
-        )
+    def refuse(
+        self, patient: str, file: str, row: int, problem: RowRefused, cells: Mapping[str, str] | None = None
+    ) -> None:
+        """Set one row or cell aside.
+
+        cells : the row as written; the refusal then quotes the cell of the column it names, never a computed value
+        """
+        written = str(problem.value if cells is None or not problem.column else cells.get(problem.column, ""))
+        quoted = shown_cell(written, problem.allowed)
+        parts = (problem.column, problem.reason, problem.allowed, problem.next_step)
+        if quoted != shown(written):  # hidden: then nowhere else either
+            parts = tuple(part.replace(written, quoted) for part in parts)
+        column, *said = parts
+        self.refusals.append(Refusal(shown_key(patient), file, row, column, quoted, *said))
 
     def note(self, text: str) -> None:
         """Say something once."""
@@ -109,6 +110,21 @@ def looks_identifying(key: str) -> bool:
 def shown_key(key: str) -> str:
     """The study key as messages may show it: a key that looks identifying is not repeated."""
     return "(key not shown)" if looks_identifying(key) else shown(key)
+
+
+def shown_cell(text: str, allowed: str = "") -> str:
+    """A cell as messages may show it: letters that look like a name or an address are counted, not repeated.
+
+    A bare date or number is shown, and so is a text that only repeats words of `allowed` ("light chain").
+    """
+    personal = "@" in text or _NAME.search(text) or (_WORD.search(text) and _DATE_OF_BIRTH.search(text))
+    if personal and _folded(text) not in _folded(allowed):
+        return f"a text of {len(text)} characters, not shown"
+    return shown(text)
+
+
+def _folded(text: str) -> str:
+    return re.sub(r"[\W_]", "", text).casefold()
 
 
 def refusals_to_frame(refusals: Iterable[Refusal]):
