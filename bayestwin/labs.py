@@ -7,6 +7,9 @@ the ground floor so that neither room needs the other.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+# The least value of which a logarithm is taken, in the model's unit; a datum at or below it is refused on a log scale
+TINY = 1e-12
+
 
 @dataclass(frozen=True)
 class LabSpec:
@@ -17,7 +20,7 @@ class LabSpec:
     plausible : (low, high) in `unit`; values outside are refused
     scale : "ln" where errors are judged on the log scale, else "natural"
     unit_required : a row without a unit is refused (a factor of ten is at stake: g/dL and g/L)
-    positive : zero and negative values are impossible
+    positive : zero and negative values are impossible, as they always are on scale "ln"
     """
 
     name: str
@@ -27,6 +30,15 @@ class LabSpec:
     unit_required: bool = True
     positive: bool = True
     label: str = ""
+
+    def above(self, *, censored: bool) -> float:
+        """A value, or the limit of a censored one, must lie above this; -inf where any number will do.
+
+        A quantity that cannot be negative has no limit at or below zero, even where a measured 0 is possible.
+        """
+        if self.scale == "ln":
+            return TINY
+        return 0.0 if self.positive or (censored and self.plausible[0] >= 0) else float("-inf")
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ import numpy as np
 from jax.scipy.special import log_ndtr
 from jax.scipy.stats import norm
 
+from bayestwin.labs import TINY
 from bayestwin.specification.observations import Combined, LogNormalError, Proportional
 
-TINY = 1e-12
 NONE, LEFT, RIGHT = 0, 1, 2
 
 

@@ -88,7 +88,11 @@ def measured(
             allowed="more than 0",
             next_step="Correct the limit.",
         )
-    if censoring == "none" and limit is not None and (0 if spec.positive else -limit) <= value < limit:
+    if (
+        censoring == "none"
+        and limit is not None
+        and (0 if spec.above(censored=False) >= 0 else -limit) <= value < limit
+    ):
         censoring, value = "left", limit
     _check(spec, raw, unit, value, censoring, column, mass)
     return {"value": value, "censoring": censoring, "limit": limit if censoring == "none" else value}
@@ -98,13 +102,16 @@ def _check(spec: LabSpec, raw: float, unit: str, value: float, censoring: str, c
     """Refuse an impossible or implausible value."""
     low, high = spec.plausible
     what = {"none": "", "left": " below", "right": " above"}[censoring]
-    if spec.positive and value <= 0:
+    least = spec.above(censored=censoring != "none")
+    if value <= least:
         raise RowRefused(
             f"{spec.name} ={what} {raw:g} {unit} is impossible",
             column=column,
             value=f"{raw:g}",
-            allowed="more than 0",
-            next_step="If the value was below the limit of quantification, write the limit with comparator <.",
+            allowed="more than 0" if value <= 0 else f"more than {least:g} {spec.unit}",
+            next_step="Give the assay's lower limit with comparator < instead."
+            if censoring != "right"
+            else "Give the assay's upper limit with comparator >, or leave the row out.",
         )
     # A limit under the range is good news about the assay, not an error.
     if (value >= low or censoring == "left") and value <= high:

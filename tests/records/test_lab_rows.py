@@ -1,6 +1,11 @@
 """labs.csv: units, limits, plausibility; each refusal names patient, row, column, value, range and next step."""
 
+from dataclasses import replace
+
 import pytest
+
+from bayestwin.labs import LabSpec
+from bayestwin.specification.load import load_model
 
 HEAD = "patient,lab_id,time,known_time,output,value,unit,comparator,lloq,lab,product,status\n"
 
@@ -161,3 +166,66 @@ def test_extra_columns_of_labs_are_ignored_with_a_note(read):
 
 def test_time_unit_converts_plain_numbers_of_time(read):
     assert only_lab(read(labs=HEAD + row(time="48", known="72"), time_unit="h")).time == 2.0
+
+
+@pytest.fixture
+def zeros(schema):
+    """A marker whose zero is a value, one on the log scale, and a quantity of either sign."""
+    labs = (
+        LabSpec("m_protein", "g/L", (0.0, 120.0), positive=False),
+        LabSpec("transgene", "copies/ug", (0.0, 1e8), scale="ln", positive=False),
+        LabSpec("balance", "mmol/L", (-30.0, 30.0), positive=False),
+    )
+    return replace(schema, labs={spec.name: spec for spec in labs})
+
+
+@pytest.mark.parametrize(
+    ("output", "unit", "value", "comparator"),
+    [
+        ("transgene", "copies/ug", "0", ""),
+        ("transgene", "copies/ug", "-3", ""),
+        ("transgene", "copies/ug", "1e-13", ""),
+        ("transgene", "copies/ug", "0", "<"),
+        ("transgene", "copies/ug", "0", ">"),
+        ("transgene", "copies/ug", "<-5", ""),
+        ("m_protein", "g/L", "-1", "<"),
+        ("m_protein", "g/dL", "<0", ""),
+        ("m_protein", "g/L", ">0", ""),
+    ],
+)
+def test_a_value_or_limit_of_nothing_is_refused_where_a_logarithm_or_a_limit_needs_more(
+    read, zeros, output, unit, value, comparator
+):
+    bad = row(output=output, unit=unit, value=value, comparator=comparator)
+    reading = read(zeros, labs=HEAD + row(time="1") + bad + row(time="2"))
+    refusal = only_refusal(reading)
+    assert (refusal.patient, refusal.row, refusal.column, refusal.value) == ("P1", 3, "value", value)
+    assert "impossible" in refusal.reason and "more than" in refusal.allowed
+    limit = (
+        "upper limit with comparator >" if ">" in (comparator, value[0]) else "lower limit with comparator < instead"
+    )
+    assert f"Give the assay's {limit}" in refusal.next_step
+    assert len(reading.cohort["P1"].labs) == 2
+
+
+def test_zero_is_a_value_on_the_natural_scale_and_a_limit_may_be_negative_where_the_quantity_may(read, zeros):
+    assert only_lab(read(zeros, labs=HEAD + row(value="0"))).value == 0.0
+    negative = row(output="balance", unit="mmol/L", value="<-5")
+    assert only_lab(read(zeros, labs=HEAD + negative)).limit == -5.0
+
+
+def test_zero_below_its_lloq_is_censored_on_the_log_scale_and_a_negative_count_is_not(read, zeros):
+    zero = row(output="transgene", unit="copies/ug", value="0", lloq="50")
+    assert only_lab(read(zeros, labs=HEAD + zero)).censoring == "left"
+    assert only_refusal(read(zeros, labs=HEAD + zero.replace(",0,copies", ",-20,copies"))).value == "-20"
+
+
+def test_a_censored_dv_of_zero_is_refused_in_an_event_table(read, theophylline):
+    (refusal,) = read(theophylline, event_table="ID,TIME,DV,CENS\n1,1,0,1\n1,2,0,0\n").refusals
+    assert (refusal.row, refusal.column, refusal.value) == (2, "dv", "0") and "comparator <" in refusal.next_step
+
+
+def test_the_schema_of_the_myeloma_model_lets_no_logarithm_of_nothing_through(read):
+    schema = load_model("myeloma_car_t").record_schema()
+    bad = row(output="transgene", unit="copies/ug", value="0") + row(value="<-1") + row(time="1", value="0")
+    assert [r.row for r in read(schema, labs=HEAD + bad).refusals] == [2, 3]
