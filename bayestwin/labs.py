@@ -46,6 +46,8 @@ class RecordSchema:
     """Everything the readers need to know of a model.
 
     time_unit : "h" or "day"; dose_unit : unit of amounts; covariates : name -> unit ("" if none)
+    levels : covariate -> the levels the model names (effects, rules, eligibility); every other value is its reference
+    numeric : covariates the model calculates with, so a word is refused
     compartments : names; routes : route name -> compartment; treatments : names
     """
 
@@ -57,3 +59,5 @@ class RecordSchema:
     dose_unit: str = ""
     treatments: tuple[str, ...] = ()
     covariates: Mapping[str, str] = field(default_factory=dict)
+    levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    numeric: tuple[str, ...] = ()

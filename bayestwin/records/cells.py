@@ -7,7 +7,7 @@ import re
 from difflib import get_close_matches
 from math import isfinite
 
-from bayestwin.records.refusal import RowRefused
+from bayestwin.records.refusal import RowRefused, folded
 from bayestwin.records.tables import Row
 from bayestwin.units import NUMBER
 
@@ -80,8 +80,8 @@ def one_of(text: str, column: str, allowed, what: str, *, next_step: str = "") -
     """`text`, if it is one of `allowed`; else refused with the nearest spelling."""
     if text in allowed:
         return text
-    near = get_close_matches(text.lower(), [a.lower() for a in allowed], n=1)
-    match = next((a for a in allowed if near and a.lower() == near[0]), "")
+    near = get_close_matches(folded(text), [folded(a) for a in allowed], n=1)
+    match = next((a for a in allowed if near and folded(a) == near[0]), "")
     hint = f"Is {match} meant? " if match else ""
     raise RowRefused(
         f"{what} {'is missing' if not text else 'is not known'}",

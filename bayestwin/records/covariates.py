@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from bayestwin.errors import RecordError
 from bayestwin.labs import RecordSchema
 from bayestwin.records.cells import parse_number
+from bayestwin.records.levels import at_reference, level_of
 from bayestwin.records.refusal import Findings, RowRefused
 from bayestwin.records.tables import Table
 from bayestwin.units import NUMBER, compatible, convert, known
@@ -37,19 +38,27 @@ BY_CUSTOM = {
 
 @dataclass(frozen=True)
 class Column:
-    """One covariate column: name in the file, name in the record, unit there and here (None: as it is)."""
+    """One covariate column: name in the file, name in the record, unit there and here (None: as it is).
+
+    levels : those the model names, where it is categorical; numeric : a word is refused
+    """
 
     column: str
     name: str
     from_unit: str | None = None
     to_unit: str | None = None
+    levels: tuple[str, ...] = ()
+    numeric: bool = False
 
     def read(self, text: str) -> float | str:
         """One cell: a number in the model's unit, or a word."""
+        if self.levels and not self.numeric:
+            return level_of(text, self.column, self.name, self.levels)
         if self.from_unit and self.to_unit:
             value = convert(parse_number(text, self.column), self.from_unit, self.to_unit)
         elif (
-            NUMBER.fullmatch(text)
+            self.numeric
+            or NUMBER.fullmatch(text)
             or re.match(r"[+-]?[\d.,]+$", text)
             or text.lower().lstrip("+-") in ("inf", "infinity")
         ):
@@ -66,6 +75,14 @@ class Column:
                 next_step="Check the value and its unit.",
             )
         return value
+
+    def note_reference(self, value: float | str, file: str, findings: Findings) -> None:
+        """Say that a value is none of the levels the model names."""
+        if not self.numeric and at_reference(value, self.name, self.levels):
+            findings.tally(
+                f"{file}: {self.name} is none of the levels the model names ({', '.join(self.levels)}) and stands at "
+                "the reference"
+            )
 
 
 def covariate_columns(
@@ -137,7 +154,7 @@ def _column(
         return Column(column, written)
     wanted = schema.covariates[name]
     if wanted and not known(wanted):  # a score, say: a number without conversion
-        return Column(column, name)
+        return Column(column, name, numeric=name in schema.numeric)
     if wanted and not compatible(unit or wanted, wanted):
         raise RowRefused(
             f"the unit of this column does not convert to that of {name}",
@@ -146,7 +163,9 @@ def _column(
             allowed=f"{wanted} or a unit that converts to it",
             next_step="Correct the unit.",
         )
-    return Column(column, name, unit or wanted, wanted) if wanted else Column(column, name)
+    if wanted:
+        return Column(column, name, unit or wanted, wanted)
+    return Column(column, name, levels=schema.levels.get(name, ()), numeric=name in schema.numeric)
 
 
 def _split(column: str) -> tuple[str, str | None]:

@@ -54,17 +54,23 @@ OBSERVATION, DOSE, OTHER, RESET, RESET_AND_DOSE, OLD_DOSE = 0, 1, 2, 3, 4, 101
 def table_covariates(table: Table, columns: list[Column], findings: Findings) -> dict[str, dict[str, float | str]]:
     """Covariates by patient: the first value that is not missing; a later change is noted, not used."""
     found: dict[str, dict[str, float | str]] = {}
+    refused: set[tuple[str, str, str]] = set()
     for row in table.rows:
         mine = found.setdefault(row["id"], {})
         for column in columns:
             text = row[column.column]
             if not text or text.lower() in MISSING:
                 continue
+            if (row["id"], column.column, text) in refused:
+                continue
             try:
                 value = column.read(text)
             except RowRefused as problem:
                 findings.refuse(row["id"], table.file, row.number, problem, row.cells)
+                refused.add((row["id"], column.column, text))  # said once, not on every row of the patient
                 continue
+            if column.name not in mine:
+                column.note_reference(value, table.file, findings)
             if mine.setdefault(column.name, value) != value:
                 findings.tally(
                     f"{table.file}: covariate {column.name} changes in time; the patient's first value is used"

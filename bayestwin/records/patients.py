@@ -101,6 +101,7 @@ def _read_row(row, key: str, zero: str, columns, mine: _Found, as_of: datetime, 
             try:
                 read = (column.read(text), row.number, column.column, text)
                 mine.values.setdefault(column.name, []).append(read)
+                column.note_reference(read[0], row.file, findings)
             except (RowRefused, RecordError) as problem:
                 if isinstance(problem, RecordError):
                     problem = RowRefused(problem.problem, column=column.column, value=text, next_step=problem.next_step)

@@ -118,12 +118,13 @@ def shown_cell(text: str, allowed: str = "") -> str:
     A bare date or number is shown, and so is a text that only repeats words of `allowed` ("light chain").
     """
     personal = "@" in text or _NAME.search(text) or (_WORD.search(text) and _DATE_OF_BIRTH.search(text))
-    if personal and _folded(text) not in _folded(allowed):
+    if personal and folded(text) not in folded(allowed):
         return f"a text of {len(text)} characters, not shown"
     return shown(text)
 
 
-def _folded(text: str) -> str:
+def folded(text: str) -> str:
+    """Letters and digits only, in one case: what two spellings of one word share."""
     return re.sub(r"[\W_]", "", text).casefold()
 
 

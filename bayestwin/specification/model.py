@@ -212,7 +212,28 @@ class Model:
             dose_unit=self.dose_unit,
             treatments=self.treatment_names,
             covariates=covariates,
+            levels=self._covariate_levels(),
+            numeric=self._numeric_covariates(),
         )
+
+    def _covariate_levels(self) -> dict[str, tuple[str, ...]]:
+        """Levels of categorical covariates that an effect, a progression rule or an eligibility rule names."""
+        named: list = [(e.covariate, e.level) for _, _, e in self.effects if isinstance(e, Category)]
+        named += [rule.when for e in self.endpoints for rule in getattr(e, "rules", ()) if rule.when is not None]
+        named += [(r.covariate, r.equals) for t in self.treatments for r in t.eligibility if r.equals is not None]
+        named += [pair for t in self.treatments for pair in t.sets]
+        found: dict[str, tuple[str, ...]] = {}
+        for name, value in named:
+            level = f"{value:g}" if isinstance(value, int | float) else str(value)
+            if level not in found.setdefault(name, ()):
+                found[name] += (level,)
+        return found
+
+    def _numeric_covariates(self) -> tuple[str, ...]:
+        """Covariates that effects and ranges of eligibility calculate with."""
+        names = [e.covariate for _, _, e in self.effects if not isinstance(e, Category)]
+        names += [r.covariate for t in self.treatments for r in t.eligibility if r.equals is None]
+        return tuple(dict.fromkeys(names))
 
 
 def _source(function) -> str:
