@@ -92,9 +92,7 @@ def table_drafts(table: Table, schema: RecordSchema, clock: Clock, keys, covaria
         f"AMT in {table.units.get('amt') or schema.dose_unit or 'no unit'}."
     )
     reader = _Reader(schema, clock, keys, covariates, table.units, findings)
-    return collect(
-        table, findings, reader.read, key="id", leaves_hole=lambda row: _evid(row) not in (OBSERVATION, OTHER)
-    )
+    return collect(table, findings, reader.read, key="id", leaves_hole=_may_be_a_dose)
 
 
 def _evid(row: Row) -> int | None:
@@ -105,6 +103,30 @@ def _evid(row: Row) -> int | None:
         return DOSE if filled(row, "amt") else OBSERVATION
     except RowRefused:
         return None
+
+
+def _may_be_a_dose(row: Row) -> bool:
+    return _evid(row) not in (OBSERVATION, OTHER) or row["amt"].strip("0.") != ""
+
+
+def _agrees(row: Row, evid: int) -> None:
+    """Refuse a row whose EVID, AMT and MDV contradict each other: which one is right is not guessed."""
+    if evid in (OBSERVATION, OTHER) and filled(row, "amt"):
+        raise RowRefused(
+            f"EVID {evid} says that nothing was given, and AMT says how much",
+            column="amt",
+            value=row["amt"],
+            allowed=f"0 or empty where EVID is {evid}",
+            next_step="Write EVID 1 if the dose was given, else AMT 0.",
+        )
+    if filled(row, "mdv") not in (0.0, 1.0):
+        raise RowRefused(
+            "this MDV is not known",
+            column="mdv",
+            value=row["mdv"],
+            allowed="0 or 1",
+            next_step="Write 1 where DV is to be ignored, else 0.",
+        )
 
 
 @dataclass
@@ -150,6 +172,7 @@ class _Reader:
                 allowed="0, 1, 2, 3, 4 or 101",
                 next_step="Correct EVID.",
             )
+        _agrees(row, evid)
         moment = parse_moment(row["time"], "time", self.clock.file_unit, self.clock.time_unit)
         self._in_order(patient, moment, row)
         if evid == OTHER:
@@ -237,9 +260,11 @@ class _Reader:
         return not_too_long(length, column, row[column], self.clock)
 
     def _observation(self, patient: str, moment: Moment, row: Row) -> Draft | None:
-        if row["mdv"] not in ("", ".") and whole(row, "mdv"):
+        if filled(row, "mdv"):
             self.findings.tally(f"{row.file}: observations with MDV = 1 carry no value, not used")
             return None
+        if row["cmt"] not in ("", ".", "0") and self.schema.compartments:
+            compartment(row["cmt"], "cmt", self.schema)  # the output decides, but a wrong number is a wrong row
         spec = self.schema.labs[self._output(row)]
         raw, censoring, lloq = censored(row, spec)
         unit = self.units.get(spec.name.lower()) or self.units.get("dv") or spec.unit

@@ -216,3 +216,29 @@ def read_shared(shared_data):
     from bayestwin.records import read_records
 
     return lambda schema, name: read_records(schema, event_table=shared_data / name)
+
+
+@pytest.mark.parametrize(
+    ("row", "column", "says", "hole"),
+    [
+        ("1,2,0,320,0,1,1", "amt", "EVID 0 says that nothing was given", True),
+        ("1,2,5,-320,0,1,0", "amt", "EVID 0 says that nothing was given", True),
+        ("1,2,0,320,2,1,1", "amt", "EVID 2 says that nothing was given", True),
+        ("1,2,0,0,1,1,1", "amt", "a dose must be more than 0", True),
+        ("1,2,0,.,1,1,1", "amt", "not a number", True),
+        ("1,2,0,320,1,1,2", "mdv", "expected 0 or 1", True),
+        ("1,2,0,320,,1,2", "mdv", "expected 0 or 1", True),
+        ("1,2,5,0,0,2,2", "mdv", "expected 0 or 1", False),
+        ("1,2,5,0.0,0,7,0", "cmt", "one of depot, central", False),
+        ("1,2,5,.,0,liver,0", "cmt", "one of depot, central", False),
+    ],
+)
+def test_a_row_that_contradicts_itself_is_refused_and_no_dose_is_lost_in_silence(
+    read, theophylline, row, column, says, hole
+):
+    text = table("1,1,4,0,0,2,0", row, "1,3,3,0,0,2,0", head="ID,TIME,DV,AMT,EVID,CMT,MDV")
+    reading = read(theophylline, event_table=text)
+    (refusal,) = reading.refusals
+    assert (refusal.patient, refusal.row, refusal.column) == ("1", 3, column) and says in str(refusal), str(refusal)
+    assert refusal.next_step and reading.incomplete_doses == (("1",) if hole else ())
+    assert [lab.value for lab in reading.cohort["1"].labs] == [4.0, 3.0]
