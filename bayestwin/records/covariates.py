@@ -67,12 +67,18 @@ class Column:
             return text
         low, high = HUMAN.get(self.name, (value, value))
         if not low <= value <= high:
+            unit, allowed = self.to_unit or "", f"{low:g} to {high:g} {self.to_unit or ''}".strip()
+            said = f"{text} {unit}".strip()
+            if self.from_unit and self.from_unit != unit:
+                said = f"{text} {self.from_unit} = {value:.4g} {unit}"
+                ends = (convert(end, unit, self.from_unit) for end in (low, high))
+                allowed = "{:.3g} to {:.3g} ".format(*ends) + f"{self.from_unit} ({allowed})"
             raise RowRefused(
-                f"{self.name} is implausible",
+                f"{self.name} = {said} is implausible",
                 column=self.column,
                 value=text,
-                allowed=f"{low:g} to {high:g}",
-                next_step="Check the value and its unit.",
+                allowed=allowed,
+                next_step="Check the value, and the unit in the column's name or in the file of units.",
             )
         return value
 

@@ -208,7 +208,7 @@ def _reading(
     """Put the parts together, refusals in order of file and row."""
     order = {table.file: k for k, table in enumerate(tables.values())}
     refusals = tuple(sorted(findings.refusals, key=lambda r: (order.get(r.file, 0), r.row)))
-    lost = {r.patient for r in refusals if r.patient} - {shown_key(key) for key in records}
+    lost = findings.keys.keys() - records.keys()
     if lost:
         findings.note(
             f"{len(lost)} patient{'s' * (len(lost) > 1)} had no row that could be used and no row in patients.csv."

@@ -59,12 +59,14 @@ class RowRefused(Exception):
 class Findings:
     """Refusals and notes while files are read.
 
-    tallies : note -> how many rows it concerns; holes : patients with a refused dose, reset or steady state
+    tallies : note -> how many rows it concerns; keys : study keys of refused rows, as written
+    holes : patients with a refused dose, reset or steady state
     """
 
     refusals: list[Refusal] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     tallies: dict[str, int] = field(default_factory=dict)
+    keys: dict[str, None] = field(default_factory=dict)
     holes: dict[str, None] = field(default_factory=dict)
 
     def refuse(
@@ -80,6 +82,8 @@ class Findings:
         if quoted != shown(written):  # hidden: then nowhere else either
             parts = tuple(part.replace(written, quoted) for part in parts)
         column, *said = parts
+        if patient:
+            self.keys[patient] = None
         self.refusals.append(Refusal(shown_key(patient), file, row, column, quoted, *said))
 
     def note(self, text: str) -> None:

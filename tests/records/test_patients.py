@@ -100,3 +100,34 @@ def test_columns_that_would_identify_a_person_are_not_read(read):
     reading = read(patients="patient,name,Date_of_Birth,email,isotype\nP1,Anna,1961-02-13,a@b.org,IgG\n")
     assert covariates(reading) == {"P1": {"isotype": "IgG"}} and len(reading.notes) == 3
     assert "Anna" not in reading.summary() and "1961" not in reading.summary()
+
+
+def test_patients_without_a_usable_row_are_counted_by_key_even_where_the_key_is_not_shown(read):
+    keys = ["P1", "P2", "Anna Schmidt", "Ben Huber", "Carla Maier", "dora@example.org"]
+    labs = "patient,time,output,value,unit\n" + "".join(f"{key},0,m_protein,999,g/L\n" for key in (*keys, "P1"))
+    reading = read(labs=labs)
+    assert any(note.startswith("6 patients had no row that could be used") for note in reading.notes), reading.notes
+
+
+@pytest.mark.parametrize(
+    ("header", "cell", "sidecar", "reason", "allowed"),
+    [
+        (
+            "weight",
+            "70",
+            'weight = "stone"',
+            "weight_kg = 70 stone = 444.5 kg is implausible",
+            "0.0472 to 63 stone (0.3 to 400 kg)",
+        ),
+        ("weight_lb", "1540", None, "weight_kg = 1540 lb = 698.5 kg is implausible", "0.661 to 882 lb (0.3 to 400 kg)"),
+        ("weight_kg", "700", None, "weight_kg = 700 kg is implausible", "0.3 to 400 kg"),
+    ],
+)
+def test_an_implausible_covariate_in_another_unit_is_shown_in_both(
+    read, tmp_path, header, cell, sidecar, reason, allowed
+):
+    if sidecar:
+        (tmp_path / "patients.units.toml").write_text(sidecar)
+    (refusal,) = read(patients=f"patient,{header}\nP1,{cell}\n").refusals
+    assert (refusal.reason, refusal.allowed, refusal.value) == (reason, allowed, cell)
+    assert "file of units" in refusal.next_step
