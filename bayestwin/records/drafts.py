@@ -104,3 +104,14 @@ def collect(
         if draft is not None:
             drafts.append(draft)
     return drafts
+
+
+def note_mixed_times(file: str, drafts: list[Draft], clock: Clock, findings: Findings) -> None:
+    """Say that a file of dates also holds plain numbers of time: they need no mistake, and nothing shows one."""
+    clocks = [[m for m in (d.time, d.known) if m is not None] for d in drafts]
+    numbers = [d.row for d, moments in zip(drafts, clocks, strict=True) if any(m.number is not None for m in moments)]
+    if numbers and any(m.date is not None for moments in clocks for m in moments):
+        findings.note(
+            f"{file}: dates and plain numbers of time are mixed; numbers (first in row {numbers[0]}, {len(numbers)} "
+            f"in all) count in {clock.file_unit} from the patient's time zero and are not checked against as-of."
+        )

@@ -154,8 +154,8 @@ def _follow(before: list[Version], new: list[Version], result: Believed, finding
                 "another row says otherwise, and nothing says which became known later",
                 "value",
                 "one value per name and known_time",
-                "If one corrects the other, give it a later known_time or status = corrected; "
-                "two measurements need two lab_ids.",
+                "If one corrects the other, give it a later known_time or status = corrected"
+                + ("; two measurements need two lab_ids." if isinstance(v.body, Lab) else "."),
                 findings,
             )
     current: Version | None = None
@@ -191,10 +191,23 @@ def _follow(before: list[Version], new: list[Version], result: Believed, finding
 
 
 def _rivals(v: Version, w: Version) -> bool:
-    """True if `v` contradicts `w`: other value, known at the same time, and no status that puts one after the other."""
-    if w is v or v.body is None or w.body is None or not isclose(v.known, w.known, abs_tol=1e-9):
+    """True if `v` contradicts `w`: other value, known at the same time, and no status that puts one after the other.
+
+    Two deaths at different times, neither with a known_time, do so too: that the later one became known later would
+    be read from the very thing they disagree on.
+    """
+    if w is v or v.body is None or w.body is None:
+        return False
+    if not isclose(v.known, w.known, abs_tol=1e-9) and not (_undated_death(v) and _undated_death(w)):
         return False
     return (v.rank == w.rank or (w.placed is None and v.rank == 0)) and not _same(v.body, w.body)
+
+
+def _undated_death(v: Version) -> bool:
+    """True for a death of which nothing says when it became known."""
+    if not isinstance(v.body, ClinicalEvent) or v.body.event != "death":
+        return False
+    return v.placed.draft.known is None if v.placed else isclose(v.known, v.body.time, abs_tol=1e-9)
 
 
 def _in_order(v: Version) -> tuple:

@@ -13,7 +13,7 @@ from bayestwin.errors import RecordError
 from bayestwin.labs import RecordSchema
 from bayestwin.records import dose_rows, event_rows, event_table, lab_rows
 from bayestwin.records.clocks import Moment, parse_as_of, parse_zero, zero_text
-from bayestwin.records.drafts import Clock, Draft
+from bayestwin.records.drafts import Clock, Draft, note_mixed_times
 from bayestwin.records.identity import Believed, believe
 from bayestwin.records.patients import Person, covariate_columns, read_patients
 from bayestwin.records.placing import Zero, place, refuse_after_death, settle_ties, time_zero
@@ -81,7 +81,9 @@ def read_records(
     covariates = _covariates(tables, people, earlier, schema, findings)
     drafts: dict[str, list[Draft]] = {key: [] for key in people}
     for name, table in tables.items():
-        for draft in _drafts(name, table, schema, clock, keys, covariates, findings):
+        found = _drafts(name, table, schema, clock, keys, covariates, findings)
+        note_mixed_times(table.file, found, clock, findings)
+        for draft in found:
             drafts.setdefault(draft.patient, []).append(draft)
     records, unchanged = dict(earlier), 0
     for key, mine in drafts.items():

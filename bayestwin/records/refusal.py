@@ -78,7 +78,7 @@ class Findings:
         """
         written = str(problem.value if cells is None or not problem.column else cells.get(problem.column, ""))
         quoted = shown_cell(written, problem.allowed)
-        parts = (problem.column, problem.reason, problem.allowed, problem.next_step)
+        parts: tuple[str, ...] = (problem.column, problem.reason, problem.allowed, problem.next_step)
         if quoted != shown(written):  # hidden: then nowhere else either
             parts = tuple(part.replace(written, quoted) for part in parts)
         column, *said = parts

@@ -167,3 +167,33 @@ def test_nothing_is_measured_or_given_after_death_but_results_may_arrive(read):
 def test_two_deaths_that_contradict_each_other_are_both_refused(read):
     reading = read(events=EVENTS + "P1,100,110,death,,\nP1,90,110,death,,\n")
     assert len(reading.refusals) == 2 and not reading.cohort["P1"].events
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_two_deaths_without_known_time_contradict_each_other(read, order):
+    reading = read(events=EVENTS + "".join(["P1,90,,death,,\n", "P1,100,,death,,\n"][::order]))
+    assert [(r.row, r.column) for r in reading.refusals] == [(2, "time"), (3, "time")] and not reading.cohort["P1"].past
+    assert {r.value for r in reading.refusals} == {"90", "100"} and "later known_time" in reading.refusals[0].next_step
+
+
+@pytest.mark.parametrize(
+    ("rows", "time"),
+    [
+        (["P1,90,,death,,", "P1,100,120,death,,"], 100.0),
+        (["P1,100,120,death,,", "P1,90,,death,,"], 100.0),
+        (["P1,90,95,death,,", "P1,100,,death,,"], 100.0),
+        (["P1,100,,death,,", "P1,90,,death,,corrected"], 90.0),
+    ],
+)
+def test_a_death_whose_correction_is_said_is_corrected(read, rows, time):
+    reading = read(events=EVENTS + "\n".join(rows) + "\n")
+    assert not reading.refusals and [e.time for e in reading.cohort["P1"].events] == [time]
+
+
+def test_a_second_death_sent_later_without_known_time_does_not_replace_the_first(read):
+    first = read(events=EVENTS + "P1,90,,death,,\n")
+    for later in ("100", "80"):
+        second = read(events=EVENTS + f"P1,{later},,death,,\n", base=first.cohort)
+        assert len(second.refusals) == 1 and [e.time for e in second.cohort["P1"].events] == [90.0]
+    corrected = read(events=EVENTS + "P1,100,120,death,,\n", base=first.cohort)
+    assert not corrected.refusals and [e.time for e in corrected.cohort["P1"].events] == [100.0]

@@ -116,3 +116,12 @@ def test_an_upsert_keeps_the_time_zero_of_the_record(read):
 def test_a_unit_of_time_must_be_one(read):
     with pytest.raises(RecordError, match="not a unit of time"):
         read(labs=HEAD + lab("1"), time_unit="mg")
+
+
+def test_numbers_mixed_into_a_file_of_dates_are_noted(read):
+    patients = "patient,time_zero\nP1,2026-01-01\n"
+    reading = read(patients=patients, labs=HEAD + lab("2026-01-05") + lab("7") + lab("9", "12"), as_of="2026-06-01")
+    (note,) = reading.notes
+    assert not reading.refusals and "labs.csv" in note and "first in row 3, 2 in all" in note and "day" in note
+    for alone in (lab("5") + lab("7"), lab("2026-01-05") + lab("2026-01-07", "2026-01-08")):
+        assert not read(patients=patients, labs=HEAD + alone, as_of="2026-06-01").notes
