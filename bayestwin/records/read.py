@@ -13,9 +13,10 @@ from bayestwin.errors import RecordError
 from bayestwin.labs import RecordSchema
 from bayestwin.records import dose_rows, event_rows, event_table, lab_rows
 from bayestwin.records.clocks import Moment, parse_as_of, parse_zero, zero_text
+from bayestwin.records.covariates import BY_CUSTOM, covariate_columns
 from bayestwin.records.drafts import Clock, Draft, note_mixed_times
 from bayestwin.records.identity import Believed, believe
-from bayestwin.records.patients import Person, covariate_columns, read_patients
+from bayestwin.records.patients import TIME_ZERO, Person, read_patients
 from bayestwin.records.placing import Zero, place, refuse_after_death, settle_ties, time_zero
 from bayestwin.records.reading import FileCount, RecordReading
 from bayestwin.records.record import ClinicalEvent, Cohort, Lab, PatientRecord
@@ -74,7 +75,7 @@ def read_records(
             next_step="Correct --time-unit.",
         )
     clock, findings, now = Clock(time_unit or schema.time_unit, schema.time_unit), Findings(), parse_as_of(as_of)
-    tables = {name: _read(name, source, findings) for name, source in given.items() if source is not None}
+    tables = {name: _read(name, source, schema, findings) for name, source in given.items() if source is not None}
     earlier = {p.key: p for p in ((base,) if isinstance(base, PatientRecord) else base or ())}
     people = read_patients(tables["patients"], schema, now, findings) if "patients" in tables else {}
     keys = frozenset((*people, *earlier)) if "patients" in tables else None
@@ -102,15 +103,16 @@ def read_records(
     return _reading(records, tables, findings, unchanged, schema.time_unit)
 
 
-def _read(name: str, source, findings: Findings) -> Table:
-    required = {
-        "patients": ("patient",),
-        "labs": lab_rows.REQUIRED,
-        "doses": dose_rows.REQUIRED,
-        "events": event_rows.REQUIRED,
-        "event_table": event_table.REQUIRED,
+def _read(name: str, source, schema: RecordSchema, findings: Findings) -> Table:
+    required, known = {
+        "patients": (("patient",), (*TIME_ZERO, *schema.covariates)),
+        "labs": (lab_rows.REQUIRED, lab_rows.COLUMNS),
+        "doses": (dose_rows.REQUIRED, dose_rows.COLUMNS),
+        "events": (event_rows.REQUIRED, event_rows.COLUMNS),
+        "event_table": (event_table.REQUIRED, (*event_table.COLUMNS, *BY_CUSTOM, *schema.covariates)),
     }[name]
-    return read_table(source, name, required=required, key=required[0], findings=findings)
+    doses = name in ("doses", "event_table")
+    return read_table(source, name, required=required, known=known, key=required[0], doses=doses, findings=findings)
 
 
 def _covariates(tables: dict[str, Table], people, earlier, schema: RecordSchema, findings: Findings) -> dict[str, dict]:

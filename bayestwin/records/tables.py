@@ -1,18 +1,17 @@
-"""From a file to rows of text: the only place that knows about encodings, separators and quotes.
+"""From a file to rows of text: the only place that knows about encodings, separators and headers.
 
 A file that cannot be trusted as a whole (wrong encoding, semicolons, a column twice) raises `RecordError`;
 a row with too many or too few cells is refused by itself. No cell is converted here.
 """
 
-import csv
-import io
 import tomllib
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
 from bayestwin.errors import RecordError
-from bayestwin.records.refusal import Findings, RowRefused
+from bayestwin.records.lines import broken, read_lines, uneven
+from bayestwin.records.refusal import Findings, shown_cell
 
 SAVE_AS = "Save the table as CSV (UTF-8, comma separated) with one header row."
 
@@ -46,7 +45,9 @@ class Table:
             findings.note(f"{self.file}: columns not read: {', '.join(extra)}.")
 
 
-def read_table(source, default_name: str, *, required, key: str, findings: Findings) -> Table:
+def read_table(
+    source, default_name: str, *, required, known=(), key: str, doses: bool = False, findings: Findings
+) -> Table:
     """Read one CSV file (a path) or a pandas DataFrame.
 
     Parameters
@@ -54,7 +55,9 @@ def read_table(source, default_name: str, *, required, key: str, findings: Findi
     source : path or DataFrame
     default_name : str    name used in messages for a DataFrame
     required : tuple      columns that must be there (lower case)
+    known : names         further columns that messages about the header may name
     key : str             the column that holds the study key
+    doses : bool          a lost row may have been a dose, so it leaves a hole in the patient's dose history
 
     Raises
     ------
@@ -67,28 +70,22 @@ def read_table(source, default_name: str, *, required, key: str, findings: Findi
         path = Path(source)
         file, text = path.name, _text(path)
         units = _sidecar(path)
-    lines = _lines(file, text)
+    lines = read_lines(file, text)
     if not lines:
         raise RecordError("the file is empty", place=file, allowed="a header row and rows", next_step=SAVE_AS)
-    (_, header), body = lines[0], lines[1:]
-    columns = _header(file, header, required)
+    header, body = lines[0].cells, lines[1:]
+    columns = _header(file, header, required, {*required, *(name.lower() for name in known)})
     rows = []
-    for number, cells in body:
-        if len(cells) != len(header):
-            patient = dict(zip(columns, cells, strict=False)).get(key, "").strip()
-            findings.refuse(
-                patient,
-                file,
-                number,
-                RowRefused(
-                    f"the row has {len(cells)} cells, the header has {len(header)}",
-                    allowed=f"{len(header)} cells",
-                    next_step="Look for a decimal comma or a comma inside a text; "
-                    "numbers take a point, texts with commas take quotes.",
-                ),
-            )
-            continue
-        rows.append(Row(file, number, {c: v.strip() for c, v in zip(columns, cells, strict=True)}))
+    for line in body:
+        cells = {c: v.strip() for c, v in zip(columns, line.cells, strict=False)}
+        problems = broken(line, len(header), list(columns).index(key)) or uneven(line, len(header))
+        for patient, problem in problems:
+            patient = "".join(cells.get(key, "").splitlines()[:1]) if patient is None else patient
+            findings.refuse(patient, file, line.number, problem)
+            if doses and patient:
+                findings.holes[patient] = None
+        if not problems:
+            rows.append(Row(file, line.number, cells))
     if not body:
         findings.note(f"{file}: a header without rows; nothing was read from it.")
     return Table(file, columns, tuple(rows), len(body), units)
@@ -123,27 +120,11 @@ def _text(path: Path) -> str:
         ) from problem
 
 
-def _lines(file: str, text: str) -> list[tuple[int, list[str]]]:
-    """Row number and cells of each row that is not blank. Strict quotes: an open one would swallow rows."""
-    found, reader = [], csv.reader(io.StringIO(text, newline=""), strict=True)
-    number = 0
-    try:
-        for number, cells in enumerate(reader, start=1):
-            if any(cell.strip() for cell in cells):
-                found.append((number, cells))
-    except csv.Error as problem:
-        raise RecordError(
-            f"the file is not well-formed CSV after row {number}",
-            place=file,
-            value=str(problem),
-            allowed="quotes in pairs",
-            next_step="Look for a quotation mark that is not closed.",
-        ) from problem
-    return found
+def _header(file: str, header: list[str], required, known: set[str]) -> dict[str, str]:
+    """Lower-case name -> name as written, in file order; raises where the header cannot be used.
 
-
-def _header(file: str, header: list[str], required) -> dict[str, str]:
-    """Lower-case name -> name as written, in file order; raises where the header cannot be used."""
+    Messages repeat known names only: a first row that is no header may hold a patient.
+    """
     place = f"{file} row 1"
     names = [cell.strip() for cell in header]
     joined = ",".join(names)
@@ -152,32 +133,49 @@ def _header(file: str, header: list[str], required) -> dict[str, str]:
             raise RecordError(
                 f"the columns are separated by {word}",
                 place=place,
-                value=joined[:60],
+                value=_recognised([cell.strip() for cell in joined.split(sign)], known),
                 allowed="commas",
                 next_step=SAVE_AS,
             )
+    if any("\n" in name or "\r" in name for name in names):
+        raise RecordError(
+            "a column name holds a line break",
+            place=place,
+            value=_recognised(names, known),
+            allowed="a header of one line",
+            next_step="Look for a quotation mark too many in the header.",
+        )
     lower = [n.lower() or f" {k}" for k, n in enumerate(names)]  # unnamed columns stay apart and are never read
+    missing = [name for name in required if name not in lower]
+    if missing:
+        near = get_close_matches(missing[0], lower, n=1)
+        hint = f"Is {near[0]!r} meant to be {missing[0]!r}? " if near else ""
+        if not set(lower) & known:
+            hint = "If the file has no header row, add one. "
+        raise RecordError(
+            f"missing column{'s' if len(missing) > 1 else ''} {', '.join(missing)}",
+            place=place,
+            value=_recognised(names, known),
+            allowed=", ".join(required),
+            next_step=f"{hint}Name the columns as docs/files.md says.",
+        )
     twice = [n for n in dict.fromkeys(lower) if lower.count(n) > 1]
     if twice:
         raise RecordError(
             "a column stands twice in the header",
             place=place,
-            value=twice[0],
+            value=shown_cell(twice[0]),
             allowed="each column once",
             next_step="Rename or remove one of them.",
         )
-    missing = [name for name in required if name not in lower]
-    if missing:
-        near = get_close_matches(missing[0], lower, n=1)
-        hint = f"Is {near[0]!r} meant to be {missing[0]!r}? " if near else ""
-        raise RecordError(
-            f"missing column{'s' if len(missing) > 1 else ''} {', '.join(missing)}",
-            place=place,
-            value=joined[:80],
-            allowed=", ".join(required),
-            next_step=f"{hint}Name the columns as docs/files.md says.",
-        )
     return dict(zip(lower, names, strict=True))
+
+
+def _recognised(names: list[str], known: set[str]) -> str:
+    """The known column names among `names`, and how many others there are."""
+    mine = [n for n in names if n.lower() in known]
+    others = len(names) - len(mine)
+    return f"{', '.join(mine) or 'no known column'} and {others} unknown" if others or not mine else ", ".join(mine)
 
 
 def _sidecar(path: Path) -> dict[str, str]:

@@ -36,7 +36,10 @@ TABLES = ("patients", "labs", "doses", "events", "event_table")
         (b"patient,time,value,unit\n", "missing column output.*expected patient, time, output, value"),
         (b"subject,time,output,value,unit\n", "missing column patient"),
         (b"patients,time,output,value,unit\n", "Is 'patients' meant to be 'patient'"),
-        (HEAD.encode() + b'P1,0,m_protein,"31,g/L\nP2,0,m_protein,3,g/L\n', "not well-formed CSV.*quotation mark"),
+        (
+            HEAD.encode() + b'P1,0,m_protein,"31,g/L\nP2,0,m_protein,3,g/L\n',
+            "not well-formed CSV after row 1, in the row that starts in line 2.*quotation mark",
+        ),
     ],
 )
 def test_a_file_that_cannot_be_used_says_why_and_what_to_do(read, content, says):
@@ -202,3 +205,57 @@ def test_importing_the_readers_stays_light():
     code = f"import sys, bayestwin.records; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_stray_quote_that_swallows_rows_is_refused_with_the_lines_and_the_rows_lost(read):
+    body = 'P1,0,m_protein,"31,g/L\nP2,0,m_protein,30,g/L\nP3,0,m_protein,30",g/L\n'
+    reading = read(labs=HEAD + "P0,0,m_protein,5,g/L\n" + body + "P4,0,m_protein,x,g/L\n")
+    assert [(r.patient, r.row) for r in reading.refusals] == [("P1", 3), ("P2", 3), ("P3", 3), ("P4", 4)]
+    first, second, third, _ = reading.refusals
+    assert "lines 3 to 5 of the file were read as one row; 2 rows are lost inside it" in first.reason
+    assert "line 4 of the file was lost" in second.reason and "line 5 of the file" in third.reason
+    assert first.allowed and "quotation mark" in first.next_step and not first.value
+    assert reading.cohort.keys == ("P0",) and any("4 patients had no row" in note for note in reading.notes)
+
+
+def test_a_quote_around_whole_lines_swallows_nothing_in_silence(read):
+    reading = read(labs=HEAD.replace("unit", "unit,x") + 'P1,0,m_protein,31,g/L,"\nP2,0,m_protein,30,g/L,"\n')
+    assert [(r.patient, r.row) for r in reading.refusals] == [("P1", 2), ("P2", 2)] and not len(reading.cohort)
+
+
+def test_a_line_break_in_a_comment_is_refused_by_itself(read):
+    reading = read(labs=HEAD.replace("\n", ",comment\n") + 'P1,0,m_protein,31,g/L,"seen by\nDr Anna Schmidt"\n')
+    (refusal,) = reading.refusals
+    assert "lines 2 to 3" in refusal.reason and "lost" not in refusal.reason and "Schmidt" not in reading.summary()
+
+
+@pytest.mark.parametrize(
+    ("body", "holes"),
+    [
+        ('P1,1,100,"mg,iv\nP2,1,100,mg,iv\nP3,1,100,mg",iv\n', ("P1", "P2", "P3")),
+        ("P1,1,100,5,mg,iv\n", ("P1",)),
+        ("P2,1,100\n", ("P2",)),
+    ],
+)
+def test_a_dose_lost_with_its_row_leaves_a_marked_hole(read, body, holes):
+    good = "".join(f"P{k},0,100,mg,iv\n" for k in (1, 2, 3))
+    assert read(doses="patient,time,amount,unit,route\n" + good + body).incomplete_doses == holes
+
+
+@pytest.mark.parametrize(
+    ("table", "first", "says"),
+    [
+        ("labs", "John Smith,0,m_protein,31,g/L", "missing columns.*no known column and 5 unknown.*no header row, add"),
+        ("labs", "Smith,Smith,m_protein,31,g/L", "missing columns.*no known column"),
+        ("labs", "Smith;0;m_protein;31", "separated by semicolons.*no known column and 4 unknown"),
+        ("labs", "patient;time;Smith", "separated by semicolons.*'patient, time and 1 unknown'"),
+        ("labs", "time,output,value,Smith", "missing column patient.*'time, output, value and 1 unknown'"),
+        ("patients", "Patrick Smith,weight_kg", "missing column patient.*'weight_kg and 1 unknown'"),
+        ("doses", "Tim,0,100,mg", "missing columns.*no header row"),
+        ("labs", '"patient\nSmith",time', "holds a line break.*'time and 1 unknown'"),
+    ],
+)
+def test_a_first_row_that_is_no_header_is_not_repeated(read, table, first, says):
+    with pytest.raises(RecordError, match=f"(?s){says}") as caught:
+        read(**{table: f"{first}\nP1,0,m_protein,31,g/L\n"})
+    assert "smith" not in str(caught.value).lower() and "'tim'" not in str(caught.value).lower()
