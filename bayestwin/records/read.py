@@ -20,7 +20,7 @@ from bayestwin.records.patients import TIME_ZERO, Person, read_patients
 from bayestwin.records.placing import Zero, place, refuse_after_death, settle_ties, time_zero
 from bayestwin.records.reading import FileCount, RecordReading
 from bayestwin.records.record import ClinicalEvent, Cohort, Lab, PatientRecord
-from bayestwin.records.refusal import Findings, shown_key
+from bayestwin.records.refusal import Findings, shown_cell, shown_key
 from bayestwin.records.tables import Table, read_table
 from bayestwin.units import time_word
 
@@ -206,6 +206,23 @@ def _one_patient(
     return record, believed
 
 
+def _note_products(records: dict[str, PatientRecord], findings: Findings) -> None:
+    """Say whose labs name a product that the record never gives: without its infusion nothing dates them."""
+    without: dict[str, list[str]] = {}
+    for key, record in records.items():
+        given = {e.value for e in record.events if e.event in event_rows.STARTS_TREATMENT}
+        given |= {d.treatment for d in record.doses}
+        for product in dict.fromkeys(lab.product for lab in record.labs if lab.product):
+            if product not in given:
+                without.setdefault(product, []).append(shown_key(key))
+    for product, keys in without.items():
+        more = f" and {len(keys) - 8} more" if len(keys) > 8 else ""
+        findings.note(
+            f"labs of product {shown_cell(product)} without its infusion in events.csv, so nothing says when it was "
+            f"given: patient{'s' * (len(keys) > 1)} {', '.join(keys[:8])}{more}."
+        )
+
+
 def _reading(
     records: dict[str, PatientRecord], tables: dict[str, Table], findings: Findings, unchanged: int, time_unit: str
 ) -> RecordReading:
@@ -217,6 +234,7 @@ def _reading(
         findings.note(
             f"{len(lost)} patient{'s' * (len(lost) > 1)} had no row that could be used and no row in patients.csv."
         )
+    _note_products(records, findings)
     counts = tuple(
         FileCount(t.file, t.read, len({r.row for r in refusals if r.file == t.file and r.row > 1}))
         for t in tables.values()

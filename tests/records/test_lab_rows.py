@@ -229,3 +229,17 @@ def test_the_schema_of_the_myeloma_model_lets_no_logarithm_of_nothing_through(re
     schema = load_model("myeloma_car_t").record_schema()
     bad = row(output="transgene", unit="copies/ug", value="0") + row(value="<-1") + row(time="1", value="0")
     assert [r.row for r in read(schema, labs=HEAD + bad).refusals] == [2, 3]
+
+
+def test_labs_of_a_product_that_was_never_infused_are_used_and_noted(read):
+    head = "patient,time,output,value,unit,product\n"
+    labs = head + "".join(f"P{k},60,transgene,900,copies/ug,ide_cel\n" for k in range(12))
+    labs += "P0,70,transgene,90,copies/ug,ide_cel\nP0,70,m_protein,9,g/L,\n"
+    events = "patient,time,event,value\nP0,49,infusion,ide_cel\nP1,49,infusion,cilta_cel\nP2,49,leukapheresis,\n"
+    reading = read(labs=labs, events=events)
+    (note,) = reading.notes
+    assert not reading.refusals and len(reading.cohort["P1"].labs) == 1
+    assert note == (
+        "labs of product ide_cel without its infusion in events.csv, so nothing says when it was given: "
+        "patients P1, P2, P3, P4, P5, P6, P7, P8 and 3 more."
+    )
