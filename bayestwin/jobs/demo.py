@@ -50,7 +50,7 @@ def run_demo(
     console.print("[bold]bayestwin demo[/bold]: all patients are synthetic, research use only\n")
     fitted = _fit_theophylline(console, random_seed, warmup, draws)
     followed = _follow(console, Path(out), random_seed, particles)
-    _widths(console, random_seed, 480)
+    _widths(console, random_seed, particles)
     console.print(f"\n{clock.perf_counter() - begin:.0f} s in all.")
     return 0 if fitted and followed else 4
 
@@ -186,7 +186,7 @@ def _widths(console, random_seed, particles) -> None:
             population,
             first,
             particles=particles,
-            islands=4,
+            islands=ISLANDS,
             population_draws=POPULATION_DRAWS,
             random_seed=random_seed,
         )

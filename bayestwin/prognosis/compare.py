@@ -122,6 +122,9 @@ def _pair(prognosis, a, b, month) -> PairComparison:
             continue
         log_weights = pair[0][1]
         found = _difference(pair[0][0][:, k], pair[1][0][:, k], np.exp(log_weights) / prognosis.islands, prognosis.draw)
+        if found[1] is None:  # reweighted to this rho too few population draws are left for a range
+            missing.append(rho)
+            continue
         by_rho.append((rho, *found[:3]))
     if missing or not by_rho:
         why = (

@@ -91,7 +91,9 @@ def _landmark(inputs: ReportInput, row, mark: Landmark, endpoint: str, sayings) 
             "step": None,
             "mcse": mark.mcse,
             "knowledge": None,
+            "knowledge_reason": "",
             "range_shown": "Monte Carlo error too large",
+            "approximate": False,
             "sentence": None,
             "doubt": None,
         }

@@ -139,3 +139,12 @@ def test_a_patient_outside_the_trial_is_refused_and_an_unknown_is_said():
 def test_a_drug_that_is_running_goes_on():
     found = plans([("line_of_therapy", 3.0, "dara_pd")])["dara_pd"]
     assert (found.role, found.start, found.new) == ("current", 3.0, False)
+
+
+def test_a_difference_whose_range_is_lost_under_one_rho_is_withheld_and_says_which(prognosis):
+    a, b = (r for r in prognosis.rows[:2])
+    one_draw = np.where(prognosis.draw == prognosis.draw[0], 0.0, -800.0)  # all weight on one population draw
+    store = {0.0: (a.events.survival, one_draw), 0.5: (a.events.survival, prognosis.log_weights)}
+    rows = (replace(a, by_rho=store), replace(b, by_rho=store), *prognosis.rows[2:])
+    row = compare_treatments(replace(prognosis, rows=rows)).rows[0]
+    assert row.difference is None and "too few draws under rho 0" in row.withheld

@@ -233,3 +233,10 @@ def test_each_check_sees_the_fault_it_is_for(made, broken, name):
         for check, passed, _ in run_checks(report.document, report.html.replace("</main>", broken + "</main>"))
     }
     assert not results[name] and sum(not passed for passed in results.values()) == 1
+
+
+def test_a_chance_that_is_not_shown_for_its_monte_carlo_error_leaves_the_page_whole():
+    main, other, *rest = example().treatments
+    marks = tuple(dataclasses.replace(mark, mcse=0.2) for mark in other.landmarks)
+    page = make_report(example(treatments=(main, dataclasses.replace(other, landmarks=marks), *rest))).html
+    assert "Monte Carlo error too large" in page
