@@ -136,7 +136,7 @@ Particles = Annotated[
     int,
     typer.Option(help="Particles in all, in 8 islands: a multiple of 8.", min=80, callback=_islands_of_eight),
 ]
-PopulationFile = Annotated[Path | None, _file("Population posterior; default: the one shipped with the model.")]
+PopulationFile = Annotated[Path | None, _file("Population posterior; default: the one shipped with --model.")]
 ModelOfPopulation = Annotated[
     str | None,
     typer.Option(

@@ -73,7 +73,8 @@ def _treatment(inputs, row, place, sayings):
     ]
     entry["event_time"] = _event(inputs, row.event, sayings) if row.event else None
     entry["progression_time"] = _event(inputs, row.progression, sayings) if row.progression else None
-    entry["outcomes"] = [_outcome(item) for item in row.outcomes]
+    withheld = {mark["month"] for mark in entry["landmarks"] if mark["chance"] is None}
+    entry["outcomes"] = [_outcome(item) for item in row.outcomes if item.month not in withheld]
     entry["response"] = [_response(item) for item in row.responses]
     return entry
 

@@ -238,5 +238,9 @@ def test_each_check_sees_the_fault_it_is_for(made, broken, name):
 def test_a_chance_that_is_not_shown_for_its_monte_carlo_error_leaves_the_page_whole():
     main, other, *rest = example().treatments
     marks = tuple(dataclasses.replace(mark, mcse=0.2) for mark in other.landmarks)
-    page = make_report(example(treatments=(main, dataclasses.replace(other, landmarks=marks), *rest))).html
-    assert "Monte Carlo error too large" in page
+    report = make_report(example(treatments=(main, dataclasses.replace(other, landmarks=marks), *rest)))
+    assert "Monte Carlo error too large" in report.html
+    for entry in json.loads(report.json)["treatments"]:  # nor does the table of outcomes give the number away
+        shown = {mark["month"] for mark in entry["landmarks"] if mark["chance"] is not None}
+        assert {item["month"] for item in entry["outcomes"]} <= shown
+        assert entry["label"] != other.label or not entry["outcomes"]
