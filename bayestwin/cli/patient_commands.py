@@ -206,7 +206,8 @@ def _publish(twin, info, out, reading):
     from bayestwin.twin import save_twin
 
     typer.echo(f"numerical check: {info.verdict} by {info.path}, {info.seconds:.1f} s")
-    typer.echo(f"  ESS {info.ess:.0f}, Pareto k {info.pareto_k:.2f}, population draws {info.ess_population_draws:.0f}")
+    k_hat = "not needed (all weights equal)" if info.pareto_k == float("-inf") else f"{info.pareto_k:.2f}"
+    typer.echo(f"  ESS {info.ess:.0f}, Pareto k {k_hat}, population draws {info.ess_population_draws:.0f}")
     for reason in info.reasons:
         typer.echo(f"  {reason}")
     if info.verdict != "PASS":

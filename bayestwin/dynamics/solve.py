@@ -27,17 +27,17 @@ LARGEST_ERROR = 0.05  # an error estimate of one step above this (relative to 1 
 class Accuracy(NamedTuple):
     """Relative and absolute local error asked of the adaptive solver, and its largest number of steps per interval.
 
-    gradient : "reverse" or "forward" mode, or "none": then the loop ends at the last interval in which something
-        happens, so that one compiled program serves short and long histories at no cost for the padding
+    gradient : False where none is wanted: then the loop ends at the last interval in which something happens, so
+        that one compiled program serves short and long histories at no cost for the padding
     """
 
     rtol: float = 1e-6
     atol: float = 1e-8
     max_steps: int = 512
-    gradient: str = "reverse"
+    gradient: bool = True
 
 
-NO_GRADIENT = Accuracy(gradient="none")
+NO_GRADIENT = Accuracy(gradient=False)
 
 
 class Solution(NamedTuple):
@@ -93,7 +93,7 @@ def solve_patient(model, values: dict, y0, timeline, accuracy: Accuracy = Accura
     good = jnp.isfinite(y0).all()
     # everything carried depends on y0 from the start: vmap else traces the loop again and again to find that it does
     begin = (tuple(y0[k] for k in range(n_states + len(model.hazards))), jnp.where(good, 0.0, 0.0), good)
-    through = _until_last if accuracy.gradient == "none" else jax.lax.scan
+    through = jax.lax.scan if accuracy.gradient else _until_last
     (_, error, ok), states = through(advance, begin, timeline)
     return Solution(jnp.stack(states, axis=-1), error, ok & (error < largest_error))
 
@@ -175,7 +175,6 @@ def _adaptive(rhs, y, start, end, accuracy):
         y,
         saveat=diffrax.SaveAt(t1=True),
         stepsize_controller=diffrax.PIDController(rtol=accuracy.rtol, atol=accuracy.atol),
-        adjoint=diffrax.ForwardMode() if accuracy.gradient == "forward" else diffrax.RecursiveCheckpointAdjoint(),
         max_steps=accuracy.max_steps,
         throw=False,
     )

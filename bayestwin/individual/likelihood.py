@@ -60,7 +60,7 @@ def class_likelihood(
     """
 
     data = jax.tree.map(jnp.asarray, data)
-    lab_rows = _rows_in_turn if accuracy.gradient == "none" else _rows_at_once
+    lab_rows = _rows_at_once if accuracy.gradient else _rows_in_turn
 
     def one(response_class, y0):
         values = natural_values(model, psi, hyper, data.terms, response_class)

@@ -18,7 +18,7 @@ import xarray as xr
 from bayestwin.errors import StoreError
 from bayestwin.population.diagnostics import Diagnostics, approximate, diagnose, moving
 from bayestwin.population.hyper import assemble
-from bayestwin.store import read_tree, write_tree
+from bayestwin.store import read_tree, refuse_other_model, write_tree
 
 
 def patient_mark(record) -> str:
@@ -174,13 +174,5 @@ def load_population(path, model=None) -> PopulationPosterior:
     tree = read_tree(path, "population", made_by="bayestwin fit")
     if model is None or isinstance(model, (str, Path)):
         model = load_model(tree.attrs["model"] if model is None else model)
-    if model.hash != tree.attrs["model_hash"]:
-        raise StoreError(
-            "this population was fitted with another version of the model",
-            subject=f"model {model.name}",
-            place=path.name,
-            value=str(tree.attrs["model_hash"])[:12],
-            allowed=model.hash[:12],
-            next_step="Fit again with the present model.",
-        )
+    refuse_other_model(tree, model, path, made_by="bayestwin fit")
     return PopulationPosterior(model, tree)

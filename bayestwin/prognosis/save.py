@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayestwin.errors import StoreError
 from bayestwin.prognosis.endpoint import EventTimes
 from bayestwin.prognosis.plan import Plan
 from bayestwin.prognosis.result import QUANTILES, Course, Prognosis, TreatmentPrognosis
-from bayestwin.store import read_tree, write_tree
+from bayestwin.store import read_tree, refuse_other_model, write_tree
 from bayestwin.twin.save import record_from_json
 
 _EVENT_DIMS = {
@@ -98,15 +97,7 @@ def load_prognosis(path, model=None) -> Prognosis:
     tree = read_tree(path, "prognosis", made_by="bayestwin forecast")
     attrs = tree.attrs
     model = load_model(attrs["model"]) if model is None else model
-    if model.hash != attrs["model_hash"]:
-        raise StoreError(
-            "this prognosis was made with another version of the model",
-            subject=f"patient {attrs['patient']}",
-            place=path.name,
-            value=str(attrs["model_hash"])[:12],
-            allowed=model.hash[:12],
-            next_step="Forecast again.",
-        )
+    refuse_other_model(tree, model, path, made_by="bayestwin forecast")
     outputs = [o.output for o in model.observations]
     rows = tuple(_row_from(tree["predictions"][name].to_dataset(), outputs) for name in json.loads(attrs["order"]))
     constant = tree["constant_data"].to_dataset()

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from bayestwin.axes import DAYS_PER_MONTH
 from bayestwin.prognosis.plan import current_treatment
 from bayestwin.prognosis.quantities import chance_of
 from bayestwin.report import model as page
@@ -29,7 +30,7 @@ def change_since(twin, prognosis, previous):
         )
     name = same[0].plan.name
     before, after = old.chance(name, MAIN_MONTH), prognosis.chance(name, MAIN_MONTH)
-    gap = (prognosis.now - old.now) / 30.4375
+    gap = (prognosis.now - old.now) / DAYS_PER_MONTH
     waited = _after_waiting(old, name, gap)
     n_new = len(twin.record.labs) - len(old_twin.record.labs)
     text = f"{n_new} new labs" + (

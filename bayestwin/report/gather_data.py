@@ -14,6 +14,7 @@ def is_wanted(model, record, output, prognosis) -> bool:
 
 
 def output_entry(model, record, observation, now):
+    """A `page.Output`: label, unit, scale, limit, and for the progression marker half and a tenth of its baseline."""
     values = [lab for lab in record.labs if lab.output == observation.output and lab.censoring == "none"]
     lines, note = (), ""
     if (
@@ -40,6 +41,10 @@ def output_entry(model, record, observation, now):
 
 
 def lab_ledger(twin, previous):
+    """A `page.LabEntry` per lab of the record, in its order: state, value it replaced, what was expected of it.
+
+    previous : (twin, prognosis) of the last report, or None; without it no lab counts as new or late
+    """
     model, record = twin.model, twin.record
     before = {(s.lab_id, s.time): s for info in twin.history for s in info.surprise}
     seen = {(lab.lab_id, lab.time) for lab in previous[0].record.labs} if previous else None
@@ -71,6 +76,7 @@ def lab_ledger(twin, previous):
 
 
 def course_events(model, record, now):
+    """A `page.CourseEvent` per clinical event up to `now` that is drawn on the time axis."""
     words = {
         "line_of_therapy": "start of",
         "infusion": "infusion of",
@@ -89,6 +95,7 @@ def course_events(model, record, now):
 
 
 def refused_entry(row):
+    """A `page.RefusedRow` of one `Refusal`; the patient is left out, since the page is theirs."""
     return page.RefusedRow(
         str(row.file), str(row.row), str(row.column), str(row.value), row.reason, row.allowed, row.next_step
     )

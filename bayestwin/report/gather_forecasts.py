@@ -28,6 +28,7 @@ def _landmarks(prognosis, row, endpoint):
 
 
 def treatment_entry(prognosis, row, model, record):
+    """A `page.TreatmentForecast` of one row of a prognosis; a refused row carries its reason and no number."""
     plan = row.plan
     regimen = tuple(f"{amount} {route} at {offset}" for offset, amount, route, _ in _regimen(model, plan))[:6]
     common = dict(
@@ -85,6 +86,7 @@ def _joined(past, course):
 
 
 def comparison_entries(prognosis):
+    """A `page.Comparison` per treatment beside the first, at the main month; none where that is no landmark."""
     rows = compare_treatments(prognosis, months=[MAIN_MONTH]).rows if MAIN_MONTH in prognosis.landmarks else ()
     return tuple(
         page.Comparison(
@@ -104,10 +106,16 @@ def comparison_entries(prognosis):
     )
 
 
-def assumption_lines(model, prognosis):
+def assumption_lines(model, prognosis, covariates):
+    """What the forecast takes as given, one sentence each, from the model's endpoint and response correlation."""
+    if model.progression is None:
+        return ("Concentrations follow the model file; no event endpoint.",)
+    rule = model.progression.rule_for(covariates)
+    marker = model.observations[model.observation_index[rule.output]]
     found = [
-        "Serological progression follows IMWG 2016: 25 % and 5 g/L over the confirmed nadir at two visits, "
-        "visits every 28 days, assay error included."
+        f"Serological progression: a rise of {marker.label or rule.output} by {100 * rule.relative:g} % and "
+        f"{rule.absolute:g} {marker.unit} over the confirmed nadir at {model.progression.confirmations} visits in a "
+        f"row, visits every {model.progression.visit_every:g} {model.time_unit}s, assay error included."
     ]
     if model.response_correlation is not None:
         found.append(
@@ -116,6 +124,4 @@ def assumption_lines(model, prognosis):
             f"differences shown over {', '.join(f'{r:g}' for r in model.response_correlation.shown)}; "
             "the population was fitted under the declared value."
         )
-    if prognosis.model.progression is None:
-        found = ["Concentrations follow the model file; no event endpoint."]
     return tuple(found)

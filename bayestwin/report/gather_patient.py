@@ -15,6 +15,7 @@ def day_text(model, time) -> str:
 
 
 def clock_entry(twin, prognosis, generated):
+    """The `page.Clock`: data cut, time zero, when the report was made and until when it is valid."""
     model, now = twin.model, prognosis.now
     started = current_treatment(model, twin.record, now)
     statement = f"Month 0 is the data cut, {day_text(model, now)} after referral"
@@ -42,6 +43,7 @@ def clock_entry(twin, prognosis, generated):
 
 
 def patient_entry(twin, now):
+    """The `page.Patient`: study key, line, treatment in force, latest values, what lies outside the model's purpose."""
     model, record = twin.model, twin.record
     seen = record.covariates
     started = current_treatment(model, record, now)
@@ -87,6 +89,7 @@ def patient_entry(twin, now):
 
 
 def model_facts(twin, population, seeds):
+    """The `page.ModelFacts`: names, hashes, versions and seeds, what the model is for, what it was fitted to."""
     model, found = twin.model, []
     for name in ("bayestwin", "jax", "numpyro", "diffrax"):
         try:
@@ -124,6 +127,7 @@ def _approximate(fitted):
 
 
 def numerical_check(twin, population):
+    """The `page.NumericalCheck` of the twin's last move, with the convergence of its population where that is given."""
     info = twin.info
     extra = {}
     if population is not None and population.attributes.get("verdict") in ("passed", "failed"):
@@ -156,4 +160,5 @@ def numerical_check(twin, population):
 
 
 def shown_value(lab) -> str:
+    """A lab as printed: the value, or its limit with the comparator."""
     return {"left": "<", "right": ">"}.get(lab.censoring, "") + f"{lab.value:g}"

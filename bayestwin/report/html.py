@@ -13,6 +13,7 @@ CSP = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src da
 SHAPES = {
     "SHOWN": "circle",
     "in order": "circle",
+    "not tested": "circle",
     "SHOWN WITH CAUTION": "triangle",
     "caution": "triangle",
     "WITHHELD": "square",

@@ -76,7 +76,7 @@ def gather_report_input(
         )
         if endpoint is not None
         else (),
-        assumptions=assumption_lines(model, prognosis),
+        assumptions=assumption_lines(model, prognosis, record.covariates),
         block_reasons={"6": "The lab expected to narrow the range most is not computed in this version."},
     )
 

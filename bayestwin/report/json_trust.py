@@ -64,10 +64,13 @@ def block_5(inputs: ReportInput, warned, state: str, sayings) -> list[dict]:
     for name in warning_table.BLOCK_5_ROWS:
         mine = [item for item in warned if warning_table.RULE[item.code].row == name]
         flags = [item.bare if state == rules.WITHHELD else item.text for item in mine if item.severity != rules.NOTE]
+        word = ROW_STATES[rules.state_of(mine)]
+        if name == "Track record" and inputs.track.n is None and word == "in order":
+            word = "not tested"
         rows.append(
             {
                 "row": name,
-                "state": ROW_STATES[rules.state_of(mine)],
+                "state": word,
                 "facts_shown": facts[name],
                 "flags": list(dict.fromkeys(flags)),
                 "codes": sorted({item.code for item in mine}),

@@ -71,3 +71,17 @@ def read_tree(path, kind: str, *, made_by: str) -> xr.DataTree:
             next_step=f"Restore it, or make it again with `{made_by}`.",
         )
     return tree
+
+
+def refuse_other_model(tree: xr.DataTree, model, path, *, made_by: str) -> None:
+    """StoreError where a tree was made with another version of the model: what its numbers mean is then unknown."""
+    attrs = tree.attrs
+    if model.hash != attrs["model_hash"]:
+        raise StoreError(
+            f"this {attrs['kind']} was made with another version of the model",
+            subject=f"patient {attrs['patient']}" if "patient" in attrs else f"model {model.name}",
+            place=Path(path).name,
+            value=str(attrs["model_hash"])[:12],
+            allowed=model.hash[:12],
+            next_step=f"Make it again with `{made_by}`.",
+        )

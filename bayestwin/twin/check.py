@@ -7,6 +7,7 @@ from bayestwin.twin.state import PASS, WITHHELD, UpdateInfo
 from bayestwin.twin.target import class_weights
 
 SMALLEST_ESS, LARGEST_K, LARGEST_GAP = 400.0, 0.7, 0.4
+FEW_DRAWS = 10  # effective population draws under which the check says so; it still passes
 
 
 def judge(
@@ -43,6 +44,9 @@ def judge(
         classes = island_means(class_weights(particles), particles.log_weights, islands).std(axis=0, ddof=1).max()
         if classes > 0.2:
             failed.append(f"islands disagree on the response class (SD {classes:.2f})")
+    alive = float(1.0 / (draws**2).sum())
+    if alive < FEW_DRAWS and draws.size >= FEW_DRAWS:
+        found.append(f"only {alive:.0f} population draws still have weight: ranges of knowledge rest on few")
     if check.failures > 0.01:
         found.append(f"the solver gave up on {check.failures:.1%} of proposals")
     if not np.isfinite(w).all() or not np.isfinite(centre).all():
@@ -56,7 +60,7 @@ def judge(
         pareto_k=float(check.pareto_k),
         unique_particles=int(check.unique),
         acceptance=float(check.acceptance),
-        ess_population_draws=float(1.0 / (draws**2).sum()),
+        ess_population_draws=alive,
         island_agreement=float(gaps[worst]),
         monte_carlo_error={name: float(e) for name, e in zip(model.individual_names, error)},
         surprise=tuple(surprise),

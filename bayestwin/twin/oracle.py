@@ -62,21 +62,14 @@ def rebuild_twin(
         )
         info = judge(model, made, info, islands, "oracle", reasons, new_labs=len(record.labs), started=data.relevant)
         info = replace(info, seconds=clock.perf_counter() - begin)
-        twin = Twin(
-            model,
-            record,
-            made,
-            pop,
-            information_time(record),
-            start_applied(record),
-            islands,
-            rho,
-            population.hash,
-            random_seed,
-            0,
-            (info,),
-        )
-    return twin, info
+    return first_twin(population, record, made, pop, islands, rho, random_seed, info), info
+
+
+def first_twin(population, record, particles, draws, islands, rho, random_seed, info) -> Twin:
+    """A twin that has learnt `record` and nothing before; draws : the `Population` its particles rest on."""
+    now, applied = information_time(record), start_applied(record)
+    model, seen = population.model, population.hash
+    return Twin(model, record, particles, draws, now, applied, islands, rho, seen, random_seed, 0, (info,))
 
 
 def from_population(key, population, particles: int):

@@ -10,10 +10,9 @@ import numpy as np
 import xarray as xr
 
 from bayestwin.dosing import DoseEvent
-from bayestwin.errors import StoreError
 from bayestwin.records import Refusal
 from bayestwin.records.record import ClinicalEvent, Lab, PatientRecord, Superseded
-from bayestwin.store import read_tree, write_tree
+from bayestwin.store import read_tree, refuse_other_model, write_tree
 from bayestwin.twin.particles import Particles, Population
 from bayestwin.twin.state import Twin, UpdateInfo
 from bayestwin.twin.surprise import Surprise
@@ -85,15 +84,7 @@ def load_twin(path, model=None) -> Twin:
     history = tuple(_info(i) for i in json.loads(attrs["history"]))
     refusals = tuple(Refusal(**r) for r in json.loads(attrs["refusals"]))
     model = load_model(attrs["model"]) if model is None else model
-    if model.hash != attrs["model_hash"]:
-        raise StoreError(
-            "this twin was made with another version of the model",
-            subject=f"patient {attrs['patient']}",
-            place=path.name,
-            value=str(attrs["model_hash"])[:12],
-            allowed=model.hash[:12],
-            next_step="Start the twin again.",
-        )
+    refuse_other_model(tree, model, path, made_by="bayestwin start")
     record = record_from_json(raw)
     with jax.enable_x64(True):
         particles = Particles(*(jnp.asarray(tree["particles"][k].values) for k in Particles._fields))

@@ -7,6 +7,7 @@ Source: Chopin (2002), Biometrika 89:539; Del Moral, Doucet and Jasra (2006), JR
 """
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import jax
@@ -33,8 +34,7 @@ STAGE_SWEEPS, FINAL_SWEEPS = 6, 18
 class BridgeInfo(NamedTuple):
     """stages : tempering steps; moves : sweeps; acceptance : mean over sweeps of the last stage
     pareto_k : largest over the bridges, before resampling, inf where the bridge was not crossed
-    unique : distinct particles; log_evidence (islands,); failures : share of proposals on which the solver gave up
-    resampled : False where reweighting was enough"""
+    unique : distinct particles; log_evidence (islands,); failures : share of proposals on which the solver gave up"""
 
     stages: int
     moves: int
@@ -43,7 +43,6 @@ class BridgeInfo(NamedTuple):
     unique: int
     log_evidence: np.ndarray
     failures: float
-    resampled: bool
 
 
 class _Cloud(NamedTuple):
@@ -114,9 +113,7 @@ def bridge(
     if t < 1.0:  # stages ran out: these particles are not at the target
         worst_k = np.inf
     unique, failed = unique_particles(cloud.psi), float(np.mean(mover.failures))
-    return particles, BridgeInfo(
-        stages, mover.sweeps, mover.acceptance, float(worst_k), unique, log_evidence, failed, True
-    )
+    return particles, BridgeInfo(stages, mover.sweeps, mover.acceptance, float(worst_k), unique, log_evidence, failed)
 
 
 @dataclass
@@ -142,7 +139,7 @@ class _Mover:
     def move(self, cloud: _Cloud, log_weights, t: float, sweeps: int) -> _Cloud:
         """So many sweeps that leave the target at `t` unchanged."""
         do_sweep, accepted = sweep(self.model, self.accuracy), []
-        mean, chol = fitted_gaussian(cloud.psi, log_weights, self.islands, self._prior_sd())
+        mean, chol = fitted_gaussian(cloud.psi, log_weights, self.islands, self._prior_sd)
         for number in range(sweeps):
             kind = CYCLE[number % len(CYCLE)]
             *moved, rate, failed = do_sweep(
@@ -164,10 +161,11 @@ class _Mover:
                 accepted.append(float(rate))
                 self.step = float(np.clip(self.step * np.exp(1.5 * (float(rate) - 0.3)), 0.05, 2.0))
             if number % len(CYCLE) == len(CYCLE) - 1:
-                mean, chol = fitted_gaussian(cloud.psi, log_weights, self.islands, self._prior_sd())
+                mean, chol = fitted_gaussian(cloud.psi, log_weights, self.islands, self._prior_sd)
         self.acceptance = float(np.mean(accepted)) if accepted else self.acceptance
         return cloud
 
+    @cached_property
     def _prior_sd(self):
         """Scale of each individual parameter, (D,), so that a parameter without spread keeps a little."""
         scale = np.asarray(self.population.scale)

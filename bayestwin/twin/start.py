@@ -10,12 +10,11 @@ import numpy as np
 
 from bayestwin.dynamics import NO_GRADIENT, Accuracy
 from bayestwin.errors import FitError
-from bayestwin.individual import compile_record, information_time
+from bayestwin.individual import compile_record
 from bayestwin.twin.check import judge
-from bayestwin.twin.oracle import rebuild_twin, start_applied
+from bayestwin.twin.oracle import first_twin, rebuild_twin
 from bayestwin.twin.particles import normalised, population_for
 from bayestwin.twin.smc import bridge
-from bayestwin.twin.state import Twin
 from bayestwin.twin.target import evaluator, full_likelihood, log_target
 from bayestwin.twin.update import update_twin
 
@@ -122,17 +121,4 @@ def _from_joint_fit(population, record, *, particles, islands, population_draws,
     why = ("started from the joint fit, which had learnt this patient's labs",)
     info = judge(model, made, info, islands, "joint fit", why, new_labs=0, started=data.relevant)
     info = replace(info, seconds=clock.perf_counter() - begin)
-    return Twin(
-        model,
-        record,
-        made,
-        pop,
-        information_time(record),
-        start_applied(record),
-        islands,
-        rho,
-        population.hash,
-        random_seed,
-        0,
-        (info,),
-    )
+    return first_twin(population, record, made, pop, islands, rho, random_seed, info)

@@ -91,17 +91,16 @@ def update_twin(
 
 def _forward(twin, record, change, random_seed, rejuvenate_below, accuracy):
     """Rungs 1 and 2 for information added."""
-    model, islands = twin.model, twin.islands
+    model, islands, data = twin.model, twin.islands, compile_record(twin.model, record)
     newer = solve_through(twin, record, change, accuracy)
     surprise = expected(twin, newer, surprise_rng(twin, random_seed))
     made, check = _reweighted(twin, newer)
     path, enough = "reweight", rejuvenate_below * made.psi.shape[0]
     if not (effective_size(made.log_weights, islands) >= enough and check.pareto_k <= 0.7):
-        made, check = _rejuvenated(twin, record, change, newer, random_seed, accuracy)
+        made, check = _rejuvenated(twin, data, seen_labs(model, record, change), newer, random_seed, accuracy)
         path = "rejuvenate"
-    started = compile_record(model, record).relevant
-    new_labs = len(change.new_labs)
-    info = judge(model, made, check, islands, path, (), new_labs=new_labs, started=started, surprise=surprise)
+    counts = {"new_labs": len(change.new_labs), "started": data.relevant}
+    info = judge(model, made, check, islands, path, (), surprise=surprise, **counts)
     far = [f"{s.output} at {s.time:g}" for s in surprise if not ALL_BUT_IMPOSSIBLE <= s.pit <= 1.0 - ALL_BUT_IMPOSSIBLE]
     if far:
         lost = f"a mode may have been lost: {', '.join(far)} was all but impossible before"
@@ -125,13 +124,15 @@ def _reweighted(twin, newer):
     evidence = log_sum_exp(joint.reshape(twin.islands, -1), axis=1)
     failures = float((~newer.pieces.ok).mean())
     unique = unique_particles(made.psi)
-    return made, BridgeInfo(1, 0, float("nan"), pareto_k(joint), unique, evidence, failures, False)
+    return made, BridgeInfo(1, 0, float("nan"), pareto_k(joint), unique, evidence, failures)
 
 
-def _rejuvenated(twin, record, change, newer, random_seed, accuracy):
-    """Rung 2: tempered moves on the full history, from the twin as it stood; (Particles, BridgeInfo)."""
-    old, data = twin.particles, compile_record(twin.model, record)
-    known = seen_labs(twin.model, record, change)
+def _rejuvenated(twin, data, known, newer, random_seed, accuracy):
+    """Rung 2: tempered moves on the full history, from the twin as it stood; (Particles, BridgeInfo).
+
+    data : PatientData of the newer record; known : which of its labs the twin has learnt
+    """
+    old = twin.particles
     return bridge(
         twin.model,
         old.psi,

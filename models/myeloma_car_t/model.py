@@ -49,11 +49,13 @@ GUARD = 1000.0  # Bmax: keeps untreated growth finite, 0.1 % slower at B = 1
 
 
 def initial_state(p):
+    """Half of the burden in each part, M-protein at its baseline (g/L)."""
     half = jnp.log(0.5)  # before a treatment starts both parts grow alike
     return {"ln_sensitive": half, "ln_resistant": half, "m_protein": p.P0}
 
 
 def log_burden(y):
+    """ln of the whole burden, relative to time zero."""
     return jnp.logaddexp(y.ln_sensitive, y.ln_resistant)
 
 
@@ -82,6 +84,7 @@ def kill(p, u):
 
 
 def vector_field(t, y, p, u):
+    """Growth and kill of both parts (1/day, in logs) and turnover of M-protein (g/L/day)."""
     ln_b = log_burden(y)
     growth = p.g * (1.0 - jnp.exp(jnp.minimum(ln_b, 7.0)) / GUARD)
     return {
@@ -92,28 +95,34 @@ def vector_field(t, y, p, u):
 
 
 def at_treatment(y, p, u):
+    """The burden split anew into a sensitive and a resistant part when a treatment starts."""
     f = sum(u.on(name) * getattr(p, f"f_{name}") for name in TREATMENTS)
     ln_b = log_burden(y)
     return {"ln_sensitive": ln_b + jnp.log1p(-f), "ln_resistant": ln_b + jnp.log(f), "m_protein": y.m_protein}
 
 
 def m_protein(t, y, p, u):
+    """Serum M-protein, g/L."""
     return y.m_protein
 
 
 def involved_flc(t, y, p, u):
+    """Involved free light chains, mg/L."""
     return p.FLC_floor + p.FLC0 * jnp.exp(p.gF * log_burden(y))
 
 
 def transgene(t, y, p, u):
+    """CAR transgene in blood, summed over products, copies/ug."""
     return sum(jnp.exp(log_transgene(u.since(x), getattr(p, f"Cmax_{x}"), getattr(p, f"fB_{x}"), getattr(p, f"beta_{x}"), p)) for x in CELLS)
 
 
 def progression_other(t, y, p, u):
+    """Hazard of progression without a serological rise, 1/day."""
     return p.h_other * jnp.exp(0.1 * jnp.minimum(log_burden(y), 7.0))
 
 
 def death(t, y, p, u):
+    """Hazard of death, 1/day."""
     return p.h_background + p.h_disease * jnp.exp(0.3 * jnp.minimum(log_burden(y), 7.0))
 
 

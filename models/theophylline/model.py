@@ -24,15 +24,18 @@ from bayestwin.specification import (
 
 
 def initial_state(p):
+    """Amounts before the first dose, mg."""
     return {"depot": 0.0, "central": 0.0}
 
 
 def vector_field(t, y, p, u):
+    """Flows, mg/h."""
     absorbed = p.ka * y.depot
     return {"depot": -absorbed, "central": absorbed - p.CL / p.V * y.central}
 
 
 def concentration(t, y, p, u):
+    """Plasma concentration, mg/L."""
     return y.central / p.V
 
 

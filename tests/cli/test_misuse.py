@@ -56,6 +56,17 @@ def test_refused_rows_travel_with_the_twin_into_its_report(folder):
     assert "No row was refused" in next((folder / "clean").glob("*.html")).read_text(encoding="utf-8")
 
 
+def test_the_last_report_is_named_by_both_its_files_and_is_this_patients(folder):
+    now = ("report", folder / "t1.nc", folder / "p1.nc", "--folder", folder / "second", "--number", "2")
+    answer = run(*now, "--previous-twin", folder / "t1.nc")
+    assert answer.exit_code == 2 and "both --previous-twin and --previous-prognosis" in answer.output
+    answer = run(*now, "--previous-twin", folder / "t2.nc", "--previous-prognosis", folder / "p2.nc")
+    assert answer.exit_code == 2 and "another patient than P-1" in answer.output
+    answer = run(*now, "--previous-twin", folder / "t1.nc", "--previous-prognosis", folder / "p1.nc")
+    assert answer.exit_code in (0, 4), answer.output
+    assert [path.name[-8:] for path in (folder / "second").glob("*.html")] == ["_v2.html"]
+
+
 def test_a_twin_with_one_flipped_bit_makes_no_forecast(folder):
     with h5py.File(folder / "t1.nc") as file:
         place = file["particles/psi"].id.get_offset()

@@ -23,7 +23,7 @@ PATIENT = PatientRecord(
 def test_the_loop_without_gradients_gives_every_state_of_the_scan(median_patient, solve_myeloma):
     scanned = solve_myeloma(PATIENT, median_patient, (5.0, 10.0, 61.0, 75.0, 200.0))
     whole = solve_myeloma.last
-    solve_myeloma.accuracy = solve_myeloma.accuracy._replace(gradient="none")
+    solve_myeloma.accuracy = solve_myeloma.accuracy._replace(gradient=False)
     looped = solve_myeloma(PATIENT, median_patient, (5.0, 10.0, 61.0, 75.0, 200.0))
     np.testing.assert_allclose(looped, scanned, rtol=1e-12, atol=1e-13)
     np.testing.assert_allclose(solve_myeloma.last.states, whole.states, rtol=1e-12, atol=1e-13)  # the padding too

@@ -11,6 +11,7 @@ from report_examples import HOSTILE, example
 
 from bayestwin.report import make_report, write_report
 from bayestwin.report.checks import FILE_NAME, Page
+from bayestwin.report.model import TrackRecord
 from bayestwin.report.wording import HEADER
 
 NAMES = ("example", "worst", "hostile", "withheld", "concentration")
@@ -233,6 +234,15 @@ def test_each_check_sees_the_fault_it_is_for(made, broken, name):
         for check, passed, _ in run_checks(report.document, report.html.replace("</main>", broken + "</main>"))
     }
     assert not results[name] and sum(not passed for passed in results.values()) == 1
+
+
+def test_a_track_record_that_was_never_tested_is_not_called_in_order():
+    def word(**parts):
+        rows = json.loads(make_report(example(**parts)).json)["trust"]["block_5"]
+        return next(row["state"] for row in rows if row["row"] == "Track record")
+
+    assert word(track=TrackRecord()) == "not tested"
+    assert word(track=TrackRecord("followed twins", 120, 0.8, (0.72, 0.86))) == "in order"
 
 
 def test_a_chance_that_is_not_shown_for_its_monte_carlo_error_leaves_the_page_whole():
