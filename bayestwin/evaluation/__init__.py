@@ -1,14 +1,19 @@
-"""Is it right? Scores of predictions and the replay of a patient's labs."""
+"""Is it right? Scores of predictions, the replay of a patient's labs, and the rivals that go through the same labs."""
 
-from bayestwin.evaluation.replay import COLUMNS, predictions_frame, replay, rest_of_course
+from bayestwin.evaluation.panels import Panel, panels
+from bayestwin.evaluation.predictions import COLUMNS, predictions_frame, treatment_at
+from bayestwin.evaluation.replay import replay, rest_of_course
 from bayestwin.evaluation.scores import clustered_interval, coverage, score_predictions
 
 __all__ = [
     "COLUMNS",
+    "Panel",
     "clustered_interval",
     "coverage",
+    "panels",
     "predictions_frame",
     "replay",
     "rest_of_course",
     "score_predictions",
+    "treatment_at",
 ]

@@ -42,7 +42,7 @@ def model_and_cohort(path):
     return model, read_records(model.record_schema(), event_table=path, time_unit="h").cohort
 
 
-def fit_figures(model, cohort, *, chains=4, warmup=400, draws=500, random_seed=1):
+def fit_figures(model, cohort, *, chains=4, warmup=500, draws=1000, random_seed=1):
     """Population posterior and what may be said of it: means, SDs, verdict."""
     population = fit_population(
         model,
@@ -52,7 +52,7 @@ def fit_figures(model, cohort, *, chains=4, warmup=400, draws=500, random_seed=1
         warmup=warmup,
         draws=draws,
         centred=True,
-        target_accept=0.98,
+        target_accept=0.99,
     )
     posterior, check = population.posterior, population.diagnostics
     means = {name: [float(posterior[name].mean()), float(posterior[name].std())] for name in PUBLISHED}
@@ -196,7 +196,7 @@ def main():
         if not target.exists():
             everyone = number == 0
             figures = (
-                fit_figures(model, cohort, draws=1000)[1]
+                fit_figures(model, cohort)[1]
                 if everyone
                 else leave_out(model, cohort, cohort.keys[number - 1], warmup=300)
             )

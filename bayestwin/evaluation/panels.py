@@ -1,0 +1,84 @@
+"""Panels: what a forecaster knows before each set of labs that it must predict.
+
+All labs that became known at one time form one panel and are predicted before any of them is learnt. The twin and
+its rivals go through the same panels, so that they are scored on the same labs. Doses of the record, past and
+scheduled, stay known, as a prescriber knows them; clinical events come with their panel.
+
+With `reveal_until` only labs of that time or earlier are learnt, in one go as far as forecasts are concerned, and all
+later ones are predicted; starts of treatments then stay known like doses, and no other later event is.
+"""
+
+from dataclasses import dataclass, replace
+
+from bayestwin.records import PatientRecord
+from bayestwin.records.record import Lab
+
+TREATMENT_EVENTS = ("line_of_therapy", "infusion", "leukapheresis")
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Labs to predict, and what is known before.
+
+    known : PatientRecord      labs and events learnt before; with what is planned
+    newer : PatientRecord      the same with this panel's rows (and, of a `final` panel, every lab to predict)
+    labs : the labs to predict, in the order of the record
+    final : nothing is learnt from this panel (it lies beyond `reveal_until`)
+    """
+
+    known: PatientRecord
+    newer: PatientRecord
+    labs: tuple[Lab, ...]
+    final: bool = False
+
+
+def panels(record, *, reveal_until: float | None = None, doses_known_until: float | None = None) -> tuple[Panel, ...]:
+    """The panels of one patient in the order in which they became known.
+
+    reveal_until : labs of a later time are predicted and never learnt; doses_known_until : later doses are hidden
+
+    A row that corrects or withdraws what was learnt has nothing to predict: its panel has no labs.
+    """
+    whole = _hiding_doses(record, doses_known_until)
+    learnt = whole if reveal_until is None else _until(whole, reveal_until)
+    found, known = [], replace(believed_at(learnt, float("-inf")), labs=())
+    for moment in sorted({lab.known_time for lab in learnt.labs} | {s.until for s in learnt.past}):
+        newer = believed_at(learnt, moment)
+        if newer != known:
+            found.append(Panel(known, newer, _fresh(known, newer)))
+            known = newer
+    if reveal_until is not None and len(whole.labs) > len(learnt.labs):
+        everything = replace(known, labs=(*known.labs, *(lab for lab in whole.labs if lab.time > reveal_until)))
+        found.append(Panel(known, everything, _fresh(known, everything), final=True))
+    return tuple(found)
+
+
+def believed_at(record, known_time: float) -> PatientRecord:
+    """The record as it stood at `known_time`, with every dose that it holds today."""
+    return replace(record.known_at(known_time), doses=record.doses)
+
+
+def _fresh(known, newer):
+    """Labs of `newer` that `known` lacks; none where the panel changes what was known."""
+    before = {(lab.lab_id, lab.output, lab.time): lab for lab in known.labs}
+    now = {(lab.lab_id, lab.output, lab.time): lab for lab in newer.labs}
+    if any(now.get(name) != lab for name, lab in before.items()):
+        return ()
+    return tuple(lab for name, lab in now.items() if name not in before)
+
+
+def _until(record, time):
+    """Labs and events up to `time`; every treatment event and dose, known from the beginning."""
+    planned = [replace(e, known_time=float("-inf")) if e.time > time else e for e in record.events]
+    events = tuple(e for e in planned if e.time <= time or e.event in TREATMENT_EVENTS)
+    labs = tuple(lab for lab in record.labs if lab.time <= time)
+    past = tuple(s for s in record.past if s.row.time <= time)
+    return replace(record, labs=labs, events=events, past=past)
+
+
+def _hiding_doses(record, time):
+    """The record without doses after `time`; of a repeated dose the later ones are cut off."""
+    if time is None:
+        return record
+    doses = tuple(one for dose in record.doses for one in dose.expanded() if one.time <= time)
+    return replace(record, doses=doses)
