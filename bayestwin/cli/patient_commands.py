@@ -28,6 +28,7 @@ from bayestwin.cli.options import (
     say,
     usage_error,
 )
+from bayestwin.cli.populations import usable_population
 from bayestwin.cli.reading import one_patient, read_files, tell
 
 
@@ -47,21 +48,9 @@ def start(
     seed: Seed = 1,
 ):
     """Start a patient's twin as a draw from the population; labs already in the files are learnt at once."""
-    if population is None and model is None:
-        raise usage_error(
-            "Name a population posterior (--population), or the model whose shipped one is meant (--model)."
-        )
-    from bayestwin.population import load_population
     from bayestwin.twin import start_twin
 
-    known = load_population(population or shipped_population(model), model)
-    if known.diagnostics.approximate:
-        say(f"Note: the population posterior is {known.diagnostics}")
-    elif not known.diagnostics.passed:
-        say("The population posterior failed its diagnostics; no twin is started from it:")
-        for reason in known.diagnostics.reasons:
-            say(f"  {reason}")
-        return DIAGNOSTICS_FAILED
+    known = usable_population(population, model)
     files = {"patients": patients, "labs": labs, "doses": doses, "events": events, "event_table": event_table}
     reading = read_files(known.model.record_schema(), files, time_unit=time_unit, as_of=as_of)
     tell(reading)
@@ -165,13 +154,6 @@ def report(
     written = write_report(gathered, folder)
     typer.echo(f"{written.status}: wrote {written.path} and {written.json_path}")
     return DIAGNOSTICS_FAILED if written.status == "WITHHELD" else DONE
-
-
-def shipped_population(model: str) -> Path:
-    """The population posterior that travels with a model."""
-    from bayestwin.specification import model_folder
-
-    return model_folder(model) / "population.nc"
 
 
 def _twin(path, population, model):

@@ -1,0 +1,33 @@
+"""The population posterior that a command starts from."""
+
+from pathlib import Path
+
+import typer
+
+from bayestwin.cli.options import DIAGNOSTICS_FAILED, say, usage_error
+
+
+def shipped_population(model: str) -> Path:
+    """The population posterior that travels with a model."""
+    from bayestwin.specification import model_folder
+
+    return model_folder(model) / "population.nc"
+
+
+def usable_population(path: Path | None, model: str | None):
+    """The posterior named, or the model's shipped one; one that failed its diagnostics ends the command."""
+    if path is None and model is None:
+        raise usage_error(
+            "Name a population posterior (--population), or the model whose shipped one is meant (--model)."
+        )
+    from bayestwin.population import load_population
+
+    known = load_population(path or shipped_population(model), model)
+    if known.diagnostics.approximate:
+        say(f"Note: the population posterior is {known.diagnostics}")
+    elif not known.diagnostics.passed:
+        say("The population posterior failed its diagnostics; no twin is started from it:")
+        for reason in known.diagnostics.reasons:
+            say(f"  {reason}")
+        raise typer.Exit(DIAGNOSTICS_FAILED)
+    return known

@@ -1,0 +1,122 @@
+"""The command `replay`: every lab of many patients forecast before it is learnt, beside rivals that do the same."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bayestwin.cli.options import (
+    DONE,
+    NOTHING_USABLE,
+    SOME_REFUSED,
+    AsOf,
+    Doses,
+    Events,
+    EventTable,
+    Labs,
+    ModelOfPopulation,
+    Particles,
+    Patients,
+    PopulationFile,
+    Seed,
+    TimeUnit,
+    file_to_write,
+    say,
+    usage_error,
+)
+from bayestwin.cli.populations import usable_population
+from bayestwin.cli.reading import TABLES, add_recognised, read_files, tell
+
+
+def replay(
+    out: Annotated[Path, file_to_write("Where to write predictions.csv; rivals and provenance go beside it.")],
+    population: PopulationFile = None,
+    model: ModelOfPopulation = None,
+    patients: Patients = None,
+    labs: Labs = None,
+    doses: Doses = None,
+    events: Events = None,
+    event_table: EventTable = None,
+    time_unit: TimeUnit = None,
+    as_of: AsOf = None,
+    patient: Annotated[list[str] | None, typer.Option("--patient", help="Only these study keys; repeatable.")] = None,
+    reveal_until: Annotated[
+        float | None, typer.Option(help="Learn only labs up to this time (the model's unit) and forecast the rest.")
+    ] = None,
+    doses_known_until: Annotated[float | None, typer.Option(help="Hide doses after this time.")] = None,
+    rivals: Annotated[bool, typer.Option("--rivals", help="Let rival forecasters go through the same labs.")] = False,
+    training: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the tables the population was fitted from, for the rivals.", exists=True),
+    ] = None,
+    particles: Particles = 4000,
+    seed: Seed = 1,
+):
+    """Forecast every lab before it is learnt, panel by panel, and write predictions.csv."""
+    if rivals and training is None:
+        raise usage_error("--rivals needs --training: the folder of the tables that the population was fitted from.")
+    from bayestwin.jobs.replay import provenance, replay_cohort, write_replay
+
+    known = usable_population(population, model)
+    schema = known.model.record_schema()
+    files = {"patients": patients, "labs": labs, "doses": doses, "events": events, "event_table": event_table}
+    reading = read_files(schema, files, time_unit=time_unit, as_of=as_of)
+    tell(reading)
+    cohort = _chosen(reading.cohort, patient)
+    if not any(record.labs for record in cohort):
+        say("Nothing usable: no lab was accepted.")
+        return NOTHING_USABLE
+    limits: dict[str, Any] = {"reveal_until": reveal_until, "doses_known_until": doses_known_until}
+    fitted = _rivals(known, schema, training, reveal_until, time_unit, as_of) if rivals else ()
+    common: dict[str, Any] = {"random_seed": seed, "particles": particles, **limits}
+    found = replay_cohort(known, cohort, rivals=fitted, progress=sys.stderr.isatty(), **common)
+    said = provenance(known, cohort, **common, rivals=[rival.name for rival in fitted])
+    for key, why in found.failed.items():
+        say(f"not replayed: {why}" if key in why else f"not replayed: patient {key}: {why}")
+    if not found.rows:
+        say(f"Nothing to predict; nothing written to {out}.")
+        return NOTHING_USABLE
+    for path in write_replay(found, out, said):
+        typer.echo(f"wrote {path}")
+    _summary(found, seed, reveal_until)
+    return SOME_REFUSED if reading.refusals or found.failed else DONE
+
+
+def _chosen(cohort, keys):
+    """The patients of these keys, or all."""
+    if not keys:
+        return cohort
+    from bayestwin.records import Cohort
+
+    return Cohort(tuple(cohort[key] for key in dict.fromkeys(keys)))
+
+
+def _rivals(known, schema, training, reveal_until, time_unit, as_of):
+    """Rivals fitted on the patients that the population was fitted on."""
+    from bayestwin.evaluation.rivals import fit_rivals
+    from bayestwin.jobs.replay import training_part
+
+    files: dict = dict.fromkeys(TABLES)
+    add_recognised(files, training)
+    reading = read_files(schema, files, time_unit=time_unit, as_of=as_of)
+    tell(reading)
+    return fit_rivals(known.model, known, training_part(known, reading.cohort), reveal_until=reveal_until)
+
+
+def _summary(found, seed, reveal_until):
+    """Scores of the twin, and against the best rival."""
+    from bayestwin.evaluation import score_predictions
+
+    frame = found.frame()
+    table = score_predictions(frame, random_seed=seed)
+    typer.echo(table.to_string(index=False, float_format="{:.3f}".format))
+    withheld = int((frame["verdict"] != "PASS").sum())
+    if withheld:
+        say(f"{withheld} of {len(frame)} labs were forecast by a twin whose numerical check failed (verdict WITHHELD)")
+    if found.rivals:
+        from bayestwin.evaluation.comparison import compare_forecasters
+
+        whole = found.rivals_frame()
+        rivals = {name: part.drop(columns="forecaster") for name, part in whole.groupby("forecaster", sort=False)}
+        typer.echo(compare_forecasters(frame, rivals, random_seed=seed, reveal_until=reveal_until).headline)

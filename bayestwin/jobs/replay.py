@@ -1,0 +1,153 @@
+"""Replay of many patients: the twin and its rivals through the same labs, one patient after the other.
+
+One patient's failure stops nobody else: it is told with its reason, and the rest goes on. Beside predictions.csv stands
+a small JSON file that says what the forecasts rest on (population, seed, sizes, what was revealed).
+"""
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bayestwin.errors import BayestwinError, RecordError
+from bayestwin.evaluation import predictions_frame, replay
+from bayestwin.records import Cohort
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """rows of predictions.csv; rivals : name -> rows of the same labs; failed : patient -> why there are no rows"""
+
+    rows: list[dict] = field(default_factory=list)
+    rivals: dict[str, list[dict]] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def frame(self):
+        """The twin's rows as a DataFrame with the columns of predictions.csv."""
+        return predictions_frame(self.rows)
+
+    def rivals_frame(self):
+        """The rivals' rows under each other, the column `forecaster` first."""
+        import pandas as pd
+
+        frames = [predictions_frame(rows).assign(forecaster=name) for name, rows in self.rivals.items()]
+        whole = pd.concat(frames, ignore_index=True) if frames else predictions_frame([]).assign(forecaster="")
+        return whole[["forecaster", *(c for c in whole.columns if c != "forecaster")]]
+
+
+def replay_cohort(
+    population,
+    cohort,
+    *,
+    random_seed: int,
+    rivals=(),
+    reveal_until: float | None = None,
+    doses_known_until: float | None = None,
+    progress=False,
+    **sizes,
+) -> Replayed:
+    """Replay every patient of a cohort.
+
+    Parameters
+    ----------
+    population : PopulationPosterior     fitted without these patients
+    cohort : Cohort
+    rivals : fitted rivals               see `bayestwin.evaluation.rivals`
+    reveal_until, doses_known_until      as for `replay`
+    sizes                                particles, islands, population_draws, as for `replay`
+    progress : bool                      a bar on the standard error
+    """
+    from tqdm import tqdm
+
+    limits: dict[str, Any] = {"reveal_until": reveal_until, "doses_known_until": doses_known_until}
+    found = Replayed(rivals={rival.name: [] for rival in rivals})
+    bar = tqdm(total=sum(len(record.labs) for record in cohort), unit="lab", disable=not progress)
+    for record in cohort:
+        bar.set_postfix_str(record.key, refresh=False)
+        done = bar.n
+        try:
+            rows, _ = replay(
+                population,
+                record,
+                random_seed=random_seed,
+                learnt=lambda panel: bar.update(len(panel.labs)),
+                **limits,
+                **sizes,
+            )
+            beside = _beside(rivals, record, random_seed, limits)
+        except BayestwinError as error:
+            found.failed[record.key] = str(error)
+        else:
+            found.rows.extend(rows)
+            for name, own in beside.items():
+                found.rivals[name].extend(own)
+        bar.update(len(record.labs) - (bar.n - done))
+    bar.close()
+    return found
+
+
+def _beside(rivals, record, random_seed, limits) -> dict[str, list[dict]]:
+    """Rows of every rival."""
+    if not rivals:
+        return {}
+    from bayestwin.evaluation.rivals import rival_rows
+
+    return {rival.name: rival_rows(rival, record, random_seed=random_seed, **limits) for rival in rivals}
+
+
+def training_part(population, cohort) -> Cohort:
+    """The patients of `cohort` that the population was fitted on, for its rivals to learn from.
+
+    Raises
+    ------
+    RecordError     some of the fitted patients are missing, or their record is another one than was fitted
+    """
+    fitted = [record for record in cohort if population.knows(record)]
+    number = int(population.tree.attrs.get("n_patients", len(fitted)))
+    if len(fitted) < number:
+        raise RecordError(
+            "the rivals would learn from fewer patients than the twin did",
+            subject="training patients",
+            value=f"{len(fitted)} of {number}",
+            allowed="all patients that the population was fitted on",
+            next_step="Name the folder that the population was fitted from.",
+        )
+    other = [record.key for record in fitted if not population.fitted_as(record)]
+    if other:
+        raise RecordError(
+            "the record of a training patient is not the one that was fitted",
+            subject=f"patient {other[0]}",
+            value=f"{len(other)} such patients",
+            next_step="Name the files that the population was fitted from.",
+        )
+    return Cohort(tuple(fitted), name="training part")
+
+
+def provenance(population, cohort, **asked) -> dict:
+    """What the predictions rest on; `asked` are the settings of the replay."""
+    attrs = population.tree.attrs
+    named = {name: attrs.get(name) for name in ("model", "model_hash", "versions", "verdict")}
+    named["versions"] = json.loads(named["versions"] or "{}")
+    return {
+        **named,
+        "population_hash": population.hash,
+        "population_data_hash": attrs.get("data_hash"),
+        "data_hash": cohort.data_hash,
+        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        **asked,
+    }
+
+
+def write_replay(found: Replayed, out: Path, said: dict) -> list[Path]:
+    """predictions.csv, the rivals beside it (`<name>_rivals.csv`), and `<name>.provenance.json`; the files written."""
+    files = {out: found.frame().to_csv(index=False)}
+    if found.rivals:
+        files[out.with_name(f"{out.stem}_rivals.csv")] = found.rivals_frame().to_csv(index=False)
+    said = said | {"failed": found.failed}
+    files[out.with_name(f"{out.stem}.provenance.json")] = json.dumps(said, indent=1, sort_keys=True) + "\n"
+    for path, text in files.items():
+        part = path.with_name(f"{path.name}.part")
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    return list(files)
