@@ -101,7 +101,8 @@ def _rivals(known, schema, training, reveal_until, time_unit, as_of):
     add_recognised(files, training)
     reading = read_files(schema, files, time_unit=time_unit, as_of=as_of)
     tell(reading)
-    return fit_rivals(known.model, known, training_part(known, reading.cohort), reveal_until=reveal_until)
+    cohort = training_part(known, reading.cohort)
+    return tuple(fit_rivals(known.model, known, cohort, reveal_until=reveal_until).values())
 
 
 def _summary(found, seed, reveal_until):

@@ -10,13 +10,38 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
+from numpyro.handlers import block
 from numpyro.infer import SVI, Trace_ELBO, init_to_median
-from numpyro.infer.autoguide import AutoMultivariateNormal, AutoNormal
+from numpyro.infer.autoguide import (
+    AutoBatchedMultivariateNormal,
+    AutoGuideList,
+    AutoMultivariateNormal,
+    AutoNormal,
+)
 
 from bayestwin.dynamics import Accuracy
+from bayestwin.errors import FitError
 from bayestwin.population.fit import posterior_from, stack_cohort
 from bayestwin.population.program import population_program
 from bayestwin.population.sampling import Draws, reporter
+
+START = {"init_loc_fn": init_to_median(num_samples=15), "init_scale": 0.05}
+
+
+def _by_patient(program):
+    """Population and every patient a normal of their own."""
+    parts = AutoGuideList(program)
+    population, patients = block(program, hide=["psi", "patient"]), block(program, expose=["psi", "patient"])
+    parts.append(AutoMultivariateNormal(population, prefix="population", **START))
+    parts.append(AutoBatchedMultivariateNormal(patients, prefix="patient", batch_ndim=1, **START))
+    return parts
+
+
+GUIDES = {
+    "full": lambda program: AutoMultivariateNormal(program, **START),
+    "independent": lambda program: AutoNormal(program, **START),
+    "by_patient": _by_patient,
+}
 
 
 def approximate_population(
@@ -27,7 +52,7 @@ def approximate_population(
     steps: int = 8000,
     draws: int = 800,
     rate: float = 0.01,
-    full: bool = True,
+    guide: str = "full",
     rho: float | None = None,
     accuracy: Accuracy = Accuracy(),
     progress=False,
@@ -39,43 +64,46 @@ def approximate_population(
     steps, rate : int, float     optimisation steps and learning rate, kept for a tenth of them, then falling to a
                                  fortieth: at a constant rate the noise of the gradient hid 200 units of the bound
     draws : int                  independent draws from the fitted normal, in four "chains"
-    full : bool                  full covariance, else independent normals
+    guide : str                  "full": one normal over everything, non-centred; "by_patient": population and every
+                                 patient a normal of their own, centred, for many patients or individual parameters
+                                 (no correlation between patient and population, so population SDs come out too small)
 
     Returns
     -------
     PopulationPosterior          whose diagnostics say "approximate" and give the last change of the bound
     """
+    if guide not in GUIDES:
+        raise FitError("no such guide", subject=f"model {model.name}", value=guide, allowed=" or ".join(GUIDES))
     rho = (model.response_correlation.rho if model.response_correlation else 0.0) if rho is None else rho
     report, close = reporter(progress, steps)
     with jax.enable_x64(True):
         groups, order = stack_cohort(model, cohort)
 
         def program():
-            population_program(model, groups, rho=rho, accuracy=accuracy)
+            population_program(model, groups, rho=rho, centred=guide == "by_patient", accuracy=accuracy)
 
-        kind = AutoMultivariateNormal if full else AutoNormal
-        guide = kind(program, init_loc_fn=init_to_median(num_samples=15), init_scale=0.05)
+        normal = GUIDES[guide](program)
 
         def schedule(i):
             return rate * 40.0 ** (-jnp.clip((i / steps - 0.1) / 0.8, 0.0, 1.0))
 
-        svi = SVI(program, guide, numpyro.optim.ClippedAdam(schedule, clip_norm=200.0), Trace_ELBO())
+        svi = SVI(program, normal, numpyro.optim.ClippedAdam(schedule, clip_norm=200.0), Trace_ELBO())
         key_start, key_draw = jax.random.split(jax.random.key(random_seed))
         state = svi.init(key_start)
 
         @jax.jit
-        def block(state):
+        def fifty(state):
             return jax.lax.scan(lambda s, _: svi.stable_update(s), state, None, length=50)
 
         losses, done = [], 0
         while done < steps:
-            state, loss = block(state)
+            state, loss = fifty(state)
             losses.append(float(np.nanmean(loss)))
             done += 50
             report(min(done, steps), f"negative bound {losses[-1]:.1f}")
         close()
         params = svi.get_params(state)
-        flat = guide.sample_posterior(key_draw, params, sample_shape=(draws,))
+        flat = normal.sample_posterior(key_draw, params, sample_shape=(draws,))
         samples = {k: np.asarray(v).reshape(4, draws // 4, *v.shape[1:]) for k, v in flat.items()}
         empty = np.zeros((4, draws // 4))
         stats = {

@@ -10,8 +10,7 @@ from test_patient_commands import run, write_population
 
 from bayestwin.evaluation import COLUMNS
 from bayestwin.population.posterior import patient_mark
-from bayestwin.records import PatientRecord
-from bayestwin.records import read_records
+from bayestwin.records import PatientRecord, read_records
 from bayestwin.specification import load_model
 
 pytestmark = pytest.mark.slow  # compiles the update once
@@ -54,9 +53,11 @@ def place(tmp_path_factory):
     return folder, cohort
 
 
-def replay(folder, out, *more, tables="others"):
-    files = [word for name in ("patients", "doses", "labs") for word in (f"--{name}", folder / tables / f"{name}.csv")]
-    return run("replay", "--population", folder / "population.nc", *files, *FEW, "--out", folder / out, *more)
+def replay(folder, out, *more, population="population.nc"):
+    files = [
+        word for name in ("patients", "doses", "labs") for word in (f"--{name}", folder / "others" / f"{name}.csv")
+    ]
+    return run("replay", "--population", folder / population, *files, *FEW, "--out", folder / out, *more)
 
 
 def test_every_lab_of_every_patient_gets_one_row_and_the_file_says_what_it_rests_on(place):
@@ -106,12 +107,10 @@ def test_a_patient_of_the_fitted_cohort_is_told_and_the_others_go_on(place):
     record = PatientRecord("P-1")
     tree.attrs["fitted_patients"] = json.dumps([patient_mark(record)])
     PopulationPosterior(load_model("theophylline"), tree).save(folder / "knows.nc")
-    files = [word for name in ("patients", "doses", "labs") for word in (f"--{name}", folder / "others" / f"{name}.csv")]
-    out = folder / "some.csv"
-    answer = run("replay", "--population", folder / "knows.nc", *files, *FEW, "--out", out)
+    answer = replay(folder, "some.csv", population="knows.nc")
     assert answer.exit_code == 1
     assert "patient P-1: this patient was in the fitted cohort" in answer.output
-    assert pd.read_csv(out)["patient"].unique().tolist() == ["P-2"]
+    assert pd.read_csv(folder / "some.csv")["patient"].unique().tolist() == ["P-2"]
 
 
 def test_rivals_need_the_tables_the_population_was_fitted_from(place):

@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "twin"))
@@ -34,3 +35,16 @@ def four_patients():
         labs = tuple(Lab(f"m@{t}", "m_protein", float(t), level + o, float(t)) for t, o in enumerate(offsets, start=1))
         patients.append(PatientRecord(f"F-{n}", labs=labs))
     return Cohort(tuple(patients))
+
+
+@pytest.fixture(scope="session")
+def exact_means(four_patients):
+    """Posterior means of the typical level and of omega given the four patients, by quadrature over both."""
+    level, omega = np.linspace(14, 26, 241)[:, None], np.linspace(0.02, 10, 400)[None, :]
+    log_p = -0.5 * (level - 20.0) ** 2 - 0.5 * (omega / 2.0) ** 2
+    for record in four_patients:
+        y = np.array([lab.value for lab in record.labs])
+        spread = omega**2 + 1.5**2 / len(y)
+        log_p = log_p - 0.5 * np.log(spread) - 0.5 * (y.mean() - level) ** 2 / spread
+    p = np.exp(log_p - log_p.max())
+    return (p * level).sum() / p.sum(), (p * omega).sum() / p.sum()

@@ -17,20 +17,8 @@ def fitted(level_model, four_patients):
     return fit_population(level_model, four_patients, random_seed=1, chains=2, warmup=250, draws=250)
 
 
-def exact_mean(cohort):
-    """Posterior mean of the typical level by quadrature over level and omega."""
-    level, omega = np.linspace(14, 26, 241)[:, None], np.linspace(0.02, 10, 400)[None, :]
-    log_p = -0.5 * (level - 20.0) ** 2 - 0.5 * (omega / 2.0) ** 2
-    for record in cohort:
-        y = np.array([lab.value for lab in record.labs])
-        spread = omega**2 + 1.5**2 / len(y)
-        log_p = log_p - 0.5 * np.log(spread) - 0.5 * (y.mean() - level) ** 2 / spread
-    p = np.exp(log_p - log_p.max())
-    return (p * level).sum() / p.sum(), (p * omega).sum() / p.sum()
-
-
-def test_nuts_finds_the_posterior_of_quadrature(fitted, four_patients):
-    level, omega = exact_mean(four_patients)
+def test_nuts_finds_the_posterior_of_quadrature(fitted, exact_means):
+    level, omega = exact_means
     posterior = fitted.posterior
     assert float(posterior["level_pop"].mean()) == pytest.approx(level, abs=0.25)
     assert float(posterior["omega_level"].mean()) == pytest.approx(omega, abs=0.35)
