@@ -22,6 +22,7 @@ from bayestwin.cli.options import (
     TimeUnit,
     file_to_write,
     say,
+    usage_error,
 )
 from bayestwin.cli.reading import add_recognised, read_files, tell
 
@@ -98,6 +99,13 @@ def fit(
     chains: Annotated[int, typer.Option(help="Chains.", min=1)] = 4,
     warmup: Annotated[int | None, typer.Option(help="Warm-up draws per chain.", min=10)] = None,
     draws: Annotated[int | None, typer.Option(help="Kept draws per chain.", min=10)] = None,
+    approximate: Annotated[
+        bool,
+        typer.Option(
+            "--approximate",
+            help="A variational first look in minutes instead of NUTS; labelled approximate wherever it goes.",
+        ),
+    ] = False,
     keep_individuals: Annotated[
         bool, typer.Option(help="Keep the patients' own parameters in the file (it then holds personal data).")
     ] = False,
@@ -106,7 +114,7 @@ def fit(
     ] = False,
 ):
     """Fit the population: priors of the model file, labs of many patients, NUTS; diagnostics pass or fail."""
-    from bayestwin.population import fit_population
+    from bayestwin.population import approximate_population, fit_population
     from bayestwin.specification import load_model
 
     loaded = load_model(model)
@@ -118,10 +126,19 @@ def fit(
         return NOTHING_USABLE
     lengths: dict[str, Any] = {"warmup": warmup, "draws": draws}
     lengths = {name: count for name, count in lengths.items() if count is not None}
-    population = fit_population(
-        loaded, reading.cohort, random_seed=seed, chains=chains, progress=sys.stderr.isatty(), **lengths
-    )
+    common: dict[str, Any] = {"random_seed": seed, "progress": sys.stderr.isatty()}
+    if approximate:
+        if lengths:
+            raise usage_error("--warmup and --draws are of NUTS; leave them out with --approximate.")
+        population = approximate_population(loaded, reading.cohort, guide="by_patient", **common)
+    else:
+        population = fit_population(loaded, reading.cohort, chains=chains, **lengths, **common)
     typer.echo(population.summary().to_string(float_format="{:.3g}".format))
+    if population.diagnostics.approximate:
+        typer.echo(f"diagnostics: {population.diagnostics}")
+        population.save(out, keep_individuals=keep_individuals)
+        typer.echo(f"wrote {out}")
+        return SOME_REFUSED if reading.refusals else DONE
     passed = population.diagnostics.passed
     typer.echo(f"diagnostics: {'PASS' if passed else 'FAILED'}")
     for reason in population.diagnostics.reasons:

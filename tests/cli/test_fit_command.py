@@ -1,0 +1,41 @@
+"""`bayestwin fit --approximate`: a first look that says what it is, and that other commands take up with a note."""
+
+from functools import partial
+
+import pytest
+from test_patient_commands import run
+from test_replay_command import write_tables
+
+from bayestwin import population as room
+
+pytestmark = pytest.mark.slow  # compiles one program
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("fit")
+    tables = write_tables(folder / "tables", ("T-1", "T-2", "T-3"), 2)
+    given = [word for name in ("patients", "doses", "labs") for word in (f"--{name}", tables / f"{name}.csv")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(room, "approximate_population", partial(room.approximate_population, steps=300))
+        command = ("fit", "--model", "theophylline", *given, "--approximate", "--out", folder / "pop.nc")
+        return folder, given, run(*command), run(*command, "--warmup", "100")
+
+
+def test_an_approximate_fit_is_written_and_labelled(fitted):
+    folder, _, answer, _ = fitted
+    assert answer.exit_code == 0, answer.output
+    assert "APPROXIMATE" in answer.output and "CL_pop" in answer.output
+    assert room.load_population(folder / "pop.nc").diagnostics.approximate
+
+
+def test_lengths_of_chains_do_not_belong_to_an_approximate_fit(fitted):
+    assert fitted[3].exit_code == 2 and "--warmup" in fitted[3].output
+
+
+def test_a_twin_started_from_it_says_so(fitted):
+    folder, given, _, _ = fitted
+    tables = write_tables(folder / "others", ("P-1",), 3)
+    given = [word for name in ("patients", "doses") for word in (f"--{name}", tables / f"{name}.csv")]
+    answer = run("start", "--population", folder / "pop.nc", *given, "--particles", "400", "--out", folder / "t.nc")
+    assert answer.exit_code == 0 and "APPROXIMATE" in answer.output
