@@ -36,7 +36,9 @@ def location_and_scale(model, k: int, prediction, sigma, *, xp=jnp):
     own = {name.split("_")[1]: sigma[..., names.index(name)] for name in observation.residual_parameters}
     error = observation.error
     if isinstance(error, LogNormalError):
-        return xp.log(xp.maximum(prediction, TINY)), own["log"]
+        safe = xp.maximum(prediction, TINY)
+        scale = own["log"] if error.low is None else xp.sqrt(own["log"] ** 2 + (own["low"] / (own["low"] + safe)) ** 2)
+        return xp.log(safe), scale
     if isinstance(error, Proportional):
         return prediction, xp.maximum(own["prop"] * xp.abs(prediction), TINY)
     if isinstance(error, Combined):

@@ -1,7 +1,7 @@
 """Observations: which model output is measured, in which unit, with which residual error and limits.
 
 Error models (f prediction, y datum, all SDs, never variances):
-    LogNormalError   ln y = ln f + sd * e
+    LogNormalError   ln y = ln f + sd * e            with `low`: ... + sqrt(sd^2 + (low / (low + f))^2) * e
     Additive         y = f + sd * e
     Proportional     y = f + cv * f * e
     Combined         y = f + sqrt(sd^2 + (cv f)^2) * e
@@ -16,10 +16,16 @@ from bayestwin.labs import LabSpec
 
 @dataclass(frozen=True, kw_only=True)
 class LogNormalError:
-    """Residual error on the log scale; `sd` prior of the SD of ln y."""
+    """Residual error on the log scale; `sd` prior of the SD of ln y.
+
+    low : prior of a further SD in the observation's unit, for assays whose relative error grows towards their limit,
+        by this share to 100 % at most (the two-component error of Rocke and Lorenzato 1995, Technometrics 37:176, on
+        the log scale and bounded, so that a prediction far below keeps a likelihood with a slope); None for none
+    """
 
     sd: object
     nu: float | None = None
+    low: object | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,8 +95,9 @@ class Observation:
     @property
     def residual_parameters(self) -> dict:
         """Names and priors of the residual parameters, for example sigma_add_m_protein."""
-        short = {"sd": "sigma_log" if self.log_scale else "sigma_add", "cv": "sigma_prop"}
-        return {f"{short[k]}_{self.output}": getattr(self.error, k) for k in ("sd", "cv") if hasattr(self.error, k)}
+        short = {"sd": "sigma_log" if self.log_scale else "sigma_add", "cv": "sigma_prop", "low": "sigma_low"}
+        priors = {name: getattr(self.error, key, None) for key, name in short.items()}
+        return {f"{name}_{self.output}": prior for name, prior in priors.items() if prior is not None}
 
     @property
     def lab_spec(self) -> LabSpec:

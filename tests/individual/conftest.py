@@ -164,6 +164,7 @@ def every_error():
         "additive_t": Additive(sd=Fixed(value=0.7), nu=5.0),
         "combined_t": Combined(sd=Fixed(value=0.5), cv=Fixed(value=0.1), nu=3.0),
         "lognormal_t": LogNormalError(sd=Fixed(value=0.3), nu=4.0),
+        "lognormal_low": LogNormalError(sd=Fixed(value=0.3), low=Fixed(value=8.0 / 3.0)),
     }
     return Model(
         name="every_error",

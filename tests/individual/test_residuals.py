@@ -27,6 +27,8 @@ SIGMA = {
     "sigma_add_combined_t": 0.5,
     "sigma_prop_combined_t": 0.1,
     "sigma_log_lognormal_t": 0.3,
+    "sigma_log_lognormal_low": 0.3,
+    "sigma_low_lognormal_low": 8.0 / 3.0,
 }
 PREDICTION, VALUES = 4.0, np.array([0.5, 2.0, 3.9, 4.0, 4.4, 9.0])
 
@@ -39,6 +41,7 @@ def scipy_law(output):
         "proportional": stats.norm(f, 0.2 * f),
         "combined": stats.norm(f, sd),
         "lognormal": stats.lognorm(s=0.3, scale=f),
+        "lognormal_low": stats.lognorm(s=0.5, scale=f),  # sqrt(0.3^2 + (8/3 / (8/3 + 4))^2)
         "additive_t": stats.t(5, f, 0.7),
         "combined_t": stats.t(3, f, sd),
     }[output]
@@ -50,7 +53,7 @@ def ours(model, output, value, censoring, prediction=PREDICTION):
     return log_likelihood_of(model, k, jnp.asarray(prediction), jnp.asarray(value), censoring, sigma)
 
 
-OUTPUTS = ["additive", "proportional", "combined", "lognormal", "additive_t", "combined_t"]
+OUTPUTS = ["additive", "proportional", "combined", "lognormal", "lognormal_low", "additive_t", "combined_t"]
 
 
 @pytest.mark.parametrize("output", OUTPUTS)
@@ -148,3 +151,10 @@ def test_drawn_observations_follow_the_likelihood_that_will_judge_them(every_err
     drawn = draw_observation(every_error, k, np.random.default_rng(2), np.full(20_000, PREDICTION), sigma)
     pit = np.exp(np.asarray(ours(every_error, output, drawn, LEFT)))
     assert stats.kstest(pit, "uniform").pvalue > 0.001
+
+
+def test_a_second_component_makes_the_relative_error_grow_towards_the_limit(every_error):
+    sigma = jnp.array([SIGMA[name] for name in every_error.residual_parameters])
+    k = every_error.observation_index["lognormal_low"]
+    high, low = (float(location_and_scale(every_error, k, jnp.asarray(f), sigma)[1]) for f in (8000.0, 8e-6))
+    assert high == pytest.approx(0.3, rel=1e-5) and low == pytest.approx(np.hypot(0.3, 1.0), rel=1e-5)
