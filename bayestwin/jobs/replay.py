@@ -12,6 +12,7 @@ from typing import Any
 
 from bayestwin.errors import BayestwinError, RecordError
 from bayestwin.evaluation import predictions_frame, replay
+from bayestwin.evaluation.rivals import rival_rows
 from bayestwin.records import Cohort
 
 
@@ -75,7 +76,7 @@ def replay_cohort(
                 **limits,
                 **sizes,
             )
-            beside = _beside(rivals, record, random_seed, limits)
+            beside = {rival.name: rival_rows(rival, record, random_seed=random_seed, **limits) for rival in rivals}
         except BayestwinError as error:
             found.failed[record.key] = str(error)
         else:
@@ -85,15 +86,6 @@ def replay_cohort(
         bar.update(len(record.labs) - (bar.n - done))
     bar.close()
     return found
-
-
-def _beside(rivals, record, random_seed, limits) -> dict[str, list[dict]]:
-    """Rows of every rival."""
-    if not rivals:
-        return {}
-    from bayestwin.evaluation.rivals import rival_rows
-
-    return {rival.name: rival_rows(rival, record, random_seed=random_seed, **limits) for rival in rivals}
 
 
 def training_part(population, cohort) -> Cohort:

@@ -9,6 +9,7 @@ import xarray as xr
 from test_patient_commands import run, write_population
 
 from bayestwin.evaluation import COLUMNS
+from bayestwin.population import PopulationPosterior
 from bayestwin.population.posterior import patient_mark
 from bayestwin.records import PatientRecord, read_records
 from bayestwin.specification import load_model
@@ -102,8 +103,6 @@ def test_a_patient_of_the_fitted_cohort_is_told_and_the_others_go_on(place):
     folder, cohort = place
     tree = xr.open_datatree(folder / "population.nc", engine="h5netcdf").load()
     tree.close()
-    from bayestwin.population import PopulationPosterior
-
     record = PatientRecord("P-1")
     tree.attrs["fitted_patients"] = json.dumps([patient_mark(record)])
     PopulationPosterior(load_model("theophylline"), tree).save(folder / "knows.nc")
@@ -123,3 +122,27 @@ def test_no_lab_after_the_time_revealed_is_nothing_usable(place):
     folder, _ = place
     answer = replay(folder, "nothing.csv", "--reveal-until", "100")
     assert answer.exit_code == 3 and not (folder / "nothing.csv").exists()
+
+
+def test_rivals_are_fitted_on_the_fitted_patients_and_scored_on_the_same_labs(place):
+    folder, cohort = place
+    tree = xr.open_datatree(folder / "population.nc", engine="h5netcdf").load()
+    tree.close()
+    tree.attrs.update(fitted_patients=json.dumps([patient_mark(record) for record in cohort]), n_patients=3)
+    tree.attrs["fitted_records"] = json.dumps({patient_mark(record): record.data_hash for record in cohort})
+    PopulationPosterior(load_model("theophylline"), tree).save(folder / "fitted.nc")
+    asked = ("--rivals", "--training", folder / "training")
+    answer = replay(folder, "beside.csv", *asked, population="fitted.nc")
+    assert answer.exit_code == 0, answer.output
+    rows, beside = pd.read_csv(folder / "beside.csv"), pd.read_csv(folder / "beside_rivals.csv")
+    assert beside.columns[0] == "forecaster" and {"last_value", "gaussian_process"} <= set(beside["forecaster"])
+    for _, part in beside.groupby("forecaster"):
+        assert part[["patient", "time"]].values.tolist() == rows[["patient", "time"]].values.tolist()
+        assert part["observed"].tolist() == rows["observed"].tolist()
+    assert "CRPS of the twin" in answer.output and "rival - twin" in answer.output
+    table = folder / "training" / "labs.csv"
+    text = table.read_text()
+    table.write_text(text.rsplit("\n", 2)[0] + "\n")  # the last lab is gone: not the patients that were fitted
+    other = replay(folder, "other.csv", *asked, population="fitted.nc")
+    table.write_text(text)
+    assert other.exit_code == 3 and "not the one that was fitted" in other.output
