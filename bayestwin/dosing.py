@@ -1,10 +1,12 @@
-"""Doses: what was given (`DoseEvent`) and what could be given (`Regimen`).
+"""What was given (`DoseEvent`) and what could be given: doses, a sequence of treatments, or a rule that reads labs.
 
 A `DoseEvent` is one row of doses.csv in the model's units. A `Regimen` holds doses relative to the
-start of a treatment and becomes dose events when a start time and a patient are known.
+start of a treatment and becomes dose events when a start time and a patient are known. A `Schedule` names treatments
+at times fixed beforehand; a `Policy` lets each visit's labs decide ("pause below 4 ng/mL, resume above 10").
 """
 
 from dataclasses import dataclass, replace
+from math import isfinite
 
 from bayestwin.errors import ModelError
 from bayestwin.units import convert, parse_dose, parse_duration
@@ -80,3 +82,123 @@ class Regimen:
                 )
             )
         return tuple(made)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Named treatments one after another, at times counted from the data cut.
+
+    steps : (offset, treatment), for example (("0 day", "pause"), ("180 day", "androgen_deprivation")). Until the first
+        of them what is in force goes on; a step that names what is in force already changes nothing.
+    """
+
+    steps: tuple[tuple[str, str], ...]
+
+    def __post_init__(self):
+        object.__setattr__(self, "steps", tuple((str(offset), name) for offset, name in self.steps))
+        offsets = [_days(offset) for offset, _ in self.steps]
+        if not self.steps or offsets[0] < 0 or any(b <= a for a, b in zip(offsets, offsets[1:])):
+            raise ModelError(
+                "the steps of a schedule follow each other from the data cut on",
+                value=self.steps,
+                allowed='increasing times, as in (("0 day", "pause"), ("180 day", "androgen_deprivation"))',
+            )
+        for (_, before), (offset, name) in zip(self.steps, self.steps[1:]):
+            if before == name:
+                raise ModelError(
+                    "a schedule starts the same treatment twice in a row",
+                    value=f"{name} at {offset}",
+                    next_step="Leave the second step out: a treatment goes on until another starts.",
+                )
+
+    def starts(self, time_unit: str) -> tuple[tuple[float, str], ...]:
+        """(time after the data cut, treatment) in the model's time unit."""
+        return tuple((convert(*parse_duration(offset), time_unit), name) for offset, name in self.steps)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One sentence of a policy: which treatment is given when a lab says so.
+
+    treatment : what is given from the visit on at which the rule fits
+    output, below, above : the lab that is read, in the model's unit, and where it must lie: at or below `below`, at or
+        above `above`, or both. A lab below its limit of quantification is seen at that limit.
+    while_on : the rule is read only while this treatment is in force; "" always
+    after : least time on the treatment in force, for example "36 week"; without a threshold it decides alone
+    """
+
+    treatment: str
+    output: str = ""
+    below: float | None = None
+    above: float | None = None
+    while_on: str = ""
+    after: str = ""
+
+    def __post_init__(self):
+        thresholds = [x for x in (self.below, self.above) if x is not None]
+        problem = allowed = ""
+        if any(not isinstance(x, int | float) or not isfinite(x) for x in thresholds):
+            problem, allowed = "a threshold of a rule must be a number", "a finite number in the model's unit"
+        elif bool(thresholds) != bool(self.output):
+            problem, allowed = (
+                "a rule needs a lab and a threshold",
+                'output="..." with below=... or above=..., or neither',
+            )
+        elif not thresholds and not self.after:
+            problem, allowed = "a rule without a condition", "a threshold of a lab, or a least time `after`"
+        elif self.below is not None and self.above is not None and self.above > self.below:
+            problem, allowed = (
+                "no value lies above the one and below the other: the rule can never fire",
+                "above <= below",
+            )
+        elif self.while_on == self.treatment:
+            problem, allowed = "the rule can never fire: its treatment is in force already", "another treatment"
+        elif self.after and _days(self.after) < 0:
+            problem, allowed = "a least time must not be negative", "zero or more"
+        if problem:
+            raise ModelError(problem, place="rule", value=str(self), allowed=allowed)
+
+    def least_time(self, time_unit: str) -> float:
+        """`after` in the model's time unit, 0 where it is not given."""
+        return convert(*parse_duration(self.after), time_unit) if self.after else 0.0
+
+    def __str__(self):
+        said = [f"while on {self.while_on}"] if self.while_on else []
+        said += [f"{self.output} <= {self.below:g}"] if isinstance(self.below, int | float) else []
+        said += [f"{self.output} >= {self.above:g}"] if isinstance(self.above, int | float) else []
+        said += [f"after {self.after}"] if self.after else []
+        return f"{self.treatment}: " + (", ".join(said) or "always")
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Rules by which each visit decides how treatment goes on.
+
+    rules : read in order; the first that fits names the treatment in force from that visit on (the same one: no change)
+    every : time between visits, the first of them this long after the data cut
+    start : treatment begun at the data cut; "" leaves what is in force
+
+    Example: Policy((Rule("pause", "psa", below=4, while_on="androgen_deprivation", after="36 week"),
+                     Rule("androgen_deprivation", "psa", above=10, while_on="pause")), start="pause")
+    """
+
+    rules: tuple[Rule, ...]
+    every: str = "28 day"
+    start: str = ""
+
+    def __post_init__(self):
+        object.__setattr__(self, "rules", tuple(self.rules))
+        if not self.rules or not all(isinstance(rule, Rule) for rule in self.rules):
+            raise ModelError("a policy needs rules", value=self.rules, allowed="one Rule(...) or several")
+        if _days(self.every) <= 0:
+            raise ModelError("visits need time between them", value=self.every, allowed='as in "28 day"')
+
+    @property
+    def treatments(self) -> tuple[str, ...]:
+        """Treatments the policy names, each once."""
+        named = (self.start, *(rule.treatment for rule in self.rules))
+        return tuple(dict.fromkeys(name for name in named if name))
+
+
+def _days(text: str) -> float:
+    return convert(*parse_duration(text), "day")

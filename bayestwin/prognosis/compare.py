@@ -6,13 +6,15 @@
     confidence            share of population draws with d_m > 0
 
 Not a randomised comparison: how a response to one treatment speaks of another is the declared rho, so a difference is
-given for every declared rho or withheld.
+given for every declared rho or withheld. A model that declares none gives a difference only between rows of treatments
+that this patient has had, when they are given in another order or at other times: the patient's own data speak of each.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from bayestwin.dynamics import treatment_starts
 from bayestwin.errors import ModelError
 from bayestwin.prognosis.quantities import FEWEST_DRAWS, FEWEST_PER_DRAW, knowledge_spread
 from bayestwin.prognosis.result import table
@@ -21,7 +23,10 @@ from bayestwin.twin.surprise import weighted_quantiles
 
 @dataclass(frozen=True)
 class PairComparison:
-    """Treatment b against treatment a at one month; see the module text. `withheld` says why there is no difference."""
+    """Treatment b against treatment a at one month; see the module text. `withheld` says why there is no difference.
+
+    by_rho : (rho, difference, low, high) per declared rho; empty where no response has to speak of another
+    """
 
     a: str
     b: str
@@ -79,7 +84,7 @@ class TreatmentComparison:
             if r.withheld:
                 lines.append(f"  {r.b} at {r.month} months: withheld ({r.withheld})")
                 continue
-            rho = ", ".join(f"rho {x:g}: {100 * d:+.0f}" for x, d, _, _ in r.by_rho)
+            rho = ", ".join(f"rho {x:g}: {100 * d:+.0f}" for x, d, _, _ in r.by_rho) or "treatments the patient has had"
             lines.append(
                 f"  {r.b} at {r.month} months: {100 * r.difference:+.0f} "
                 f"({100 * r.p80[0]:+.0f} to {100 * r.p80[1]:+.0f}); {rho}"
@@ -126,12 +131,9 @@ def _pair(prognosis, a, b, month) -> PairComparison:
             missing.append(rho)
             continue
         by_rho.append((rho, *found[:3]))
-    if missing or not by_rho:
-        why = (
-            f"too few draws under rho {', '.join(f'{r:g}' for r in missing)}"
-            if missing
-            else "the range over rho was not computed"
-        )
+    if missing:
+        return PairComparison(**names, withheld=f"too few draws under rho {', '.join(f'{r:g}' for r in missing)}")
+    if not by_rho and (why := _rests_on_rho(prognosis, a, b)):
         return PairComparison(**names, withheld=why)
     difference, low, high, confidence = _difference(
         a.events.survival[:, k], b.events.survival[:, k], prognosis.weights, prognosis.draw
@@ -156,6 +158,16 @@ def _pair(prognosis, a, b, month) -> PairComparison:
         months_gained=gained,
         months_gained_p80=(gained_low, gained_high),
     )
+
+
+def _rests_on_rho(prognosis, a, b) -> str:
+    """Why a difference without a range over rho is withheld; "" where none is needed."""
+    why = "the range over rho was not computed"
+    if prognosis.model.response_correlation is not None:
+        return why
+    had = {name for time, name in treatment_starts(prognosis.model, a.plan.record) if time < prognosis.now}
+    new = [name for name in dict.fromkeys((*a.plan.treatments, *b.plan.treatments)) if name not in had]
+    return f"{why}: the model declares none, and this patient has not had {', '.join(new)}" if new else ""
 
 
 def _difference(first, second, weights, draw):

@@ -3,10 +3,13 @@
 Serological progression (IMWG 2016, see specification/endpoints.py): the first of two consecutive assessments, both at
 least 25 % and the absolute amount above the confirmed nadir; the nadir is the lowest level reached or undercut by two
 consecutive assessments since the treatment started, the baseline included. A treatment that starts after the data cut
-starts a new count at its start; deaths while waiting count.
+starts a new count at its start; deaths while waiting count. Of a rule that counts only on some treatments, nadir and
+rise are counted anew in each of their episodes (assessments.py).
 
 Of one draw: T = min(serological visit, other progression, death). S(h | draw) = P(no serological progression by h)
-exp(-H_other - H_death), the first factor averaged over assay errors.
+exp(-H_other - H_death), the first factor averaged over assay errors. Where labs decide the treatment (policy.py) the
+hazards depend on the assay errors too, and S is the mean over R paths of [no serological progression] exp(-H_r);
+then S^2 is estimated without bias by (S_1 + .. + S_R)^2 less the squares, over R (R - 1).
 """
 
 from typing import NamedTuple
@@ -31,26 +34,29 @@ class EventTimes(NamedTuple):
     free: np.ndarray
 
 
-def code_progression(values, rule, *, first_valid: int, confirmations: int) -> np.ndarray:
+def code_progression(values, rule, *, first_valid: int, confirmations: int, episode=None) -> np.ndarray:
     """Index of the first of the assessments that establish progression, -1 if none.
 
     values : (..., V) assessments since the treatment started, the baseline first; first_valid : assessments before this
         one are history that is known not to have progressed
+    episode : (..., V) or (V,) what each assessment belongs to: nadir, rise and confirmation lie in one episode, and
+        where it is not a number nothing counts; None: all belong together
     """
     v = np.asarray(values, dtype=float)
-    pair = np.maximum(v[..., 1:], v[..., :-1])
-    lowest = np.minimum.accumulate(np.concatenate([v[..., :1], pair], axis=-1), axis=-1)
-    n = v.shape[-1]
-    found = np.full(v.shape[:-1], -1)
-    for i in range(max(1, first_valid), n - confirmations + 1):
-        nadir = lowest[..., i - 1]
-        confirmed = np.ones(v.shape[:-1], dtype=bool)
-        for j in range(confirmations):
-            rise = v[..., i + j] - nadir
-            confirmed &= ((rise >= rule.absolute) & (rise >= rule.relative * nadir)) | (
-                (nadir >= rule.high_nadir) & (rise >= rule.high_absolute)
-            )
-        found = np.where((found < 0) & confirmed, i, found)
+    e = np.zeros(v.shape) if episode is None else np.broadcast_to(episode, v.shape)
+    goes_on = e[..., 1:] == e[..., :-1]  # not a number never equals itself
+    found, lowest = np.full(v.shape[:-1], -1), v[..., 0]
+    for i in range(1, v.shape[-1] - confirmations + 1):
+        if i >= first_valid:
+            confirmed = goes_on[..., i - 1 : i - 1 + confirmations].all(axis=-1)
+            for j in range(confirmations):
+                rise = v[..., i + j] - lowest
+                confirmed &= ((rise >= rule.absolute) & (rise >= rule.relative * lowest)) | (
+                    (lowest >= rule.high_nadir) & (rise >= rule.high_absolute)
+                )
+            found = np.where((found < 0) & confirmed, i, found)
+        both = np.maximum(v[..., i], v[..., i - 1])
+        lowest = np.where(goes_on[..., i - 1], np.minimum(lowest, both), v[..., i])
     return found
 
 
@@ -68,56 +74,104 @@ def crossing(hazard, times, threshold) -> np.ndarray:
 
 
 def event_times(
-    model, rule, endpoint, outputs, hazards, sigma, times, *, history, start: float, landmarks, rng, repeats: int = 8
+    model,
+    rule,
+    endpoint,
+    outputs,
+    hazards,
+    sigma,
+    times,
+    *,
+    history,
+    start: float,
+    landmarks,
+    rng,
+    repeats: int = 8,
+    episode=None,
 ) -> EventTimes:
-    """Code events for all draws.
+    """Code events for all draws under a treatment that does not depend on the labs to come.
 
     outputs (P, V, K) latent, hazards (P, V, H) integrals from the data cut, times (V,) from the data cut
-    history : observed values of the marker since the current treatment started (empty for a new treatment)
+    history : observed values of the marker that the count goes on from (empty for a new treatment)
     start : when counting starts, time from the data cut (0 for a treatment that goes on)
+    episode : (V,) beginning of each visit's episode, time from the data cut, for a rule with `counts_on`
     """
     k = model.observation_index[rule.output]
     limit = model.observations[k].lower_limit
-    base = hazards[:, :1] * 0.0
     counted = np.searchsorted(times, start - 1e-9)  # visits before the start belong to the waiting time
-    names = list(model.hazard_names)
-    other = (
-        hazards[:, :, [names.index(h) for h in endpoint.progression_hazards]].sum(-1)
-        if endpoint.progression_hazards
-        else base[:, :, 0] + 0 * hazards[:, :, 0]
-    )
-    at_start = _value_at(other, times, start)
-    other = np.maximum(other - at_start[:, None], 0.0)
-    death = hazards[:, :, names.index(endpoint.death_hazard)] if endpoint.death_hazard else np.zeros(outputs.shape[:2])
+    # the visit at the start is the baseline; what rose while waiting is not progression under it
+    first = counted if start > 0 and episode is None else 0
+    other, death = _integrals(model, endpoint, hazards)
+    other = np.maximum(other - _value_at(other, times, start)[:, None], 0.0)
     serological = np.empty((repeats, len(outputs)))
     for r in range(repeats):
         seen = draw_observation(model, k, rng, outputs[:, :, k], sigma[:, None, :])
         seen = np.maximum(seen, limit) if limit is not None else seen
-        before = np.tile(np.asarray(history, dtype=float), (len(seen), 1)) if len(history) else np.empty((len(seen), 0))
-        first = (
-            counted if start > 0 else 0
-        )  # the visit at the start is the baseline; what rose while waiting is not progression under it
-        series = np.concatenate([before, seen[:, first:]], axis=1)
-        found = code_progression(
-            series, rule, first_valid=max(before.shape[1] - 1, 1), confirmations=endpoint.confirmations
-        )
-        position = found - before.shape[1] + first
-        serological[r] = np.where(found >= 0, times[np.clip(position, 0, len(times) - 1)], np.inf)
+        serological[r] = _serological(seen, times, rule, endpoint, history, first, episode)
     e1, e2 = rng.standard_exponential((2, len(outputs)))
     progression = np.minimum(
         serological[0],
         start + crossing(other[:, counted:], times[counted:] - start, e1) if counted < len(times) else np.inf,
     )
     dying = crossing(death, times, e2)
-    event = np.minimum(progression, dying)
     marks = np.asarray(landmarks, dtype=float)
     not_yet = serological[:, :, None] > marks
-    other_free = np.exp(-np.stack([_value_at(other, times, t) for t in marks], axis=1))
-    alive = np.exp(-np.stack([_value_at(death, times, t) for t in marks], axis=1))
+    other_free, alive = (np.exp(-np.stack([_value_at(h, times, t) for t in marks], axis=1)) for h in (other, death))
     survival = not_yet.mean(axis=0) * other_free * alive
     total, pairs = not_yet.sum(axis=0), repeats * (repeats - 1)
     squared = (total * (total - 1)) / pairs * (other_free * alive) ** 2
-    return EventTimes(event, dying < progression, progression, survival, squared, not_yet.mean(axis=0) * other_free)
+    free = not_yet.mean(axis=0) * other_free
+    return EventTimes(np.minimum(progression, dying), dying < progression, progression, survival, squared, free)
+
+
+def event_times_of_paths(
+    model, rule, endpoint, seen, hazards, visits, times, *, history, episode, landmarks, rng
+) -> EventTimes:
+    """Code events where the labs themselves decided the treatment, R paths of assay errors for each draw.
+
+    seen (R, P, N) simulated labs of the marker at `visits` (N,); hazards (R, P, V, H) integrals at `times` (V,), both
+    from the data cut; episode : (R, P, N) beginning of each visit's episode or None; the rest as in `event_times`
+    """
+    repeats, draws, count = seen.shape
+    other, death = _integrals(model, endpoint, hazards.reshape(repeats * draws, len(times), hazards.shape[-1]))
+    flat = None if episode is None else episode.reshape(-1, count)
+    serological = _serological(seen.reshape(-1, count), visits, rule, endpoint, history, 0, flat)
+    e1, e2 = rng.standard_exponential((2, draws))  # events of the first path only
+    progression = np.minimum(serological[:draws], crossing(other[:draws], times, e1))
+    dying = crossing(death[:draws], times, e2)
+    marks = np.asarray(landmarks, dtype=float)
+    other_free, alive = (np.exp(-np.stack([_value_at(h, times, t) for t in marks], axis=1)) for h in (other, death))
+    free = ((serological[:, None] > marks) * other_free).reshape(repeats, draws, -1)
+    each = free * alive.reshape(free.shape)
+    squared = (each.sum(axis=0) ** 2 - (each**2).sum(axis=0)) / (repeats * (repeats - 1))
+    event, survival = np.minimum(progression, dying), each.mean(axis=0)
+    return EventTimes(event, dying < progression, progression, survival, squared, free.mean(axis=0))
+
+
+def _serological(seen, times, rule, endpoint, history, first, episode) -> np.ndarray:
+    """Time of the first of the assessments (N, V) that establish progression, inf where none do, (N,)."""
+    seen, before = seen[:, first:], np.tile(np.asarray(history, dtype=float), (len(seen), 1))
+    if episode is not None:
+        episode = np.broadcast_to(episode, seen.shape)
+        begun = np.where(episode[:, :1] < 0, episode[:, :1], np.nan)  # only one that began before the cut has a history
+        episode = np.concatenate([np.repeat(begun, before.shape[1], axis=1), episode], axis=1)
+    found = code_progression(
+        np.concatenate([before, seen], axis=1),
+        rule,
+        first_valid=max(before.shape[1] - 1, 1),
+        confirmations=endpoint.confirmations,
+        episode=episode,
+    )
+    position = found - before.shape[1] + first
+    return np.where(found >= 0, times[np.clip(position, 0, len(times) - 1)], np.inf)
+
+
+def _integrals(model, endpoint, hazards):
+    """Hazard integrals of progression without a serological rise and of death, (N, V) each; zero where none is."""
+    names, nothing = list(model.hazard_names), np.zeros(hazards.shape[:2])
+    columns = [names.index(h) for h in endpoint.progression_hazards]
+    death = hazards[:, :, names.index(endpoint.death_hazard)] if endpoint.death_hazard else nothing
+    return (hazards[:, :, columns].sum(-1) if columns else nothing), death
 
 
 def _value_at(hazard, times, t):

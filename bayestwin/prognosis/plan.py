@@ -1,11 +1,14 @@
-"""What each treatment row means for this patient: when it starts, who it holds for, what stays planned."""
+"""What each row of a forecast means for this patient: when it starts, who it holds for, what stays planned."""
 
 from dataclasses import dataclass, replace
 
-from bayestwin.dosing import Regimen
+from bayestwin.dosing import Policy, Regimen, Schedule
 from bayestwin.dynamics import treatment_starts
 from bayestwin.errors import ModelError
-from bayestwin.records.record import ClinicalEvent, PatientRecord
+from bayestwin.prognosis.assessments import MOMENT
+from bayestwin.prognosis.sequences import check_policy, check_schedule, policy_in_words, schedule_in_words
+from bayestwin.prognosis.starts import Cut, begin, doses_of, waiting_since, with_start, without_plans
+from bayestwin.records.record import PatientRecord
 
 
 @dataclass(frozen=True)
@@ -15,6 +18,8 @@ class Plan:
     start : model time at which the treatment starts (the data cut for one that goes on); new : it has not started yet
     record : the patient's record with this treatment's events and doses added and other plans removed
     refused : why there is no number, or "" ; unknown : eligibility rules that could not be checked
+    treatments : every treatment the row can give, as far as events start them
+    sequence : of a schedule, (model time, treatment or "" for none) from the data cut on; policy : of a policy
     """
 
     name: str
@@ -27,6 +32,9 @@ class Plan:
     unknown: tuple[str, ...] = ()
     evidence: str = ""
     assumption: str = ""
+    treatments: tuple[str, ...] = ()
+    sequence: tuple[tuple[float, str], ...] = ()
+    policy: Policy | None = None
 
 
 def current_treatment(model, record, now: float) -> tuple[float, str] | None:
@@ -46,10 +54,14 @@ def eligibility(model, treatment, record, now: float) -> tuple[str, tuple[str, .
     return (f"the evidence holds for: {outside}" if outside else ""), tuple(text for text, ok in checks if ok is None)
 
 
-def make_plans(model, record, treatments, now: float) -> tuple[Plan, ...]:
-    """Plans for the asked treatments.
+def make_plans(
+    model, record, treatments, now: float, *, applied: bool = False, span: float = float("inf")
+) -> tuple[Plan, ...]:
+    """Plans for the asked rows.
 
-    treatments : None (all of the model), names, or name -> Regimen (None for the model's own)
+    treatments : None (all of the model), names, or row name -> what is done: None (the treatment of that name), a
+        treatment's name, a Regimen, a Schedule or a Policy
+    applied : the twin's state holds the doses and treatment starts of `now` itself; span : the horizon
     """
     if treatments is None:
         treatments = {name: None for name in model.treatment_names}
@@ -59,58 +71,149 @@ def make_plans(model, record, treatments, now: float) -> tuple[Plan, ...]:
         raise ModelError(
             "no treatment was asked for", subject=f"model {model.name}", allowed=", ".join(model.treatment_names)
         )
-    now_on = current_treatment(model, record, now)
-    return tuple(_plan(model, record, name, regimen, now, now_on) for name, regimen in treatments.items())
+    cut = Cut(now, applied, current_treatment(model, record, now), span)
+    return tuple(_row(model, record, name, what, cut) for name, what in treatments.items())
 
 
-def _plan(model, record, name, regimen, now, now_on) -> Plan:
+def _row(model, record, name, what, cut: Cut) -> Plan:
+    """The plan of one row, whatever was asked for."""
+    if what is None or isinstance(what, Regimen) or what == name:
+        return _plan(model, record, name, None if what == name else what, cut)
+    if not isinstance(what, str | Schedule | Policy):
+        allowed = "None, a treatment's name, a Regimen, a Schedule or a Policy"
+        raise ModelError("this is nothing to forecast", place=f"forecast row {name!r}", value=what, allowed=allowed)
+    if name in model.treatment_names or not name.strip():
+        raise ModelError(
+            "this row needs a name of its own",
+            subject=f"model {model.name}",
+            place="forecast",
+            value=name,
+            allowed=f"a name other than {', '.join(model.treatment_names)}",
+        )
+    if isinstance(what, str):
+        plan = _plan(model, record, what, None, cut)
+        return replace(plan, name=name, label=f"{name} ({plan.label})")
+    return (_followed if isinstance(what, Policy) else _scheduled)(model, record, name, what, cut)
+
+
+def _plan(model, record, name, regimen, cut: Cut) -> Plan:
+    """One treatment, or doses alone."""
     if name not in model.treatment_names and regimen is None:
         model.treatment(name)  # raises with the names allowed
     known = model.treatment(name) if name in model.treatment_names else None
+    now = cut.now
     if known is None or known.starts_with == "dose":
         regimen = regimen or (known.regimen if known else Regimen.none())
-        doses = regimen.events(
-            start=now,
-            time_unit=model.time_unit,
-            dose_unit=model.dose_unit,
-            covariates=record.covariates,
-            treatment=name,
-        )
+        doses = doses_of(model, record, name, regimen, begin(model, record, cut, now))
         past = tuple(d for d in record.doses if d.time <= now)
-        return Plan(name, known.label if known else name, "option", now, True, replace(record, doses=(*past, *doses)))
-    if now_on and now_on[1] == name:
+        label = known.label if known else name
+        return Plan(name, label, "option", now, True, replace(record, doses=(*past, *doses)), treatments=(name,))
+    if regimen is not None:
+        raise ModelError(
+            "an event starts this treatment, not doses",
+            subject=f"model {model.name}",
+            place=f"forecast row {name!r}",
+            next_step="Give no regimen, or add a treatment to the model that starts with doses.",
+        )
+    if cut.in_force and cut.in_force[1] == name:
         return Plan(
             name,
             known.label,
             "current",
-            now_on[0],
+            cut.in_force[0],
             False,
-            _without_plans(model, record, now),
+            without_plans(model, record, now),
             evidence=known.evidence,
             assumption="continued as it is",
+            treatments=(name,),
         )
     refused, unknown = eligibility(model, known, record, now)
     planned = [t for t, n in treatment_starts(model, record) if n == name and t > now]
-    apheresis = [e.time for e in record.events if e.event == "leukapheresis" and e.time <= now]
-    begun = max(apheresis) if known.cell_therapy and apheresis else now
-    start = planned[0] if planned else max(begun + known.wait, now)
-    kept = _without_plans(model, record, now)
-    event = ClinicalEvent(known.starts_with, start, now, name)
+    start = planned[0] if planned else max(waiting_since(known, record, now) + known.wait, now)
     return Plan(
         name,
         known.label,
         "planned" if planned else "option",
         start,
         True,
-        replace(kept, events=(*kept.events, event)),
+        with_start(model, without_plans(model, record, now), known, start, cut),
         refused,
         unknown,
         known.evidence,
         known.assumption,
+        treatments=(name,),
     )
 
 
-def _without_plans(model, record, now):
-    """The record without treatment starts after `now`."""
-    later = {(t, n) for t, n in treatment_starts(model, record) if t > now}
-    return replace(record, events=tuple(e for e in record.events if (e.time, e.value) not in later))
+def _scheduled(model, record, name, schedule, cut: Cut) -> Plan:
+    """Treatments at fixed times."""
+    steps, now = check_schedule(model, schedule, name, cut.span), cut.now
+    in_force = cut.in_force[1] if cut.in_force else ""
+    if steps[0][1] == in_force:  # it goes on
+        steps = steps[1:]
+    sequence = [(now + time, treatment) for time, treatment in steps]
+    made, refused, unknown = _given(model, record, name, sequence, cut)
+    new = bool(sequence) and sequence[0][0] == now
+    sequence = sequence if new else [(now, in_force), *sequence]
+    said = schedule_in_words(model, [(t - now, n) for t, n in sequence if n])
+    named = tuple(n for _, n in sequence)
+    return _of_several(model, name, named, cut, new, made, refused, unknown, assumption=said, sequence=tuple(sequence))
+
+
+def _given(model, record, row, sequence, cut: Cut) -> tuple[PatientRecord, str, tuple[str, ...]]:
+    """The record with a sequence of (time, treatment) in it, why there is no number, and what could not be checked."""
+    doses = any(model.treatment(name).starts_with == "dose" for _, name in sequence)
+    made = replace(record, doses=tuple(d for d in record.doses if not doses or d.time <= cut.now))
+    made, refused = without_plans(model, made, cut.now), ""
+    unknown: tuple[str, ...] = ()
+    for (start, name), (end, _) in zip(sequence, (*sequence[1:], (float("inf"), ""))):
+        known = model.treatment(name)
+        earliest = waiting_since(known, record, cut.now) + known.wait
+        if start < earliest - MOMENT:
+            raise ModelError(
+                f"{name} cannot start before its waiting time is over",
+                subject=f"patient {record.key}",
+                place=f"forecast row {row!r}",
+                value=f"{start - cut.now:g} {model.time_unit} after the data cut",
+                allowed=f"at least {earliest - cut.now:g} {model.time_unit}",
+            )
+        why, not_checked = eligibility(model, known, made, cut.now)
+        refused, unknown = refused or why, (*unknown, *not_checked)
+        if known.starts_with == "dose":
+            given = doses_of(model, record, name, known.regimen, begin(model, record, cut, start))
+            made = replace(made, doses=(*made.doses, *(d for d in given if d.time < end)))
+        else:
+            made = with_start(model, made, known, start, cut)
+    return made, refused, unknown
+
+
+def _followed(model, record, name, policy, cut: Cut) -> Plan:
+    """Treatments that the labs decide."""
+    since, in_force = cut.in_force or (cut.now, "")
+    check_policy(model, policy, name, in_force=in_force, on_it=cut.now - since, span=cut.span)
+    made, new = without_plans(model, record, cut.now), policy.start not in ("", in_force)
+    found = [eligibility(model, model.treatment(t), made, cut.now) for t in policy.treatments if t != in_force]
+    if new:
+        made = with_start(model, made, model.treatment(policy.start), cut.now, cut)
+    named = (policy.start or in_force, *policy.treatments)
+    return _of_several(
+        model,
+        name,
+        named,
+        cut,
+        new,
+        made,
+        next((why for why, _ in found if why), ""),
+        tuple(rule for _, rules in found for rule in rules),
+        assumption=policy_in_words(model, policy),
+        policy=policy,
+    )
+
+
+def _of_several(model, name, named, cut, new, record, refused, unknown, **more) -> Plan:
+    """The row of a schedule or a policy: evidence of every treatment it can give, each line once."""
+    named = tuple(dict.fromkeys(n for n in named if n))
+    evidence = "; ".join(dict.fromkeys(model.treatment(n).evidence for n in named if model.treatment(n).evidence))
+    start = cut.now if new or not cut.in_force else cut.in_force[0]
+    unknown = tuple(dict.fromkeys(unknown))
+    return Plan(name, name, "option", start, new, record, refused, unknown, evidence, treatments=named, **more)

@@ -10,6 +10,7 @@ from bayestwin.errors import ModelError
 from bayestwin.prognosis.endpoint import EventTimes
 from bayestwin.prognosis.plan import Plan
 from bayestwin.prognosis.quantities import Chance, chance_of
+from bayestwin.prognosis.time_on import TimeOnTreatment, step_quantiles
 
 QUANTILES = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
 
@@ -34,6 +35,7 @@ class TreatmentPrognosis:
 
     events : months after the data cut
     by_rho : rho -> (survival (P, L), log_weights (P,)) or None where too few draws remain
+    time_on : of a schedule or a policy, how long each treatment is given and when it first changes
     """
 
     plan: Plan
@@ -42,6 +44,7 @@ class TreatmentPrognosis:
     courses: tuple[Course, ...] = ()
     by_rho: dict | None = None
     solver_failures: float = 0.0
+    time_on: TimeOnTreatment | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,9 +121,18 @@ class Prognosis:
         if row.events is None:
             return None
         months = np.where(row.events.event > self.horizon, np.inf, row.events.event)
-        order = np.argsort(months)
-        at = np.searchsorted(np.cumsum(self.weights[order]), probabilities)
-        return tuple(float(months[order][min(i, len(order) - 1)]) for i in at)
+        return step_quantiles(months, self.weights, probabilities)
+
+    def time_on(self, treatment: str, *, probability: float = 0.8) -> dict[str, tuple[float, float, float]] | None:
+        """Of a schedule or a policy: treatment -> mean share of the time until progression, death or horizon, and its
+        predictive interval. None for other rows."""
+        found = self.row(treatment).time_on
+        return None if found is None else found.shares(self.weights, probability)
+
+    def first_change(self, treatment: str, probabilities=(0.1, 0.5, 0.9)) -> tuple[float, ...] | None:
+        """Of a schedule or a policy: quantiles of the time to the first change of treatment, months; inf where none."""
+        found = self.row(treatment).time_on
+        return None if found is None else found.quantiles(self.weights, probabilities)
 
     def to_frame(self):
         """One row per treatment and landmark: chance, its error, knowledge range, doubt (pandas)."""
@@ -188,7 +200,21 @@ class Prognosis:
                 f"  {row.plan.label}: {', '.join(cells)}; median "
                 f"{'after ' + format(self.horizon, 'g') if np.isinf(median) else format(median, '.1f')}"
             )
+            lines += self._time_on_line(row)
         return "\n".join(lines)
+
+    def _time_on_line(self, row) -> list[str]:
+        """Of a schedule or a policy: time on each treatment (80 % predictive interval) and the first change."""
+        if row.time_on is None:
+            return []
+        shares = ", ".join(
+            f"{name} {100 * mean:.0f} % ({100 * low:.0f} to {100 * high:.0f})"
+            for name, (mean, low, high) in row.time_on.shares(self.weights).items()
+        )
+        by = row.time_on.changed_by(self.weights, self.horizon)
+        early, middle, late = ("none" if np.isinf(q) else f"{q:.1f}" for q in row.time_on.quantiles(self.weights))
+        when = f"first change in {100 * by:.0f} of 100, month {middle} ({early} to {late})" if by else "no change"
+        return [f"    of the time: {shares}; {when}"]
 
     def __repr__(self):
         return (

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bayestwin.dosing import Policy, Rule
 from bayestwin.prognosis.endpoint import EventTimes
 from bayestwin.prognosis.plan import Plan
 from bayestwin.prognosis.result import QUANTILES, Course, Prognosis, TreatmentPrognosis
+from bayestwin.prognosis.time_on import TimeOnTreatment
 from bayestwin.store import read_tree, refuse_other_model, write_tree
 from bayestwin.twin.save import record_from_json
 
@@ -53,6 +55,10 @@ def prognosis_to_tree(p: Prognosis) -> xr.DataTree:
             if pair is not None:
                 data[f"survival_rho_{rho:g}"] = (("particle", "landmark"), pair[0])
                 data[f"log_weights_rho_{rho:g}"] = (("particle",), pair[1])
+        if row.time_on is not None:
+            data["time_on_share"] = (("particle", "treatment"), row.time_on.share)
+            data["first_change"] = (("particle",), row.time_on.first_change)
+            data["treatment"] = (("treatment",), np.array(row.time_on.treatments, dtype=object))
         dataset = xr.Dataset(data)
         rhos = {f"{rho:g}": pair is not None for rho, pair in (row.by_rho or {}).items()}
         dataset.attrs.update(
@@ -61,7 +67,7 @@ def prognosis_to_tree(p: Prognosis) -> xr.DataTree:
             solver_failures=row.solver_failures,
             rhos=json.dumps(rhos),
         )
-        groups[f"predictions/{row.plan.name}"] = dataset
+        groups[f"predictions/{_group(row.plan.name)}"] = dataset
     tree = xr.DataTree.from_dict(groups)
     tree.attrs.update(
         kind="prognosis",
@@ -99,7 +105,8 @@ def load_prognosis(path, model=None) -> Prognosis:
     model = load_model(attrs["model"]) if model is None else model
     refuse_other_model(tree, model, path, made_by="bayestwin forecast")
     outputs = [o.output for o in model.observations]
-    rows = tuple(_row_from(tree["predictions"][name].to_dataset(), outputs) for name in json.loads(attrs["order"]))
+    names = json.loads(attrs["order"])
+    rows = tuple(_row_from(tree["predictions"][_group(name)].to_dataset(), outputs) for name in names)
     constant = tree["constant_data"].to_dataset()
     return Prognosis(
         model,
@@ -132,20 +139,38 @@ def _courses_from(data, prefix, outputs):
     )
 
 
+def _group(name: str) -> str:
+    """A row's name as the name of a group, in which a slash would start a group of its own."""
+    return name.replace("%", "%25").replace("/", "%2F")
+
+
+def _plan_from(text: str) -> Plan:
+    """A plan from its JSON."""
+    raw = json.loads(text)
+    raw["record"] = record_from_json(raw["record"])
+    raw["unknown"], raw["treatments"] = tuple(raw["unknown"]), tuple(raw.get("treatments", ()))
+    raw["sequence"] = tuple((time, name) for time, name in raw.get("sequence", ()))
+    if raw.get("policy") is not None:
+        raw["policy"] = Policy(**{**raw["policy"], "rules": tuple(Rule(**rule) for rule in raw["policy"]["rules"])})
+    return Plan(**raw)
+
+
 def _row_from(data, outputs):
-    raw = json.loads(data.attrs["plan"])
-    record = record_from_json(raw["record"])
-    plan = Plan(**{**raw, "record": record, "unknown": tuple(raw["unknown"])})
     events = EventTimes(*(data[k].values for k in EventTimes._fields)) if "event" in data else None
     by_rho = {
         float(rho): ((data[f"survival_rho_{rho}"].values, data[f"log_weights_rho_{rho}"].values) if there else None)
         for rho, there in json.loads(data.attrs["rhos"]).items()
     } or None
+    time_on = None
+    if "time_on_share" in data:
+        names = tuple(str(name) for name in data["treatment"].values)
+        time_on = TimeOnTreatment(names, data["time_on_share"].values, data["first_change"].values)
     return TreatmentPrognosis(
-        plan,
+        _plan_from(data.attrs["plan"]),
         data.attrs["refused"],
         events,
         _courses_from(data, "", outputs),
         by_rho,
         float(data.attrs["solver_failures"]),
+        time_on,
     )

@@ -4,6 +4,13 @@ Serological progression (IMWG 2016): increase over the confirmed nadir by at lea
 `absolute`, seen at `confirmations` consecutive assessments. The confirmed nadir is the lowest value reached
 or undercut by two consecutive assessments. Progression-free survival ends with serological progression, with
 an event of one of the `progression_hazards`, or with death.
+
+Where a marker rises by design in pauses of treatment (prostate-specific antigen under intermittent androgen
+deprivation), a rise speaks of resistance only on treatment: `counts_on` names the treatments under which it counts.
+Nadir and rise are then counted anew in each uninterrupted episode on those treatments, from its first visit after the
+start on, and the confirming assessments lie in the same episode. Sources: Prostate Cancer Working Group 3 (Scher et al.
+2016, J Clin Oncol 34:1402; memory) for rise and confirmation; Kuo et al. (2014), Clin Genitourin Cancer 13:10, who call
+only rises at castrate testosterone castration resistance.
 """
 
 from dataclasses import dataclass
@@ -16,6 +23,7 @@ class SerologicalRule:
     relative : 0.25 for 25 %; absolute in the observation's unit
     high_nadir, high_absolute : from this nadir on an absolute rise alone suffices
     when : (covariate, value) for whom this rule is used, or None for everybody else
+    counts_on : treatments under which it counts, anew in each uninterrupted episode; empty: always
     """
 
     output: str
@@ -24,6 +32,7 @@ class SerologicalRule:
     high_nadir: float = float("inf")
     high_absolute: float = float("inf")
     when: tuple[str, str] | None = None
+    counts_on: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -89,12 +89,15 @@ def describe(model) -> str:
                 lines.append("    holds for: " + "; ".join(str(rule) for rule in t.eligibility))
     if model.progression:
         rules = "; ".join(
-            f"{r.output} +{r.relative:.0%} and +{r.absolute:g}" + (f" if {r.when[0]} = {r.when[1]}" if r.when else "")
+            f"{r.output} +{r.relative:.0%} and +{r.absolute:g}"
+            + (f" on {', '.join(r.counts_on)}" if r.counts_on else "")
+            + (f" if {r.when[0]} = {r.when[1]}" if r.when else "")
             for r in model.progression.rules
         )
         lines += [
             "",
             f"endpoint: progression ({rules}; {model.progression.confirmations} consecutive visits, "
-            f"every {model.progression.visit_every:g} {model.time_unit}) or death",
+            f"every {model.progression.visit_every:g} {model.time_unit})"
+            + (" or death" if model.progression.death_hazard else ""),
         ]
     return "\n".join(lines)

@@ -1,4 +1,5 @@
-"""A model of nothing but hazards, whose survival is known, and myeloma particles drawn from the prior."""
+"""A model of nothing but hazards, whose survival is known, a marker under a drug given and paused, and myeloma
+particles drawn from the prior."""
 
 import sys
 from pathlib import Path
@@ -8,7 +9,9 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "twin"))
+sys.path.insert(0, str(Path(__file__).parent))
 
+from cycling_model import twin_of, write_cycling_model
 from level_model import as_population
 
 from bayestwin.population.hyper import hyper_sites
@@ -69,6 +72,18 @@ def hazard_twin(tmp_path_factory):
         population_draws=100,
         random_seed=1,
     )
+
+
+@pytest.fixture(scope="session")
+def cycling(tmp_path_factory):
+    """The cycling model (see cycling_model.py)."""
+    return write_cycling_model(tmp_path_factory.mktemp("models") / "cycling")
+
+
+@pytest.fixture(scope="session")
+def cycling_twin(cycling):
+    """On the drug for 100 days, the marker falling; no assay error, no drift."""
+    return twin_of(cycling)
 
 
 @pytest.fixture(scope="session")

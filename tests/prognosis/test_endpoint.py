@@ -1,10 +1,12 @@
 """Progression coded by hand-worked IMWG cases, and event times with a closed form."""
 
+from dataclasses import replace
+
 import jax
 import numpy as np
 import pytest
 
-from bayestwin.prognosis.endpoint import code_progression, crossing, event_times
+from bayestwin.prognosis.endpoint import code_progression, crossing, event_times, event_times_of_paths
 from bayestwin.specification import load_model
 
 MODEL = load_model("myeloma_car_t")
@@ -79,7 +81,9 @@ def test_crossing_a_constant_hazard_takes_threshold_over_rate():
 TIMES = np.arange(28.0, 800.0, 28.0)
 
 
-def events(level, other=0.0, death=0.0, *, times=TIMES, start=0.0, history=(20.0,), landmarks=(182.0, 365.0), n=400):
+def events(
+    level, other=0.0, death=0.0, *, times=TIMES, start=0.0, history=(20.0,), landmarks=(182.0, 365.0), n=400, **more
+):
     """Event times of `n` equal draws with latent m_protein `level` (V,) and constant rates per day; no assay error."""
     outputs = np.ones((n, len(times), 3))
     outputs[:, :, MODEL.observation_index["m_protein"]] = level
@@ -98,6 +102,7 @@ def events(level, other=0.0, death=0.0, *, times=TIMES, start=0.0, history=(20.0
             start=start,
             landmarks=landmarks,
             rng=np.random.default_rng(3),
+            **more,
         )
 
 
@@ -133,3 +138,77 @@ def test_a_pending_rise_in_the_record_is_confirmed_by_the_first_visit():
     level = np.full(len(TIMES), 21.0)
     assert (events(level, history=(30.0, 15.0, 15.0, 21.0)).progression <= 28.0).all()
     assert np.isinf(events(np.full(len(TIMES), 15.0), history=(30.0, 15.0, 15.0, 21.0)).progression).all()
+
+
+# a rule that counts only on treatment: the label of the episode that each assessment belongs to, "." for none
+ON_TREATMENT = replace(M_PROTEIN, counts_on=("dara_pd",))
+EPISODES = {
+    "one episode counts as if there were none": ([30, 15, 15, 21, 22], "aaaaa", 3),
+    "a rise in a pause does not count": ([15, 15, 30, 31, 32], "aa...", -1),
+    "each episode has a nadir of its own": ([5, 5, 40, 38, 37, 37], "aa.bbb", -1),
+    "the nadir of the second episode is what is risen from": ([5, 5, 40, 20, 20, 26, 26], "aa.bbbb", 5),
+    "the first visit of an episode is its nadir and no rise": ([5, 5, 20, 20, 20], "aabbb", -1),
+    "two rises in different episodes": ([10, 16, 10, 16, 10, 16], "aabbcc", -1),
+    "a rise before a pause, confirmed after it": ([10, 10, 16, 16, 16], "aaabb", -1),
+    "a rise confirmed by the last visit of the episode": ([10, 10, 16, 16, 3], "aaaa.", 2),
+    "nothing before the first episode": ([5, 5, 30, 30, 38, 39], "..aaaa", 4),
+    "no episode at all": ([5, 5, 30, 30], "....", -1),
+    "episodes that touch do not lend each other a nadir": ([5, 5, 5, 12, 12, 12], "aaabbb", -1),
+}
+
+
+def numbered(labels):
+    return np.array([np.nan if c == "." else float(ord(c)) for c in labels])
+
+
+@pytest.mark.parametrize("name", EPISODES)
+def test_progression_is_counted_anew_in_each_episode(name):
+    values, labels, expected = EPISODES[name]
+    how = {"first_valid": 1, "confirmations": 2, "episode": numbered(labels)}
+    assert int(code_progression(np.array(values, float), ON_TREATMENT, **how)) == expected
+
+
+def test_every_draw_may_have_its_own_episodes():
+    of_six = [EPISODES[n] for n in EPISODES if len(EPISODES[n][1]) == 6]
+    values, episode = np.array([v for v, _, _ in of_six], float), np.stack([numbered(e) for _, e, _ in of_six])
+    found = code_progression(values, ON_TREATMENT, first_valid=1, confirmations=2, episode=episode)
+    assert found.tolist() == [expected for _, _, expected in of_six]
+
+
+def test_an_episode_that_covers_all_visits_changes_nothing():
+    values = np.random.default_rng(1).gamma(4.0, 5.0, (2000, 12))
+    for first_valid in (1, 4):
+        plain = code_progression(values, M_PROTEIN, first_valid=first_valid, confirmations=2)
+        whole = code_progression(values, M_PROTEIN, first_valid=first_valid, confirmations=2, episode=np.full(12, -3.0))
+        assert (plain == whole).all() and (plain > 0).mean() > 0.3
+
+
+def test_history_counts_only_where_its_episode_goes_on():
+    level, history = np.full(len(TIMES), 21.0), (30.0, 15.0, 15.0, 21.0)
+    goes_on = np.full(len(TIMES), -90.0)
+    assert (events(level, history=history, episode=goes_on).progression <= 28.0).all()
+    for other in (np.full(len(TIMES), 0.0), np.full(len(TIMES), np.nan)):  # begun at the data cut, or paused
+        assert np.isinf(events(level, history=history, episode=other).progression).all()
+
+
+def test_while_waiting_for_another_treatment_the_episode_in_force_still_counts():
+    waiting = np.where(TIMES <= 84.0, -90.0, np.nan)
+    found = events(np.full(len(TIMES), 21.0), start=84.0, history=(30.0, 15.0, 15.0, 21.0), episode=waiting)
+    assert (found.progression <= 28.0).all()
+
+
+def test_the_squared_chance_of_a_draw_is_estimated_without_bias_from_four_paths():
+    """Chance 0.3 of no progression on each path, hazard 0.5 on half of them: S = 0.3 (1 + exp(-0.5)) / 2."""
+    rng, draws = np.random.default_rng(4), 40_000
+    seen = np.where(rng.random((4, draws, 1)) < 0.3, 20.0, 40.0) * np.ones(3)
+    seen[..., 0] = 20.0
+    times = np.array([28.0, 56.0, 84.0])
+    hazard = np.where(rng.random((4, draws, 1)) < 0.5, 0.5, 0.0) * np.ones(3)
+    hazards = np.stack([hazard, np.zeros_like(hazard)], axis=-1)
+    how = {"history": [], "episode": None, "landmarks": [60.0], "rng": rng}
+    found = event_times_of_paths(MODEL, M_PROTEIN, ENDPOINT, seen, hazards, times, times, **how)
+    mean = 0.3 * (1 + np.exp(-0.5)) / 2
+    assert found.survival.mean() == pytest.approx(mean, abs=4 * 0.21 / np.sqrt(draws))
+    assert found.squared.mean() == pytest.approx(mean**2, abs=4 * 0.11 / np.sqrt(draws))
+    assert (found.survival**2).mean() > mean**2 + 0.02  # the naive square is not
+    assert (found.event > 60.0).mean() == pytest.approx(mean, abs=4 * 0.43 / np.sqrt(draws))

@@ -1,0 +1,201 @@
+"""One row of a forecast: simulated, coded into events, its courses drawn.
+
+A treatment, and a schedule of treatments, is simulated once, to be read at the visits by several paths of assay errors.
+A policy is followed path by path, because the labs of a path decide what is given in it.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bayestwin.axes import DAYS_PER_MONTH
+from bayestwin.dynamics import Accuracy
+from bayestwin.prognosis.assessments import check_counts_on, marker_history, visit_episodes, visit_times
+from bayestwin.prognosis.courses import courses
+from bayestwin.prognosis.endpoint import EventTimes, code_progression, event_times, event_times_of_paths
+from bayestwin.prognosis.plan import Plan
+from bayestwin.prognosis.policy import PATHS, follow_policy
+from bayestwin.prognosis.result import TreatmentPrognosis
+from bayestwin.prognosis.sequences import policy_visit
+from bayestwin.prognosis.simulate import trajectories
+from bayestwin.prognosis.time_on import TimeOnTreatment, time_on_treatment
+
+
+class Asked(NamedTuple):
+    """What every row of one forecast shares; span and landmarks in the model's time unit and in months."""
+
+    twin: Any
+    endpoint: Any
+    span: float
+    landmarks: tuple[int, ...]
+    per_month: float
+    random_seed: int
+    accuracy: Accuracy
+
+    def rng(self, *what: int) -> np.random.Generator:
+        """Random numbers of one purpose; the values of rho share theirs, so that their differences are quiet."""
+        return np.random.default_rng([self.random_seed, self.twin.updates, *what])
+
+    @property
+    def rule(self):
+        """The progression rule of this patient; None without an endpoint."""
+        return None if self.endpoint is None else self.endpoint.rule_for(self.twin.record.covariates)
+
+
+class Simulated(NamedTuple):
+    """One simulated row: outputs (P, V, K) of one future per draw at `times` (V,) from the data cut, ok (P,).
+
+    events : in months, None without an endpoint; time_on : of schedules and policies
+    """
+
+    outputs: np.ndarray
+    ok: np.ndarray
+    times: np.ndarray
+    events: EventTimes | None
+    time_on: TimeOnTreatment | None
+
+
+def forecast_row(asked: Asked, plan: Plan, number: int, draws) -> TreatmentPrognosis:
+    """Events and courses under one plan."""
+    twin = asked.twin
+    if plan.refused:
+        return TreatmentPrognosis(plan, plan.refused)
+    if asked.endpoint is not None:
+        check_counts_on(twin.model, asked.rule)
+        if _progressed_already(asked, plan):
+            return TreatmentPrognosis(plan, "progression under this treatment is already in the record")
+    found = simulated_row(asked, plan, number, draws)
+    shown = np.ones(len(found.times), dtype=bool) if asked.endpoint is None else found.times <= 18.5 * DAYS_PER_MONTH
+    sigma = np.asarray(twin.population.sigma)[draws.draw]
+    drawn = courses(
+        twin.model,
+        found.outputs[:, shown],
+        found.ok,
+        sigma,
+        twin.time + found.times[shown],
+        draws,
+        twin.islands,
+        asked.rng(2, number),
+    )
+    return TreatmentPrognosis(plan, "", found.events, drawn, None, float((~found.ok).mean()), found.time_on)
+
+
+def simulated_row(asked: Asked, plan: Plan, number: int, draws) -> Simulated:
+    """Every draw to the horizon under one plan, with its events."""
+    if plan.policy is not None:
+        return _followed(asked, plan, number, draws)
+    if asked.endpoint is None:
+        times = np.linspace(0.0, asked.span, 61)
+        outputs, _, ok = trajectories(
+            asked.twin, draws, plan, asked.twin.time + times, past=False, accuracy=asked.accuracy
+        )
+        return Simulated(outputs, ok, times, None, _time_on_schedule(asked, plan, None, len(ok)))
+    return _fixed(asked, plan, number, draws)
+
+
+def _fixed(asked: Asked, plan: Plan, number: int, draws) -> Simulated:
+    """A treatment or a schedule: solved at the visits and more often soon after a start."""
+    twin = asked.twin
+    wait = max(plan.start - twin.time, 0.0) if plan.new else 0.0
+    visits = visit_times(asked.endpoint, wait, asked.span)
+    early = np.concatenate([np.arange(3.5, 32.0, 3.5), wait + np.arange(3.5, 32.0, 3.5)])
+    times = np.unique(np.concatenate([visits, early[early < asked.span]]))
+    outputs, hazards, ok = trajectories(twin, draws, plan, twin.time + times, past=False, accuracy=asked.accuracy)
+    known = np.asarray(twin.particles.state)[np.arange(len(draws.draw)), draws.known]
+    hazards = hazards - known[:, None, len(twin.model.states) :]
+    first = np.flatnonzero(ok)[:1]  # a failed solve has no weight, and borrows numbers
+    outputs, hazards = (np.where(ok[:, None, None], a, a[first]) for a in (outputs, hazards))
+    at = np.searchsorted(times, visits)
+    events = event_times(
+        twin.model,
+        asked.rule,
+        asked.endpoint,
+        outputs[:, at],
+        hazards[:, at],
+        np.asarray(twin.population.sigma)[draws.draw],
+        visits,
+        start=wait,
+        rng=asked.rng(3, number),
+        episode=visit_episodes(twin.model, asked.rule, plan, twin.time, visits),
+        **_counting(asked, plan),
+    )
+    events = _in_months(asked, events)
+    return Simulated(outputs, ok, times, events, _time_on_schedule(asked, plan, events, len(ok)))
+
+
+def _followed(asked: Asked, plan: Plan, number: int, draws) -> Simulated:
+    """A policy: visited as often as it says and as the endpoint says, decided at its own visits."""
+    twin, model, rule = asked.twin, asked.twin.model, asked.rule
+    every = policy_visit(model, plan.policy)
+    deciding = every * np.arange(1, int(asked.span // every) + 1)
+    visits = np.array([asked.span]) if rule is None else visit_times(asked.endpoint, 0.0, asked.span)
+    times = np.unique(np.round(np.concatenate([deciding, visits]), 9))
+    rng, marker = asked.rng(3, number), () if rule is None else (rule.output,)
+    followed = follow_policy(
+        twin,
+        draws,
+        plan,
+        times,
+        np.isin(times, np.round(deciding, 9)),
+        tuple(dict.fromkeys([*marker, *(r.output for r in plan.policy.rules if r.output)])),
+        counts_on=() if rule is None else rule.counts_on,
+        paths=1 if rule is None else PATHS,
+        rng=rng,
+        accuracy=asked.accuracy,
+    )
+    events = None
+    if rule is not None:
+        at = np.searchsorted(times, np.round(visits, 9))
+        events = event_times_of_paths(
+            model,
+            rule,
+            asked.endpoint,
+            followed.labs[rule.output][:, :, at],
+            followed.hazards,
+            visits,
+            times,
+            rng=rng,
+            episode=followed.episode[:, :, at] - twin.time if rule.counts_on else None,
+            **_counting(asked, plan),
+        )
+        events = _in_months(asked, events)
+    time_on = _time_on(asked, [0.0, *times], followed.on[0], events)
+    return Simulated(followed.outputs[0], followed.ok, times, events, time_on)
+
+
+def _counting(asked: Asked, plan: Plan) -> dict:
+    """What the coding of events goes on from, and when it is read."""
+    twin = asked.twin
+    history = marker_history(twin.model, asked.rule, twin.record, plan, twin.time)
+    return {"history": history, "landmarks": [m * asked.per_month for m in asked.landmarks]}
+
+
+def _in_months(asked: Asked, events: EventTimes) -> EventTimes:
+    return events._replace(event=events.event / asked.per_month, progression=events.progression / asked.per_month)
+
+
+def _time_on_schedule(asked: Asked, plan: Plan, events, count: int) -> TimeOnTreatment | None:
+    """Time on each treatment of a schedule, the same in all draws until they progress; None for other rows."""
+    if not plan.sequence:
+        return None
+    names = asked.twin.model.treatment_names
+    on = np.array([names.index(name) if name else -1 for _, name in plan.sequence])
+    edges = [*(time - asked.twin.time for time, _ in plan.sequence), asked.span]
+    return _time_on(asked, edges, np.broadcast_to(on, (count, len(on))), events)
+
+
+def _time_on(asked: Asked, edges, on, events) -> TimeOnTreatment:
+    """As `time_on_treatment`, to progression, death or the horizon."""
+    until = np.full(len(on), asked.span) if events is None else np.minimum(events.event * asked.per_month, asked.span)
+    unit = 1.0 if asked.endpoint is None else asked.per_month
+    return time_on_treatment(asked.twin.model.treatment_names, edges, on, until, unit)
+
+
+def _progressed_already(asked: Asked, plan: Plan) -> bool:
+    """True where the record holds a confirmed progression under the treatment in force."""
+    twin, endpoint = asked.twin, asked.endpoint
+    history = marker_history(twin.model, asked.rule, twin.record, plan, twin.time)
+    if plan.new or len(history) <= 2:
+        return False
+    coded = code_progression(np.array(history), asked.rule, first_valid=1, confirmations=endpoint.confirmations)
+    return bool(coded >= 0)
