@@ -1,4 +1,4 @@
-"""The command line: `bayestwin demo, check, fit, start, update, forecast, report, replay`. Commands only, no science.
+"""The command line: `bayestwin demo, check, fit, start, update, forecast, report, replay, simulate`; no science.
 
 Results go to the standard output, progress and remarks to the standard error; patients appear by study key.
 Everything heavy is imported inside the command that needs it, so that `--help` answers at once.
@@ -13,6 +13,7 @@ from bayestwin.cli.cohort_commands import check, demo, fit
 from bayestwin.cli.options import clean_errors
 from bayestwin.cli.patient_commands import forecast, report, start, update
 from bayestwin.cli.replay_command import replay
+from bayestwin.cli.simulate_command import simulate
 
 app = typer.Typer(
     name="bayestwin",
@@ -24,7 +25,7 @@ app = typer.Typer(
     "4 diagnostics failed, nothing published.",
 )
 
-for command in (demo, check, fit, start, update, forecast, report, replay):
+for command in (demo, check, fit, start, update, forecast, report, replay, simulate):
     app.command()(clean_errors(command))
 
 

@@ -134,7 +134,7 @@ def test_scripts_beside_a_model_are_no_part_of_it(copied):
 
 
 def test_an_unknown_model_is_refused_with_the_known_ones():
-    with pytest.raises(ModelError, match="no such model.*'aspirin'.*myeloma_car_t, theophylline.*model.py"):
+    with pytest.raises(ModelError, match="no such model.*'aspirin'.*myeloma_car_t.*theophylline.*model.py"):
         load_model("aspirin")
 
 
