@@ -14,11 +14,16 @@ from bayestwin.units import convert, parse_dose, parse_duration
 
 @dataclass(frozen=True)
 class DoseEvent:
-    """One administration in the model's units and time.
+    """One administration in the model's units and time, with the meaning that NONMEM gives its event records.
 
     target : compartment or route name
-    duration : infusion time (0 = bolus); `rate` is amount / duration
-    addl, ii : further doses and their interval; ss : steady state flag as in NONMEM
+    duration : infusion time (0 = bolus); the rate is bioavailability * amount / duration
+    rate : the rate of a pump, which bioavailability does not touch: it then changes the duration (0 = not said);
+        with amount 0 and ss an infusion that has always run and stops at `time`
+    addl, ii : further doses and their interval
+    ss : 1 the state becomes the steady state of this dose repeated every ii, 2 that state is added to what is there
+    lag : time from the dose to its arrival; bioavailability : share of the amount that arrives
+    reset : every state returns to its initial value first, infusions and pending doses end; with amount 0 nothing else
     order : position among rows of one time (event tables keep file order)
     """
 
@@ -32,10 +37,23 @@ class DoseEvent:
     ii: float = 0.0
     ss: int = 0
     order: int = 0
+    rate: float = 0.0
+    lag: float = 0.0
+    bioavailability: float = 1.0
+    reset: bool = False
 
     def expanded(self) -> tuple["DoseEvent", ...]:
-        """Additional doses written out one by one."""
-        return tuple(replace(self, time=self.time + k * self.ii, addl=0, ii=0.0) for k in range(self.addl + 1))
+        """Additional doses written out one by one; what a reset or steady state does happens at the first."""
+        first = replace(self, addl=0, ii=self.ii if self.ss else 0.0)
+        again = replace(self, addl=0, ii=0.0, ss=0, reset=False)
+        return (first, *(replace(again, time=self.time + k * self.ii) for k in range(1, self.addl + 1)))
+
+    def until(self, time: float) -> "DoseEvent | None":
+        """The dose without its additional doses after `time`; None where the first comes later."""
+        if self.time > time:
+            return None
+        kept = sum(self.time + k * self.ii <= time for k in range(1, self.addl + 1))
+        return self if kept == self.addl else replace(self, addl=kept, ii=self.ii if kept or self.ss else 0.0)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from bayestwin.cli.options import clean_errors
 from bayestwin.cli.patient_commands import forecast, report, start, update
 from bayestwin.cli.replay_command import replay
 from bayestwin.cli.score_commands import scores
+from bayestwin.cli.simulate_command import simulate
 
 app = typer.Typer(
     name="bayestwin",
@@ -25,7 +26,7 @@ app = typer.Typer(
     "4 diagnostics failed, nothing published.",
 )
 
-for command in (demo, check, fit, start, update, forecast, report, replay, scores):
+for command in (demo, check, fit, start, update, forecast, report, replay, scores, simulate):
     app.command()(clean_errors(command))
 
 

@@ -2,7 +2,14 @@
 
 from bayestwin.dynamics.names import Doing, named_state, parameters_at
 from bayestwin.dynamics.solve import NO_GRADIENT, Accuracy, Solution, initial_values, solve_patient
-from bayestwin.dynamics.timeline import Timeline, build_timeline, happenings, pad_timeline, treatment_starts
+from bayestwin.dynamics.timeline import (
+    Timeline,
+    build_timeline,
+    happenings,
+    happens,
+    pad_timeline,
+    treatment_starts,
+)
 
 __all__ = [
     "NO_GRADIENT",
@@ -12,6 +19,7 @@ __all__ = [
     "Timeline",
     "build_timeline",
     "happenings",
+    "happens",
     "initial_values",
     "named_state",
     "pad_timeline",

@@ -16,8 +16,10 @@ import diffrax
 import jax
 import jax.numpy as jnp
 
+from bayestwin.dynamics.cycle import linear_steady_state, newton_steady_state
 from bayestwin.dynamics.linear import LARGEST_NORM, matrix_exponential
 from bayestwin.dynamics.names import Doing, listed_state, named_state, parameters_at
+from bayestwin.dynamics.timeline import happens
 from bayestwin.specification import Linear
 
 NOT_LINEAR = 1e-6  # a vector field further from linear (relative to 1 + |slope|) was declared Linear wrongly
@@ -65,19 +67,10 @@ def solve_patient(model, values: dict, y0, timeline, accuracy: Accuracy = Accura
     """
     n_states, (step, largest_error) = len(model.states), _way_of(model)
 
-    def advance(carry, interval):
-        y, error, ok = carry
+    def advance(carry, row):
+        (y, error, ok), (interval, dosing) = carry, row
         middle = 0.5 * (interval.start + interval.end)
-        p, doing = parameters_at(model, values, middle), Doing(model, middle, interval.active, interval.started)
-        rates, boluses = jnp.unstack(interval.rate), jnp.unstack(interval.bolus)
-
-        def rhs(t, y, args):
-            u, state = doing.at(t), named_state(model, y)
-            slopes = listed_state(model, model.vector_field(t, state, p, u), "vector_field")
-            hazards = (model.hazards[name](t, state, p, u) for name in model.hazard_names)
-            flows = (slope + rate for slope, rate in zip(slopes, rates))
-            return tuple(jnp.asarray(d, dtype=float) for d in (*flows, *hazards))
-
+        p, rhs = _field(model, values, middle, interval)
         if model.at_treatment is not None:
             # where nothing starts the jump is computed for the first treatment and thrown away:
             # its gradient stays finite
@@ -85,17 +78,99 @@ def solve_patient(model, values: dict, y0, timeline, accuracy: Accuracy = Accura
             u = Doing(model, interval.start, starting, interval.started)
             after = listed_state(model, model.at_treatment(named_state(model, y), p, u), "at_treatment")
             y = tuple(jnp.where(interval.jump > 0, new, old) for new, old in zip((*after, *y[n_states:]), y))
-        y = (*(value + bolus for value, bolus in zip(y, boluses)), *y[n_states:])
+        if dosing is not None:
+            y = (*_after_reset(model, p, y[:n_states], dosing), *y[n_states:])
+        y = (*(value + bolus for value, bolus in zip(y, jnp.unstack(interval.bolus))), *y[n_states:])
         y, gap, good = step(rhs, y, interval.start, interval.end, accuracy)
         return (y, jnp.maximum(error, gap), ok & good), y
 
+    plain, dosing, gap, settled = _reset_rows(model, values, timeline, accuracy)
     # a tuple of scalars, not one array: under vmap each becomes one contiguous vector (seven times faster, measured)
     good = jnp.isfinite(y0).all()
     # everything carried depends on y0 from the start: vmap else traces the loop again and again to find that it does
     begin = (tuple(y0[k] for k in range(n_states + len(model.hazards))), jnp.where(good, 0.0, 0.0), good)
     through = jax.lax.scan if accuracy.gradient else _until_last
-    (_, error, ok), states = through(advance, begin, timeline)
+    (_, error, ok), states = through(advance, begin, (plain, dosing))
+    if dosing is not None:
+        error, ok = jnp.maximum(error, gap), ok & settled
     return Solution(jnp.stack(states, axis=-1), error, ok & (error < largest_error))
+
+
+def _field(model, values: dict, middle, interval):
+    """Parameters in force during an interval, and its right-hand side: slopes, infusion rates, hazards."""
+    p, doing = parameters_at(model, values, middle), Doing(model, middle, interval.active, interval.started)
+    rates = jnp.unstack(interval.rate)
+
+    def rhs(t, y, args):
+        u, state = doing.at(t), named_state(model, y)
+        slopes = listed_state(model, model.vector_field(t, state, p, u), "vector_field")
+        hazards = (model.hazards[name](t, state, p, u) for name in model.hazard_names)
+        flows = (slope + rate for slope, rate in zip(slopes, rates))
+        return tuple(jnp.asarray(d, dtype=float) for d in (*flows, *hazards))
+
+    return p, rhs
+
+
+class DosingRows(NamedTuple):
+    """What a dose does to the whole state, per interval. restart (G,), put (G,) as in `Resets`; steady (G, S)."""
+
+    restart: jax.Array
+    put: jax.Array
+    steady: jax.Array
+
+
+def _reset_rows(model, values, timeline, accuracy) -> tuple:
+    """(the timeline without its resets, DosingRows or None, error, ok): steady states, computed before the loop."""
+    resets, plain = timeline.resets, timeline._replace(resets=None)
+    if resets is None:
+        return plain, None, 0.0, True
+    frozen = jax.lax.stop_gradient(values)
+
+    def one(cycle):
+        interval = jax.tree.map(lambda a: a[cycle.row], plain)
+        flow, still = (_through_cycle(model, v, interval, cycle, accuracy) for v in (values, frozen))
+        real, n = cycle.length.sum() > 0, len(model.states)
+        brought = jnp.where(real, (jnp.abs(cycle.bolus) + jnp.abs(cycle.rate) * cycle.length[:, None]).sum(), 1.0)
+        if isinstance(model.steps, Linear):
+            found, gap, good = linear_steady_state(flow, n, brought)
+        else:
+            found, gap, good = newton_steady_state(flow, still, initial_values(model, frozen)[:n], brought)
+        return jnp.where(good & real, found, 0.0), jnp.where(real, gap, 0.0), good | ~real
+
+    found, gaps, good = jax.vmap(one)(resets.cycles)
+    return plain, DosingRows(resets.restart, resets.put, found[resets.which]), gaps.max(), good.all()
+
+
+def _through_cycle(model, values, interval, cycle, accuracy):
+    """The function x -> (x after one interval of dosing, error, ok); hazards do not count here."""
+    n, start = len(model.states), interval.start
+    step = _exact if isinstance(model.steps, Linear) else _adaptive
+    # what one cycle gets wrong adds up over all cycles before: tighter than one patient's course
+    fine = accuracy._replace(rtol=min(accuracy.rtol, 1e-9), atol=min(accuracy.atol, 1e-10), max_steps=4096)
+
+    def part(carried, piece):
+        (y, error, ok), (length, bolus, rate) = carried, piece
+        _, rhs = _field(model, values, start, interval._replace(rate=rate))
+        y = (*(y[k] + bolus[k] for k in range(n)), *y[n:])
+        y, gap, good = step(rhs, y, start, start + length, fine)
+        return (y, jnp.maximum(error, gap), ok & good), None
+
+    def flow(x):
+        nothing = x.sum() * 0.0  # what is carried depends on x from the start, as in solve_patient
+        y = (*(x[k] for k in range(n)), *[nothing] * len(model.hazards))
+        begin = y, nothing, jnp.isfinite(x).all()
+        (y, error, ok), _ = jax.lax.scan(part, begin, (cycle.length, cycle.bolus, cycle.rate))
+        return jnp.stack(y[:n]), error, ok
+
+    return flow
+
+
+def _after_reset(model, p, y: tuple, dosing: DosingRows) -> tuple:
+    """The states after a reset to their initial values, and after a steady state was put in place or added."""
+    fresh = listed_state(model, model.initial_state(p), "initial_state")
+    y = tuple(jnp.where(dosing.restart > 0, new, old) for new, old in zip(fresh, y))
+    steady = jnp.unstack(dosing.steady)
+    return tuple(jnp.where(dosing.put == 0, old, new + (dosing.put == 2) * old) for new, old in zip(steady, y))
 
 
 def _way_of(model) -> tuple:
@@ -105,15 +180,18 @@ def _way_of(model) -> tuple:
     return (_exact, NOT_LINEAR) if isinstance(model.steps, Linear) else (_single_step, LARGEST_ERROR)
 
 
-def _until_last(advance, begin, timeline):
+def _until_last(advance, begin, rows):
     """As `jax.lax.scan`, but only through the last interval in which something happens; later states repeat."""
-    happens = (timeline.end > timeline.start) | (timeline.jump > 0) | (timeline.bolus != 0).any(axis=-1)
+    timeline, dosing = rows
+    something = happens(timeline)
+    if dosing is not None:
+        something |= (dosing.restart > 0) | (dosing.put > 0)
     places = jnp.arange(len(timeline.start))
-    count = jnp.max(jnp.where(happens, places + 1, 0))
+    count = jnp.max(jnp.where(something, places + 1, 0))
 
     def one(k, carried):
         carry, states = carried
-        carry, y = advance(carry, jax.tree.map(lambda a: a[k], timeline))
+        carry, y = advance(carry, jax.tree.map(lambda a: a[k], rows))
         return carry, jax.tree.map(lambda kept, new: kept.at[k].set(new), states, y)
 
     states = jax.tree.map(lambda y: jnp.broadcast_to(begin[1], (len(timeline.start),)), begin[0])

@@ -8,15 +8,18 @@ A model may ask for a fixed step grid (`Steps`): then intervals are also cut so 
 and grows geometrically to the largest.
 """
 
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
-from bayestwin.errors import RecordError
+from bayestwin.dynamics.doses import Happening, dose_happenings
+from bayestwin.dynamics.resets import Resets, gather_resets, pad_resets
 from bayestwin.specification import Steps
 
 NEVER = 1.0e9  # start time of a treatment that has not started
+BEFORE, AFTER = -1.0, np.inf  # places among the jumps of one time: a trough, and after all of them
+TOGETHER = 1e-12  # times closer than this, relative to 1 + |time|, are one: 0.3 is 0.1 + 0.2
 
 
 class Timeline(NamedTuple):
@@ -24,6 +27,7 @@ class Timeline(NamedTuple):
 
     start, end (G,) : times; bolus (G, S) : amounts added at the start; rate (G, S) : infusion rates in force
     jump (G,) : 1 where a treatment starts; active (G, X) : the current treatment; started (G, X) : latest start times
+    resets : resets and steady states, or None
     """
 
     start: np.ndarray
@@ -33,17 +37,12 @@ class Timeline(NamedTuple):
     jump: np.ndarray
     active: np.ndarray
     started: np.ndarray
+    resets: Resets | None = None
 
 
-@dataclass(frozen=True)
-class Happening:
-    """One jump: what changes at `time`; `order` breaks ties."""
-
-    time: float
-    order: float
-    bolus: tuple[int, float] | None = None
-    rate: tuple[int, float] | None = None
-    treatment: int | None = None
+def happens(timeline: Timeline):
+    """(G,) True for intervals that last, begin with a bolus or a treatment; without resets and steady states."""
+    return (timeline.end > timeline.start) | (timeline.jump > 0) | (timeline.bolus != 0).any(axis=-1)
 
 
 def treatment_starts(model, record) -> list[tuple[float, str]]:
@@ -58,35 +57,7 @@ def treatment_starts(model, record) -> list[tuple[float, str]]:
 
 def happenings(model, record) -> list[Happening]:
     """Every jump of a record in order of time; additional doses written out."""
-    found = []
-    for dose in record.doses:
-        compartment = model.routes.get(dose.target, dose.target)
-        if compartment not in model.states:
-            raise RecordError(
-                "a dose goes nowhere",
-                subject=f"patient {record.key}",
-                place=f"dose at {dose.time:g}",
-                value=dose.target,
-                allowed=f"a route ({', '.join(model.routes)}) or a compartment ({', '.join(model.states)})",
-            )
-        if dose.ss:
-            raise RecordError(
-                "steady-state doses are not supported yet",
-                subject=f"patient {record.key}",
-                place=f"dose at {dose.time:g}",
-                value=f"ss={dose.ss}",
-                next_step="Write the doses out, or give addl and ii.",
-            )
-        k = model.states.index(compartment)
-        for one in dose.expanded():
-            if one.duration > 0:
-                rate = one.amount / one.duration
-                found += [
-                    Happening(one.time, one.order, rate=(k, rate)),
-                    Happening(one.time + one.duration, one.order, rate=(k, -rate)),
-                ]
-            else:
-                found.append(Happening(one.time, one.order, bolus=(k, one.amount)))
+    found = dose_happenings(model, record)
     for time, name in treatment_starts(model, record):
         found.append(Happening(time, 0.0, treatment=model.treatment_names.index(name)))
     return sorted(found, key=lambda h: (h.time, h.order))
@@ -95,7 +66,8 @@ def happenings(model, record) -> list[Happening]:
 def build_timeline(model, record, *, start: float, end: float, asked=(), resumed: bool = False):
     """Intervals of a record from `start` to `end`, and where to read the solution.
 
-    asked : sequence of (time, after) at which the state is wanted; after=True means after the jumps of that time
+    asked : sequence of (time, after) at which the state is wanted; after=True means after the jumps of that time,
+        False before them, a number after those of a smaller `order` (an event table keeps file order)
     resumed : the state at `start` already contains the jumps of `start` itself; the lasting parts of earlier jumps
         (infusion rates, the current treatment) are carried on in any case
 
@@ -106,68 +78,87 @@ def build_timeline(model, record, *, start: float, end: float, asked=(), resumed
     -------
     Timeline, index (len(asked),)     index is the interval at whose end the asked state stands
     """
-    rate, active = np.zeros(len(model.states)), np.zeros(len(model.treatments))
-    started, jumps = np.full(len(model.treatments), NEVER), []
-    through_end = any(after and time == end for time, after in asked)
-    for h in happenings(model, record):
+    asked = [(float(t), _place(after)) for t, after in asked]
+    running = _Running(model)
+    jumps = []
+    through_end = any(place > BEFORE and time == end for time, place in asked)
+    for h in _together(happenings(model, record), sorted({start, end, *(t for t, _ in asked)})):
         if h.time > end or (h.time == end and not through_end):
             break
         if h.time < start or (resumed and h.time <= start):
-            _carry_on(h, rate, active, started)
+            running.carry_on(h)
         else:
             jumps.append(h)
     times = {start, end, *(h.time for h in jumps), *(t for t, _ in asked)}
     times |= {t for d in model.drift for t in d.every * np.arange(1, d.steps + 1) if start < t < end}
     jump_times = sorted({start, *(h.time for h in jumps)})
     points = _with_steps(sorted(times), jump_times, model.steps)
-
-    rows, where = [], {}
-    before = rate.copy(), active.copy(), started.copy()  # what was being done when the timeline starts
-
-    def add(t0, t1, bolus=None, treatment=False):
-        rows.append(
-            (
-                t0,
-                t1,
-                np.zeros(len(model.states)) if bolus is None else bolus,
-                rate.copy(),
-                float(treatment),
-                active.copy(),
-                started.copy(),
-            )
-        )
-
+    where: dict[tuple[float, float], int] = {}
     for k, point in enumerate(points):
+        here = sorted((h for h in jumps if h.time == point), key=lambda h: h.order)
+        places = sorted({place for t, place in asked if t == point})
         if k > 0:
-            add(points[k - 1], point)
-        where[point, False] = max(len(rows) - 1, 0)
-        for h in (h for h in jumps if h.time == point):
-            _carry_on(h, rate, active, started)
-            bolus = np.zeros(len(model.states))
-            if h.bolus:
-                bolus[h.bolus[0]] = h.bolus[1]
-            add(point, point, bolus, h.treatment is not None)
-        if k == 0 and not rows:
-            add(point, point)
-        where[point, True] = len(rows) - 1
-    if (
-        (start, False) in where
-        and any(h.time == start for h in jumps)
-        and any(t == start and not after for t, after in asked)
-    ):
-        rows.insert(0, (start, start, np.zeros(len(model.states)), before[0], 0.0, *before[1:]))
-        where = {key: (0 if key == (start, False) else value + 1) for key, value in where.items()}
-    stacked = Timeline(*(np.array(column, dtype=float) for column in zip(*rows)))
-    return stacked, np.array([where[float(t), bool(after)] for t, after in asked], dtype=int)
+            running.add(points[k - 1], point)
+        elif not here or any(place <= here[0].order for place in places):
+            running.add(point, point)
+        for h in here:
+            where.update(
+                {(point, p): len(running.rows) - 1 for p in places if p <= h.order and (point, p) not in where}
+            )
+            running.carry_on(h)
+            running.add(point, point, h)
+        where.update({(point, p): len(running.rows) - 1 for p in places if (point, p) not in where})
+    return running.timeline(), np.array([where[one] for one in asked], dtype=int)
 
 
-def _carry_on(h: Happening, rate, active, started) -> None:
-    """Apply the lasting part of a jump to the running arrays."""
-    if h.rate:
-        rate[h.rate[0]] += h.rate[1]
-    if h.treatment is not None:
-        active[:] = 0.0
-        active[h.treatment], started[h.treatment] = 1.0, h.time
+def _place(after) -> float:
+    """Where among the jumps of one time: a number, or before (False) or after (True) all of them."""
+    return (AFTER if after else BEFORE) if isinstance(after, (bool, np.bool_)) else float(after)
+
+
+def _together(sorted_jumps, times):
+    """Jumps that lie a rounding error beside one of `times` are moved onto it."""
+    for h in sorted_jumps:
+        k = int(np.searchsorted(times, h.time))
+        near = [t for t in times[max(k - 1, 0) : k + 1] if abs(t - h.time) <= TOGETHER * (1.0 + abs(t))]
+        yield replace(h, time=near[0]) if near and h.time not in near else h
+
+
+class _Running:
+    """What is being done while a timeline is built: infusion rates, the current treatment; and the rows so far."""
+
+    def __init__(self, model):
+        self.states = len(model.states)
+        self.rate, self.active = np.zeros(self.states), np.zeros(len(model.treatments))
+        self.started = np.full(len(model.treatments), NEVER)
+        self.rows, self.resets = [], []  # the intervals; (interval, jump) of resets and steady states
+
+    def carry_on(self, h: Happening) -> None:
+        """Apply the lasting part of a jump."""
+        if h.clear:
+            self.rate[:] = 0.0
+        if h.rate:
+            self.rate[h.rate[0]] += h.rate[1]
+        if h.treatment is not None:
+            self.active[:] = 0.0
+            self.active[h.treatment], self.started[h.treatment] = 1.0, h.time
+
+    def add(self, t0: float, t1: float, h: Happening | None = None) -> None:
+        """One more interval, begun by the jump `h`."""
+        bolus, jump = np.zeros(self.states), 0.0
+        if h is not None and h.bolus:
+            bolus[h.bolus[0]] = h.bolus[1]
+        if h is not None:
+            jump = float(h.treatment is not None)
+            if h.restart or h.steady is not None:
+                self.resets.append((len(self.rows), h))
+        self.rows.append((t0, t1, bolus, self.rate.copy(), jump, self.active.copy(), self.started.copy()))
+
+    def timeline(self) -> Timeline:
+        """The rows as arrays."""
+        start, end, bolus, rate, jump, active, started = (np.array(c, dtype=float) for c in zip(*self.rows))
+        resets = gather_resets(self.resets, len(self.rows), self.states) if self.resets else None
+        return Timeline(start, end, bolus, rate, jump, active, started, resets)
 
 
 def _with_steps(times, jump_times, steps) -> list[float]:
@@ -190,8 +181,12 @@ def _with_steps(times, jump_times, steps) -> list[float]:
     return points
 
 
-def pad_timeline(timeline: Timeline, intervals: int) -> Timeline:
-    """Add zero-length intervals at the end until there are `intervals`."""
+def pad_timeline(timeline: Timeline, intervals: int, cycles: int | None = None) -> Timeline:
+    """Add zero-length intervals at the end until there are `intervals`.
+
+    cycles : steady states to pad to, for a patient stacked with others (0: nobody has a reset or a steady state);
+        None for the next power of two
+    """
     extra = intervals - len(timeline.start)
     if extra < 0:
         raise ValueError(f"timeline has {len(timeline.start)} intervals, more than {intervals}")
@@ -208,4 +203,5 @@ def pad_timeline(timeline: Timeline, intervals: int) -> Timeline:
         jump=repeat(timeline.jump, True),
         active=repeat(timeline.active),
         started=repeat(timeline.started),
+        resets=pad_resets(timeline.resets, intervals, timeline.bolus.shape[-1], cycles),
     )

@@ -80,5 +80,5 @@ def _hiding_doses(record, time):
     """The record without doses after `time`; of a repeated dose the later ones are cut off."""
     if time is None:
         return record
-    doses = tuple(one for dose in record.doses for one in dose.expanded() if one.time <= time)
-    return replace(record, doses=doses)
+    given = (dose.until(time) for dose in record.doses)  # cut, not written out: a reset cancels what is pending
+    return replace(record, doses=tuple(dose for dose in given if dose is not None))

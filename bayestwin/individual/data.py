@@ -92,7 +92,7 @@ def compile_record(model, record, *, resume_at: float | None = None, resumed: bo
 
     resumed : that state already contains the doses and treatment starts of `resume_at` itself
 
-    sizes : (observations, intervals) to pad to, or None for the next bucket
+    sizes : (observations, intervals) to pad to, or None for the next bucket; a third number pads the steady states
     """
     start = beginning(record) if resume_at is None else resume_at
     end = max(information_time(record), start)
@@ -102,7 +102,7 @@ def compile_record(model, record, *, resume_at: float | None = None, resumed: bo
         if lab.output in model.observation_index and (resume_at is None or lab.time > resume_at)
     ]
     facts = vital_facts(model, record)
-    asked = [(lab.time, lab.order > 0) for lab in labs]
+    asked = [(lab.time, lab.order if lab.order >= 0 else False) for lab in labs]
     marks = {k: facts[k] for k in ("alive", "death", "free", "progressed")}
     if marks["death"] is not None:
         marks["alive"] = None
@@ -113,7 +113,7 @@ def compile_record(model, record, *, resume_at: float | None = None, resumed: bo
         model, record, start=start, end=end, asked=[*asked, *points.values()], resumed=resumed
     )
     place = dict(zip(points, where[len(asked) :]))
-    n, g = sizes or (bucket(len(labs), (32, 128, 512, 2048)), bucket(len(timeline.start)))
+    n, g, *steady = sizes or (bucket(len(labs), (32, 128, 512, 2048)), bucket(len(timeline.start)))
 
     def padded(values, dtype):
         return np.concatenate([np.asarray(values, dtype=dtype), np.zeros(n - len(labs), dtype=dtype)])
@@ -121,7 +121,7 @@ def compile_record(model, record, *, resume_at: float | None = None, resumed: bo
     started = {name for _, name in treatment_starts(model, record)}
     relevant = np.array([float(c.treatment in started) for c in model.response_classes])
     return PatientData(
-        timeline=pad_timeline(timeline, g),
+        timeline=pad_timeline(timeline, int(g), *map(int, steady)),
         index=padded(where[: len(labs)], int),
         output=padded([model.observation_index[lab.output] for lab in labs], int),
         value=padded([lab.value for lab in labs], float),

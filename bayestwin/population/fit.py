@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from bayestwin.dynamics import Accuracy
+from bayestwin.dynamics import Accuracy, happens
 from bayestwin.errors import FitError
 from bayestwin.individual import compile_record, covariate_terms, prior_mean
 from bayestwin.population.hyper import assemble, unconstrained_medians
@@ -43,11 +43,15 @@ def stack_cohort(model, cohort):
     return groups, order
 
 
-def used_sizes(data) -> tuple[int, int]:
-    """Observations and intervals a patient really needs, without the padding."""
-    line = data.timeline
-    real = (line.end > line.start) | (line.jump > 0) | (line.bolus != 0).any(axis=1)
-    return max(int(data.mask.sum()), 1), int(max(np.flatnonzero(real).max(initial=0), data.index.max(initial=0))) + 1
+def used_sizes(data) -> tuple[int, int, int]:
+    """Observations, intervals and steady states a patient really needs, without the padding."""
+    line, cycles = data.timeline, 0
+    real = happens(line)
+    if line.resets is not None:
+        real |= (line.resets.restart > 0) | (line.resets.put > 0)
+        cycles = len(line.resets.cycles.row)
+    intervals = int(max(np.flatnonzero(real).max(initial=0), data.index.max(initial=0))) + 1
+    return max(int(data.mask.sum()), 1), intervals, cycles
 
 
 def fit_population(

@@ -55,18 +55,21 @@ def _draft(row: Row, schema: RecordSchema, clock: Clock, keys, covariates) -> Dr
                 "the treatment",
                 next_step="Treatments are those of the model.",
             )
-        refuse_steady_state(row)
+        ss = steady_state(row)
         raw = needed_number(row, "amount")
         amount = amount_in(schema, raw, row["unit"], covariates.get(patient, {}), column="amount")
         addl, ii = repeats(row, clock)
+        duration = _duration(row, raw, clock)
         body = DoseEvent(
             time=0.0,
             amount=amount,
             target=target,
-            duration=_duration(row, raw, clock),
+            duration=duration,
             treatment=treatment,
             addl=addl,
             ii=ii,
+            ss=ss,
+            rate=amount / duration if duration and not row["duration"] else 0.0,
         )
     return Draft(patient, row.file, row.number, body, time, known, status, "", copy_of(sequence), sequence, row.cells)
 
@@ -126,8 +129,8 @@ def amount_in(schema: RecordSchema, raw: float, unit: str, covariates, *, column
 
 
 def repeats(row: Row, clock: Clock) -> tuple[int, float]:
-    """Additional doses and their interval in the model's time unit."""
-    addl = whole(row, "addl")
+    """Additional doses and their interval in the model's time unit; a steady state has an interval too."""
+    addl, ss = whole(row, "addl"), steady_state(row)
     interval = length(row, "ii", clock)
     if not 0 <= addl <= MOST_DOSES:
         raise RowRefused(
@@ -137,29 +140,31 @@ def repeats(row: Row, clock: Clock) -> tuple[int, float]:
             allowed=f"0 to {MOST_DOSES}",
             next_step="Correct the cell.",
         )
-    if addl and interval <= 0:
+    if (addl or ss) and interval <= 0:
         raise RowRefused(
-            "additional doses need an interval",
+            f"{'additional' if addl else 'steady-state'} doses need an interval",
             column="ii",
             value=row["ii"],
             allowed="ii more than 0",
-            next_step="Say the interval between doses in ii, or leave addl empty.",
+            next_step=f"Say the interval between doses in ii, or leave {'addl' if addl else 'ss'} empty.",
         )
     if addl:
         not_too_long(addl * interval, "addl", row["addl"], clock)
-    return addl, interval if addl else 0.0
+    return addl, interval if addl or ss else 0.0
 
 
-def refuse_steady_state(row: Row) -> None:
-    """SS is part of the format, not yet of the dose engine; ignoring it would change every later prediction."""
-    if whole(row, "ss"):
+def steady_state(row: Row) -> int:
+    """SS: 0, or 1 (in the place of what was there) or 2 (added to it)."""
+    ss = whole(row, "ss")
+    if ss not in (0, 1, 2):
         raise RowRefused(
-            "steady-state doses (SS) are not supported by the dose engine yet",
+            "this kind of steady state is not known",
             column="ss",
             value=row["ss"],
-            allowed="empty or 0",
-            next_step="Write the earlier doses out, with addl and ii.",
+            allowed="0 or empty, 1 or 2",
+            next_step="Write 1 for a steady state, 2 for one on top of what is there.",
         )
+    return ss
 
 
 def length(row: Row, column: str, clock: Clock) -> float:

@@ -109,11 +109,10 @@ def _same(a: Body, b: Body) -> bool:
     if isinstance(a, Lab) and isinstance(b, Lab):
         return close((a.time, b.time), (a.value, b.value)) and (a.output, a.censoring) == (b.output, b.censoring)
     if isinstance(a, DoseEvent) and isinstance(b, DoseEvent):
-        return close((a.amount, b.amount), (a.duration, b.duration), (a.ii, b.ii)) and (a.addl, a.ss, a.treatment) == (
-            b.addl,
-            b.ss,
-            b.treatment,
-        )
+        lengths = (a.duration, b.duration), (a.ii, b.ii), (a.lag, b.lag)
+        shares = (a.amount, b.amount), (a.rate, b.rate), (a.bioavailability, b.bioavailability)
+        kinds = [(d.addl, d.ss, d.reset, d.treatment) for d in (a, b)]
+        return close(*lengths, *shares) and kinds[0] == kinds[1]
     if isinstance(a, ClinicalEvent) and isinstance(b, ClinicalEvent):
         return close((a.time, b.time)) and a.value == b.value
     return False

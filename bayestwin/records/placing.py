@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import groupby
+from math import isclose
 
 from bayestwin.dosing import DoseEvent
 from bayestwin.records.clocks import LONGEST_YEARS, Moment
@@ -156,7 +157,9 @@ def settle_ties(placed: list[Placed]) -> list[Placed]:
     """Order numbers of labs and doses of one time.
 
     The first dose, or doses in a row, get 0, the next 2 and so on; a lab between them gets the odd number in
-    between, a lab before all of them -1. Without a said sequence a lab comes first (a trough).
+    between, a lab before all of them -1. Without a said sequence a lab comes first (a trough). A dose that resets or
+    settles the whole state, and the one after it, begin a new number: their order matters. In an event table a lab at
+    the time of an additional or lagged dose of an earlier row is written after it, and gets 0 in the place of -1.
     """
 
     def sequence(p: Placed) -> tuple[float, int]:
@@ -172,14 +175,27 @@ def settle_ties(placed: list[Placed]) -> list[Placed]:
         block, after_dose = -1, False
         for p in together:
             is_dose = isinstance(p.body, DoseEvent)
-            if is_dose and not after_dose:
+            alone = is_dose and (p.body.reset or p.body.ss > 0)
+            if is_dose and (alone or not after_dose):
                 block += 1
-            after_dose = is_dose
+            after_dose = is_dose and not alone
             order = 2 * block + (0 if is_dose else 1)
+            if order < 0 and p.draft.sequence is not None and p.draft.sequence > 0 and _sent_to(p.body.time, timed):
+                order = 0
             if not isinstance(p.body, ClinicalEvent) and p.body.order != order:
                 p = replace(p, body=replace(p.body, order=order))
             settled.append(p)
     return settled
+
+
+def _sent_to(time: float, placed: list[Placed]) -> bool:
+    """True where an additional or lagged dose of an earlier time arrives at `time`."""
+    for p in placed:
+        dose = p.body
+        if isinstance(dose, DoseEvent) and dose.time < time and (dose.addl or dose.lag):
+            if any(isclose(one.time + one.lag, time, rel_tol=1e-12) for one in dose.expanded()):
+                return True
+    return False
 
 
 def refuse_after_death(rows: list, sources: dict[int, Placed], time_unit: str, findings: Findings) -> list:

@@ -107,11 +107,17 @@ class PatientRecord:
         """SHA-256 over every row and covariate, independent of file order."""
         body = {
             "labs": [asdict(r) for r in self.labs],
-            "doses": [asdict(r) for r in self.doses],
+            "doses": [_dose_content(r) for r in self.doses],
             "events": [asdict(r) for r in self.events],
             "covariates": {k: self.covariates[k] for k in sorted(self.covariates)},
         }
         return hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _dose_content(dose: DoseEvent) -> dict[str, Any]:
+    """A dose for the hash; what it does not use is left out, so that hashes outlive the language of doses."""
+    later = {"rate": 0.0, "lag": 0.0, "bioavailability": 1.0, "reset": False}
+    return {k: v for k, v in asdict(dose).items() if k not in later or v != later[k]}
 
 
 @dataclass(frozen=True)

@@ -84,4 +84,4 @@ def from_population(key, population, particles: int):
 def start_applied(record) -> bool:
     """True where a lab of the newest time was drawn after the doses of that time."""
     newest = information_time(record)
-    return any(lab.time == newest and lab.order > 0 for lab in record.labs)
+    return any(lab.time == newest and lab.order >= 0 for lab in record.labs)

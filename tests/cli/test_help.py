@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from bayestwin.cli import app
 
-COMMANDS = ("demo", "check", "fit", "start", "update", "forecast", "report", "replay", "scores")
+COMMANDS = ("demo", "check", "fit", "start", "update", "forecast", "report", "replay", "scores", "simulate")
 HEAVY = {
     "jax",
     "numpyro",

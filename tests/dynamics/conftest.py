@@ -36,14 +36,15 @@ def compiled(model, accuracy):
 class Solver:
     """solve(record, values, asked, ...) -> states at the asked (time, after) pairs; `last` keeps the whole solution."""
 
-    def __init__(self, model, accuracy):
+    def __init__(self, model, accuracy, lengths=(16, 64, 160, 512, 1024), cycles=None):
         self.model, self.accuracy, self.last = model, accuracy, None
+        self.lengths, self.cycles = lengths, cycles
 
     def timeline(self, record, asked, *, start=0.0, end=None, resumed=False):
         end = max(t for t, _ in asked) if end is None else end
         timeline, index = build_timeline(self.model, record, start=start, end=end, asked=asked, resumed=resumed)
-        length = next(n for n in (16, 64, 160, 512, 1024) if n >= len(timeline.start))
-        return pad_timeline(timeline, length), index
+        length = next(n for n in self.lengths if n >= len(timeline.start))
+        return pad_timeline(timeline, length, self.cycles), index
 
     def __call__(self, record, values, asked, *, start=0.0, end=None, resumed=False, y0=None):
         asked = [a if isinstance(a, tuple) else (a, False) for a in asked]
@@ -92,3 +93,19 @@ def fixed_and_adaptive():
     """The myeloma model solved both ways."""
     model = load_model("myeloma_car_t")
     return with_steps(model), adaptive(model)
+
+
+@pytest.fixture(params=["exact", "Newton"])
+def solve_steady(request):
+    """The exact steady state of a linear model, and Newton's method with the adaptive solver."""
+    model = load_model("theophylline")
+    if request.param == "exact":
+        return with_steps(model)
+    # one length for all, so that Newton's method is compiled once
+    return Solver(replace(model, steps=None, source_hash=""), TIGHT, lengths=(64,), cycles=2)
+
+
+@pytest.fixture
+def solve_exactly():
+    """The exact solver, for long histories."""
+    return with_steps(load_model("theophylline"))

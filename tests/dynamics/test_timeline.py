@@ -111,6 +111,17 @@ def test_a_dose_into_an_unknown_compartment_is_refused_with_what_is_allowed():
     assert all(part in message for part in ("patient P-001", "dose at 1.5", "subcutaneous", "oral", "depot"))
 
 
-def test_a_steady_state_dose_is_refused_and_not_taken_for_a_single_one():
-    with pytest.raises(RecordError, match="steady-state doses are not supported.*Write the doses out"):
-        happenings(load_model("theophylline"), patient(DoseEvent(0.0, 100.0, "oral", ss=1, ii=12.0)))
+@pytest.mark.parametrize(
+    ("dose", "says"),
+    [
+        ({"ss": 3, "ii": 12.0}, "kind of steady state is not known"),
+        ({"ss": 1}, "needs its interval"),
+        ({"amount": 0.0, "ss": 1, "rate": 5.0, "addl": 2, "ii": 12.0}, "is a constant infusion"),
+        ({"amount": 0.0, "ss": 1}, "is a constant infusion"),
+    ],
+)
+def test_a_steady_state_that_contradicts_itself_is_refused_with_its_dose(dose, says):
+    record = patient(DoseEvent(**{"time": 2.5, "amount": 100.0, "target": "oral", **dose}))
+    with pytest.raises(RecordError, match=says) as caught:
+        happenings(load_model("theophylline"), record)
+    assert "patient P-001, dose at 2.5" in str(caught.value)

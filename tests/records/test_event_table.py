@@ -62,28 +62,52 @@ def test_without_evid_rows_with_an_amount_are_doses(read, theophylline):
     assert len(one(reading).doses) == len(one(reading).labs) == 1 and any("no EVID" in n for n in reading.notes)
 
 
-@pytest.mark.parametrize("evid", ["3", "4"])
-def test_a_reset_is_refused_with_every_row_that_rests_on_it(read, theophylline, evid):
-    rows = ("1,0,,100,1", "1,1,5,,0", f"1,24,,100,{evid}", "1,1,6,,0", "2,0,,100,1", "2,1,7,,0")
-    reading = read(theophylline, event_table=table(*rows, head="ID,TIME,DV,AMT,EVID"))
-    assert [r.row for r in reading.refusals] == [4, 5] and reading.incomplete_doses == ("1",)
-    assert (
-        "not supported by the dose engine yet" in reading.refusals[0].reason
-        and "reset in row 4" in reading.refusals[1].reason
+def test_a_reset_and_a_reset_with_dose_are_read_in_file_order(read, theophylline):
+    rows = ("1,0,,100,1", "1,24,,100,4", "1,48,,,3", "1,48,5,,0", "1,48,,60,1")
+    patient = one(read(theophylline, event_table=table(*rows, head="ID,TIME,DV,AMT,EVID")))
+    said = [(d.time, d.amount, d.reset, d.order) for d in patient.doses]
+    assert said == [(0, 100, False, 0), (24, 100, True, 0), (48, 0, True, 0), (48, 60, False, 2)]
+    assert patient.labs[0].order == 1
+
+
+def test_a_reset_that_gives_something_is_refused(read, theophylline):
+    reading = read(theophylline, event_table=table("1,0,,100,1", "1,24,,100,3", head="ID,TIME,DV,AMT,EVID"))
+    assert [(r.row, r.column) for r in reading.refusals] == [(3, "amt")] and reading.incomplete_doses == ("1",)
+    assert "Write EVID 4" in reading.refusals[0].next_step
+
+
+def test_steady_state_lag_bioavailability_and_rates_reach_the_dose(read, theophylline):
+    rows = (
+        "1,0,100,1,10,1,12,1,0.5,0.8,.,.",
+        "1,6,100,1,-1,2,12,.,.,.,25,.",
+        "1,9,100,1,-2,0,0,.,.,1.2,.,8",
+        "1,30,0,1,5,1,.,.,.,.,.,.",
     )
-    assert [lab.value for p in reading.cohort for lab in p.labs] == [5.0, 7.0]
+    text = table(*rows, head="ID,TIME,AMT,EVID,RATE,SS,II,ADDL,LAGT,BIOAV,RAT2,DUR2")
+    first, second, third, constant = one(read(theophylline, event_table=text)).doses
+    assert (first.ss, first.ii, first.addl, first.lag, first.bioavailability) == (1, 12.0, 1, 0.5, 0.8)
+    assert (first.rate, first.duration) == (10.0, 10.0) and (second.rate, second.duration, second.ss) == (25.0, 4.0, 2)
+    assert (third.rate, third.duration, third.bioavailability) == (0.0, 8.0, 1.2)  # the duration is fixed
+    assert (constant.amount, constant.rate, constant.ss) == (0.0, 5.0, 1)
+
+
+def test_an_observation_at_the_time_of_an_additional_or_lagged_dose_is_written_after_it(read, theophylline):
+    rows = ("1,0,,100,1,2,12,0", "1,12,5,,0,,,", "1,24,5,,0,,,", "1,24,,100,1,0,0,3", "1,27,5,,0,,,", "1,30,5,,0,,,")
+    patient = one(read(theophylline, event_table=table(*rows, head="ID,TIME,DV,AMT,EVID,ADDL,II,LAGT")))
+    assert [lab.order for lab in patient.labs] == [0, 0, 0, -1]
 
 
 @pytest.mark.parametrize(
     ("extra", "cells", "column", "says"),
     [
-        ("SS,II", "1,12", "ss", "not supported by the dose engine yet"),
+        ("SS,II", "3,12", "ss", "0 or empty, 1 or 2"),
+        ("SS", "1", "ii", "steady-state doses need an interval"),
         ("RATE", "-1", "rat2", "RATE -1 needs RAT2"),
         ("RATE,DUR2", "-2,.", "dur2", "RATE -2 needs DUR2"),
         ("RATE", "-3", "rate", "-1 or -2"),
         ("ADDL", "3", "ii", "need an interval"),
-        ("LAGT", "0.5", "lagt", "not supported"),
-        ("BIOAV", "0.8", "bioav", "not supported"),
+        ("LAGT", "-0.5", "lagt", "a lag is negative"),
+        ("BIOAV", "0", "bioav", "more than 0"),
         ("CMT", "7", "cmt", "one of depot, central"),
         ("CMT", "-1", "cmt", "one of depot, central"),
     ],
@@ -194,11 +218,9 @@ def test_the_warfarin_patients_read_whole_with_two_outputs(read_shared):
     assert sum(len(p.labs) + len(p.doses) for p in reading.cohort) == 515
 
 
-def test_every_reset_and_steady_state_of_the_nmtest_schedules_is_refused(read_shared, theophylline):
+def test_every_dose_of_the_nmtest_schedules_is_read(read_shared, theophylline):
     reading = read_shared(theophylline, "nmtest/nmtest.csv")
-    reasons = [r.reason for r in reading.refusals]
-    assert sum("resets (EVID" in r for r in reasons) == 3 and any("steady-state" in r for r in reasons)
-    assert any("lag times" in r for r in reasons)
+    assert not reading.incomplete_doses and {r.column for r in reading.refusals} == {"dv"}  # the file has no DV
 
 
 TWO_WITH_ZEROS = RecordSchema(

@@ -1,0 +1,83 @@
+"""What given parameters and doses say: every output of a model at the rows of a schedule, no data and no error.
+
+The same timeline and the same solver as the likelihood, so what is simulated here is what a fit believes.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bayestwin.dynamics import Accuracy, build_timeline, initial_values, named_state, pad_timeline, parameters_at
+from bayestwin.dynamics.names import Doing
+from bayestwin.dynamics.solve import solve_patient
+from bayestwin.errors import ModelError
+from bayestwin.individual.data import bucket
+from bayestwin.records.record import PatientRecord
+
+FINE = Accuracy(rtol=1e-9, atol=1e-10, max_steps=16_384, gradient=False)
+ALLOWED = {"log": (0.0, float("inf")), "logit": (0.0, 1.0), "identity": (float("-inf"), float("inf"))}
+
+
+def parameter_bounds(model) -> dict[str, tuple[float, float]]:
+    """Parameter -> (low, high), both excluded, on the natural scale."""
+    return {p.name: ALLOWED[p.scale] for p in model.parameters}
+
+
+def drift_steps(model) -> dict[str, float]:
+    """Drift steps of a model -> 0, their value where nobody says another."""
+    return {name: 0.0 for drift in model.drift for name in drift.names}
+
+
+def simulate_outputs(model, values, doses, asked, *, accuracy: Accuracy = FINE) -> np.ndarray:
+    """Outputs of one individual.
+
+    Parameters
+    ----------
+    values : dict        parameter -> natural value; drift steps too
+    doses : tuple        DoseEvents in the model's units
+    asked : sequence     (time, place): place as in `build_timeline`, for a row of a table its number
+
+    Returns
+    -------
+    (len(asked), K)      K outputs in the order of `model.outputs`
+
+    Raises
+    ------
+    ModelError           the solver gave up, or a steady state does not exist
+    """
+    if not len(asked):
+        return np.zeros((0, len(model.outputs)))
+    times = [float(t) for t, _ in asked]
+    record = PatientRecord("simulated", doses=tuple(doses))
+    start = min([0.0, *times, *(d.time for d in doses)])
+    line, index = build_timeline(model, record, start=start, end=max(times), asked=asked)
+    size = bucket(len(index), (32, 128, 512, 2048))
+    index = np.concatenate([index, np.zeros(size - len(index), dtype=int)])
+    with jax.enable_x64(True):
+        given = {name: jnp.asarray(value, dtype=float) for name, value in values.items()}
+        steady = None if line.resets is None else bucket(len(line.resets.cycles.row), (4, 16, 64))
+        padded = jax.tree.map(jnp.asarray, pad_timeline(line, bucket(len(line.start), (256, 512, 1024, 2048)), steady))
+        outputs, ok = _solve(model, accuracy, given, padded, jnp.asarray(index))
+        outputs, ok = np.asarray(outputs), bool(ok)
+    if not ok or not np.isfinite(outputs[: len(asked)]).all():
+        raise ModelError(
+            "the equations could not be solved, or the asked steady state does not exist",
+            subject=f"model {model.name}",
+            value=", ".join(f"{k} = {v:g}" for k, v in values.items()),
+            next_step="Look for extreme parameters, and for steady states without elimination.",
+        )
+    return outputs[: len(asked)]
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _solve(model, accuracy, values, timeline, index):
+    solution = solve_patient(model, values, initial_values(model, values), timeline, accuracy)
+
+    def one(i):
+        t, y = timeline.end[i], named_state(model, solution.states[i])
+        p, u = parameters_at(model, values, t), Doing(model, t, timeline.active[i], timeline.started[i])
+        return jnp.stack([jnp.asarray(output(t, y, p, u), dtype=float) for output in model.outputs.values()])
+
+    return jax.vmap(one)(index), solution.ok
