@@ -99,9 +99,9 @@ def test_an_id_with_a_wrong_row_is_set_aside_and_the_others_go_on(simulate, row,
 
 
 def test_a_steady_state_that_does_not_exist_is_a_failure_and_not_a_number(simulate):
-    answer, rows = simulate(
-        "parameter,value\nka,1.5\nCL,1e-14\nV,20\n", EVENTS.replace("ii\n", "ii,ss\n").replace("12\n2", "12,1\n2", 1)
-    )
+    head, first, *others = EVENTS.split()
+    events = "\n".join([f"{head},ss", f"{first},1", *(f"{row},0" for row in others)]) + "\n"
+    answer, rows = simulate("parameter,value\nka,1.5\nCL,1e-14\nV,20\n", events)
     assert answer.exit_code == 1 and "steady state does not exist" in answer.output
     assert [r["ID"] for r in rows] == ["1"]
 
