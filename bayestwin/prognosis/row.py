@@ -14,7 +14,7 @@ from bayestwin.prognosis.assessments import check_counts_on, marker_history, vis
 from bayestwin.prognosis.courses import courses
 from bayestwin.prognosis.endpoint import EventTimes, code_progression, event_times, event_times_of_paths
 from bayestwin.prognosis.plan import Plan
-from bayestwin.prognosis.policy import PATHS, follow_policy
+from bayestwin.prognosis.policy import PATHS, Followed, follow_policy
 from bayestwin.prognosis.result import TreatmentPrognosis
 from bayestwin.prognosis.sequences import policy_visit
 from bayestwin.prognosis.simulate import trajectories
@@ -130,37 +130,41 @@ def _followed(asked: Asked, plan: Plan, number: int, draws) -> Simulated:
     deciding = every * np.arange(1, int(asked.span // every) + 1)
     visits = np.array([asked.span]) if rule is None else visit_times(asked.endpoint, 0.0, asked.span)
     times = np.unique(np.round(np.concatenate([deciding, visits]), 9))
-    rng, marker = asked.rng(3, number), () if rule is None else (rule.output,)
+    rng = asked.rng(3, number)
+    read = [] if rule is None else [rule.output]
     followed = follow_policy(
         twin,
         draws,
         plan,
         times,
         np.isin(times, np.round(deciding, 9)),
-        tuple(dict.fromkeys([*marker, *(r.output for r in plan.policy.rules if r.output)])),
+        tuple(dict.fromkeys(read + [r.output for r in plan.policy.rules if r.output])),
         counts_on=() if rule is None else rule.counts_on,
         paths=1 if rule is None else PATHS,
         rng=rng,
         accuracy=asked.accuracy,
     )
-    events = None
-    if rule is not None:
-        at = np.searchsorted(times, np.round(visits, 9))
-        events = event_times_of_paths(
-            model,
-            rule,
-            asked.endpoint,
-            followed.labs[rule.output][:, :, at],
-            followed.hazards,
-            visits,
-            times,
-            rng=rng,
-            episode=followed.episode[:, :, at] - twin.time if rule.counts_on else None,
-            **_counting(asked, plan),
-        )
-        events = _in_months(asked, events)
+    events = None if rule is None else _events_of_paths(asked, plan, followed, visits, times, rng)
     time_on = _time_on(asked, [0.0, *times], followed.on[0], events)
     return Simulated(followed.outputs[0], followed.ok, times, events, time_on)
+
+
+def _events_of_paths(asked: Asked, plan: Plan, followed: Followed, visits, times, rng) -> EventTimes:
+    """Events of a policy, coded at the endpoint's visits from the labs that decided."""
+    at, rule = np.searchsorted(times, np.round(visits, 9)), asked.rule
+    events = event_times_of_paths(
+        asked.twin.model,
+        rule,
+        asked.endpoint,
+        followed.labs[rule.output][:, :, at],
+        followed.hazards,
+        visits,
+        times,
+        rng=rng,
+        episode=followed.episode[:, :, at] - asked.twin.time if rule.counts_on else None,
+        **_counting(asked, plan),
+    )
+    return _in_months(asked, events)
 
 
 def _counting(asked: Asked, plan: Plan) -> dict:

@@ -130,7 +130,8 @@ def test_labs_held_impossible_by_both_are_a_tie():
     twin = made_up(4, 5, seed=1)
     twin.loc[2, "log_score"] = -np.inf
     tie = compare_forecasters(twin, {"rival": twin}, random_seed=1)
-    assert pick(tie, "log_score", rival="rival")["difference"] == 0.0
+    row = pick(tie, "log_score", rival="rival")
+    assert row["difference"] == 0.0 and row["labs"] == 20
     better = compare_forecasters(twin, {"rival": made_up(4, 5, seed=1)}, random_seed=1)
     row = pick(better, "log_score", rival="rival")
     assert row["difference"] == -np.inf and np.isnan(row["low"])

@@ -64,6 +64,8 @@ def test_a_pit_histogram_and_its_curve_add_up_to_the_labs():
     assert [share for *_, share in bars] == pytest.approx([0.25, 0.5, *[0] * 7, 0.25])
     curve = np.array([(0.05, 0.2), (0.15, 0.35), (0.15, 0.6), (0.95, 0.05)])
     assert np.array(rows[len(bars) :]) == pytest.approx(curve)
+    x, y = max((line.get_data() for line in axes[1].lines), key=lambda drawn: len(drawn[0]))
+    assert (np.diff(x) >= 0).all() and y + x == pytest.approx([0, 0, 0.25, 0.25, 0.5, 0.5, 0.75, 0.75, 1, 1])
     assert "4 labs, worth 3 independent" in axes[0].get_title(loc="left") and "99 %" in axes[1].get_title(loc="left")
 
 

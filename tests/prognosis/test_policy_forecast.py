@@ -189,3 +189,11 @@ def test_a_rule_that_counts_on_what_no_event_starts_is_refused(cycling, cycling_
     model = replace(cycling, endpoints=(replace(cycling.progression, rules=(rule,)),), source_hash="")
     with pytest.raises(ModelError, match="counts on a treatment that no event starts .*'tablets'.* drug, pause, cells"):
         forecast(replace(cycling_twin, model=model), {"go on": "drug"}, random_seed=1)
+
+
+def test_a_model_without_an_endpoint_has_courses_and_time_on_treatment(cycling_twin):
+    twin = replace(cycling_twin, model=replace(cycling_twin.model, endpoints=(), source_hash=""))
+    found = forecast(twin, {"each": Policy(MONTHLY)}, horizon=150.0, random_seed=1).row("each")
+    assert found.events is None and found.courses[0].times.tolist() == [128.0, 156.0, 184.0, 212.0, 240.0, 250.0]
+    assert found.time_on.first_change == pytest.approx(28.0)  # in the model's time unit
+    assert found.time_on.share == pytest.approx(np.tile([84.0 / 150.0, 66.0 / 150.0], (160, 1)))

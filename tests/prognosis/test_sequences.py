@@ -156,6 +156,7 @@ def test_a_policy_says_what_it_can_give_and_how_it_decides(cycling):
         "marker at or above 10 ug/L; decided every 28 day from simulated labs"
     )
     assert plan(cycling, Policy((PAUSE, DRUG), start="drug")).new is False  # it is in force already
+    assert plan(cycling, Policy((PAUSE,))).treatments == ("drug", "pause")
 
 
 def test_a_patient_outside_the_evidence_of_one_treatment_gets_no_number_for_the_row(cycling):
