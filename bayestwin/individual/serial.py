@@ -2,12 +2,12 @@
 
 Of one output, on its error scale, with labs at t_1 <= t_2 <= ...:
 
-    y_j = location_j + x(t_j) + scale_j e_j       x Ornstein-Uhlenbeck: SD s, correlation exp(-|dt| / tau)
+    y_j = location_j + l_j x(t_j) + scale_j e_j   x Ornstein-Uhlenbeck: SD s, correlation exp(-|dt| / tau); l loading
     between labs     m <- phi m,    v <- s^2 + phi^2 (v - s^2),    phi = exp(-dt / tau)
-    at a lab         S = v + scale^2,  K = v / S
-      measured       ln p = ln Normal(y; location + m, S);    m <- m + K (y - location - m),    v <- (1 - K) v
-      y < L          ln p = ln Phi(a), a = (L - location - m) / sqrt(S);  h = phi(a) / Phi(a)
-                     m <- m - K sqrt(S) h,    v <- (1 - K) v + K^2 S (1 - a h - h^2)
+    at a lab         S = l^2 v + scale^2,  K = l v / S,  g = y - location (or limit - location)
+      measured       ln p = ln Normal(g; l m, S);    m <- m + K (g - l m),    v <- (1 - K l) v
+      y < L          ln p = ln Phi(a), a = (g - l m) / sqrt(S);  h = phi(a) / Phi(a)
+                     m <- m - K sqrt(S) h,    v <- (1 - K l) v + K^2 S (1 - a h - h^2)
 
 For measured labs this is exact, whatever the order of arrival, since the labs are taken in order of time. After a
 censored lab the normal (m, v) stands for the skewed truth by its first two moments (assumed-density filtering); how far
@@ -17,7 +17,7 @@ Sources: Karlsson, Beal and Sheiner (1995), J Pharmacokinet Biopharm 23:651; Rau
 3:1445; Minka (2001), PhD thesis, section 3.2 (assumed-density filtering).
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,18 +26,22 @@ from jax.scipy.stats import norm
 
 from bayestwin.individual.residuals import NONE, RIGHT, location_and_scale, on_error_scale
 
+LARGEST_LOADING = 3.0
+
 
 class Rows(NamedTuple):
-    """Rows in order of time, N of them: time, gap (datum or limit minus location), scale, censoring, learn (0 or 1).
+    """Rows in order of time, N of them: time, gap (datum or limit minus location), scale, loading, censoring, learn
+    (0 or 1).
 
     A row that is not learnt lets time pass and is predicted only.
     """
 
-    time: jax.Array
-    gap: jax.Array
-    scale: jax.Array
-    censoring: jax.Array
-    learn: jax.Array
+    time: Any
+    gap: Any
+    scale: Any
+    loading: Any
+    censoring: Any
+    learn: Any
 
 
 class Filtered(NamedTuple):
@@ -57,6 +61,15 @@ def sd_and_time(model, k: int, sigma):
     return (sigma[..., names.index(f"{what}_{output}")] for what in ("serial_sd", "serial_time"))
 
 
+def loading_of(model, k: int, prediction, sigma):
+    """What a departure of output k is multiplied with at this prediction; 1 unless the model file gives `low`."""
+    observation = model.observations[k]
+    if observation.error.serial.low is None:
+        return 1.0 + 0.0 * prediction
+    low = sigma[..., list(model.residual_parameters).index(f"serial_low_{observation.output}")]
+    return (low + prediction) / (low / LARGEST_LOADING + prediction)
+
+
 def beginning_of(model, sigma):
     """Mean and variance of every departure before any lab, (2 W,)."""
     parts = [jnp.stack([jnp.zeros(()), next(sd_and_time(model, k, sigma)) ** 2]) for k in model.serial]
@@ -69,22 +82,22 @@ def aged(mean, variance, duration, sd, time, *, xp=jnp):
     return share * mean, sd**2 + share**2 * (variance - sd**2)
 
 
-def learnt(mean, variance, gap, scale, censoring):
+def learnt(mean, variance, gap, scale, loading, censoring):
     """(log_p, mean, variance) given one row; one compiled branch for measured rows, one for censored ones."""
-    total = variance + scale**2
-    root, gain = jnp.sqrt(total), variance / total
+    total = loading**2 * variance + scale**2
+    root, gain, ahead = jnp.sqrt(total), loading * variance / total, gap - loading * mean
 
     def measured():
-        z = (gap - mean) / root
-        return norm.logpdf(z) - jnp.log(root), mean + gain * (gap - mean), (1.0 - gain) * variance
+        return norm.logpdf(ahead / root) - jnp.log(root), mean + gain * ahead, (1.0 - gain * loading) * variance
 
     def limited():
         sign = jnp.where(censoring == RIGHT, -1.0, 1.0)
-        a = sign * (gap - mean) / root
+        a = sign * ahead / root
         log_p = log_ndtr(a)
         h = jnp.exp(norm.logpdf(a) - log_p)
         shrink = jnp.clip(1.0 - a * h - h**2, 0.0, 1.0)
-        return log_p, mean - sign * gain * root * h, (1.0 - gain) * variance + gain**2 * total * shrink
+        left = (1.0 - gain * loading) * variance + gain**2 * total * shrink
+        return log_p, mean - sign * gain * root * h, left
 
     return measured, limited
 
@@ -96,9 +109,9 @@ def filtered(rows: Rows, start_time, mean, variance, sd, time, count=None) -> Fi
     """
 
     def step(carry, row):
-        (m, v, now), (t, gap, scale, censoring, learn) = carry, row
+        (m, v, now), (t, gap, scale, loading, censoring, learn) = carry, row
         m, v = aged(m, v, t - now, sd, time)
-        measured, limited = learnt(m, v, gap, scale, censoring)
+        measured, limited = learnt(m, v, gap, scale, loading, censoring)
         if count is None:
             # a branch that is not taken still sends gradients: both are finite
             both = jax.tree.map(lambda a, b: jnp.where(censoring == NONE, a, b), measured(), limited())
@@ -152,7 +165,7 @@ def serial_terms(model, data, predicted, sigma, start, *, gradient: bool):
     Returns
     -------
     log_p (N,), seen (N,)     of rows of these outputs, 0 for others: given all rows before, given those seen before
-    departure (N, 2)          mean and variance at each row given the rows seen; zero for other outputs
+    departure (N, 2)          mean and variance of what is added at each row given the rows seen; zero for others
     end (2 W,)                where the data end, everything learnt
     """
     line, count = data.timeline, data.mask.sum().astype(int)
@@ -162,9 +175,11 @@ def serial_terms(model, data, predicted, sigma, start, *, gradient: bool):
     for w, k in enumerate(model.serial):
         own = (data.output == k) & (data.mask > 0)
         # an unused branch still sends gradients: give it a harmless prediction and datum
-        location, scale = location_and_scale(model, k, jnp.where(own, predicted, 1.0), sigma)
+        harmless = jnp.where(own, predicted, 1.0)
+        location, scale = location_and_scale(model, k, harmless, sigma)
+        loading = loading_of(model, k, jnp.maximum(harmless, 0.0), sigma)
         y, jacobian = on_error_scale(model.observations[k], jnp.where(own, data.value, 1.0))
-        rows = Rows(times, y - location, scale + 0.0 * times, data.censoring, own.astype(float))
+        rows = Rows(times, y - location, scale + 0.0 * times, loading, data.censoring, own.astype(float))
         sd, time = sd_and_time(model, k, sigma)
         begin = line.start[0], start[2 * w], start[2 * w + 1]
         extra = jnp.where(own & (data.censoring == NONE), jacobian, 0.0)
@@ -175,5 +190,6 @@ def serial_terms(model, data, predicted, sigma, start, *, gradient: bool):
         rows, begin, sd, time = jax.lax.stop_gradient((rows._replace(learn=rows.learn * data.seen), begin, sd, time))
         known = filtered(rows, *begin, sd, time, count)
         seen = seen + known.log_p + extra * data.seen
-        departure = jnp.where(own[:, None], smoothed(known, rows, sd, time, count), departure)
+        x = smoothed(known, rows, sd, time, count)
+        departure = jnp.where(own[:, None], x * jnp.stack([rows.loading, rows.loading**2], axis=-1), departure)
     return log_p, seen, departure, jnp.concatenate(ends)

@@ -14,16 +14,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayestwin.individual.residuals import LEFT, NONE, RIGHT, location_and_scale, on_error_scale
-from bayestwin.individual.serial import Rows, aged, filtered, sd_and_time
+from bayestwin.individual.serial import Rows, aged, filtered, loading_of, sd_and_time
 
 _CENSORING = {"none": NONE, "left": LEFT, "right": RIGHT}
 
 
-def with_departures(model, outputs, departures):
-    """Outputs (..., K) with departures (..., W) added on their error scales."""
+def with_departures(model, outputs, departures, sigma):
+    """Outputs (..., K) with departures (..., W) added on their error scales; sigma (..., R)."""
     found = np.array(outputs)
     for w, k in enumerate(model.serial):
-        x = departures[..., w]
+        x = departures[..., w] * loading_of(model, k, np.maximum(outputs[..., k], 0.0), sigma)
         found[..., k] = found[..., k] * np.exp(x) if model.observations[k].log_scale else found[..., k] + x
     return found
 
@@ -65,6 +65,7 @@ def past_departures(twin, draws, times, outputs, rng) -> np.ndarray:
         labs = [lab for lab in twin.record.labs if lab.output == observation.output]
         location, scale = location_and_scale(model, k, outputs[:, :, k], sigma[:, None, :], xp=np)
         scale = np.broadcast_to(scale, location.shape)
+        loading = loading_of(model, k, np.maximum(outputs[:, :, k], 0.0), sigma[:, None, :])
         at = np.searchsorted(times, [lab.time for lab in labs])
         y = np.array([float(on_error_scale(observation, lab.value)[0]) for lab in labs])
         # a lab stands before the asked time that it shares
@@ -74,6 +75,7 @@ def past_departures(twin, draws, times, outputs, rng) -> np.ndarray:
             np.concatenate([times[at], times])[order],
             np.concatenate([y - location[:, at], asked], axis=1)[:, order],
             np.concatenate([scale[:, at], asked + 1.0], axis=1)[:, order],
+            np.concatenate([loading[:, at], asked + 1.0], axis=1)[:, order],
             np.concatenate([[_CENSORING[lab.censoring] for lab in labs], 0 * ones]).astype(int)[order],
             np.concatenate([np.ones(len(labs)), 0 * ones])[order],
         )
@@ -86,7 +88,7 @@ def past_departures(twin, draws, times, outputs, rng) -> np.ndarray:
 @jax.jit
 def _filter_all(rows: Rows, sd, time):
     """The filter of every draw from before the first row: means and variances (P, R) each."""
-    axes = Rows(None, 0, 0, None, None)
+    axes = Rows(None, 0, 0, 0, None, None)
 
     def one(own, s, tau):
         return filtered(own, own.time[0], jnp.zeros(()), s**2, s, tau)

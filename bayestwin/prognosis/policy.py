@@ -103,7 +103,7 @@ def follow_policy(
         outputs, state, ok = _to_next_visit(model, every, template, *given, state, **lanes)
         outputs, hazards = np.asarray(outputs), np.asarray(state)[:, len(model.states) :] - before
         departure, last = carried_on(model, departure, times[visit] - last, sigma, rng), times[visit]
-        outputs = with_departures(model, outputs, departure)
+        outputs = with_departures(model, outputs, departure, sigma)
         fine &= np.asarray(ok)
         labs = {name: _as_seen(model, name, rng, outputs, sigma) for name in read}
         now_on = {"on": doing.current, "episode": doing.episode}

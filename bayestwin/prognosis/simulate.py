@@ -53,5 +53,6 @@ def trajectories(twin, draws, plan, times, *, past: bool, rng, accuracy: Accurac
     if model.serial:
         at = np.asarray(times, dtype=float)
         paths = past_departures(twin, draws, at, outputs, rng) if past else future_departures(twin, draws, at, rng)
-        outputs = with_departures(model, outputs, paths)
+        sigma = np.asarray(twin.population.sigma)[draws.draw]
+        outputs = with_departures(model, outputs, paths, sigma[:, None, :])
     return outputs, hazards, ok

@@ -112,7 +112,7 @@ model = Model(
     outputs={"psa": psa, "testosterone": testosterone},
     observations=(
         Observation("psa", unit="ng/mL", error=LogNormalError(sd=LogNormal(median=0.12, sd_log=0.5), low=LogNormal(median=0.04, sd_log=0.5),
-                    serial=SerialCorrelation(sd=LogNormal(median=0.3, sd_log=0.5), time=LogNormal(median=90.0, sd_log=0.7))), plausible=(0.001, 5_000.0),
+                    serial=SerialCorrelation(sd=LogNormal(median=0.3, sd_log=0.5), time=LogNormal(median=90.0, sd_log=0.7), low=LogNormal(median=2.0, sd_log=1.0))), plausible=(0.001, 5_000.0),
                     lower_limit=0.1, label="PSA", source="assay 5 to 10 %, day to day more"),
         Observation("testosterone", unit="nmol/L", error=LogNormalError(sd=LogNormal(median=0.25, sd_log=0.4), nu=3.0), plausible=(0.01, 80.0),
                     lower_limit=0.1, label="testosterone", source="assay and time of day"),

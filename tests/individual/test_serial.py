@@ -16,7 +16,10 @@ TIMES = np.sort(np.append(RNG.uniform(0.0, 40.0, N - 1), 17.0))
 TIMES[4] = TIMES[3]  # two labs at one time
 SCALE = RNG.uniform(0.2, 0.6, N)
 GAP = RNG.normal(0.0, 1.0, N)
-COVARIANCE = SD**2 * np.exp(-np.abs(TIMES[:, None] - TIMES) / TIME)
+LOADING = RNG.uniform(1.0, 3.0, N)
+CORRELATION = np.exp(-np.abs(TIMES[:, None] - TIMES) / TIME)
+COVARIANCE = SD**2 * CORRELATION
+SEEN = LOADING[:, None] * COVARIANCE * LOADING  # of what is added to the labs
 
 
 def run(gap=GAP, censoring=None, learn=None, count=N, pad=4):
@@ -28,14 +31,24 @@ def run(gap=GAP, censoring=None, learn=None, count=N, pad=4):
         def padded(a, fill=0):
             return jnp.asarray(np.concatenate([a, np.full(pad, fill)]).astype(np.asarray(a).dtype))
 
-        rows = Rows(padded(TIMES, TIMES[-1]), padded(gap), padded(SCALE, 1.0), padded(censoring), padded(learn))
+        rows = Rows(
+            padded(TIMES, TIMES[-1]),
+            padded(gap),
+            padded(SCALE, 1.0),
+            padded(LOADING, 1.0),
+            padded(censoring),
+            padded(learn),
+        )
         begin = jnp.zeros(()), jnp.asarray(SD**2), jnp.asarray(SD), jnp.asarray(TIME)
         return jax.tree.map(np.asarray, (filtered(rows, 0.0, *begin, count), rows))
 
 
 def conditional(known, asked):
     """Mean and covariance of x at rows `asked` given the data of rows `known`."""
-    k, cross = COVARIANCE[np.ix_(known, known)] + np.diag(SCALE[known] ** 2), COVARIANCE[np.ix_(asked, known)]
+    k, cross = (
+        SEEN[np.ix_(known, known)] + np.diag(SCALE[known] ** 2),
+        COVARIANCE[np.ix_(asked, known)] * LOADING[known],
+    )
     gain = np.linalg.solve(k, cross.T).T
     return gain @ GAP[known], COVARIANCE[np.ix_(asked, asked)] - gain @ cross.T
 
@@ -43,9 +56,9 @@ def conditional(known, asked):
 @pytest.mark.parametrize("count", [N, None], ids=["for particles", "for gradients"])
 def test_measured_labs_have_the_density_of_the_multivariate_normal(count):
     found, _ = run(count=count)
-    exact = stats.multivariate_normal(np.zeros(N), COVARIANCE + np.diag(SCALE**2)).logpdf(GAP)
+    exact = stats.multivariate_normal(np.zeros(N), SEEN + np.diag(SCALE**2)).logpdf(GAP)
     assert found.log_p.sum() == pytest.approx(exact, abs=1e-10)
-    wrong = stats.multivariate_normal(np.zeros(N), COVARIANCE / SD + np.diag(SCALE)).logpdf(GAP)
+    wrong = stats.multivariate_normal(np.zeros(N), SEEN / SD + np.diag(SCALE)).logpdf(GAP)
     assert abs(wrong - exact) > 1.0  # an SD taken for a variance would be seen
 
 
@@ -78,8 +91,9 @@ def test_going_on_from_the_end_of_the_first_rows_equals_the_whole():
 def test_a_last_lab_beyond_its_limit_has_the_exact_probability(censoring, sign):
     found, _ = run(censoring=[*[0] * (N - 1), censoring])
     mean, covariance = conditional(np.arange(N - 1), [N - 1])
-    sd = np.sqrt(covariance[0, 0] + SCALE[-1] ** 2)
-    assert found.log_p[N - 1] == pytest.approx(stats.norm.logcdf(sign * (GAP[-1] - mean[0]) / sd), abs=1e-9)
+    sd = np.sqrt(LOADING[-1] ** 2 * covariance[0, 0] + SCALE[-1] ** 2)
+    expected = stats.norm.logcdf(sign * (GAP[-1] - LOADING[-1] * mean[0]) / sd)
+    assert found.log_p[N - 1] == pytest.approx(expected, abs=1e-9)
 
 
 def test_labs_beyond_their_limit_amid_others_are_right_to_a_few_hundredths():
@@ -96,7 +110,7 @@ def test_labs_beyond_their_limit_amid_others_are_right_to_a_few_hundredths():
             continue
         y[low] = limit
         with jax.enable_x64(True):
-            rows = Rows(*(jnp.asarray(a) for a in (times, y, scale, (y <= limit).astype(int), np.ones(n))))
+            rows = Rows(*(jnp.asarray(a) for a in (times, y, scale, np.ones(n), (y <= limit).astype(int), np.ones(n))))
             found = float(filter_sum(rows, sd, tau))
         gain = np.linalg.solve(joint[np.ix_(rest, rest)], joint[np.ix_(rest, low)]).T
         inner = gain @ y[rest], joint[np.ix_(low, low)] - gain @ joint[np.ix_(rest, low)]
@@ -122,7 +136,14 @@ def test_gradients_equal_finite_differences_with_and_without_limits():
             gap = jnp.asarray(np.append(GAP, [0.0, 0.0])) - x[0]
             times = jnp.asarray(np.append(TIMES, [TIMES[-1]] * 2))
             learn = jnp.asarray(np.append(np.ones(N), [0.0, 0.0]))
-            rows = Rows(times, gap, jnp.asarray(np.append(SCALE, [1.0, 1.0])) * jnp.exp(x[1]), censoring, learn)
+            rows = Rows(
+                times,
+                gap,
+                jnp.asarray(np.append(SCALE, [1.0, 1.0])) * jnp.exp(x[1]),
+                1.0 + 0.1 * x[0] * jnp.ones(N + 2),
+                censoring,
+                learn,
+            )
             sd, time = jnp.exp(x[2]), jnp.exp(x[3])
             return filtered(rows, 0.0, jnp.zeros(()), sd**2, sd, time).log_p.sum()
 
