@@ -23,7 +23,7 @@ from bayestwin.twin.surprise import weighted_quantiles
 FEWEST_DRAWS, FEWEST_PER_DRAW, ENOUGH_PER_DRAW = 20.0, 4.0, 20.0
 LEVELS = (0.5, 0.8, 0.95)
 HALF_A_POINT = 0.005  # SD over draws under which a range is a point for every reader
-ONLY_NOISE = "population draws differ no more than their Monte Carlo noise: more particles are needed"
+ONLY_NOISE = "population draws differ no more than Monte Carlo noise"
 
 
 class Spread(NamedTuple):
