@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bayestwin.individual.residuals import draw_observation
+from bayestwin.prognosis.rises import exceeds
 
 
 class EventTimes(NamedTuple):
@@ -50,10 +51,7 @@ def code_progression(values, rule, *, first_valid: int, confirmations: int, epis
         if i >= first_valid:
             confirmed = goes_on[..., i - 1 : i - 1 + confirmations].all(axis=-1)
             for j in range(confirmations):
-                rise = v[..., i + j] - lowest
-                confirmed &= ((rise >= rule.absolute) & (rise >= rule.relative * lowest)) | (
-                    (lowest >= rule.high_nadir) & (rise >= rule.high_absolute)
-                )
+                confirmed &= exceeds(rule, v[..., i + j], lowest)
             found = np.where((found < 0) & confirmed, i, found)
         both = np.maximum(v[..., i], v[..., i - 1])
         lowest = np.where(goes_on[..., i - 1], np.minimum(lowest, both), v[..., i])

@@ -22,6 +22,7 @@ class SerologicalRule:
 
     relative : 0.25 for 25 %; absolute in the observation's unit
     high_nadir, high_absolute : from this nadir on an absolute rise alone suffices
+    strict : the rise must be more than `absolute`, not that much
     when : (covariate, value) for whom this rule is used, or None for everybody else
     counts_on : treatments under which it counts, anew in each uninterrupted episode; empty: always
     """
@@ -33,6 +34,7 @@ class SerologicalRule:
     high_absolute: float = float("inf")
     when: tuple[str, str] | None = None
     counts_on: tuple[str, ...] = ()
+    strict: bool = False
 
 
 @dataclass(frozen=True)
