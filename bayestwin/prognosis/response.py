@@ -39,12 +39,13 @@ class Assessment:
 class CodedRecord:
     """What a model's criteria say of one record.
 
-    followed_by : what is measurable at baseline, in words; times are in the model's unit, None where there is none
-    best : deepest confirmed category, "" where none is
+    followed_by, measured_by : what is measurable at baseline, in words and as the names of the markers
+    best : deepest confirmed category, "" where none is; times in the model's unit, None where there is none
     """
 
     assessments: tuple[Assessment, ...]
     followed_by: str
+    measured_by: tuple[str, ...] = ()
     best: str = ""
     best_at: float | None = None
     response: float | None = None
@@ -158,6 +159,11 @@ def response_table(model, record, *, start=None, conventions: Conventions = Conv
     features = part.features(model, record, time) if hasattr(part, "features") else ()
     ended = observed.endpoints(found, conventions)
     return ResponseTable(record.key, model.time_unit, time, treatment, coded, ended, conventions, features)
+
+
+def codes_response(model) -> bool:
+    """True for a model whose folder holds response criteria."""
+    return model_part(model, "response") is not None
 
 
 def _criteria(model):

@@ -56,6 +56,7 @@ def code_record(model, record, start, end, *, window: float = 3.0, baseline_at=N
     found = record_visits(record, start, end, window=window, baseline_at=baseline_at)
     coded = code(found.visits, rules)
     words, worse = Words(found, coded, rules), coded.progressed
+    measured = words.measured_by()
 
     def when(index) -> float | None:
         return float(found.times[index]) if index >= 0 else None
@@ -68,7 +69,8 @@ def code_record(model, record, start, end, *, window: float = 3.0, baseline_at=N
         relapse = Event(when(coded.relapse_at), "relapse from complete response", "relapse")
     return CodedRecord(
         tuple(words.assessment(i) for i in range(1, len(found.times))),
-        words.followed_by(),
+        " and ".join(f"{name} ({base})" for name, base in measured.items()) or "nothing measurable at baseline",
+        tuple(measured),
         NAMES[int(coded.best)] if coded.best >= SD else "",
         when(coded.best_at),
         when(coded.response_at),

@@ -21,17 +21,17 @@ class Words:
         self.found, self.coded, self.v = found, coded, found.visits
         self.by, self.depth = measurable(found.visits, rules), depths(found.visits, rules)
 
-    def followed_by(self) -> str:
-        """What is measurable at baseline."""
+    def measured_by(self) -> dict[str, str]:
+        """Marker -> its baseline, of what is measurable."""
         v, by = self.v, self.by
         said = (
-            (by.serum, f"serum M-protein (baseline {v.serum[0]:g} g/L)"),
-            (by.urine, f"urine M-protein (baseline {v.urine[0]:g} mg/24 h)"),
-            (by.chains, f"free light chains (baseline difference {v.dflc[0]:g} mg/L)"),
-            (by.marrow, f"marrow plasma cells (baseline {v.marrow[0]:g} %)"),
-            (by.lesion, f"plasmacytomas (baseline {v.spd[0]:g} cm2)"),
+            (by.serum, "serum M-protein", f"baseline {v.serum[0]:g} g/L"),
+            (by.urine, "urine M-protein", f"baseline {v.urine[0]:g} mg/24 h"),
+            (by.chains, "free light chains", f"baseline difference {v.dflc[0]:g} mg/L"),
+            (by.marrow, "marrow plasma cells", f"baseline {v.marrow[0]:g} %"),
+            (by.lesion, "plasmacytomas", f"baseline {v.spd[0]:g} cm2"),
         )
-        return " and ".join(text for there, text in said if there[0]) or "nothing measurable at baseline"
+        return {name: baseline for there, name, baseline in said if there[0]}
 
     def assessment(self, i: int) -> Assessment:
         """The i-th visit: category, whether confirmed, and why."""
