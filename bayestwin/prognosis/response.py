@@ -1,12 +1,13 @@
 """Observed response of one patient by the criteria of the model's folder; never a predicted one.
 
-A folder in models/ that holds `response.py` says how response is coded in its disease:
+A folder in models/ that holds `endpoints.py` says how response is coded in its disease:
 
     LABS         output -> LabSpec of every lab the criteria use, besides those the model observes
     COVARIATES   covariate -> levels the criteria know, besides those of the model
     DISEASE      words by which a death of the disease is recorded
+    LIFE_TABLE   name of the mortality below which no forecast may fall (life_table.py); optional
     code_record(model, record, start, end, **options) -> CodedRecord
-    features(model, record) -> tuple of sentences        optional: scores at the time of treatment
+    features(model, record, start) -> tuple of sentences; optional: scores at the start of treatment
 
 `response_table` decides what is coded (from which treatment on, until when), and makes the endpoints.
 """
@@ -163,17 +164,17 @@ def response_table(model, record, *, start=None, conventions: Conventions = Conv
 
 def codes_response(model) -> bool:
     """True for a model whose folder holds response criteria."""
-    return model_part(model, "response") is not None
+    return model_part(model, "endpoints") is not None
 
 
 def _criteria(model):
     """The part of the model that codes response."""
-    part = model_part(model, "response")
+    part = model_part(model, "endpoints")
     if part is None:
         raise ModelError(
             "this model has no response criteria",
             subject=f"model {model.name}",
-            allowed="a model whose folder holds response.py (myeloma_car_t)",
+            allowed="a model whose folder holds endpoints.py (myeloma_car_t)",
             next_step="See docs/endpoints.md for what such a file says.",
         )
     return part

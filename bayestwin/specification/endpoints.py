@@ -39,7 +39,11 @@ class SerologicalRule:
 
 @dataclass(frozen=True)
 class Progression:
-    """The progression endpoint of a model; visits are the declared grid on which it is coded."""
+    """The progression endpoint of a model; visits are the declared grid on which it is coded.
+
+    progression_hazards : ways to progress without a rise, each on a line of its own (extramedullary disease)
+    death_hazard, other_death_hazards : ways to die, each on a line of its own (infection); their sum is mortality
+    """
 
     rules: tuple[SerologicalRule, ...]
     visit_every: float
@@ -48,6 +52,17 @@ class Progression:
     death_hazard: str | None = None
     landmarks_months: tuple[int, ...] = (6, 12, 24)
     horizon_months: int = 36
+    other_death_hazards: tuple[str, ...] = ()
+
+    @property
+    def death_hazards(self) -> tuple[str, ...]:
+        """Every way to die, the main one first."""
+        return (*((self.death_hazard,) if self.death_hazard else ()), *self.other_death_hazards)
+
+    @property
+    def first_events(self) -> tuple[str, ...]:
+        """What may end progression-free survival: a serological rise, then the hazards."""
+        return ("serological progression", *self.progression_hazards, *self.death_hazards)
 
     def rule_for(self, covariates) -> SerologicalRule:
         """The rule by whose marker this patient is followed."""

@@ -1,6 +1,6 @@
-"""What bayestwin asks of a model that codes response: the labs it uses, a record coded, and scores at the start.
+"""What bayestwin asks of a model that codes endpoints: the labs it uses, a record coded, scores at the start.
 
-Called by `bayestwin.response_table` and `bayestwin response`; the criteria are in imwg.py and progression.py.
+Called by `bayestwin.response_table`, `bayestwin response` and forecasts; criteria: imwg.py and progression.py.
 """
 
 from bayestwin.errors import RecordError
@@ -17,6 +17,7 @@ from .visits import Criteria
 from .words import Words
 
 DISEASE = ("myeloma",)
+LIFE_TABLE = "germany_2020_2022"
 
 
 def _lab(name, unit, high, label, **more):
