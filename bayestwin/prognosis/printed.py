@@ -35,10 +35,10 @@ def forecast_text(prognosis) -> str:
 
 
 def _first_event(prognosis, row) -> list[str]:
-    """Each way to end progression-free survival by the last landmark, in 100."""
+    """Each way to end progression-free survival by the last landmark, in 100, where there is more than one."""
     month = prognosis.landmarks[-1]
     ways = prognosis.first_events(row.plan.name, month)
-    if ways is None:
+    if ways is None or len(ways) < 2:
         return []
     return [f"    first by {month} mo: " + ", ".join(f"{name} {100 * chance:.0f}" for name, chance in ways.items())]
 

@@ -1,10 +1,14 @@
 """`bayestwin response`: category by visit, best confirmed response, endpoints with reason, exit codes."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
 from bayestwin.cli import app
+from bayestwin.specification import load_model
+from bayestwin.specification.load import model_part
 
 LABS = """patient,time,output,value,unit,comparator
 A,0,m_protein,30,g/L,
@@ -49,6 +53,13 @@ def test_categories_best_response_and_endpoints_are_printed_with_their_reason(fo
     assert "PFS: 100 days, event on day 100: death (infection)" in lines
     assert "TTP: 100 days, censored on day 100: death (infection)" in lines
     assert "death of infection: 100 days, event on day 100: death (infection)" in lines
+
+
+def test_the_page_on_endpoints_prints_what_the_program_prints_and_names_every_lab(folder):
+    page = (Path(__file__).parents[2] / "docs" / "endpoints.md").read_text(encoding="utf-8")
+    assert run(folder, "--patient", "A").stdout.strip() in page
+    part = model_part(load_model("myeloma_car_t"), "endpoints")
+    assert [name for name in (*part.LABS, *part.COVARIATES) if name not in page] == []
 
 
 def test_a_patient_without_a_treatment_is_listed_and_ends_with_code_1(folder):
