@@ -1,13 +1,15 @@
 """The labs of one record, put together into visits.
 
-A visit is what was drawn within `window` days of its first lab; several values of one kind in it count as one, their
-mean, of findings the worst. The baseline is the last value of each lab at or before the start (of the same time: drawn
-before what starts then), or at or before `baseline_at`, where a bridging therapy lies between. Free light chains are
-taken as involved and uninvolved, or as kappa and lambda with the involved chain from the covariate `light_chain` or
-from the abnormal ratio at baseline.
+A visit is what was drawn within `window` days of its first lab; a test that is repeated on a later day begins a new one,
+since confirmation needs no least interval. Values of one test of one day count as one, their mean, of findings the
+worst. The baseline is the last value of each lab at or before the start (of the same time: drawn before what starts
+then), or at or before `baseline_at`, where a bridging therapy lies between. Free light chains are taken as involved and
+uninvolved, or as kappa and lambda with the involved chain from the covariate `light_chain` or from the abnormal ratio
+at baseline.
 """
 
 from dataclasses import dataclass, field
+from math import floor
 
 import numpy as np
 
@@ -68,7 +70,7 @@ def record_visits(record, start, end=np.inf, *, window: float = 3.0, baseline_at
     found: list[_Visit] = [baseline]
     group: list = []
     for lab in [*after, None]:
-        if group and (lab is None or lab.time - group[0].time > window):
+        if group and (lab is None or lab.time - group[0].time > window or _repeats(lab, group)):
             found.append(_Visit(group[0].time, _together(group)))
             group = []
         group.append(lab)
@@ -86,6 +88,11 @@ def record_visits(record, start, end=np.inf, *, window: float = 3.0, baseline_at
         **{name: _all(found, output) for output, name in DIRECT.items()},
     )
     return RecordVisits(np.array([one.time for one in found]), visits, chain, notes)
+
+
+def _repeats(lab, group) -> bool:
+    """True for a test that the visit already holds of another day."""
+    return any(one.output == lab.output and floor(one.time) != floor(lab.time) for one in group)
 
 
 def _drawn_by(lab, time: float) -> bool:
