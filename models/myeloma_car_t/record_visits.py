@@ -1,6 +1,6 @@
 """The labs of one record, put together into visits.
 
-A visit is what was drawn within `window` days of its first lab; a test that is repeated on a later day begins a new one,
+A visit is what was drawn within `window` days of its first lab; a test that is repeated on a later day begins another,
 since confirmation needs no least interval. Values of one test of one day count as one, their mean, of findings the
 worst. The baseline is the last value of each lab at or before the start (of the same time: drawn before what starts
 then), or at or before `baseline_at`, where a bridging therapy lies between. Free light chains are taken as involved and
