@@ -145,6 +145,10 @@ def response_table(model, record, *, start=None, conventions: Conventions = Conv
     if conventions.new_therapy == "ignore" and following is not None and worse is None:
         worse = part.code_record(model, record, time, float("inf"), **criteria).progression
     said = observed.recorded_progression(record, time)
+    if said is not None and said.time < min(until, float("inf") if worse is None else worse.time):
+        before = part.code_record(model, record, time, said.time, **criteria)  # no response after progression
+        known = ("best", "best_at", "response", "complete", "relapse")
+        coded = replace(coded, **{name: getattr(before, name) for name in known})
     seen = [a.time for a in coded.assessments if a.evaluable]
     found = Happened(
         time,
