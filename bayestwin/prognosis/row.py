@@ -96,7 +96,13 @@ def simulated_row(asked: Asked, plan: Plan, number: int, draws) -> Simulated:
     if asked.endpoint is None:
         times = np.linspace(0.0, asked.span, 61)
         outputs, _, ok = trajectories(
-            asked.twin, draws, plan, asked.twin.time + times, past=False, accuracy=asked.accuracy
+            asked.twin,
+            draws,
+            plan,
+            asked.twin.time + times,
+            past=False,
+            rng=asked.rng(5, number),
+            accuracy=asked.accuracy,
         )
         return Simulated(outputs, ok, times, None, _time_on_schedule(asked, plan, None, len(ok)))
     return _fixed(asked, plan, number, draws)
@@ -109,9 +115,11 @@ def _fixed(asked: Asked, plan: Plan, number: int, draws) -> Simulated:
     visits = visit_times(asked.endpoint, wait, asked.span)
     early = np.concatenate([np.arange(3.5, 32.0, 3.5), wait + np.arange(3.5, 32.0, 3.5)])
     times = np.unique(np.concatenate([visits, early[early < asked.span]]))
-    outputs, hazards, ok = trajectories(twin, draws, plan, twin.time + times, past=False, accuracy=asked.accuracy)
+    ahead, rng = twin.time + times, asked.rng(5, number)
+    outputs, hazards, ok = trajectories(twin, draws, plan, ahead, past=False, rng=rng, accuracy=asked.accuracy)
     known = np.asarray(twin.particles.state)[np.arange(len(draws.draw)), draws.known]
-    hazards = hazards - known[:, None, len(twin.model.states) :]
+    first_hazard = len(twin.model.states)
+    hazards = hazards - known[:, None, first_hazard : first_hazard + len(twin.model.hazards)]
     first = np.flatnonzero(ok)[:1]  # a failed solve has no weight, and borrows numbers
     outputs, hazards = (np.where(ok[:, None, None], a, a[first]) for a in (outputs, hazards))
     at = np.searchsorted(times, visits)

@@ -7,7 +7,14 @@ from bayestwin.dosing import Regimen
 from bayestwin.specification.endpoints import Progression, SerologicalRule
 from bayestwin.specification.load import load_model, model_folder, models_folder
 from bayestwin.specification.model import Model
-from bayestwin.specification.observations import Additive, Combined, LogNormalError, Observation, Proportional
+from bayestwin.specification.observations import (
+    Additive,
+    Combined,
+    LogNormalError,
+    Observation,
+    Proportional,
+    SerialCorrelation,
+)
 from bayestwin.specification.parameters import (
     Category,
     Drift,
@@ -44,6 +51,7 @@ __all__ = [
     "Regimen",
     "ResponseClass",
     "ResponseCorrelation",
+    "SerialCorrelation",
     "SerologicalRule",
     "Slope",
     "Linear",

@@ -58,7 +58,17 @@ def rebuild_twin(
         psi, draw = from_population(key_start, pop, particles)
         even = normalised(np.zeros(particles), islands)
         made, info = bridge(
-            model, psi, draw, even, pop, data, key=key_bridge, islands=islands, rho=rho, accuracy=accuracy
+            model,
+            psi,
+            draw,
+            even,
+            pop,
+            data,
+            key=key_bridge,
+            islands=islands,
+            rho=rho,
+            from_scratch=True,
+            accuracy=accuracy,
         )
         info = judge(model, made, info, islands, "oracle", reasons, new_labs=len(record.labs), started=data.relevant)
         info = replace(info, seconds=clock.perf_counter() - begin)
