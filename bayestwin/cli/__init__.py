@@ -13,6 +13,7 @@ from bayestwin.cli.cohort_commands import check, demo, fit
 from bayestwin.cli.options import clean_errors
 from bayestwin.cli.patient_commands import forecast, report, start, update
 from bayestwin.cli.replay_command import replay
+from bayestwin.cli.response_command import response
 from bayestwin.cli.score_commands import scores
 from bayestwin.cli.simulate_command import simulate
 
@@ -26,7 +27,7 @@ app = typer.Typer(
     "4 diagnostics failed, nothing published.",
 )
 
-for command in (demo, check, fit, start, update, forecast, report, replay, scores, simulate):
+for command in (demo, check, fit, start, update, forecast, report, response, replay, scores, simulate):
     app.command()(clean_errors(command))
 
 
