@@ -3,11 +3,11 @@
     python data/make_psa.py [--out FOLDER]
 
 Sixteen men, androgen deprivation for 36 weeks, then a pause until PSA is seen at 10 ng/mL or above, and so on for
-about five years; PSA and testosterone every four weeks. Sensitive and resistant cells whose growth follows androgen, PSA per
-cell that follows androgen with a delay, testosterone that returns some weeks after the last depot; a departure of ln
-PSA that wanders (SD 0.45, correlation time 300 days), assay SD 5 % and 0.05 ng/mL. Values below 0.1 ng/mL come with `<`.
-Typical values are round numbers near those that the model `psa_intermittent` finds in public data. No row is a
-measurement.
+about five years; PSA and testosterone every four weeks. Sensitive and resistant cells whose growth follows androgen,
+PSA per cell that follows androgen with a delay, testosterone that returns some weeks after the last depot; a
+departure of ln PSA that wanders (SD 0.45, correlation time 300 days), assay SD 5 % and 0.05 ng/mL. Values below 0.1
+ng/mL come with `<`. Typical values are round numbers near those that the model `psa_intermittent` finds in public
+data. No row is a measurement.
 """
 
 import argparse
