@@ -3,8 +3,8 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.scipy.special import gammainc
 from numpyro.distributions import biject_to
-from scipy import stats
 
 from bayestwin.individual import prior_mean
 from bayestwin.population.hyper import assemble, hyper_sites
@@ -24,18 +24,32 @@ from bayestwin.specification.priors import (
     Uniform,
 )
 
+
+def _halfway(cdf, low: float, high: float) -> float:
+    """Where a distribution function passes one half, by bisection."""
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if cdf(middle) < 0.5 else (low, middle)
+    return 0.5 * (low + high)
+
+
+def _gamma_median(shape: float) -> float:
+    """Median of a gamma distribution of rate 1, which lies under its mean."""
+    return _halfway(lambda x: gammainc(shape, x), 0.0, shape)
+
+
 _MEDIANS = {
     LogNormal: lambda p: p.median,
     LogitNormal: lambda p: p.median,
     Normal: lambda p: p.mean,
     StudentT: lambda p: p.location,
-    HalfNormal: lambda p: stats.halfnorm.median() * p.sd,
+    HalfNormal: lambda p: 0.6744897501960817 * p.sd,
     HalfCauchy: lambda p: p.scale,
     Exponential: lambda p: np.log(2.0) / p.rate,
-    Gamma: lambda p: stats.gamma(p.shape).median() / p.rate,
-    InverseGamma: lambda p: p.scale / stats.gamma(p.shape).median(),
-    TruncatedNormal: lambda p: stats.truncnorm(-p.mean / p.sd, np.inf, p.mean, p.sd).median(),
-    Beta: lambda p: stats.beta(p.a, p.b).median(),
+    Gamma: lambda p: _gamma_median(p.shape) / p.rate,
+    InverseGamma: lambda p: p.scale / _gamma_median(p.shape),
+    TruncatedNormal: lambda p: distribution(p).icdf(0.5),
+    Beta: lambda p: _halfway(distribution(p).cdf, 0.0, 1.0),
     Uniform: lambda p: 0.5 * (p.low + p.high),
 }
 

@@ -71,7 +71,8 @@ def test_every_line_of_a_file_takes_the_place_of_the_model_s_prior_and_nothing_e
     model = load_model("theophylline")
     path = tmp_path / "priors.toml"
     path.write_text(
-        'CL_pop = "Gamma(shape=4, rate=2)"\nomega_CL = "HalfCauchy(scale=0.4)"\nbeta_CL_weight_kg = "Fixed(value=0.75)"\n'
+        'CL_pop = "Gamma(shape=4, rate=2)"\nomega_CL = "HalfCauchy(scale=0.4)"\n'
+        'beta_CL_weight_kg = "Fixed(value=0.75)"\n'
         'sigma_add_concentration = "Exponential(rate=2)"\ncorrelation = "LKJ(concentration=3)"\n'
     )
     changed = with_priors(model, read_priors(path))
