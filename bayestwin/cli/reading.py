@@ -55,6 +55,24 @@ def add_recognised(files: dict, path: Path) -> None:
     files[table] = path
 
 
+def input_batches(path: Path) -> list[dict]:
+    """The tables of a file or folder as sets of one file per table, in the order of their names.
+
+    A folder may hold several files of one kind (labs_monday.csv, labs_tuesday.csv); each set is read onto the records
+    that the one before made.
+    """
+    found: dict[str, list[Path]] = {}
+    inside = sorted(path.glob("*.csv")) if path.is_dir() else [path]
+    if not inside:
+        raise usage_error(f"{path.name}: the folder holds no CSV file.")
+    for file in inside:
+        one: dict = {}
+        add_recognised(one, file)
+        found.setdefault(next(iter(one)), []).append(file)
+    number = max(len(files) for files in found.values())
+    return [{table: files[k] for table, files in found.items() if k < len(files)} for k in range(number)]
+
+
 def one_patient(cohort, key: str | None):
     """The record of `key`, or of the only patient there is."""
     if key is not None and not key.strip():

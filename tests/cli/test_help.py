@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from bayestwin.cli import app
 
 COMMANDS = ("demo", "check", "fit", "start", "update", "forecast", "report", "replay", "scores", "simulate")
+COMMANDS += ("store-population", "refresh", "believed", "history", "erase", "verify-store", "store-migrate")
 HEAVY = {
     "jax",
     "numpyro",
@@ -22,6 +23,8 @@ HEAVY = {
     "matplotlib",
     "pint",
     "jinja2",
+    "sqlalchemy",
+    "alembic",
 }
 
 

@@ -1,0 +1,106 @@
+"""kill -9 at any point, then again: a store ends where an undisturbed run leaves it; two runs share the work."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from level_store import EPOCH, labs_csv
+
+from bayestwin.jobs.publish import publish_all
+from bayestwin.jobs.refresh import refresh
+from bayestwin.jobs.run_log import RunLog
+from bayestwin.store.opening import open_store
+from bayestwin.store.verify import content_digest, verify_store
+
+QUIET = RunLog(quiet=True)
+SCRIPT = Path(__file__).parent / "killed_refresh.py"
+POINTS = (
+    ("bayestwin.jobs.take_in.append", 2, "after"),  # half of the rows are written, their transaction is open
+    ("bayestwin.store.durable._sync_folder", 3, "before"),  # some files of the first patient lie there, no row of them
+    ("bayestwin.jobs.refresh.publish_one", 1, "before"),  # the first patient is committed, and not published yet
+)
+
+
+def started(store, labs, *point):
+    url = store.engine.url.database
+    command = [sys.executable, str(SCRIPT), url, str(labs), *map(str, point)]
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": EPOCH, "MPLBACKEND": "agg"}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def everything(store):
+    """What a store holds, but for its clocks: rows, files, published reports."""
+    publish_all(store)
+    reports = {path.name: path.read_bytes() for path in store.files.reports.iterdir()}
+    return content_digest(store), store.files.listed(), reports
+
+
+@pytest.fixture(scope="module")
+def undisturbed(empty_store, tmp_path_factory):
+    """What three patients come to in one run that nobody disturbs; and their file."""
+    folder = tmp_path_factory.mktemp("undisturbed") / "s"
+    shutil.copytree(empty_store, folder)
+    store, labs = open_store(str(folder / "s.db")), labs_csv(folder / "labs.csv", patients=3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SOURCE_DATE_EPOCH", EPOCH)
+        assert refresh(store, [{"labs": labs}], log=QUIET).counts == {"published": 3}
+    return everything(store), labs
+
+
+@pytest.mark.slow
+def test_a_refresh_killed_at_each_of_its_joints_ends_like_an_undisturbed_one(store, undisturbed):
+    expected, labs = undisturbed
+    for point in POINTS:
+        process = started(store, labs, *point)
+        said = process.communicate(timeout=300)
+        assert process.returncode == -signal.SIGKILL, said
+    found = refresh(store, [{"labs": labs}], log=QUIET)
+    assert found.counts == {"published": 2} and found.waiting == 0
+    assert everything(store) == expected
+    assert verify_store(store).problems == [] and not list(store.files.folder.rglob("*.part"))
+
+
+@pytest.mark.slow
+def test_two_refreshes_at_once_do_each_patient_once_and_lose_none(store, undisturbed):
+    expected, labs = undisturbed
+    both = [started(store, labs) for _ in range(2)]
+    said = [process.communicate(timeout=300) for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert sum(int(out.split()[0]) for out, _ in said) == 3
+    assert everything(store) == expected
+    assert verify_store(store).problems == []
+
+
+@pytest.mark.validate
+def test_kill_9_at_twenty_random_points_of_a_refresh_of_fifty_twins(new_store, tmp_path):
+    labs, undisturbed, store = (
+        labs_csv(tmp_path / "labs.csv", patients=50),
+        new_store("undisturbed"),
+        new_store("killed"),
+    )
+    begin = time.monotonic()
+    process = started(undisturbed, labs)
+    assert process.communicate(timeout=3000)[0].split() == ["50", "0"]
+    whole, rng, killed = time.monotonic() - begin, random.Random(20), 0
+    before = verify_store(store).lines
+    while killed < 20:
+        process = started(store, labs)
+        try:
+            process.communicate(timeout=rng.uniform(2.0, max(4.0, whole / 4)))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            killed += 1
+        else:
+            break
+    process = started(store, labs)
+    process.communicate(timeout=3000)
+    print(f"{killed} kills; undisturbed run {whole:.0f} s; audit lines {before} to {verify_store(store).lines}")
+    assert everything(store) == everything(undisturbed) and verify_store(store).problems == []
+    assert killed == 20
