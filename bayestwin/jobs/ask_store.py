@@ -83,7 +83,7 @@ def erase(store, key: str, *, wait_seconds: float = 60.0) -> int:
                 )
             time.sleep(0.2)
         with store.writing() as connection:
-            number = erase_rows(store, connection, key, published_files(store, connection, key))
+            number = erase_rows(store, connection, key, published_files(connection, key))
     remove_doomed(store)
     publish_all(store)
     return number

@@ -89,6 +89,7 @@ def move_patient(store, basis: Basis, key: str, *, rebuild_damaged: bool = False
             key, record.data_hash, HELD, f"the report is withheld ({why})", made, facts, clock.perf_counter() - begin
         )
     common = {"file": report.name, "status": report.status, "parent": prognosis_kept.name}
+    facts["report"] = report.name
     made["report"] = store.put(report.html.encode(), kind="report", suffix=".html", **common)
     made["report_json"] = store.put(report.json.encode(), kind="report_json", suffix=".json", **common)
     return Moved(key, record.data_hash, PUBLISHED, "", made, facts, clock.perf_counter() - begin)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bayestwin.store.durable import remove_durably, write_durably
 from bayestwin.store.files import SEALED
-from bayestwin.store.outcomes import PUBLISHED, in_force, in_force_of, outcomes_of
+from bayestwin.store.outcomes import PUBLISHED, InForce, in_force, outcomes_of
 
 WAITING = "superseded data waiting"
 REPORTS = {"report": ".html", "report_json": ".json"}
@@ -23,12 +23,11 @@ INDEX = "current.json"
 def publish_one(store, key: str) -> None:
     """Bring the files of one patient to what the store says; older ones of the patient go."""
     with store.writing() as connection:
-        entry = in_force_of(connection, key)
-        if entry is None:
-            return
-        wanted = _files_of(store, connection, entry)
+        wanted = {}
+        for entry in in_force(connection, subject=key):
+            wanted = _files_of(store, entry)
         _write_missing(store, wanted)
-        for old in published_files(store, connection, key):
+        for old in published_files(connection, key):
             if old not in wanted:
                 remove_durably(store.files.reports / old)
 
@@ -39,53 +38,47 @@ def publish_all(store) -> int:
         entries = in_force(connection)
         wanted: dict[str, tuple[str, str] | bytes] = {}
         for entry in entries:
-            wanted |= _files_of(store, connection, entry)
+            wanted |= _files_of(store, entry)
         _write_missing(store, wanted)
         for path in store.files.reports.glob("bt_*") if store.files.reports.is_dir() else ():
             if path.name not in wanted:
                 remove_durably(path)
-        index = json.dumps([_index_entry(store, connection, entry) for entry in entries], indent=1) + "\n"
+        index = json.dumps([_index_entry(entry) for entry in entries], indent=1) + "\n"
         target = store.files.reports / INDEX
         if not target.is_file() or target.read_text(encoding="utf-8") != index:
             write_durably(target, index.encode())
-    return sum(published is not None for _, _, published, _ in entries)
+    return sum(entry.published is not None for entry in entries)
 
 
-def published_files(store, connection, key: str) -> list[str]:
+def published_files(connection, key: str) -> list[str]:
     """Names that the reports of a patient have or had in the folder."""
     names = []
     for outcome in outcomes_of(connection, key):
         if outcome.status == PUBLISHED:
-            stem = _stem(store, connection, outcome)
+            stem = outcome.facts["report"]
             names += [f"{stem}{end}{sealed}" for end in REPORTS.values() for sealed in ("", SEALED)]
             names.append(f"{stem}.superseded_data_waiting.txt")
     return names
 
 
-def _files_of(store, connection, entry) -> dict[str, tuple[str, str] | bytes]:
+def _files_of(store, entry: InForce) -> dict[str, tuple[str, str] | bytes]:
     """File name -> object (name, suffix) or text, for one patient."""
-    _, fresh, published, newest = entry
-    if published is None:
+    if entry.published is None:
         return {}
     found: dict[str, tuple[str, str] | bytes] = {}
-    stem = _stem(store, connection, published)
+    stem = entry.published.facts["report"]
     for role, suffix in REPORTS.items():
-        found[f"{stem}{suffix}{SEALED if store.files.cipher else ''}"] = (published.objects[role], suffix)
-    if not fresh:
-        found[f"{stem}.superseded_data_waiting.txt"] = (
-            f"Newer data of this patient are known and not in this report.\n{_why(newest, published)}\n"
-        ).encode()
+        found[f"{stem}{suffix}{SEALED if store.files.cipher else ''}"] = (entry.published.objects[role], suffix)
+    if not entry.fresh:
+        text = f"Newer data of this patient are known and not in this report.\n{_why(entry)}\n"
+        found[f"{stem}.superseded_data_waiting.txt"] = text.encode()
     return found
 
 
-def _why(newest, published) -> str:
-    if newest is None or newest.number == published.number:
+def _why(entry: InForce) -> str:
+    if entry.newest.number == entry.published.number:
         return "They have not been worked in yet; the next refresh does so."
-    return f"The newer forecast is not shown: {newest.reason}"
-
-
-def _stem(store, connection, outcome) -> str:
-    return store.object(connection, outcome.objects["report"]).provenance["file"]
+    return f"The newer forecast is not shown: {entry.newest.reason}"
 
 
 def _write_missing(store, wanted) -> None:
@@ -99,9 +92,9 @@ def _write_missing(store, wanted) -> None:
             write_durably(target, store.files.cipher.seal(data, content[0]) if store.files.cipher else data)
 
 
-def _index_entry(store, connection, entry) -> dict:
-    key, fresh, published, newest = entry
-    state = "current" if fresh else WAITING if published is not None else "no report"
-    reason = "" if fresh else _why(newest, published) if published is not None else (newest.reason if newest else "")
-    report = None if published is None else _stem(store, connection, published)
-    return {"patient": key, "report": report, "state": state, "reason": reason}
+def _index_entry(entry: InForce) -> dict:
+    if entry.published is None:
+        reason = entry.newest.reason if entry.newest else "not worked in yet"
+        return {"patient": entry.subject, "report": None, "state": "no report", "reason": reason}
+    said = {"patient": entry.subject, "report": entry.published.facts["report"]}
+    return said | ({"state": "current", "reason": ""} if entry.fresh else {"state": WAITING, "reason": _why(entry)})

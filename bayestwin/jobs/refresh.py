@@ -71,7 +71,7 @@ def take_in_all(store, schema, batches, found: Refreshed, log: RunLog, **reading
         found.refused += len(one.reading.refusals)
         found.erased += len(one.erased)
         for key in one.erased:
-            log.line("erased patient left out", patient=key)
+            log.line("erased patient left out", mark=store.mark(key))
         log.line("files read", patients=len(one.changed), entries=one.entries, refused=len(one.reading.refusals))
         taken.append(one)
     return taken
@@ -94,8 +94,8 @@ def refresh_due(
         tried: set[tuple[str, str]] = set()
         while True:
             with store.reading() as connection:
-                waiting = [(key, state_of(connection, key).state_hash) for key in due(connection, basis.name, began)]
-            work = [(key, state) for key, state in waiting if (key, state) not in tried]
+                waiting = due(connection, basis.name, began)
+            work = [entry for entry in waiting.items() if entry not in tried]
             moved_any = False
             for key, state in work:
                 if not leases.take(key):
@@ -118,7 +118,7 @@ def refresh_due(
 def _still_due(store, basis, key, began) -> bool:
     """Asked again once the lease is held: another run may have been faster."""
     with store.reading() as connection:
-        return key in due(connection, basis.name, began)
+        return bool(due(connection, basis.name, began, subject=key))
 
 
 def _move(store, basis, key, rebuild_damaged) -> Moved:
@@ -198,7 +198,7 @@ def refresh(
         found.stopped = str(error)
         log.line("stopped", reason=found.stopped)
     with store.reading() as connection:
-        found.waiting = sum(not fresh for _, fresh, _, _ in in_force(connection))
+        found.waiting = sum(not entry.fresh for entry in in_force(connection))
     found.seconds = (now() - began).total_seconds()
     log.line("done", **dict(found.counts), waiting=found.waiting, seconds=round(found.seconds, 1))
     return found

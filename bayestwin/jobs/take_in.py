@@ -12,7 +12,7 @@ from pathlib import Path
 from bayestwin.jobs.patient_rows import PERSON, REFUSAL, record_items, record_of, refusal_items
 from bayestwin.records import Cohort, RecordReading, read_records
 from bayestwin.store import audit
-from bayestwin.store.erase import was_erased
+from bayestwin.store.erase import erased_marks
 from bayestwin.store.files import content_hash
 from bayestwin.store.items import append, current, newest
 from bayestwin.store.outcomes import set_state, state_of
@@ -50,12 +50,12 @@ def take_in(store, schema, files: dict, *, as_of=None, time_unit=None, snapshot=
 
 def _append(store, connection, reading, items, files) -> TakenIn:
     """The difference between the records as read and as stored, in one transaction."""
-    changed, erased, entries = [], [], 0
+    changed, erased, entries, gone = [], [], 0, erased_marks(connection)
     refused: dict[str, list] = {}
     for refusal in reading.refusals:
         refused.setdefault(refusal.patient, []).append(refusal)
     for record in sorted(reading.cohort, key=lambda r: r.key):
-        if was_erased(store, connection, record.key):
+        if store.mark(record.key) in gone:
             erased.append(record.key)
             continue
         before = items.get(record.key, [])

@@ -47,9 +47,6 @@ def remove_doomed(store: Store) -> int:
     return len(names)
 
 
-def was_erased(store: Store, connection: Connection, subject: str) -> bool:
-    """True where the audit log says that this subject was erased."""
-    wanted = select(audit.audit.c.number).where(
-        audit.audit.c.action == ERASED, audit.audit.c.mark == store.mark(subject)
-    )
-    return connection.execute(wanted.limit(1)).first() is not None
+def erased_marks(connection: Connection) -> set[str]:
+    """Marks of all subjects that were ever erased."""
+    return set(connection.execute(select(audit.audit.c.mark).where(audit.audit.c.action == ERASED)).scalars())

@@ -11,6 +11,7 @@ due where its newest outcome speaks of another state or basis, or failed in an e
 import json
 from dataclasses import dataclass
 from datetime import datetime
+from types import SimpleNamespace
 from typing import Any
 
 from sqlalchemy import Connection, and_, insert, or_, select, update
@@ -87,42 +88,55 @@ def state_of(connection: Connection, subject: str):
     return connection.execute(select(subjects).where(subjects.c.subject == subject)).first()
 
 
-def due(connection: Connection, basis: str, run_began: datetime) -> list[str]:
-    """Subjects whose newest outcome is not about their record as it now is, in order of their keys."""
+def due(connection: Connection, basis: str, run_began: datetime, *, subject: str | None = None) -> dict[str, str]:
+    """Subjects whose newest outcome is not about their record as it now is, and its hash; in order of their keys.
+
+    subject : ask for this one only
+    """
     stale = or_(
         subjects.c.latest.is_(None),
         outcomes.c.state_hash != subjects.c.state_hash,
         outcomes.c.basis != basis,
         and_(outcomes.c.status == FAILED, subjects.c.tried_at < run_began),
     )
-    joined = select(subjects.c.subject).outerjoin(outcomes, subjects.c.latest == outcomes.c.id)
-    return sorted(connection.execute(joined.where(stale)).scalars())
+    wanted = select(subjects.c.subject, subjects.c.state_hash).where(stale)
+    if subject is not None:
+        wanted = wanted.where(subjects.c.subject == subject)
+    found = connection.execute(wanted.outerjoin(outcomes, subjects.c.latest == outcomes.c.id))
+    return {row.subject: row.state_hash for row in sorted(found, key=lambda row: row.subject)}
 
 
-def in_force(connection: Connection) -> list[tuple[str, bool, Outcome | None, Outcome | None]]:
-    """(subject, up to date, outcome in force, newest outcome) of every subject, in order of their keys."""
+@dataclass(frozen=True)
+class InForce:
+    """What is shown for a subject. fresh : the outcome in force speaks of the record as it now is"""
+
+    subject: str
+    fresh: bool
+    published: Outcome | None
+    newest: Outcome | None
+
+
+def in_force(connection: Connection, *, subject: str | None = None) -> list[InForce]:
+    """What is shown for every subject, in order of their keys; subject : for this one only."""
+    latest, shown = outcomes.alias("latest"), outcomes.alias("shown")
+    joined = subjects.outerjoin(latest, subjects.c.latest == latest.c.id)
+    joined = joined.outerjoin(shown, subjects.c.published == shown.c.id)
+    sides = [c.label(f"{side.name}_{c.name}") for side in (latest, shown) for c in side.c]
+    wanted = select(subjects.c.subject, subjects.c.state_hash, *sides).select_from(joined)
+    if subject is not None:
+        wanted = wanted.where(subjects.c.subject == subject)
     found = []
-    for row in connection.execute(select(subjects).order_by(subjects.c.subject)):
-        newest = _by_number(connection, row.latest)
-        published = newest if row.published == row.latest else _by_number(connection, row.published)
+    for row in connection.execute(wanted):
+        newest, published = _side(row, "latest"), _side(row, "shown")
         fresh = newest is not None and newest.status == PUBLISHED and newest.state_hash == row.state_hash
-        found.append((row.subject, fresh, published, newest))
-    return sorted(found, key=lambda entry: entry[0])
+        found.append(InForce(row.subject, fresh, published, newest))
+    return sorted(found, key=lambda entry: entry.subject)
 
 
-def in_force_of(connection: Connection, subject: str):
-    """The same for one subject; None where the store does not know it."""
-    row = state_of(connection, subject)
-    if row is None:
-        return None
-    newest, published = _by_number(connection, row.latest), _by_number(connection, row.published)
-    fresh = newest is not None and newest.status == PUBLISHED and newest.state_hash == row.state_hash
-    return subject, fresh, published, newest
-
-
-def _by_number(connection: Connection, number: int | None) -> Outcome | None:
-    row = number and connection.execute(select(outcomes).where(outcomes.c.id == number)).first()
-    return _outcome(row) if row else None
+def _side(row, name: str) -> Outcome | None:
+    """The outcome in the columns of one side of the join."""
+    mine = {column.name: getattr(row, f"{name}_{column.name}") for column in outcomes.c}
+    return None if mine["id"] is None else _outcome(SimpleNamespace(**mine))
 
 
 def take(connection: Connection, subject: str, holder: str, until: datetime, dead: str | None = None) -> bool:

@@ -45,8 +45,7 @@ def test_what_was_believed_then_comes_back_byte_for_byte(store, tmp_path):
 
 
 def _is_of(store, path, key):
-    with store.reading() as connection:
-        return path.stem == store.object(connection, history(store, key)[0].objects["report"]).provenance["file"]
+    return path.stem == history(store, key)[0].facts["report"]
 
 
 def test_an_erased_patient_is_gone_and_is_not_taken_in_again(store, tmp_path):

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from bayestwin.errors import StoreError
 from bayestwin.store import audit, schema
-from bayestwin.store.erase import erase_rows, remove_doomed, was_erased
+from bayestwin.store.erase import erase_rows, erased_marks, remove_doomed
 from bayestwin.store.items import append, current, item
 from bayestwin.store.outcomes import (
     FAILED,
@@ -16,7 +16,7 @@ from bayestwin.store.outcomes import (
     PUBLISHED,
     add_outcome,
     due,
-    in_force_of,
+    in_force,
     outcomes_of,
     set_state,
     take,
@@ -75,7 +75,7 @@ def test_who_is_due_follows_from_record_basis_and_newest_outcome(store):
 
     def who(since=began):
         with store.reading() as connection:
-            return due(connection, "basis", since)
+            return list(due(connection, "basis", since))
 
     def now_is(status, state="a", basis="basis"):
         with store.writing() as connection:
@@ -84,14 +84,18 @@ def test_who_is_due_follows_from_record_basis_and_newest_outcome(store):
     with store.writing() as connection:
         set_state(connection, "P-1", "a")
     assert who() == ["P-1"]
+    with store.reading() as connection:
+        assert due(connection, "basis", began, subject="P-1") == {"P-1": "a"}
+        assert due(connection, "basis", began, subject="P-2") == {}
     assert now_is(PUBLISHED) and who() == [] and not now_is(PUBLISHED)
     with store.writing() as connection:
         set_state(connection, "P-1", "b")
     assert who() == ["P-1"]
     assert now_is(HELD, "b") and who() == []
     with store.reading() as connection:
-        _, fresh, published, newest = in_force_of(connection, "P-1")
-        assert not fresh and published.state_hash == "a" and newest.status == HELD
+        (shown,) = in_force(connection, subject="P-1")
+        assert not shown.fresh and shown.published.state_hash == "a" and shown.newest.status == HELD
+        assert in_force(connection) == [shown] and in_force(connection, subject="P-2") == []
     assert now_is(FAILED, "b") and who() == [] and who(now() + LATER) == ["P-1"]
     assert now_is(PUBLISHED, "b", "older basis") and who() == ["P-1"]
 
@@ -134,7 +138,7 @@ def test_an_erased_subject_leaves_an_audit_line_and_nothing_else(store):
     assert not store.files.listed() and not list(store.files.reports.iterdir()) and remove_doomed(store) == 0
     with store.reading() as connection:
         assert current(connection) == {} and outcomes_of(connection, "P-1") == []
-        assert was_erased(store, connection, "P-1") and not was_erased(store, connection, "P-2")
+        assert erased_marks(connection) == {store.mark("P-1")} != {store.mark("P-2")}
         assert "P-1" not in json.dumps(audit.lines(connection))
     assert verify_store(store).problems == []
 
