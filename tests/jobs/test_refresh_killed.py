@@ -54,27 +54,30 @@ def undisturbed(empty_store, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_a_refresh_killed_at_each_of_its_joints_ends_like_an_undisturbed_one(store, undisturbed):
+def test_a_refresh_killed_at_its_joints_and_ended_by_two_at_once_is_like_an_undisturbed_one(store, undisturbed):
     expected, labs = undisturbed
     for point in POINTS:
         process = started(store, labs, *point)
         said = process.communicate(timeout=300)
         assert process.returncode == -signal.SIGKILL, said
-    found = refresh(store, [{"labs": labs}], log=QUIET)
-    assert found.counts == {"published": 2} and found.waiting == 0
+    assert share(store, labs, 2) == 2
     assert everything(store) == expected
     assert verify_store(store).problems == [] and not list(store.files.folder.rglob("*.part"))
 
 
-@pytest.mark.slow
-def test_two_refreshes_at_once_do_each_patient_once_and_lose_none(store, undisturbed):
-    expected, labs = undisturbed
-    both = [started(store, labs) for _ in range(2)]
-    said = [process.communicate(timeout=300) for process in both]
-    assert [process.returncode for process in both] == [0, 0], said
-    assert sum(int(out.split()[0]) for out, _ in said) == 3
-    assert everything(store) == expected
-    assert verify_store(store).problems == []
+def share(store, labs, runs):
+    """Several runs at once; how many patients all of them published together."""
+    together = [started(store, labs) for _ in range(runs)]
+    said = [process.communicate(timeout=900) for process in together]
+    assert [process.returncode for process in together] == [0] * runs, said
+    return sum(int(out.split()[0]) for out, _ in said)
+
+
+@pytest.mark.validate
+def test_three_refreshes_at_once_do_each_patient_once_and_lose_none(new_store, tmp_path):
+    labs, alone, store = labs_csv(tmp_path / "labs.csv", patients=12), new_store("alone"), new_store("shared")
+    assert share(store, labs, 3) == 12 and share(alone, labs, 1) == 12
+    assert everything(store) == everything(alone) and verify_store(store).problems == []
 
 
 @pytest.mark.validate
