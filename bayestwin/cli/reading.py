@@ -58,17 +58,22 @@ def add_recognised(files: dict, path: Path) -> None:
 def input_batches(path: Path) -> list[dict]:
     """The tables of a file or folder as sets of one file per table, in the order of their names.
 
-    A folder may hold several files of one kind (labs_monday.csv, labs_tuesday.csv); each set is read onto the records
-    that the one before made.
+    A single file is known by its header; in a folder a file belongs to the table that its name begins with, and several
+    files of one kind (labs_monday.csv, labs_tuesday.csv) are read one after the other onto the same records.
     """
+    if not path.is_dir():
+        files: dict = {}
+        add_recognised(files, path)
+        return [files]
     found: dict[str, list[Path]] = {}
-    inside = sorted(path.glob("*.csv")) if path.is_dir() else [path]
-    if not inside:
-        raise usage_error(f"{path.name}: the folder holds no CSV file.")
-    for file in inside:
-        one: dict = {}
-        add_recognised(one, file)
-        found.setdefault(next(iter(one)), []).append(file)
+    for file in sorted(path.glob("*.csv")):
+        table = next((name for name in TABLES if file.stem.lower().startswith(name)), None)
+        if table is None:
+            say(f"not read: {file.name} (its name begins with none of {', '.join(TABLES)})")
+        else:
+            found.setdefault(table, []).append(file)
+    if not found:
+        raise usage_error(f"{path.name}: no CSV file here begins with {', '.join(TABLES)}.")
     number = max(len(files) for files in found.values())
     return [{table: files[k] for table, files in found.items() if k < len(files)} for k in range(number)]
 

@@ -80,7 +80,10 @@ def refresh(
     store: StoreUrl,
     labs: Annotated[
         Path | None,
-        typer.Option(help="A CSV file, or a folder of them; each is known by its header.", exists=True),
+        typer.Option(
+            help="A CSV file, known by its header; or a folder of labs*.csv, patients*.csv, doses*.csv, events*.csv.",
+            exists=True,
+        ),
     ] = None,
     model: Annotated[str | None, typer.Option("--model", help="New place of the model's folder, if it moved.")] = None,
     time_unit: TimeUnit = None,

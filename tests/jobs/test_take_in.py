@@ -65,17 +65,21 @@ def test_a_refused_row_is_noted_once_and_the_others_are_taken(store, population,
     assert len(refusals_of(items)) == 1 and len(record_of("P-0", items).labs) == 3
 
 
-def test_a_folder_is_read_file_by_file_and_each_file_is_known_by_its_header(tmp_path):
-    for name in ("labs_1.csv", "labs_2.csv"):
+def test_a_folder_is_read_file_by_file_and_each_file_is_known_by_its_name(tmp_path, capsys):
+    for name in ("labs_1.csv", "Labs_2.csv"):
         labs_csv(tmp_path / name, patients=1)
-    (tmp_path / "people.csv").write_text("patient,age\nP-0,60\n", encoding="utf-8")
+    for name in ("patients.csv", "truth.csv"):
+        (tmp_path / name).write_text("patient,age\nP-0,60\n", encoding="utf-8")
     first, second = input_batches(tmp_path)
-    assert {k: p.name for k, p in first.items()} == {"labs": "labs_1.csv", "patients": "people.csv"}
-    assert {k: p.name for k, p in second.items()} == {"labs": "labs_2.csv"}
+    assert {k: p.name for k, p in first.items()} == {"labs": "Labs_2.csv", "patients": "patients.csv"}
+    assert {k: p.name for k, p in second.items()} == {"labs": "labs_1.csv"}
+    assert capsys.readouterr().err == (
+        "not read: truth.csv (its name begins with none of patients, labs, doses, events, event_table)\n"
+    )
     assert input_batches(tmp_path / "labs_1.csv") == [{"labs": tmp_path / "labs_1.csv"}]
-    (tmp_path / "notes.csv").write_text("who,what\n", encoding="utf-8")
+    (tmp_path / "empty").mkdir()
     with pytest.raises(typer.Exit):
-        input_batches(tmp_path)
+        input_batches(tmp_path / "empty")
 
 
 cell = st.one_of(
