@@ -11,6 +11,7 @@ renamed; the folder is only touched under the store's write lock, so two refresh
 import json
 from pathlib import Path
 
+from bayestwin.errors import StoreError
 from bayestwin.store.durable import remove_durably, write_durably
 from bayestwin.store.files import SEALED
 from bayestwin.store.outcomes import PUBLISHED, InForce, in_force, outcomes_of
@@ -32,14 +33,17 @@ def publish_one(store, key: str) -> None:
                 remove_durably(store.files.reports / old)
 
 
-def publish_all(store) -> int:
-    """Make the folder say what the store says, whatever a killed run left; how many reports are in force."""
+def publish_all(store) -> list[str]:
+    """Make the folder say what the store says, whatever a killed run left.
+
+    Returns a sentence for each report that cannot be shown because its file in the store is damaged or missing.
+    """
     with store.writing() as connection:
         entries = in_force(connection)
         wanted: dict[str, tuple[str, str] | bytes] = {}
         for entry in entries:
             wanted |= _files_of(store, entry)
-        _write_missing(store, wanted)
+        problems = _write_missing(store, wanted)
         for path in store.files.reports.glob("bt_*") if store.files.reports.is_dir() else ():
             if path.name not in wanted:
                 remove_durably(path)
@@ -47,7 +51,7 @@ def publish_all(store) -> int:
         target = store.files.reports / INDEX
         if not target.is_file() or target.read_text(encoding="utf-8") != index:
             write_durably(target, index.encode())
-    return sum(entry.published is not None for entry in entries)
+    return problems
 
 
 def published_files(connection, key: str) -> list[str]:
@@ -81,15 +85,22 @@ def _why(entry: InForce) -> str:
     return f"The newer forecast is not shown: {entry.newest.reason}"
 
 
-def _write_missing(store, wanted) -> None:
+def _write_missing(store, wanted) -> list[str]:
+    """Write what is not there yet; what cannot be written because its object is damaged, as sentences."""
+    problems = []
     for name, content in wanted.items():
         target: Path = store.files.reports / name
         if isinstance(content, bytes):
             if not target.is_file() or target.read_bytes() != content:
                 write_durably(target, content)
         elif not target.is_file():
-            data = store.files.get(*content)
+            try:
+                data = store.files.get(*content)
+            except StoreError as error:
+                problems.append(f"the report {name} cannot be shown: {error}")
+                continue
             write_durably(target, store.files.cipher.seal(data, content[0]) if store.files.cipher else data)
+    return problems
 
 
 def _index_entry(entry: InForce) -> dict:

@@ -30,7 +30,8 @@ from bayestwin.store.schema import now
 class Refreshed:
     """What a run did. counts : status -> patients; refused : rows; problems : patient -> reason; waiting : not current
 
-    stopped : why the run ended early (a full disk), "" where it did not; unusable : files that could not be read
+    stopped : why the run ended early (a full disk), "" where it did not
+    unusable : files that could not be read, reports that could not be shown
     """
 
     counts: Counter = field(default_factory=Counter)
@@ -193,7 +194,7 @@ def refresh(
             refresh_with_workers(store, basis, began, found, log, workers, model_text, **how)
         else:
             refresh_due(store, basis, began, found, log, **how)
-        publish_all(store)
+        found.unusable += publish_all(store)
     except DiskFull as error:
         found.stopped = str(error)
         log.line("stopped", reason=found.stopped)

@@ -3,11 +3,14 @@
 import json
 from dataclasses import replace
 
+from level_model import as_population
 from level_store import labs_csv
 
 from bayestwin.errors import FitError
 from bayestwin.jobs import move_patient
 from bayestwin.jobs import refresh as refresh_module
+from bayestwin.jobs.ask_store import believed
+from bayestwin.jobs.basis import keep_population
 from bayestwin.jobs.refresh import problem_lines, refresh
 from bayestwin.jobs.run_log import RunLog
 from bayestwin.store import files
@@ -169,3 +172,26 @@ def test_log_lines_are_json_with_study_keys_and_no_value(store, tmp_path, capsys
     assert [line["event"] for line in lines] == ["files read", "published", "done"]
     assert lines[1]["patient"] == "P-0" and lines[1]["verdict"] == "PASS" and "20.1" not in json.dumps(lines)
     assert not any("P-0" in str(path) for path in store.files.folder.rglob("*"))
+
+
+def test_a_damaged_report_is_told_and_stops_nobody(store, tmp_path):
+    run(store, labs_csv(tmp_path / "labs.csv", patients=2))
+    last = outcomes(store, "P-0")[-1]
+    store.files.path(last.objects["report"], ".html").write_bytes(b"damaged")
+    (store.files.reports / f"{last.facts['report']}.html").unlink()
+    found = run(store, labs_csv(tmp_path / "labs.csv", patients=2, more=NEW_LAB))
+    assert found.counts == {"published": 1} and len(found.unusable) == 1
+    assert f"the report {last.facts['report']}.html cannot be shown" in found.unusable[0]
+
+
+def test_a_newer_population_makes_everyone_due_and_older_answers_stay(store, population, level_folder, tmp_path):
+    labs = labs_csv(tmp_path / "labs.csv", patients=1)
+    run(store, labs)
+    draws = {name: values.values.reshape(-1) + 0.01 for name, values in population.posterior.data_vars.items()}
+    newer = as_population(population.model, draws)
+    newer.tree.attrs.update({k: v for k, v in population.tree.attrs.items() if k not in newer.tree.attrs})
+    assert keep_population(store, newer, model_text=str(level_folder))
+    assert run(store, None).counts == {"published": 1} and not run(store, labs).counts
+    first, second = outcomes(store, "P-0")
+    assert first.basis != second.basis and second.facts["path"] == "start" and first.state_hash == second.state_hash
+    assert believed(store, "P-0", first.at).outcome == first and believed(store, "P-0", second.at).outcome == second

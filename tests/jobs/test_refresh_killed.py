@@ -1,5 +1,6 @@
 """kill -9 at any point, then again: a store ends where an undisturbed run leaves it; two runs share the work."""
 
+import json
 import os
 import random
 import shutil
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from bayestwin.jobs.publish import publish_all
 from bayestwin.jobs.refresh import refresh
 from bayestwin.jobs.run_log import RunLog
 from bayestwin.store.opening import open_store
+from bayestwin.store.outcomes import newest_number
 from bayestwin.store.verify import content_digest, verify_store
 
 QUIET = RunLog(quiet=True)
@@ -82,28 +85,21 @@ def test_three_refreshes_at_once_do_each_patient_once_and_lose_none(new_store, t
 
 @pytest.mark.validate
 def test_kill_9_at_twenty_random_points_of_a_refresh_of_fifty_twins(new_store, tmp_path):
-    labs, undisturbed, store = (
-        labs_csv(tmp_path / "labs.csv", patients=50),
-        new_store("undisturbed"),
-        new_store("killed"),
-    )
-    begin = time.monotonic()
-    process = started(undisturbed, labs)
-    assert process.communicate(timeout=3000)[0].split() == ["50", "0"]
-    whole, rng, killed = time.monotonic() - begin, random.Random(20), 0
-    before = verify_store(store).lines
-    while killed < 20:
+    labs, alone, store = labs_csv(tmp_path / "labs.csv", patients=50), new_store("alone"), new_store("killed")
+    process = started(alone, labs)
+    out, log = process.communicate(timeout=3000)
+    assert out.split() == ["50", "0"]
+    clock = [datetime.fromisoformat(json.loads(line)["at"]).timestamp() for line in log.splitlines()]
+    first, each, rng, reached = clock[1] - clock[0], (clock[-1] - clock[1]) / 49, random.Random(20), []
+    for _ in range(20):
         process = started(store, labs)
-        try:
-            process.communicate(timeout=rng.uniform(2.0, max(4.0, whole / 4)))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
-            killed += 1
-        else:
-            break
-    process = started(store, labs)
-    process.communicate(timeout=3000)
-    print(f"{killed} kills; undisturbed run {whole:.0f} s; audit lines {before} to {verify_store(store).lines}")
-    assert everything(store) == everything(undisturbed) and verify_store(store).problems == []
-    assert killed == 20
+        assert "files read" in process.stderr.readline()
+        time.sleep(rng.uniform(0.0, first + 3 * each))
+        process.kill()
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+        with store.reading() as connection:
+            reached.append(newest_number(connection))
+    assert share(store, labs, 1) == 50 - reached[-1]
+    print(f"alone {clock[-1] - clock[0]:.0f} s, {each:.2f} s a patient; patients done at each kill: {reached}")
+    assert everything(store) == everything(alone) and verify_store(store).problems == []
