@@ -29,7 +29,7 @@ class TakenIn:
 
 
 def take_in(store, schema, files: dict, *, as_of=None, time_unit=None, snapshot=False) -> TakenIn:
-    """Read tables (table name -> path) onto the records in the store and append what differs.
+    """Read tables (table name -> path or DataFrame) onto the records in the store and append what differs.
 
     Raises
     ------
@@ -84,6 +84,10 @@ def _named_patients(files) -> list[str]:
     keys: dict[str, None] = {}
     for source in files.values():
         if source is None:
+            continue
+        if hasattr(source, "to_csv"):  # a DataFrame from a notebook
+            column = next((name for name in source.columns if str(name).strip().lower() in ("patient", "id")), None)
+            keys |= dict.fromkeys(() if column is None else map(str, source[column]))
             continue
         try:
             with open(source, encoding="utf-8-sig", newline="") as file:

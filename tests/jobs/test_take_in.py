@@ -65,6 +65,15 @@ def test_a_refused_row_is_noted_once_and_the_others_are_taken(store, population,
     assert len(refusals_of(items)) == 1 and len(record_of("P-0", items).labs) == 3
 
 
+def test_a_table_from_a_notebook_is_put_onto_the_record_like_a_file(store, population, tmp_path):
+    import pandas as pd
+
+    schema, labs = population.model.record_schema(), labs_csv(tmp_path / "labs.csv", patients=2)
+    assert take_in(store, schema, {"labs": labs}).entries == 8
+    assert take_in(store, schema, {"labs": pd.read_csv(labs)}).entries == 0
+    assert len(records(store)["P-1"].labs) == 3
+
+
 def test_a_folder_is_read_file_by_file_and_each_file_is_known_by_its_name(tmp_path, capsys):
     for name in ("labs_1.csv", "Labs_2.csv"):
         labs_csv(tmp_path / name, patients=1)
