@@ -23,7 +23,7 @@ class Basis:
     model: Any
     population: Any
     seed: int
-    sizes: dict[str, int]
+    sizes: dict[str, Any]
 
     def seed_for(self, key: str, state_hash: str) -> int:
         """Seed of one patient's update: the same for the same record, whichever run or process does it."""
