@@ -17,14 +17,15 @@ from level_store import EPOCH, labs_csv
 from bayestwin.jobs.publish import publish_all
 from bayestwin.jobs.refresh import refresh
 from bayestwin.jobs.run_log import RunLog
+from bayestwin.store.items import current
 from bayestwin.store.opening import open_store
 from bayestwin.store.outcomes import newest_number
 from bayestwin.store.verify import content_digest, verify_store
 
 QUIET = RunLog(quiet=True)
 SCRIPT = Path(__file__).parent / "killed_refresh.py"
+HALF_TAKEN_IN = ("bayestwin.jobs.take_in.append", 2, "after")  # half of the rows are written, their transaction is open
 POINTS = (
-    ("bayestwin.jobs.take_in.append", 2, "after"),  # half of the rows are written, their transaction is open
     ("bayestwin.store.durable._sync_folder", 3, "before"),  # some files of the first patient lie there, no row of them
     ("bayestwin.jobs.refresh.publish_one", 1, "before"),  # the first patient is committed, and not published yet
 )
@@ -91,6 +92,11 @@ def test_kill_9_at_twenty_random_points_of_a_refresh_of_fifty_twins(new_store, t
     assert out.split() == ["50", "0"]
     clock = [datetime.fromisoformat(json.loads(line)["at"]).timestamp() for line in log.splitlines()]
     first, each, rng, reached = clock[1] - clock[0], (clock[-1] - clock[1]) / 49, random.Random(20), []
+    process = started(store, labs, *HALF_TAKEN_IN)
+    process.communicate(timeout=300)
+    assert process.returncode == -signal.SIGKILL
+    with store.reading() as connection:
+        assert current(connection) == {}
     for _ in range(20):
         process = started(store, labs)
         assert "files read" in process.stderr.readline()

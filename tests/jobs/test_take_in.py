@@ -10,6 +10,7 @@ from level_store import labs_csv
 
 from bayestwin.cli.reading import input_batches
 from bayestwin.errors import BayestwinError
+from bayestwin.jobs import take_in as take_in_module
 from bayestwin.jobs.patient_rows import record_of, refusals_of
 from bayestwin.jobs.take_in import take_in
 from bayestwin.store.items import current
@@ -63,6 +64,24 @@ def test_a_refused_row_is_noted_once_and_the_others_are_taken(store, population,
     with store.reading() as connection:
         items = current(connection)["P-0"]
     assert len(refusals_of(items)) == 1 and len(record_of("P-0", items).labs) == 3
+
+
+def test_rows_are_taken_in_all_or_none(store, population, tmp_path, monkeypatch):
+    schema, labs, calls = population.model.record_schema(), labs_csv(tmp_path / "labs.csv", patients=3), []
+
+    def breaks(*given):
+        calls.append(given[1])
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return append(*given)
+
+    append = take_in_module.append
+    with monkeypatch.context() as patch:
+        patch.setattr(take_in_module, "append", breaks)
+        with pytest.raises(KeyboardInterrupt):
+            take_in(store, schema, {"labs": labs})
+    assert calls == ["P-0", "P-1", "P-2"] and records(store) == {}
+    assert take_in(store, schema, {"labs": labs}).changed == ("P-0", "P-1", "P-2")
 
 
 def test_a_table_from_a_notebook_is_put_onto_the_record_like_a_file(store, population, tmp_path):
