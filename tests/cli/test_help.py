@@ -21,6 +21,7 @@ COMMANDS = (
     "scores",
     "simulate",
 )
+COMMANDS += ("store-population", "refresh", "believed", "history", "erase", "verify-store", "store-migrate")
 HEAVY = {
     "jax",
     "numpyro",
@@ -34,6 +35,8 @@ HEAVY = {
     "matplotlib",
     "pint",
     "jinja2",
+    "sqlalchemy",
+    "alembic",
 }
 
 
