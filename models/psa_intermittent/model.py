@@ -11,7 +11,8 @@ it grows or dies; resistant cells R need no androgen. B and R are relative to th
     dE/dt = k_E (eps + (1 - eps) s - E)      d ln B/dt = g s - d (1 - s)      ln R = ln f_R + g_R t
     PSA = P0 (B E + R)                       testosterone = T_c + (T_0 - T_c) A
 
-The level P0 moves by a small step every quarter (drift). PSA itself is cleared within days and follows at once.
+What these equations do not say of ln PSA is a serially correlated departure, larger where PSA is low (`serial`), summed
+out in the likelihood. PSA itself is cleared within days and follows at once.
 
 Sources: structure after Hirata et al. (2010), J Theor Biol 264:517 (on and off treatment, sensitive and resistant
 cells) and Brady-Nicholls et al. (2020), Nat Commun 11:1750; priors wide and assumed, see card.md.
