@@ -42,11 +42,16 @@ class Spread(NamedTuple):
     @property
     def reason(self) -> str:
         """Why no range is available, or ""."""
+        return self.too_few or (ONLY_NOISE if self.noise_only else "")
+
+    @property
+    def too_few(self) -> str:
+        """Which draws are too few for any range, or ""."""
         if self.draws < FEWEST_DRAWS:
             return f"only {self.draws:.0f} effective population draws"
         if self.per_draw < FEWEST_PER_DRAW:
             return f"only {self.per_draw:.1f} patient draws per population draw"
-        return ONLY_NOISE if self.noise_only else ""
+        return ""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from bayestwin.prognosis.compare import _difference
 from bayestwin.prognosis.quantities import chance_of, knowledge_spread
 from bayestwin.twin.surprise import weighted_quantiles
 
@@ -103,3 +104,11 @@ def test_the_range_is_refused_where_too_few_draws_stand_behind_it():
     assert single.knowledge is None and "patient draws per population draw" in single.reason
     some = chance(rng.uniform(size=2000), rng.uniform(size=2000) ** 2, np.repeat(np.arange(200), 10))
     assert some.knowledge is not None and some.approximate
+
+
+def test_the_range_of_a_difference_that_is_only_noise_stays_wide():
+    rng, draw = np.random.default_rng(7), np.repeat(np.arange(M), 20)
+    first, second = (rng.uniform(size=(2, len(draw))) < 0.5).astype(float)
+    mean, low, high, share = _difference(first, second, np.full(len(draw), 1 / len(draw)), draw)
+    assert low < mean < high and high - low > 0.2  # sqrt(0.5 / 20) is the SD of that noise
+    assert 0.3 < share < 0.7
