@@ -147,7 +147,8 @@ def _started(basis: Basis, record, seed):
         return twin
     why = f"from scratch with four times the particles, because {'; '.join(twin.info.reasons)}"
     sizes = basis.sizes | {"particles": 4 * basis.sizes["particles"]}
-    return rebuild_twin(basis.population, record, random_seed=seed, reasons=(why,), **sizes)[0]
+    twin, _ = rebuild_twin(basis.population, record, random_seed=seed, reasons=(why,), **sizes)
+    return replace(twin, size=basis.sizes["particles"])
 
 
 def _keep(store, basis, tree, kind, record, seed, parent=""):

@@ -94,16 +94,20 @@ def unique_particles(psi) -> int:
     return len(np.unique(np.asarray(psi), axis=0))
 
 
-def systematic(rng: np.random.Generator, log_weights, islands: int):
-    """Systematic resampling within each island: positions of the survivors, (P,)."""
+def systematic(rng: np.random.Generator, log_weights, islands: int, *, particles: int | None = None):
+    """Systematic resampling within each island: positions of the survivors, (P,).
+
+    particles : so many survivors over all islands, None for as many as there are
+    """
     weights = np.exp(np.asarray(log_weights)).reshape(islands, -1)
-    size = weights.shape[1]
+    own = weights.shape[1]
+    size = own if particles is None else particles // islands
     starts = rng.random(islands)
     picked = []
     for k in range(islands):
         cumulative = np.cumsum(weights[k])
         points = (starts[k] + np.arange(size)) / size * cumulative[-1]
-        picked.append(k * size + np.minimum(np.searchsorted(cumulative, points), size - 1))
+        picked.append(k * own + np.minimum(np.searchsorted(cumulative, points), own - 1))
     return np.concatenate(picked)
 
 

@@ -61,6 +61,7 @@ def twin_to_tree(twin: Twin) -> xr.DataTree:
         population_hash=twin.population_hash,
         random_seed=twin.random_seed,
         updates=twin.updates,
+        size=twin.size,
         record=json.dumps(asdict(twin.record)),
         history=json.dumps([asdict(i) for i in twin.history]),
         refusals=json.dumps([asdict(r) for r in twin.refusals]),
@@ -103,6 +104,7 @@ def load_twin(path, model=None) -> Twin:
         int(attrs["updates"]),
         history,
         refusals,
+        int(attrs.get("size", 0)),
     )
 
 

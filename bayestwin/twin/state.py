@@ -6,9 +6,11 @@
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
-from bayestwin.twin.particles import Particles, effective_size, island_means
+from bayestwin.twin.particles import Particles, effective_size, island_means, normalised, systematic
 from bayestwin.twin.surprise import Surprise, weighted_quantiles
 from bayestwin.twin.target import class_weights
 
@@ -63,6 +65,8 @@ class Twin:
     record : what it has seen; time : the newest lab or event learnt; applied : doses of that very time are in the state
     refusals : rows of the patient's files that were refused on the way
     particles : see Particles; population : the draws it rests on; rho : declared response correlation
+    size : number of particles asked for, 0 for as many as there are; after a rung that took more of them the next
+        update goes back to it
     """
 
     model: Any
@@ -78,6 +82,7 @@ class Twin:
     updates: int = 0
     history: tuple[UpdateInfo, ...] = ()
     refusals: tuple = ()
+    size: int = 0
 
     def with_refusals(self, refusals):
         """The same twin with further refused rows of its patient (or of a whole file) noted, each once."""
@@ -88,6 +93,20 @@ class Twin:
     def key(self) -> str:
         """The patient's study key."""
         return self.record.key
+
+    @property
+    def asked_size(self) -> int:
+        """Number of particles that this twin is to have."""
+        return self.size or self.particles.psi.shape[0]
+
+    def at_asked_size(self, rng: np.random.Generator) -> "Twin":
+        """The same twin with the number of particles asked for, resampled within islands if it has more."""
+        if self.particles.psi.shape[0] <= self.asked_size:
+            return self
+        kept = systematic(rng, self.particles.log_weights, self.islands, particles=self.asked_size)
+        fewer = jax.tree.map(lambda a: jnp.asarray(np.asarray(a)[kept]), self.particles)
+        even = jnp.asarray(normalised(np.zeros(self.asked_size), self.islands))
+        return replace(self, particles=fewer._replace(log_weights=even))
 
     @property
     def info(self) -> UpdateInfo:

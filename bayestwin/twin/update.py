@@ -3,7 +3,7 @@
     1 reweight        later labs only: integrate from the stored state; older labs that arrive late: solve anew
     2 rejuvenate      ESS/P < 0.5 or k-hat > 0.7: temper and move on the full history
     3 from scratch    ESS < 400 (or a tenth of P), k-hat > 0.7, islands apart, or a lab that the twin held all but
-                      impossible: the oracle with four times the particles
+                      impossible: the oracle with four times the particles; the next update goes back to P
     4 withhold        when that fails too
 
 Information taken away or changed (retraction, correction, past dose or treatment, covariate) restarts from the newest
@@ -82,6 +82,7 @@ def update_twin(
         return _restart(twin, record, change, random_seed, rejuvenate_below, population, earlier, accuracy)
     begin = clock.perf_counter()
     with jax.enable_x64(True):
+        twin = twin.at_asked_size(np.random.default_rng([random_seed, twin.updates]))
         moved, info = _forward(twin, record, change, random_seed, rejuvenate_below, accuracy)
         if info.verdict != PASS:
             moved, info = _last_rung(twin, record, info, random_seed, population, accuracy)
@@ -175,18 +176,28 @@ def _restart(twin, record, change, random_seed, rejuvenate_below, population, ea
             subject=f"patient {twin.key}",
             next_step="Pass population= to update_twin.",
         )
+    why: tuple[str, ...] = (f"restart from scratch: {change.why}",)
+    rebuilt, info = _from_scratch(twin, record, 1, why, random_seed, population, accuracy)
+    if info.verdict != PASS:
+        why = (*why, f"again with four times the particles, because {'; '.join(info.reasons[1:])}")
+        rebuilt, info = _from_scratch(twin, record, 4, why, random_seed, population, accuracy)
+    return replace(rebuilt, updates=twin.updates + 1, history=(*twin.history, info), refusals=twin.refusals), info
+
+
+def _from_scratch(twin, record, times: int, reasons, random_seed, population, accuracy):
+    """The oracle with so many times the particles that the twin is to have."""
     rebuilt, info = rebuild_twin(
         population,
         record,
-        particles=twin.particles.psi.shape[0],
+        particles=times * twin.asked_size,
         islands=twin.islands,
         population_draws=twin.population.log_det.shape[0],
         random_seed=random_seed,
         rho=twin.rho,
         accuracy=accuracy,
-        reasons=(f"restart from scratch: {change.why}",),
+        reasons=reasons,
     )
-    return replace(rebuilt, updates=twin.updates + 1, history=(*twin.history, info), refusals=twin.refusals), info
+    return replace(rebuilt, size=twin.asked_size), info
 
 
 def _last_rung(twin, record, failed, random_seed, population, accuracy):
@@ -200,15 +211,7 @@ def _last_rung(twin, record, failed, random_seed, population, accuracy):
                 failed, verdict=WITHHELD, reasons=(*failed.reasons, "no population at hand for the from-scratch rung")
             ),
         )
-    rebuilt, info = rebuild_twin(
-        population,
-        record,
-        particles=4 * twin.particles.psi.shape[0],
-        islands=twin.islands,
-        population_draws=twin.population.log_det.shape[0],
-        random_seed=random_seed,
-        rho=twin.rho,
-        accuracy=accuracy,
-        reasons=(f"from scratch with four times the particles, because {why}",),
-    )
-    return replace(rebuilt, updates=twin.updates), replace(info, surprise=failed.surprise, new_labs=failed.new_labs)
+    reasons = (f"from scratch with four times the particles, because {why}",)
+    rebuilt, info = _from_scratch(twin, record, 4, reasons, random_seed, population, accuracy)
+    rebuilt = replace(rebuilt, updates=twin.updates)
+    return rebuilt, replace(info, surprise=failed.surprise, new_labs=failed.new_labs)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bayestwin.twin import predict_labs, rebuild_twin, smc, start_twin, update_twin
+from bayestwin.twin import load_twin, predict_labs, rebuild_twin, smc, start_twin, update_twin
 
 
 @pytest.fixture(scope="module")
@@ -71,3 +71,21 @@ def test_predicting_labs_learns_nothing(at_two, level_population, level_record):
     assert at_two.record == level_record((20.0, 21.0))
     _, info = update_twin(at_two, record, random_seed=2, population=level_population)
     assert [s.log_score for s in info.surprise] == pytest.approx([s.log_score for s in expected])
+
+
+def test_after_a_rung_with_four_times_the_particles_the_next_update_goes_back(
+    at_two, level_population, level_record, sizes, tmp_path, apart
+):
+    """Without that each failure multiplied the particles by four, without end."""
+    far = (20.0, 21.0, 60.0)
+    twin, info = update_twin(at_two, level_record(far), random_seed=2, population=level_population)
+    assert info.path == "oracle" and twin.particles.psi.shape[0] == 4 * sizes["particles"]
+    twin = load_twin(twin.save(tmp_path / "twin.nc"), twin.model)
+    for n, value in enumerate((33.0, 34.0)):
+        far = (*far, value)
+        twin, info = update_twin(twin, level_record(far), random_seed=3 + n, population=level_population)
+        assert info.verdict == "PASS" and twin.particles.psi.shape[0] == sizes["particles"]
+    oracle, _ = rebuild_twin(level_population, level_record(far), random_seed=9, **sizes)
+    assert apart(twin, oracle, ("level",)) < 4.5
+    again, _ = update_twin(twin, level_record((*far, 90.0)), random_seed=6, population=level_population)
+    assert again.particles.psi.shape[0] == 4 * sizes["particles"]
