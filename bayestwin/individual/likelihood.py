@@ -80,7 +80,7 @@ def class_likelihood(
             safe = jnp.where(good & (data.mask > 0), predicted, 1.0)
             start = begin[len(model.states) + len(model.hazards) :]
             more, more_seen, departure, departures = serial_terms(
-                model, data, safe, hyper.sigma, start, gradient=accuracy.gradient
+                model, data, safe, values, hyper.sigma, start, gradient=accuracy.gradient
             )
             rows, seen, end = rows + more, seen + more_seen, jnp.concatenate([end, departures])
         rows = jnp.where(good, rows, -jnp.inf)

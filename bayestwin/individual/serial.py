@@ -61,13 +61,19 @@ def sd_and_time(model, k: int, sigma):
     return (sigma[..., names.index(f"{what}_{output}")] for what in ("serial_sd", "serial_time"))
 
 
-def loading_of(model, k: int, prediction, sigma):
-    """What a departure of output k is multiplied with at this prediction; 1 unless the model file gives `low`."""
+def loading_of(model, k: int, prediction, sigma, values):
+    """What a departure of output k is multiplied with at this prediction; 1 unless the model file gives `low` or
+    `scaled_by`.
+
+    values : name -> natural value of the patient's parameters, which broadcast against `prediction`
+    """
     observation = model.observations[k]
-    if observation.error.serial.low is None:
-        return 1.0 + 0.0 * prediction
-    low = sigma[..., list(model.residual_parameters).index(f"serial_low_{observation.output}")]
-    return (low + prediction) / (low / LARGEST_LOADING + prediction)
+    serial = observation.error.serial
+    found = 1.0 + 0.0 * prediction
+    if serial.low is not None:
+        low = sigma[..., list(model.residual_parameters).index(f"serial_low_{observation.output}")]
+        found = (low + prediction) / (low / LARGEST_LOADING + prediction)
+    return found if serial.scaled_by is None else found * values[serial.scaled_by]
 
 
 def beginning_of(model, sigma):
@@ -157,10 +163,11 @@ def smoothed(found: Filtered, rows: Rows, sd, time, count):
     return jax.lax.fori_loop(0, jnp.maximum(count - 1, 0), one, jnp.stack([found.mean, found.variance], axis=-1))
 
 
-def serial_terms(model, data, predicted, sigma, start, *, gradient: bool):
+def serial_terms(model, data, predicted, values, sigma, start, *, gradient: bool):
     """What the filters of all serially correlated outputs say of one patient's rows.
 
-    predicted (N,); start (2 W,) mean and variance of each departure where the data begin
+    predicted (N,); values : name -> natural value
+    start (2 W,) : mean and variance of each departure where the data begin
 
     Returns
     -------
@@ -177,7 +184,7 @@ def serial_terms(model, data, predicted, sigma, start, *, gradient: bool):
         # an unused branch still sends gradients: give it a harmless prediction and datum
         harmless = jnp.where(own, predicted, 1.0)
         location, scale = location_and_scale(model, k, harmless, sigma)
-        loading = loading_of(model, k, jnp.maximum(harmless, 0.0), sigma)
+        loading = loading_of(model, k, jnp.maximum(harmless, 0.0), sigma, values)
         y, jacobian = on_error_scale(model.observations[k], jnp.where(own, data.value, 1.0))
         rows = Rows(times, y - location, scale + 0.0 * times, loading, data.censoring, own.astype(float))
         sd, time = sd_and_time(model, k, sigma)

@@ -19,12 +19,24 @@ from bayestwin.individual.serial import Rows, aged, filtered, loading_of, sd_and
 _CENSORING = {"none": NONE, "left": LEFT, "right": RIGHT}
 
 
-def with_departures(model, outputs, departures, sigma):
+def with_departures(model, outputs, departures, sigma, scaling):
     """Outputs (..., K) with departures (..., W) added on their error scales; sigma (..., R)."""
     found = np.array(outputs)
     for w, k in enumerate(model.serial):
-        x = departures[..., w] * loading_of(model, k, np.maximum(outputs[..., k], 0.0), sigma)
+        x = departures[..., w] * loading_of(model, k, np.maximum(outputs[..., k], 0.0), sigma, scaling)
         found[..., k] = found[..., k] * np.exp(x) if model.observations[k].log_scale else found[..., k] + x
+    return found
+
+
+def scaling_of(twin, draws) -> dict:
+    """Natural values (P,) of the parameters that scale a departure, by name."""
+    model, found = twin.model, {}
+    names = {model.observations[k].error.serial.scaled_by for k in model.serial} - {None}
+    typical = np.asarray(twin.population.typical)[draws.draw]
+    for name in names:
+        varies = name in model.individual_names
+        at = (draws.psi, model.individual_names) if varies else (typical, model.parameter_names)
+        found[name] = np.exp(np.asarray(at[0])[:, at[1].index(name)])
     return found
 
 
@@ -60,12 +72,13 @@ def past_departures(twin, draws, times, outputs, rng) -> np.ndarray:
     """Departures (P, V, W) at past `times` (V,) given all labs, whose times are among them; outputs (P, V, K)."""
     model, sigma = twin.model, np.asarray(twin.population.sigma)[draws.draw]
     found = np.empty((*outputs.shape[:2], len(model.serial)))
+    scaling = {name: value[:, None] for name, value in scaling_of(twin, draws).items()}
     for w, k in enumerate(model.serial):
         observation = model.observations[k]
         labs = [lab for lab in twin.record.labs if lab.output == observation.output]
         location, scale = location_and_scale(model, k, outputs[:, :, k], sigma[:, None, :], xp=np)
         scale = np.broadcast_to(scale, location.shape)
-        loading = loading_of(model, k, np.maximum(outputs[:, :, k], 0.0), sigma[:, None, :])
+        loading = loading_of(model, k, np.maximum(outputs[:, :, k], 0.0), sigma[:, None, :], scaling)
         at = np.searchsorted(times, [lab.time for lab in labs])
         y = np.array([float(on_error_scale(observation, lab.value)[0]) for lab in labs])
         # a lab stands before the asked time that it shares

@@ -24,7 +24,7 @@ from bayestwin.dynamics.timeline import NEVER
 from bayestwin.individual import covariate_terms, natural_values, outputs_at
 from bayestwin.individual.residuals import draw_observation
 from bayestwin.prognosis.assessments import MOMENT, episode_at
-from bayestwin.prognosis.departures import at_the_cut, carried_on, with_departures
+from bayestwin.prognosis.departures import at_the_cut, carried_on, scaling_of, with_departures
 from bayestwin.twin.target import hyper_of
 
 PATHS = 4
@@ -90,6 +90,7 @@ def follow_policy(
     futures = paths * len(draws.draw)
     lanes = _lanes(twin, draws, paths)
     sigma = np.tile(np.asarray(twin.population.sigma)[draws.draw], (paths, 1))
+    scaling = {name: np.tile(value, paths) for name, value in scaling_of(twin, draws).items()}
     doing = _Doing(model, plan, now, twin.applied, counts_on, futures)
     found: dict[str, list] = {name: [] for name in ("outputs", "hazards", "on", "episode", *read)}
     fine = np.ones(futures, dtype=bool)
@@ -103,7 +104,7 @@ def follow_policy(
         outputs, state, ok = _to_next_visit(model, every, template, *given, state, **lanes)
         outputs, hazards = np.asarray(outputs), np.asarray(state)[:, len(model.states) :] - before
         departure, last = carried_on(model, departure, times[visit] - last, sigma, rng), times[visit]
-        outputs = with_departures(model, outputs, departure, sigma)
+        outputs = with_departures(model, outputs, departure, sigma, scaling)
         fine &= np.asarray(ok)
         labs = {name: _as_seen(model, name, rng, outputs, sigma) for name in read}
         now_on = {"on": doing.current, "episode": doing.episode}

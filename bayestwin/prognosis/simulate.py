@@ -8,7 +8,7 @@ import numpy as np
 
 from bayestwin.dynamics import NO_GRADIENT, Accuracy, build_timeline, pad_timeline, solve_patient
 from bayestwin.individual import beginning, bucket, covariate_terms, natural_values, outputs_at
-from bayestwin.prognosis.departures import future_departures, past_departures, with_departures
+from bayestwin.prognosis.departures import future_departures, past_departures, scaling_of, with_departures
 from bayestwin.twin.target import hyper_of, initial_states
 
 
@@ -54,5 +54,6 @@ def trajectories(twin, draws, plan, times, *, past: bool, rng, accuracy: Accurac
         at = np.asarray(times, dtype=float)
         paths = past_departures(twin, draws, at, outputs, rng) if past else future_departures(twin, draws, at, rng)
         sigma = np.asarray(twin.population.sigma)[draws.draw]
-        outputs = with_departures(model, outputs, paths, sigma[:, None, :])
+        scaling = {name: value[:, None] for name, value in scaling_of(twin, draws).items()}
+        outputs = with_departures(model, outputs, paths, sigma[:, None, :], scaling)
     return outputs, hazards, ok

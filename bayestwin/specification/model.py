@@ -283,6 +283,10 @@ def _check(model: Model) -> None:
         )
     for observation in model.observations:
         need(observation.output, "observations", set(model.outputs))
+        serial = observation.error.serial
+        if serial is not None and serial.scaled_by is not None:
+            place = f"observation {observation.output}, serial scaled_by"
+            need(serial.scaled_by, place, {p.name for p in model.parameters if p.scale == "log"})
     for route, compartment in model.routes.items():
         need(compartment, f"route {route}", set(model.states))
     varying = {p.name for p in model.parameters if p.between is not None}

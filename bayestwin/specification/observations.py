@@ -26,14 +26,18 @@ class SerialCorrelation:
     sd : prior of its SD on the error scale; time : prior of its correlation time, in the model's time unit
     low : prior of a level, in the observation's unit, under which the departure grows, to three times `sd` at most;
         log-normal errors only; None: the same at every level
+    scaled_by : name of a log-scaled parameter that multiplies the departure, so that patients differ in how far they
+        wander (between-patient variability of a residual SD); None: the same for every patient
 
     Source: Karlsson, Beal and Sheiner (1995), J Pharmacokinet Biopharm 23:651 (AR(1) residuals); Diggle (1988),
-    Biometrics 44:959 (serial correlation beside measurement error).
+    Biometrics 44:959 (serial correlation beside measurement error); Karlsson et al. (1998), J Pharmacokinet Biopharm
+    26:207 (residual errors that differ between patients).
     """
 
     sd: object
     time: object
     low: object | None = None
+    scaled_by: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,10 @@ import pytest
 from scipy import stats
 
 from bayestwin.errors import ModelError
+from bayestwin.individual import Hyper, class_likelihood, compile_record
 from bayestwin.individual.serial import Rows, after_last, filtered, smoothed
-from bayestwin.specification import Additive, Fixed, LogNormalError, Observation, SerialCorrelation
+from bayestwin.records import Lab, PatientRecord
+from bayestwin.specification import Additive, Fixed, LogNormalError, Observation, SerialCorrelation, load_model
 
 SD, TIME, N = 0.7, 12.0, 9
 RNG = np.random.default_rng(3)
@@ -176,3 +178,50 @@ def test_heavy_tails_beside_a_departure_are_refused_by_name():
         plausible=(0, 1),
     )
     assert list(named.residual_parameters) == ["sigma_add_x", "serial_sd_x", "serial_time_x"]
+
+
+WANDER = """
+from bayestwin.specification import *
+model = Model(
+    name="wander", time_unit="day", states=("a",), initial_state=lambda p: {{"a": p.level}},
+    vector_field=lambda t, y, p, u: {{"a": 0.0 * y.a}}, steps=Steps(first=50.0, growth=1.0, largest=50.0),
+    parameters=(
+        Parameter("level", unit="mm", scale="log", typical=LogNormal(median=20, sd_log=1), between=HalfNormal(sd=0.5)),
+        Parameter("activity", unit="", scale="log", typical=Fixed(value=1.0), between=HalfNormal(sd=1.0)),
+    ),
+    outputs={{"size": lambda t, y, p, u: y.a}},
+    observations=(Observation("size", unit="mm", plausible=(0.1, 500.0), error=LogNormalError(sd=Fixed(value=0.1),
+        serial=SerialCorrelation(sd=Fixed(value={sd}), time=Fixed(value=30.0), {more}))),),
+)
+"""
+
+
+def wander(folder, sd, more):
+    folder.mkdir()
+    (folder / "model.py").write_text(WANDER.format(sd=sd, more=more), encoding="utf-8")
+    return load_model(folder)
+
+
+def test_a_patient_s_own_scale_multiplies_the_departure(tmp_path):
+    times, values = (0.0, 10.0, 25.0, 60.0), (20.0, 26.0, 23.0, 15.0)
+    labs = tuple(Lab(f"s{t}", "size", t, v, t) for t, v in zip(times, values))
+    found = []
+    for name, sd, more in (("scaled", 0.2, 'scaled_by="activity"'), ("plain", 0.2 * 1.7, "")):
+        model = wander(tmp_path / name, sd, more)
+        with jax.enable_x64(True):
+            sigma = jnp.asarray([0.1, sd, 30.0])
+            hyper = Hyper(jnp.asarray([np.log(20.0), 0.0]), jnp.zeros(0), jnp.ones(2), jnp.eye(2), sigma)
+            psi = jnp.asarray([np.log(20.0), np.log(1.7)])
+            data = compile_record(model, PatientRecord("P-1", labs=labs), sizes=(4, 8))
+            found.append(np.asarray(class_likelihood(model, psi, hyper, data).rows).sum())
+    assert found[0] == pytest.approx(found[1], abs=1e-10)
+    log_y, t = np.log(np.array(values)), np.array(times)
+    v = (0.2 * 1.7) ** 2 * np.exp(-np.abs(t[:, None] - t) / 30.0) + 0.1**2 * np.eye(4)
+    exact = stats.multivariate_normal(np.full(4, np.log(20.0)), v).logpdf(log_y) - log_y.sum()
+    assert found[0] == pytest.approx(exact, abs=1e-9)
+
+
+def test_a_scale_that_is_no_log_scaled_parameter_is_refused_by_name(tmp_path):
+    with pytest.raises(ModelError) as refused:
+        wander(tmp_path / "wrong", 0.2, 'scaled_by="acitvity"')
+    assert "serial scaled_by" in str(refused.value) and "activity, level" in str(refused.value)
