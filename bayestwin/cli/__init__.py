@@ -15,6 +15,7 @@ from bayestwin.cli.patient_commands import forecast, report, start, update
 from bayestwin.cli.replay_command import replay
 from bayestwin.cli.score_commands import scores
 from bayestwin.cli.simulate_command import simulate
+from bayestwin.cli.verify_command import verify_updates
 
 app = typer.Typer(
     name="bayestwin",
@@ -26,7 +27,7 @@ app = typer.Typer(
     "4 diagnostics failed, nothing published.",
 )
 
-for command in (demo, check, fit, start, update, forecast, report, replay, scores, simulate):
+for command in (demo, check, fit, start, update, forecast, report, replay, scores, simulate, verify_updates):
     app.command()(clean_errors(command))
 
 

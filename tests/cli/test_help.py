@@ -8,7 +8,19 @@ from typer.testing import CliRunner
 
 from bayestwin.cli import app
 
-COMMANDS = ("demo", "check", "fit", "start", "update", "forecast", "report", "replay", "scores", "simulate")
+COMMANDS = (
+    "demo",
+    "check",
+    "fit",
+    "start",
+    "update",
+    "forecast",
+    "report",
+    "replay",
+    "scores",
+    "simulate",
+    "verify-updates",
+)
 HEAVY = {
     "jax",
     "numpyro",
