@@ -24,8 +24,8 @@ from bayestwin.twin.particles import population_for
 from bayestwin.twin.target import evaluator
 from bayestwin.units import convert
 
-SPAN = {"h": (24.0, "h"), "day": (365.0, "day")}  # shortest follow-up by the model's time unit
-FIRST, GROWTH = 0.01, 1.0  # share of the span at the first visit
+SPAN = {"h": 24.0, "day": 365.0}  # shortest follow-up by the model's time unit
+FIRST = 0.01  # share of the span at the first visit
 CANDIDATES, ATTEMPTS = 16, 20  # patients drawn at a time until one has plausible labs
 SIZE = {"weight_kg": 70.0, "height_cm": 172.0}  # for regimens per kg or per m2
 
@@ -62,7 +62,7 @@ def simulated_patient(population, number: int, *, random_seed: int, population_d
 
 def visit_times(visits: int, span: float) -> np.ndarray:
     """Times of the visits: quadratic, so that the first lie close together."""
-    share = np.linspace(np.sqrt(FIRST), GROWTH, visits) ** 2
+    share = np.linspace(np.sqrt(FIRST), 1.0, visits) ** 2
     return np.round(span * share, 6)
 
 
@@ -80,8 +80,7 @@ def _planned(model, number: int, visits: int) -> PatientRecord:
 
 def _treated(model, number: int):
     """Doses, events and span: treatments in turn from time zero, every second patient changes to the next halfway."""
-    unit = next((u for u in SPAN if model.time_unit == u), None)
-    span = SPAN[unit][0] if unit else convert(*SPAN["day"], model.time_unit)
+    span = SPAN.get(model.time_unit) or convert(SPAN["day"], "day", model.time_unit)
     if not model.treatments:
         return (), (), span
     turn, changes = divmod(number, 2)
