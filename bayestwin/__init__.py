@@ -27,7 +27,14 @@ _HOMES = {
     "bayestwin.records": ("read_records", "PatientRecord", "Cohort"),
     "bayestwin.population": ("fit_population", "load_population", "PopulationPosterior"),
     "bayestwin.twin": ("start_twin", "update_twin", "rebuild_twin", "load_twin", "Twin", "UpdateInfo"),
-    "bayestwin.prognosis": ("forecast", "Prognosis", "compare_treatments", "TreatmentComparison"),
+    "bayestwin.prognosis": (
+        "forecast",
+        "Prognosis",
+        "compare_treatments",
+        "TreatmentComparison",
+        "response_table",
+        "response_schema",
+    ),
     "bayestwin.report": ("write_report",),
 }
 _HOME_OF = {name: room for room, names in _HOMES.items() for name in names}
@@ -43,6 +50,8 @@ if TYPE_CHECKING:
     from bayestwin.prognosis import TreatmentComparison as TreatmentComparison
     from bayestwin.prognosis import compare_treatments as compare_treatments
     from bayestwin.prognosis import forecast as forecast
+    from bayestwin.prognosis import response_schema as response_schema
+    from bayestwin.prognosis import response_table as response_table
     from bayestwin.records import Cohort as Cohort
     from bayestwin.records import PatientRecord as PatientRecord
     from bayestwin.records import read_records as read_records

@@ -44,6 +44,8 @@ NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 _POWER = re.compile(r"(?:x\s*)?(?:10[\^*](?P<power>-?\d{1,2})|1[eE](?P<e>[+-]?\d{1,2}))\s*[*.]?\s*", re.ASCII)
 # Names with an exponent of one digit and no other numbers: "10**99999999 g" would keep pint busy for years.
 _UNIT = re.compile(r"[A-Za-z%]+(\^?-?[1-9])?(\s*[/*. ]\s*[A-Za-z%]+(\^?-?[1-9])?)*", re.ASCII)
+# A collection over a day as laboratories write it: mg/24h, mg/(24.h), mg/24 h, mg/24 hours, g/d
+_PER_DAY = re.compile(r"/\s*\(?\s*24\s*[.*]?\s*(h|hr|hrs|hours?)\s*\)?$", re.ASCII)
 _GRAIN = re.compile(r"\bm?gr\b")  # a grain of 65 mg to pint, a gramme to whoever writes it
 _DEFINITIONS = (
     "cell = 1 = _ = cells",
@@ -210,6 +212,7 @@ def _quantity(unit: str):
     text = unit.strip()
     for sign, plain in (("µ", "u"), ("μ", "u"), ("²", "2"), ("³", "3"), ("°", "deg")):
         text = text.replace(sign, plain)
+    text = _PER_DAY.sub("/day", text)
     scale, power = Fraction(1), _POWER.match(text)
     if power:
         scale, text = Fraction(10) ** int(power["power"] or power["e"]), text[power.end() :]

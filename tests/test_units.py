@@ -31,6 +31,10 @@ CONCENTRATIONS = ["g/L", "g/dL", "mg/dL", "mg/L", "ug/mL", "ng/mL", "kg/m^3", "m
         (2.0, "mIU/mL", "IU/L", 2.0),
         (37.0, "degC", "degF", 98.6),
         (1.9, "m2", "cm^2", 19_000.0),
+        (200.0, "mg/24h", "mg/day", 200.0),
+        (0.2, "g/24 h", "mg/day", 200.0),
+        (200.0, "mg/(24.h)", "mg/24 hours", 200.0),
+        (10.0, "mg/h", "mg/24h", 240.0),
     ],
 )
 def test_known_conversions_are_right(value, from_unit, to_unit, expected):

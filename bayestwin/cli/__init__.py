@@ -13,8 +13,18 @@ from bayestwin.cli.cohort_commands import check, demo, fit
 from bayestwin.cli.options import clean_errors
 from bayestwin.cli.patient_commands import forecast, report, start, update
 from bayestwin.cli.replay_command import replay
+from bayestwin.cli.response_command import response
 from bayestwin.cli.score_commands import scores
 from bayestwin.cli.simulate_command import simulate
+from bayestwin.cli.store_commands import (
+    believed,
+    erase,
+    history,
+    refresh,
+    store_migrate,
+    store_population,
+    verify_store,
+)
 from bayestwin.cli.verify_command import verify_updates
 
 app = typer.Typer(
@@ -27,8 +37,10 @@ app = typer.Typer(
     "4 diagnostics failed, nothing published.",
 )
 
-for command in (demo, check, fit, start, update, forecast, report, replay, scores, simulate, verify_updates):
-    app.command()(clean_errors(command))
+patients = (demo, check, fit, start, update, forecast, report, response, replay, scores, simulate, verify_updates)
+stores = (store_population, refresh, believed, history, erase, verify_store, store_migrate)
+for command in (*patients, *stores):
+    app.command(command.__name__.replace("_", "-"))(clean_errors(command))
 
 
 def _print_version(wanted: bool):

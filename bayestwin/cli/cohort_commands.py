@@ -18,6 +18,7 @@ from bayestwin.cli.options import (
     Labs,
     ModelName,
     Patients,
+    PriorsFile,
     Seed,
     TimeUnit,
     file_to_write,
@@ -106,6 +107,7 @@ def fit(
             help="A variational first look in minutes instead of NUTS; labelled approximate wherever it goes.",
         ),
     ] = False,
+    priors: PriorsFile = None,
     keep_individuals: Annotated[
         bool, typer.Option(help="Keep the patients' own parameters in the file (it then holds personal data).")
     ] = False,
@@ -116,8 +118,11 @@ def fit(
     """Fit the population: priors of the model file, labs of many patients, NUTS; diagnostics pass or fail."""
     from bayestwin.population import approximate_population, fit_population
     from bayestwin.specification import load_model
+    from bayestwin.specification.other_priors import read_priors, with_priors
 
     loaded = load_model(model)
+    other = read_priors(priors) if priors else {}
+    with_priors(loaded, other)  # a misspelt name is told before the files are read
     files = {"patients": patients, "labs": labs, "doses": doses, "events": events, "event_table": event_table}
     reading = read_files(loaded.record_schema(), files, time_unit=time_unit, as_of=as_of)
     tell(reading)
@@ -126,7 +131,7 @@ def fit(
         return NOTHING_USABLE
     lengths: dict[str, Any] = {"warmup": warmup, "draws": draws}
     lengths = {name: count for name, count in lengths.items() if count is not None}
-    common: dict[str, Any] = {"random_seed": seed, "progress": sys.stderr.isatty()}
+    common: dict[str, Any] = {"random_seed": seed, "progress": sys.stderr.isatty(), "priors": other}
     if approximate:
         if lengths:
             raise usage_error("--warmup and --draws are of NUTS; leave them out with --approximate.")

@@ -148,6 +148,15 @@ ModelOfPopulation = Annotated[
         "--model", help="The population's model: a folder that is not shipped, or, without --population, a name."
     ),
 ]
+PriorsFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--priors",
+        help="TOML file of priors that take the place of the model file's; see docs/model_language.md.",
+        exists=True,
+        dir_okay=False,
+    ),
+]
 TwinFile = Annotated[Path, typer.Argument(help="A twin saved by start or update.", exists=True, dir_okay=False)]
 PatientKey = Annotated[
     str | None, typer.Option("--patient", help="Study key; not needed where the files hold one patient.")

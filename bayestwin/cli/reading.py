@@ -55,6 +55,29 @@ def add_recognised(files: dict, path: Path) -> None:
     files[table] = path
 
 
+def input_batches(path: Path) -> list[dict]:
+    """The tables of a file or folder as sets of one file per table, in the order of their names.
+
+    A single file is known by its header; in a folder a file belongs to the table that its name begins with, and several
+    files of one kind (labs_monday.csv, labs_tuesday.csv) are read one after the other onto the same records.
+    """
+    if not path.is_dir():
+        files: dict = {}
+        add_recognised(files, path)
+        return [files]
+    found: dict[str, list[Path]] = {}
+    for file in sorted(path.glob("*.csv")):
+        table = next((name for name in TABLES if file.stem.lower().startswith(name)), None)
+        if table is None:
+            say(f"not read: {file.name} (its name begins with none of {', '.join(TABLES)})")
+        else:
+            found.setdefault(table, []).append(file)
+    if not found:
+        raise usage_error(f"{path.name}: no CSV file here begins with {', '.join(TABLES)}.")
+    number = max(len(files) for files in found.values())
+    return [{table: files[k] for table, files in found.items() if k < len(files)} for k in range(number)]
+
+
 def one_patient(cohort, key: str | None):
     """The record of `key`, or of the only patient there is."""
     if key is not None and not key.strip():

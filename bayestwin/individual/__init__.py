@@ -1,7 +1,21 @@
 """One patient given parameters: the only likelihood, used by population fit, twin and forecast alike."""
 
-from bayestwin.individual.data import PatientData, beginning, bucket, compile_record, information_time, vital_facts
-from bayestwin.individual.likelihood import ClassLikelihood, class_likelihood, outputs_at, total_log_likelihood
+from bayestwin.individual.data import (
+    PatientData,
+    beginning,
+    bucket,
+    compile_record,
+    information_time,
+    vital_facts,
+    with_seen,
+)
+from bayestwin.individual.likelihood import (
+    ClassLikelihood,
+    class_likelihood,
+    first_state,
+    outputs_at,
+    total_log_likelihood,
+)
 from bayestwin.individual.parameters import (
     Hyper,
     class_log_probability,
@@ -24,6 +38,7 @@ __all__ = [
     "compile_record",
     "covariate_terms",
     "draw_prior",
+    "first_state",
     "information_time",
     "log_prior",
     "natural_values",
@@ -32,4 +47,5 @@ __all__ = [
     "response_structure",
     "total_log_likelihood",
     "vital_facts",
+    "with_seen",
 ]

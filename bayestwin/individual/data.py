@@ -24,6 +24,7 @@ class PatientData(NamedTuple):
     """Arrays of one patient: N observations, G intervals, F covariate terms, C response-class rows.
 
     index (N,) interval of each lab; output (N,), value (N,), censoring (N,) 0 none 1 left 2 right; mask (N,)
+    seen (N,) 1 for labs that the particles have learnt already (`with_seen`); rows stand in order of time
     alive (3,) : interval, known (0/1), died (0/1); other (4,) : interval free, known, interval progressed, progressed
     classes (C, X) rows of response classes to be summed over; relevant (X,) ; begin () time of the initial state
     """
@@ -34,6 +35,7 @@ class PatientData(NamedTuple):
     value: np.ndarray
     censoring: np.ndarray
     mask: np.ndarray
+    seen: np.ndarray
     alive: np.ndarray
     other: np.ndarray
     terms: np.ndarray
@@ -127,6 +129,7 @@ def compile_record(model, record, *, resume_at: float | None = None, resumed: bo
         value=padded([lab.value for lab in labs], float),
         censoring=padded([{"none": 0, "left": 1, "right": 2}[lab.censoring] for lab in labs], int),
         mask=padded(np.ones(len(labs)), float),
+        seen=np.zeros(n),
         alive=np.array(
             [
                 place.get("death", place.get("alive", 0)),
@@ -141,6 +144,12 @@ def compile_record(model, record, *, resume_at: float | None = None, resumed: bo
         classes=class_rows(relevant),
         relevant=relevant,
     )
+
+
+def with_seen(data: PatientData, known) -> PatientData:
+    """The same data with the labs marked that are learnt already; known : one truth value per lab, in order."""
+    known = np.asarray(known, dtype=float)
+    return data._replace(seen=np.pad(known, (0, len(data.mask) - len(known))))
 
 
 def class_rows(relevant) -> np.ndarray:

@@ -15,19 +15,25 @@ from bayestwin.dynamics.names import Doing
 from bayestwin.individual.data import PatientData
 from bayestwin.individual.parameters import class_log_probability, natural_values
 from bayestwin.individual.residuals import log_likelihood_of
+from bayestwin.individual.serial import beginning_of, serial_terms
 
 
 class ClassLikelihood(NamedTuple):
     """Log-likelihood pieces per response class, C.
 
-    rows (C, N) : each lab; alive (C,), other (C,) : event terms; prediction (C, N); end (C, S + H) ; ok (C,)
+    rows (C, N) : each lab, of a serially correlated output given the labs before it in time
+    seen (C,) : the labs marked as seen by themselves; alive (C,), other (C,) : event terms
+    prediction (C, N); departure (C, N, 2) : mean and variance of the serially correlated departure given the labs
+    seen, None without one; end (C, S + H + 2 W) : states, hazard integrals, departures where the data end; ok (C,)
     log_class (C,) : ln prior probability of the class given psi
     """
 
     rows: jax.Array
+    seen: jax.Array
     alive: jax.Array
     other: jax.Array
     prediction: jax.Array
+    departure: jax.Array | None
     end: jax.Array
     ok: jax.Array
     log_class: jax.Array
@@ -55,7 +61,7 @@ def class_likelihood(
 ) -> ClassLikelihood:
     """All pieces of one patient's log-likelihood, for every response class in `data.classes`.
 
-    psi (D,); state : (C, S + H) states at the data's first time to resume from, or None for the initial state.
+    psi (D,); state : (C, S + H + 2 W) where the data begin (`ClassLikelihood.end`), or None for the beginning.
     Where the solver gave up the lab terms are -inf and `ok` is False.
     """
 
@@ -64,27 +70,45 @@ def class_likelihood(
 
     def one(response_class, y0):
         values = natural_values(model, psi, hyper, data.terms, response_class)
-        begin = initial_values(model, values) if y0 is None else y0
+        begin = first_state(model, values, hyper.sigma) if y0 is None else y0
         solution = solve_patient(model, values, begin, data.timeline, accuracy)
         rows, predicted = lab_rows(model, values, data, solution.states, hyper.sigma)
         rows = jnp.where(data.mask > 0, rows, 0.0)
         good = solution.ok & jnp.isfinite(jnp.where(data.mask > 0, predicted, 0.0)).all()
+        seen, departure, end = jnp.where(data.seen > 0, rows, 0.0), None, solution.states[-1]
+        if model.serial:
+            safe = jnp.where(good & (data.mask > 0), predicted, 1.0)
+            start = begin[len(model.states) + len(model.hazards) :]
+            more, more_seen, departure, departures = serial_terms(
+                model, data, safe, hyper.sigma, start, gradient=accuracy.gradient
+            )
+            rows, seen, end = rows + more, seen + more_seen, jnp.concatenate([end, departures])
         rows = jnp.where(good, rows, -jnp.inf)
+        seen = jnp.where(good, seen, jnp.where(data.seen > 0, -jnp.inf, 0.0)).sum()
         alive, other = event_terms(model, values, data, solution.states)
         log_class = class_log_probability(model, psi, hyper, data.terms, response_class, data.relevant, rho)
-        return ClassLikelihood(rows, alive, other, predicted, solution.states[-1], good, log_class)
+        return ClassLikelihood(rows, seen, alive, other, predicted, departure, end, good, log_class)
 
     if state is None:
         return jax.vmap(lambda c: one(c, None))(data.classes)
     return jax.vmap(one)(data.classes, state)
 
 
+def first_state(model, values, sigma):
+    """State at the patient's beginning: initial states, no hazard yet, departures as before any lab, (S + H + 2 W,)."""
+    start = initial_values(model, values)
+    return jnp.concatenate([start, beginning_of(model, sigma)]) if model.serial else start
+
+
 def _rows_at_once(model, values, data: PatientData, states, sigma):
-    """Log-likelihood and prediction of every row, (N,) each; every output is computed for every row."""
+    """Log-likelihood and prediction of every row, (N,) each; every output is computed for every row.
+
+    Rows of serially correlated outputs are left at 0 for `serial_terms`, here and below.
+    """
     every = outputs_at(model, values, data.timeline, states, data.index)
     predicted = jnp.take_along_axis(every, data.output[:, None], axis=1)[:, 0]
     rows = jnp.zeros(data.value.shape)
-    for k in range(len(model.observations)):
+    for k in (k for k in range(len(model.observations)) if k not in model.serial):
         # an unused branch still sends gradients: give it a harmless prediction
         safe = jnp.where(data.output == k, predicted, 1.0)
         ll = log_likelihood_of(model, k, safe, data.value, data.censoring, sigma)
@@ -98,6 +122,8 @@ def _rows_in_turn(model, values, data: PatientData, states, sigma):
     def of_output(k):
         def one(i):
             predicted = output_at(model, k, values, data.timeline, states, data.index[i])
+            if k in model.serial:
+                return jnp.zeros_like(predicted), predicted
             parts = predicted, data.value[i], data.censoring[i], sigma
             exact = partial(log_likelihood_of, model, k, form="density")
             limit = partial(log_likelihood_of, model, k, form="limit")

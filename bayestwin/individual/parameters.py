@@ -83,7 +83,8 @@ def prior_mean(model, hyper: Hyper, terms):
     """Mean of psi, (D,)."""
     typical = shifted_typical(model, hyper, terms)
     extra = len(model.individual_names) - len(model.varying)
-    return jnp.concatenate([typical[..., jnp.array(model.varying)], jnp.zeros((*typical.shape[:-1], extra))], axis=-1)
+    varying = typical[..., np.array(model.varying, dtype=int)]
+    return jnp.concatenate([varying, jnp.zeros((*typical.shape[:-1], extra))], axis=-1)
 
 
 def response_structure(model, rho: float) -> np.ndarray:

@@ -23,7 +23,7 @@ from jax.scipy.stats import norm
 from bayestwin.labs import TINY
 from bayestwin.specification.observations import Combined, LogNormalError, Proportional
 
-NONE, LEFT, RIGHT = 0, 1, 2
+NONE, LEFT, RIGHT = 0, 1, 2  # as in PatientData.censoring
 
 
 def location_and_scale(model, k: int, prediction, sigma, *, xp=jnp):
@@ -33,7 +33,8 @@ def location_and_scale(model, k: int, prediction, sigma, *, xp=jnp):
     """
     observation = model.observations[k]
     names = list(model.residual_parameters)
-    own = {name.split("_")[1]: sigma[..., names.index(name)] for name in observation.residual_parameters}
+    named = {name: sigma[..., names.index(name)] for name in observation.residual_parameters}
+    own = {name.split("_")[1]: value for name, value in named.items() if name.startswith("sigma_")}
     error = observation.error
     if isinstance(error, LogNormalError):
         safe = xp.maximum(prediction, TINY)
@@ -99,14 +100,13 @@ def log_likelihood_of(model, k: int, prediction, value, censoring, sigma, *, for
 
     form : "density" where no row is censored, "limit" where all are, to compute only that
     """
-    observation = model.observations[k]
     location, scale = location_and_scale(model, k, prediction, sigma)
-    jacobian: jax.Array | float
-    if observation.log_scale:
-        safe = jnp.maximum(value, TINY)
-        y, jacobian = jnp.log(safe), -jnp.log(safe)
-    else:
-        y, jacobian = value, 0.0
+    return log_density(model.observations[k], location, scale, value, censoring, form=form)
+
+
+def log_density(observation, location, scale, value, censoring, *, form: str = "either"):
+    """ln p(value) of an observation with this location and scale on its error scale; `form` as above."""
+    y, jacobian = on_error_scale(observation, value)
     x = (y - location) / scale
     nu = observation.error.nu
     exact = log_pdf(x, nu) - jnp.log(scale) + jacobian if form != "limit" else None
@@ -114,13 +114,30 @@ def log_likelihood_of(model, k: int, prediction, value, censoring, sigma, *, for
     return exact if beyond is None else beyond if exact is None else jnp.where(censoring == NONE, exact, beyond)
 
 
-def draw_observation(model, k: int, rng: np.random.Generator, prediction, sigma):
+def on_error_scale(observation, value):
+    """A datum on the error scale, and what its density gains when read on the natural scale: -ln y there, else 0."""
+    if observation.log_scale:
+        safe = jnp.maximum(value, TINY)
+        return jnp.log(safe), -jnp.log(safe)
+    return value, jnp.zeros(jnp.shape(value))
+
+
+def departed(location, scale, departure, *, xp=jnp):
+    """Location and scale with a normal departure (..., 2) of known mean and variance added; None changes nothing."""
+    if departure is None:
+        return location, scale
+    return location + departure[..., 0], xp.sqrt(scale**2 + departure[..., 1])
+
+
+def draw_observation(model, k: int, rng: np.random.Generator, prediction, sigma, departure=None):
     """A simulated value of output k, not censored; NumPy arrays, `sigma` broadcasts against `prediction` but for its
     last axis.
 
+    departure : mean and variance of a serially correlated departure, (..., 2), or None where there is none
     Proportional noise may leave the positive axis, as the model says.
     """
     location, scale = location_and_scale(model, k, np.asarray(prediction), np.asarray(sigma), xp=np)
+    location, scale = departed(location, scale, departure, xp=np)
     nu = model.observations[k].error.nu
     shape = np.broadcast_shapes(np.shape(location), np.shape(scale))
     y = location + scale * (rng.standard_normal(shape) if nu is None else rng.standard_t(nu, shape))

@@ -13,10 +13,12 @@ import xarray as xr
 from bayestwin.dynamics import Accuracy, happens
 from bayestwin.errors import FitError
 from bayestwin.individual import compile_record, covariate_terms, prior_mean
-from bayestwin.population.hyper import assemble, unconstrained_medians
+from bayestwin.population.hyper import assemble, hyper_sites
 from bayestwin.population.posterior import PopulationPosterior, patient_mark
 from bayestwin.population.program import population_program
 from bayestwin.population.sampling import run_nuts
+from bayestwin.population.start_values import unconstrained_medians
+from bayestwin.specification.other_priors import with_priors
 
 
 def versions() -> dict[str, str]:
@@ -67,6 +69,7 @@ def fit_population(
     rho: float | None = None,
     centred: bool | None = None,
     climb: int = 0,
+    priors=None,
     accuracy: Accuracy = Accuracy(),
     progress=False,
 ) -> PopulationPosterior:
@@ -82,6 +85,7 @@ def fit_population(
     centred : bool           parameterisation of individual effects; None: centred where labs outnumber individual
                              parameters at least two to one (well identified patients), else non-centred
     climb : int              steps of gradient ascent before warm-up (see run_nuts)
+    priors : dict            site -> prior instead of the model file's (`read_priors`); noted in the result
     progress : bool or callable(done, total, message)
 
     Returns
@@ -100,18 +104,19 @@ def fit_population(
             next_step="Give labs.csv or an event table with observations.",
         )
     rho = (model.response_correlation.rho if model.response_correlation else 0.0) if rho is None else rho
+    fitted = with_priors(model, priors or {})
     with jax.enable_x64(True):
         groups, order = stack_cohort(model, cohort)
         if centred is None:
             centred = sum(len(r.labs) for r in order) >= 2 * len(model.individual_names) * len(order)
 
         def program():
-            population_program(model, groups, rho=rho, centred=centred, accuracy=accuracy)
+            population_program(fitted, groups, rho=rho, centred=centred, accuracy=accuracy)
 
         try:
             drawn = run_nuts(
                 program,
-                unconstrained_medians(model, groups, rho=rho, centred=centred),
+                unconstrained_medians(fitted, groups, rho=rho, centred=centred),
                 key=jax.random.key(random_seed),
                 chains=chains,
                 warmup=warmup,
@@ -127,7 +132,13 @@ def fit_population(
                 subject=f"model {model.name}",
                 next_step="Look for a lab far outside what the priors allow.",
             ) from error
-        return posterior_from(model, order, drawn, rho, cohort, random_seed)
+        return posterior_from(model, order, drawn, rho, cohort, random_seed, fitted=fitted)
+
+
+def sites_with_priors(model) -> dict:
+    """Every population-level site and its prior, fixed ones too, and the concentration of the correlation."""
+    more = {"correlation": model.correlation.concentration} if model.correlation is not None else {}
+    return hyper_sites(model, fixed=True) | more
 
 
 def _psi_of(model, hyper, order, z):
@@ -142,13 +153,22 @@ def _psi_of(model, hyper, order, z):
 
 
 def posterior_from(
-    model, order, drawn, rho, cohort, random_seed, *, method: str = "nuts", note: str = ""
+    model, order, drawn, rho, cohort, random_seed, *, fitted, method: str = "nuts", note: str = ""
 ) -> PopulationPosterior:
-    """Draws with their names, dimensions and provenance; method "variational" marks them approximate."""
+    """Draws with their names, dimensions and provenance; method "variational" marks them approximate.
+
+    fitted : the model under the priors that were used; what they fix and the model file does not is kept as constant
+    """
+    n_chains, n_draws = next(iter(drawn.stats.values())).shape[:2]
     effects = drawn.samples.pop("psi", None)
     centred = effects is not None
-    effects = effects if centred else drawn.samples.pop("z")
-    n_chains, n_draws = effects.shape[:2]
+    if not centred:
+        effects = drawn.samples.pop("z", np.zeros((n_chains, n_draws, len(order), 0)))
+    own, used = sites_with_priors(model), sites_with_priors(fitted)
+    for name in hyper_sites(model):
+        if name not in drawn.samples:
+            drawn.samples[name] = np.full((n_chains, n_draws), used[name].value)
+    changed = {name: str(used[name]) for name in used if used[name] != own[name]}
     coords: dict[str, Any] = {"chain": np.arange(n_chains), "draw": np.arange(n_draws)}
     data = {}
     for name, values in drawn.samples.items():
@@ -186,7 +206,7 @@ def posterior_from(
         fitted_patients=json.dumps(sorted(patient_mark(r) for r in order)),
         fitted_records=json.dumps({patient_mark(r): r.data_hash for r in order}),
     )
-    tree.attrs.update(method=method, method_note=note)
+    tree.attrs.update(method=method, method_note=note, other_priors=json.dumps(changed))
     posterior = PopulationPosterior(model, tree)
     verdict = posterior.diagnostics
     tree.attrs.update(verdict=verdict.status, diagnostics=str(verdict))

@@ -1,12 +1,10 @@
 """Population-level sites of a model by name, and draws of them assembled into a `Hyper`; no NumPyro needed."""
 
-import jax
 import jax.numpy as jnp
-import numpy as np
 
-from bayestwin.individual import Hyper, prior_mean, response_structure
+from bayestwin.individual import Hyper, response_structure
 from bayestwin.individual.parameters import to_transformed
-from bayestwin.specification.priors import Fixed, HalfNormal, LogitNormal, Normal
+from bayestwin.specification.priors import Fixed
 
 
 def omega_priors(model) -> list[tuple[str, object]]:
@@ -22,6 +20,7 @@ def omega_priors(model) -> list[tuple[str, object]]:
 def assemble(model, natural: dict, rho: float) -> Hyper:
     """A `Hyper` from natural-scale population values; leading axes (chain, draw) are kept."""
     shape = next((jnp.shape(v) for k, v in natural.items() if k != "correlation_cholesky"), ())
+    empty = jnp.zeros((*shape, 0))
     typical = [to_transformed(_value(natural, f"{p.name}_pop", p.typical, shape), p.scale) for p in model.parameters]
     effects = [_value(natural, name, effect_prior(effect), shape) for name, _, effect in model.effects]
     omega = [_value(natural, site, prior, shape) for site, prior in omega_priors(model)]
@@ -33,13 +32,12 @@ def assemble(model, natural: dict, rho: float) -> Hyper:
         members = jnp.array([model.individual_names.index(n) for n in model.correlation.over])
         chol = natural["correlation_cholesky"]
         correlation = correlation.at[..., members[:, None], members[None, :]].set(chol @ jnp.swapaxes(chol, -1, -2))
-    empty = jnp.zeros((*shape, 0))
     return Hyper(
         jnp.stack(typical, -1),
         jnp.stack(effects, -1) if effects else empty,
-        jnp.stack(omega, -1),
+        jnp.stack(omega, -1) if omega else empty,
         correlation,
-        jnp.stack(sigma, -1),
+        jnp.stack(sigma, -1) if sigma else empty,
     )
 
 
@@ -49,43 +47,19 @@ def effect_prior(effect):
 
 
 def _value(natural, name, prior, shape):
-    return jnp.broadcast_to(jnp.asarray(prior.value, dtype=float), shape) if isinstance(prior, Fixed) else natural[name]
+    """Draws of a site where there are any (its prior may come from a file of priors), else its fixed number."""
+    if name in natural or not isinstance(prior, Fixed):
+        return natural[name]
+    return jnp.broadcast_to(jnp.asarray(prior.value, dtype=float), shape)
 
 
-def hyper_sites(model) -> dict[str, object]:
-    """Every population-level site that is sampled, name -> prior, in file order (correlation apart)."""
+def hyper_sites(model, *, fixed: bool = False) -> dict[str, object]:
+    """Every population-level site that is sampled, name -> prior, in file order (correlation apart).
+
+    fixed : those that are taken as known too
+    """
     sites = {f"{p.name}_pop": p.typical for p in model.parameters}
     sites.update({name: effect_prior(effect) for name, _, effect in model.effects})
     sites.update(dict(omega_priors(model)))
     sites.update(model.residual_parameters)
-    return {name: prior for name, prior in sites.items() if not isinstance(prior, Fixed)}
-
-
-def unconstrained_medians(model, groups, *, rho: float, centred: bool) -> dict:
-    """Where a sampler starts: every site at its prior median, patients at their prior mean, on the unbounded scale."""
-    start = {name: _unbounded_median(prior) for name, prior in hyper_sites(model).items()}
-    natural = {name: to_median(prior) for name, prior in hyper_sites(model).items()}
-    if model.correlation is not None:
-        size = len(model.correlation.over)
-        start["correlation_cholesky"] = jnp.zeros(size * (size - 1) // 2)
-        natural["correlation_cholesky"] = jnp.eye(size)
-    terms = np.concatenate([g.terms for g in groups])
-    effects = jnp.zeros((len(terms), len(model.individual_names)))
-    if not centred:
-        return start | {"z": effects}
-    hyper = assemble(model, natural, rho)
-    return start | {"psi": effects + jax.vmap(lambda x: prior_mean(model, hyper, x))(jnp.asarray(terms))}
-
-
-def to_median(prior):
-    """Median of a prior, natural scale."""
-    if isinstance(prior, HalfNormal):
-        return jnp.asarray(0.6744897501960817 * prior.sd)
-    return jnp.asarray(prior.mean if isinstance(prior, Normal) else prior.median)
-
-
-def _unbounded_median(prior):
-    median = to_median(prior)
-    if isinstance(prior, Normal):
-        return median
-    return jax.scipy.special.logit(median) if isinstance(prior, LogitNormal) else jnp.log(median)
+    return {name: prior for name, prior in sites.items() if fixed or not isinstance(prior, Fixed)}

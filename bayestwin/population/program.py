@@ -18,21 +18,45 @@ from bayestwin.dynamics import Accuracy
 from bayestwin.errors import ModelError
 from bayestwin.individual import class_likelihood, prior_mean, total_log_likelihood
 from bayestwin.population.hyper import assemble, hyper_sites
-from bayestwin.specification.priors import Fixed, HalfNormal, LogitNormal, LogNormal, Normal
+from bayestwin.specification.priors import (
+    Beta,
+    Exponential,
+    Fixed,
+    Gamma,
+    HalfCauchy,
+    HalfNormal,
+    InverseGamma,
+    LogitNormal,
+    LogNormal,
+    Normal,
+    StudentT,
+    TruncatedNormal,
+    Uniform,
+)
+
+_SIMPLE = {
+    LogNormal: lambda p: dist.LogNormal(jnp.log(p.median), p.sd_log),
+    Normal: lambda p: dist.Normal(p.mean, p.sd),
+    HalfNormal: lambda p: dist.HalfNormal(p.sd),
+    HalfCauchy: lambda p: dist.HalfCauchy(p.scale),
+    Exponential: lambda p: dist.Exponential(p.rate),
+    Gamma: lambda p: dist.Gamma(p.shape, p.rate),
+    InverseGamma: lambda p: dist.InverseGamma(p.shape, p.scale),
+    TruncatedNormal: lambda p: dist.TruncatedNormal(p.mean, p.sd, low=0.0),
+    Beta: lambda p: dist.Beta(p.a, p.b),
+    StudentT: lambda p: dist.StudentT(p.df, p.location, p.scale),
+    Uniform: lambda p: dist.Uniform(p.low, p.high),
+}
 
 
 def distribution(prior):
     """The NumPyro distribution of a prior of the model language."""
-    if isinstance(prior, LogNormal):
-        return dist.LogNormal(jnp.log(prior.median), prior.sd_log)
+    if type(prior) in _SIMPLE:
+        return _SIMPLE[type(prior)](prior)
     if isinstance(prior, LogitNormal):
         return dist.TransformedDistribution(
             dist.Normal(jax.scipy.special.logit(prior.median), prior.sd_logit), dist.transforms.SigmoidTransform()
         )
-    if isinstance(prior, Normal):
-        return dist.Normal(prior.mean, prior.sd)
-    if isinstance(prior, HalfNormal):
-        return dist.HalfNormal(prior.sd)
     raise ModelError("no such prior", value=prior)
 
 
@@ -57,13 +81,16 @@ def population_program(model, groups, *, rho: float, centred: bool = False, accu
     n_patients = sum(g.mask.shape[0] for g in groups)
     if not groups:
         return
-    scale = hyper.omega[:, None] * jnp.linalg.cholesky(hyper.correlation)
+    size = len(model.individual_names)
+    scale = hyper.omega[:, None] * (jnp.linalg.cholesky(hyper.correlation) if size else hyper.correlation)
     means = jnp.concatenate([jax.vmap(lambda x: prior_mean(model, hyper, x))(jnp.asarray(g.terms)) for g in groups])
     with numpyro.plate("patient", n_patients):
-        if centred:
+        if size == 0:  # nothing varies between patients: one patient, or a naive pool
+            psi = means
+        elif centred:
             psi = numpyro.sample("psi", dist.MultivariateNormal(means, scale_tril=scale))
         else:
-            z = numpyro.sample("z", dist.Normal(0.0, 1.0).expand([len(model.individual_names)]).to_event(1))
+            z = numpyro.sample("z", dist.Normal(0.0, 1.0).expand([size]).to_event(1))
             psi = means + z @ scale.T
 
     def one(psi_i, data):

@@ -24,6 +24,7 @@ from bayestwin.errors import FitError
 from bayestwin.population.fit import posterior_from, stack_cohort
 from bayestwin.population.program import population_program
 from bayestwin.population.sampling import Draws, reporter
+from bayestwin.specification.other_priors import with_priors
 
 START = {"init_loc_fn": init_to_median(num_samples=15), "init_scale": 0.05}
 
@@ -54,6 +55,7 @@ def approximate_population(
     rate: float = 0.01,
     guide: str = "full",
     rho: float | None = None,
+    priors=None,
     accuracy: Accuracy = Accuracy(),
     progress=False,
 ):
@@ -68,6 +70,8 @@ def approximate_population(
                                  patient a normal of their own, centred, for many patients or individual parameters
                                  (no correlation between patient and population, so population SDs come out too small)
 
+    priors : dict                site -> prior instead of the model file's, as for `fit_population`
+
     Returns
     -------
     PopulationPosterior          whose diagnostics say "approximate" and give the last change of the bound
@@ -75,12 +79,15 @@ def approximate_population(
     if guide not in GUIDES:
         raise FitError("no such guide", subject=f"model {model.name}", value=guide, allowed=" or ".join(GUIDES))
     rho = (model.response_correlation.rho if model.response_correlation else 0.0) if rho is None else rho
+    fitted = with_priors(model, priors or {})
+    if guide == "by_patient" and not model.individual_names:
+        guide = "full"
     report, close = reporter(progress, steps)
     with jax.enable_x64(True):
         groups, order = stack_cohort(model, cohort)
 
         def program():
-            population_program(model, groups, rho=rho, centred=guide == "by_patient", accuracy=accuracy)
+            population_program(fitted, groups, rho=rho, centred=guide == "by_patient", accuracy=accuracy)
 
         normal = GUIDES[guide](program)
 
@@ -119,6 +126,7 @@ def approximate_population(
             rho,
             cohort,
             random_seed,
+            fitted=fitted,
             method="variational",
             note=f"negative bound {np.mean(tail):.1f}, "
             f"moving by {max(tail) - min(tail):.1f} over the last fifth of {steps} steps",

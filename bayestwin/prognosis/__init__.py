@@ -2,18 +2,24 @@
 
 from bayestwin.prognosis.compare import PairComparison, TreatmentComparison, compare_treatments
 from bayestwin.prognosis.forecast import forecast
+from bayestwin.prognosis.observed_endpoints import Conventions
 from bayestwin.prognosis.quantities import Chance
+from bayestwin.prognosis.response import ResponseTable, response_schema, response_table
 from bayestwin.prognosis.result import Prognosis, TreatmentPrognosis
 from bayestwin.prognosis.save import load_prognosis, save_prognosis
 
 __all__ = [
     "Chance",
+    "Conventions",
     "PairComparison",
     "Prognosis",
+    "ResponseTable",
     "TreatmentComparison",
     "TreatmentPrognosis",
     "compare_treatments",
     "forecast",
     "load_prognosis",
+    "response_schema",
+    "response_table",
     "save_prognosis",
 ]

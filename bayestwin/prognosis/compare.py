@@ -16,7 +16,7 @@ import numpy as np
 
 from bayestwin.dynamics import treatment_starts
 from bayestwin.errors import ModelError
-from bayestwin.prognosis.quantities import FEWEST_DRAWS, FEWEST_PER_DRAW, knowledge_spread
+from bayestwin.prognosis.quantities import knowledge_spread
 from bayestwin.prognosis.result import table
 from bayestwin.twin.surprise import weighted_quantiles
 
@@ -171,10 +171,13 @@ def _rests_on_rho(prognosis, a, b) -> str:
 
 
 def _difference(first, second, weights, draw):
-    """Mean difference, its 80 % range over population draws (noise taken out), share of draws above zero."""
-    shrunk, share, _, per_draw, draws = knowledge_spread(second - first, weights, draw)
+    """Mean difference, its 80 % range over population draws, share of draws above zero.
+
+    Noise is taken out of the range; where the draws cannot be told from it the range holds it still, and is too wide.
+    """
+    spread = knowledge_spread(second - first, weights, draw)
     mean = float((weights * (second - first)).sum())
-    if draws < FEWEST_DRAWS or per_draw < FEWEST_PER_DRAW:
+    if spread.too_few:
         return mean, None, None, None
-    low, high = (float(q) for q in weighted_quantiles(shrunk, share, (0.1, 0.9)))
-    return mean, low, high, float(share[shrunk > 0].sum())
+    low, high = (float(q) for q in weighted_quantiles(spread.shrunk, spread.share, (0.1, 0.9)))
+    return mean, low, high, float(spread.share[spread.shrunk > 0].sum())

@@ -34,6 +34,6 @@ def past_courses(twin, plan, draws, rng, accuracy) -> tuple[Course, ...]:
     if twin.time <= begin:
         return ()
     times = np.unique(np.concatenate([np.linspace(begin, twin.time, 40), [lab.time for lab in twin.record.labs]]))
-    outputs, _, ok = trajectories(twin, draws, plan, times, past=True, accuracy=accuracy)
+    outputs, _, ok = trajectories(twin, draws, plan, times, past=True, rng=rng, accuracy=accuracy)
     sigma = np.asarray(twin.population.sigma)[draws.draw]
     return courses(twin.model, outputs, ok, sigma, times, draws, twin.islands, rng)

@@ -10,6 +10,9 @@ Of one draw: T = min(serological visit, other progression, death). S(h | draw) =
 exp(-H_other - H_death), the first factor averaged over assay errors. Where labs decide the treatment (policy.py) the
 hazards depend on the assay errors too, and S is the mean over R paths of [no serological progression] exp(-H_r);
 then S^2 is estimated without bias by (S_1 + .. + S_R)^2 less the squares, over R (R - 1).
+
+Each way to end it has its own line (first_event.py). Mortality is never let fall below that of the general population
+where the model names a life table (life_table.py).
 """
 
 from typing import NamedTuple
@@ -17,6 +20,8 @@ from typing import NamedTuple
 import numpy as np
 
 from bayestwin.individual.residuals import draw_observation
+from bayestwin.prognosis.first_event import first_events, value_at, ways_out
+from bayestwin.prognosis.rises import exceeds
 
 
 class EventTimes(NamedTuple):
@@ -24,6 +29,8 @@ class EventTimes(NamedTuple):
 
     event (P,) first of all; died (P,) death came first; progression (P,) ; survival, free (P, L) : mean of S(h) of
     progression-free survival and of freedom from progression; squared (P, L) : unbiased estimate of S(h)^2
+    alive, alive_squared (P, L) : the same of overall survival; death (P,) its time
+    first (P, L, E) : chance that each of the endpoint's `first_events` has come, as the first of all
     """
 
     event: np.ndarray
@@ -32,6 +39,10 @@ class EventTimes(NamedTuple):
     survival: np.ndarray
     squared: np.ndarray
     free: np.ndarray
+    alive: np.ndarray | None = None
+    alive_squared: np.ndarray | None = None
+    death: np.ndarray | None = None
+    first: np.ndarray | None = None
 
 
 def code_progression(values, rule, *, first_valid: int, confirmations: int, episode=None) -> np.ndarray:
@@ -50,10 +61,7 @@ def code_progression(values, rule, *, first_valid: int, confirmations: int, epis
         if i >= first_valid:
             confirmed = goes_on[..., i - 1 : i - 1 + confirmations].all(axis=-1)
             for j in range(confirmations):
-                rise = v[..., i + j] - lowest
-                confirmed &= ((rise >= rule.absolute) & (rise >= rule.relative * lowest)) | (
-                    (lowest >= rule.high_nadir) & (rise >= rule.high_absolute)
-                )
+                confirmed &= exceeds(rule, v[..., i + j], lowest)
             found = np.where((found < 0) & confirmed, i, found)
         both = np.maximum(v[..., i], v[..., i - 1])
         lowest = np.where(goes_on[..., i - 1], np.minimum(lowest, both), v[..., i])
@@ -88,9 +96,11 @@ def event_times(
     rng,
     repeats: int = 8,
     episode=None,
+    background=None,
 ) -> EventTimes:
     """Code events for all draws under a treatment that does not depend on the labs to come.
 
+    background : (V,) hazard integral of the general population from the data cut at `times`, or None
     outputs (P, V, K) latent, hazards (P, V, H) integrals from the data cut, times (V,) from the data cut
     history : observed values of the marker that the count goes on from (empty for a new treatment)
     start : when counting starts, time from the data cut (0 for a treatment that goes on)
@@ -100,14 +110,15 @@ def event_times(
     limit = model.observations[k].lower_limit
     counted = np.searchsorted(times, start - 1e-9)  # visits before the start belong to the waiting time
     # the visit at the start is the baseline; what rose while waiting is not progression under it
-    first = counted if start > 0 and episode is None else 0
-    other, death = _integrals(model, endpoint, hazards)
-    other = np.maximum(other - _value_at(other, times, start)[:, None], 0.0)
+    skipped = counted if start > 0 and episode is None else 0
+    others, deaths = ways_out(model, endpoint, hazards, background)
+    others = np.maximum(others - value_at(others, times, start)[:, None], 0.0)
+    other, death = others.sum(axis=-1), deaths.sum(axis=-1)
     serological = np.empty((repeats, len(outputs)))
     for r in range(repeats):
         seen = draw_observation(model, k, rng, outputs[:, :, k], sigma[:, None, :])
         seen = np.maximum(seen, limit) if limit is not None else seen
-        serological[r] = _serological(seen, times, rule, endpoint, history, first, episode)
+        serological[r] = _serological(seen, times, rule, endpoint, history, skipped, episode)
     e1, e2 = rng.standard_exponential((2, len(outputs)))
     progression = np.minimum(
         serological[0],
@@ -116,16 +127,18 @@ def event_times(
     dying = crossing(death, times, e2)
     marks = np.asarray(landmarks, dtype=float)
     not_yet = serological[:, :, None] > marks
-    other_free, alive = (np.exp(-np.stack([_value_at(h, times, t) for t in marks], axis=1)) for h in (other, death))
+    other_free, alive = (np.exp(-np.stack([value_at(h, times, t) for t in marks], axis=1)) for h in (other, death))
     survival = not_yet.mean(axis=0) * other_free * alive
+    first = first_events(np.concatenate([others, deaths], axis=-1), times, serological, marks)
     total, pairs = not_yet.sum(axis=0), repeats * (repeats - 1)
     squared = (total * (total - 1)) / pairs * (other_free * alive) ** 2
     free = not_yet.mean(axis=0) * other_free
-    return EventTimes(np.minimum(progression, dying), dying < progression, progression, survival, squared, free)
+    event, died = np.minimum(progression, dying), dying < progression
+    return EventTimes(event, died, progression, survival, squared, free, alive, alive**2, dying, first.mean(axis=0))
 
 
 def event_times_of_paths(
-    model, rule, endpoint, seen, hazards, visits, times, *, history, episode, landmarks, rng
+    model, rule, endpoint, seen, hazards, visits, times, *, history, episode, landmarks, rng, background=None
 ) -> EventTimes:
     """Code events where the labs themselves decided the treatment, R paths of assay errors for each draw.
 
@@ -133,19 +146,37 @@ def event_times_of_paths(
     from the data cut; episode : (R, P, N) beginning of each visit's episode or None; the rest as in `event_times`
     """
     repeats, draws, count = seen.shape
-    other, death = _integrals(model, endpoint, hazards.reshape(repeats * draws, len(times), hazards.shape[-1]))
+    flat_hazards = hazards.reshape(repeats * draws, len(times), hazards.shape[-1])
+    others, deaths = ways_out(model, endpoint, flat_hazards, background)
+    other, death = others.sum(axis=-1), deaths.sum(axis=-1)
     flat = None if episode is None else episode.reshape(-1, count)
     serological = _serological(seen.reshape(-1, count), visits, rule, endpoint, history, 0, flat)
     e1, e2 = rng.standard_exponential((2, draws))  # events of the first path only
     progression = np.minimum(serological[:draws], crossing(other[:draws], times, e1))
     dying = crossing(death[:draws], times, e2)
     marks = np.asarray(landmarks, dtype=float)
-    other_free, alive = (np.exp(-np.stack([_value_at(h, times, t) for t in marks], axis=1)) for h in (other, death))
+    other_free, alive = (np.exp(-np.stack([value_at(h, times, t) for t in marks], axis=1)) for h in (other, death))
     free = ((serological[:, None] > marks) * other_free).reshape(repeats, draws, -1)
-    each = free * alive.reshape(free.shape)
-    squared = (each.sum(axis=0) ** 2 - (each**2).sum(axis=0)) / (repeats * (repeats - 1))
-    event, survival = np.minimum(progression, dying), each.mean(axis=0)
-    return EventTimes(event, dying < progression, progression, survival, squared, free.mean(axis=0))
+    alive = alive.reshape(free.shape)
+    each = free * alive
+    first = first_events(np.concatenate([others, deaths], axis=-1), times, serological[None], marks)[0]
+    return EventTimes(
+        np.minimum(progression, dying),
+        dying < progression,
+        progression,
+        each.mean(axis=0),
+        _square(each),
+        free.mean(axis=0),
+        alive.mean(axis=0),
+        _square(alive),
+        dying,
+        first.reshape(repeats, draws, *first.shape[1:]).mean(axis=0),
+    )
+
+
+def _square(each) -> np.ndarray:
+    """Unbiased estimate of the square of the mean over the R paths (R, ...)."""
+    return (each.sum(axis=0) ** 2 - (each**2).sum(axis=0)) / (len(each) * (len(each) - 1))
 
 
 def _serological(seen, times, rule, endpoint, history, first, episode) -> np.ndarray:
@@ -164,20 +195,3 @@ def _serological(seen, times, rule, endpoint, history, first, episode) -> np.nda
     )
     position = found - before.shape[1] + first
     return np.where(found >= 0, times[np.clip(position, 0, len(times) - 1)], np.inf)
-
-
-def _integrals(model, endpoint, hazards):
-    """Hazard integrals of progression without a serological rise and of death, (N, V) each; zero where none is."""
-    names, nothing = list(model.hazard_names), np.zeros(hazards.shape[:2])
-    columns = [names.index(h) for h in endpoint.progression_hazards]
-    death = hazards[:, :, names.index(endpoint.death_hazard)] if endpoint.death_hazard else nothing
-    return (hazards[:, :, columns].sum(-1) if columns else nothing), death
-
-
-def _value_at(hazard, times, t):
-    """Hazard integral (P, V) at time t, linear between grid points, zero at the data cut."""
-    grid = np.concatenate([[0.0], times])
-    h = np.concatenate([np.zeros((len(hazard), 1)), hazard], axis=1)
-    k = int(np.clip(np.searchsorted(grid, t), 1, len(grid) - 1))
-    share = np.clip((t - grid[k - 1]) / (grid[k] - grid[k - 1]), 0.0, 1.0)
-    return h[:, k - 1] + share * (h[:, k] - h[:, k - 1])

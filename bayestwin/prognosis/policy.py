@@ -24,6 +24,7 @@ from bayestwin.dynamics.timeline import NEVER
 from bayestwin.individual import covariate_terms, natural_values, outputs_at
 from bayestwin.individual.residuals import draw_observation
 from bayestwin.prognosis.assessments import MOMENT, episode_at
+from bayestwin.prognosis.departures import at_the_cut, carried_on, with_departures
 from bayestwin.twin.target import hyper_of
 
 PATHS = 4
@@ -93,12 +94,16 @@ def follow_policy(
     found: dict[str, list] = {name: [] for name in ("outputs", "hazards", "on", "episode", *read)}
     fine = np.ones(futures, dtype=bool)
     state = lanes.pop("state")
+    departure, last = at_the_cut(model, state, rng), 0.0
+    state = state[:, : len(model.states) + len(model.hazards)]
     before = np.asarray(state)[:, len(model.states) :]
     every = accuracy._replace(gradient=True)  # a plain scan: the futures differ in what happens when
     for visit, template in enumerate(_templates(model, plan.record, now, times, twin.applied)):
         given = (jnp.asarray(a) for a in (doing.active, doing.started, doing.jumped))
         outputs, state, ok = _to_next_visit(model, every, template, *given, state, **lanes)
         outputs, hazards = np.asarray(outputs), np.asarray(state)[:, len(model.states) :] - before
+        departure, last = carried_on(model, departure, times[visit] - last, sigma, rng), times[visit]
+        outputs = with_departures(model, outputs, departure, sigma)
         fine &= np.asarray(ok)
         labs = {name: _as_seen(model, name, rng, outputs, sigma) for name in read}
         now_on = {"on": doing.current, "episode": doing.episode}

@@ -5,13 +5,15 @@ With draws (theta_m, eta_mk) and S_mk = P(T > h | theta_m, eta_mk):
     chance            p = mean of S
     p_m               mean of S over the draws k that share population draw m (weights w)
     knowledge range   10 to 90 % over m of p_m, after its Monte Carlo noise (within-variance / K_m) is taken out:
-                      p_m is shrunk towards p by sqrt(corrected / naive variance)
+                      p_m is shrunk towards p by sqrt(corrected / naive variance); not available where the p_m
+                      differ no more than that noise, unless they differ by less than half a point anyway
     doubt             knowledge Var_m(p_m) corrected; chance p - E[S^2]; patient the rest; the three sum to p (1 - p)
 
 A draw-wise interval of S is useless (given all parameters a mechanistic twin is nearly 0 or 1) and is never made.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,6 +22,36 @@ from bayestwin.twin.surprise import weighted_quantiles
 
 FEWEST_DRAWS, FEWEST_PER_DRAW, ENOUGH_PER_DRAW = 20.0, 4.0, 20.0
 LEVELS = (0.5, 0.8, 0.95)
+HALF_A_POINT = 0.005  # SD over draws under which a range is a point for every reader
+ONLY_NOISE = "population draws differ no more than Monte Carlo noise"
+
+
+class Spread(NamedTuple):
+    """What differs between population draws: shrunk p_m (M,), share (M,), corrected variance, effective K and M.
+
+    noise_only : the draws cannot be told apart, and p_m is not shrunk
+    """
+
+    shrunk: np.ndarray
+    share: np.ndarray
+    corrected: float
+    per_draw: float
+    draws: float
+    noise_only: bool
+
+    @property
+    def reason(self) -> str:
+        """Why no range is available, or ""."""
+        return self.too_few or (ONLY_NOISE if self.noise_only else "")
+
+    @property
+    def too_few(self) -> str:
+        """Which draws are too few for any range, or ""."""
+        if self.draws < FEWEST_DRAWS:
+            return f"only {self.draws:.0f} effective population draws"
+        if self.per_draw < FEWEST_PER_DRAW:
+            return f"only {self.per_draw:.1f} patient draws per population draw"
+        return ""
 
 
 @dataclass(frozen=True)
@@ -53,17 +85,31 @@ def by_population_draw(values, weights, draw):
     return mean, total[used] / total[used].sum(), effective, np.maximum(square - mean**2, 0.0) * bessel
 
 
-def knowledge_spread(values, weights, draw):
-    """(shrunk p_m, weights over m, corrected variance, effective K, effective M)."""
+def knowledge_spread(values, weights, draw) -> Spread:
+    """What differs between population draws once Monte Carlo noise is taken out.
+
+    The noise of the naive variance is estimated too, with a standard error of about noise sqrt(2 / M): a remainder
+    within it is no knowledge.
+    """
     mean, share, effective, within = by_population_draw(values, weights, draw)
     centre = float((share * mean).sum())
     naive = float((share * (mean - centre) ** 2).sum())
     fine = np.isfinite(within)
     pooled = float((share[fine] * within[fine]).sum() / share[fine].sum()) if fine.any() else np.nan
     noise = float((share * pooled / effective).sum())
-    corrected = max(naive - noise, 0.0)
-    shrunk = centre + (mean - centre) * (np.sqrt(corrected / naive) if naive > 0 else 0.0)
-    return shrunk, share, corrected, float((share * effective).sum()), float(1.0 / (share**2).sum())
+    corrected, draws = max(naive - noise, 0.0), float(1.0 / (share**2).sum())
+    unclear = corrected <= noise * np.sqrt(2.0 / max(draws - 1.0, 1.0))
+    tiny = np.sqrt(naive) < HALF_A_POINT  # noise included: the range is narrower still
+    shrink = 1.0 if unclear else np.sqrt(corrected / naive)
+    shrunk = centre + (mean - centre) * shrink
+    return Spread(shrunk, share, corrected, float((share * effective).sum()), draws, bool(unclear and not tiny))
+
+
+def _middle(spread: Spread, level: float) -> tuple[float, float]:
+    """The central range of p_m that holds this share of the population draws, within 0 to 1."""
+    ends = weighted_quantiles(spread.shrunk, spread.share, ((1 - level) / 2, (1 + level) / 2))
+    low, high = np.clip(ends, 0.0, 1.0)
+    return float(low), float(high)
 
 
 def chance_of(survival, squared, weights, draw, log_weights, islands: int) -> Chance:
@@ -71,24 +117,10 @@ def chance_of(survival, squared, weights, draw, log_weights, islands: int) -> Ch
     p = float((weights * survival).sum())
     islands_p = island_means(survival, log_weights, islands)
     mcse = float(islands_p.std(ddof=1) / np.sqrt(islands))
-    shrunk, share, corrected, per_draw, draws = knowledge_spread(survival, weights, draw)
-    reason = ""
-    if draws < FEWEST_DRAWS:
-        reason = f"only {draws:.0f} effective population draws"
-    elif per_draw < FEWEST_PER_DRAW:
-        reason = f"only {per_draw:.1f} patient draws per population draw"
-    knowledge = (
-        None
-        if reason
-        else {
-            level: tuple(
-                float(q)
-                for q in np.clip(weighted_quantiles(shrunk, share, ((1 - level) / 2, (1 + level) / 2)), 0.0, 1.0)
-            )
-            for level in LEVELS
-        }
-    )
+    spread = knowledge_spread(survival, weights, draw)
+    knowledge = None if spread.reason else {level: _middle(spread, level) for level in LEVELS}
     of_chance = float(np.clip(p - (weights * squared).sum(), 0.0, p * (1 - p)))
-    of_knowledge = float(np.clip(corrected, 0.0, p * (1 - p) - of_chance))
+    of_knowledge = float(np.clip(spread.corrected, 0.0, p * (1 - p) - of_chance))
     doubt = (p * (1 - p) - of_chance - of_knowledge, of_knowledge, of_chance)
-    return Chance(p, mcse, knowledge, reason, per_draw < ENOUGH_PER_DRAW, doubt, per_draw, draws)
+    few = spread.per_draw < ENOUGH_PER_DRAW
+    return Chance(p, mcse, knowledge, spread.reason, few, doubt, spread.per_draw, spread.draws)

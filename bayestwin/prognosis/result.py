@@ -12,6 +12,7 @@ from bayestwin.prognosis.plan import Plan
 from bayestwin.prognosis.quantities import Chance, chance_of
 from bayestwin.prognosis.time_on import TimeOnTreatment, step_quantiles
 
+ENDPOINTS = ("progression or death", "progression", "death")
 QUANTILES = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
 
 
@@ -91,16 +92,18 @@ class Prognosis:
         """Chance of being event-free at a landmark month, with knowledge range and doubt.
 
         None where the row has no number.
-        endpoint : "progression or death" (PFS) or "progression" (time to progression, death as censoring)
+        endpoint : "progression or death" (PFS), "progression" (time to progression, death as censoring) or "death"
+            (overall survival; what is given after progression is not in the model)
         """
         row = self.row(treatment)
         if row.events is None:
             return None
-        if month not in self.landmarks:
-            raise ModelError(
-                "not a landmark of this forecast", value=month, allowed=", ".join(str(m) for m in self.landmarks)
-            )
-        k = self.landmarks.index(month)
+        if endpoint not in ENDPOINTS:
+            raise ModelError("no such endpoint", place="endpoint", value=endpoint, allowed=", ".join(ENDPOINTS))
+        k = self._landmark(month)
+        if endpoint == "death":
+            alive, squared = (None if a is None else a[:, k] for a in (row.events.alive, row.events.alive_squared))
+            return None if alive is None else self._chance(alive, squared)
         survival = row.events.survival if endpoint == "progression or death" else row.events.free
         squared = row.events.squared[:, k]
         if endpoint != "progression or death":  # the same estimate without the chance of being alive
@@ -108,7 +111,29 @@ class Prognosis:
                 row.events.survival[:, k], survival[:, k], out=np.ones(len(squared)), where=survival[:, k] > 0
             )
             squared = squared / np.maximum(alive, 1e-300) ** 2
-        return chance_of(survival[:, k], squared, self.weights, self.draw, self.log_weights, self.islands)
+        return self._chance(survival[:, k], squared)
+
+    def first_events(self, treatment: str, month: int) -> dict[str, float] | None:
+        """Chance of each way to have ended progression-free survival by a landmark month, as the first of all.
+
+        With the chance of none they sum to one. None where the row has no number.
+        """
+        row = self.row(treatment)
+        if row.events is None or row.events.first is None:
+            return None
+        names = (name.replace("_", " ") for name in self.model.progression.first_events)
+        means = self.weights @ row.events.first[:, self._landmark(month)]
+        return {name: float(mean) for name, mean in zip(names, means)}
+
+    def _landmark(self, month: int) -> int:
+        if month in self.landmarks:
+            return self.landmarks.index(month)
+        raise ModelError(
+            "not a landmark of this forecast", value=month, allowed=", ".join(str(m) for m in self.landmarks)
+        )
+
+    def _chance(self, survival, squared) -> Chance:
+        return chance_of(survival, squared, self.weights, self.draw, self.log_weights, self.islands)
 
     def knowledge_range(self, treatment: str, month: int, *, probability: float = 0.8):
         """The knowledge range of a chance, or None (see `Chance.reason`)."""
@@ -175,46 +200,9 @@ class Prognosis:
 
     def __str__(self):
         """A plain table: chances in 100 with their 80 % knowledge range, never a ranking."""
-        if not self.landmarks:
-            return repr(self)
-        lines = [
-            f"Forecast of {self.patient} from {self.model.time_unit} {self.now:g} "
-            "(research use only; not a randomised comparison)",
-            "progression-free in 100, 80 % knowledge range in brackets; median months to progression or death",
-        ]
-        for row in self.rows:
-            if row.events is None:
-                lines.append(f"  {row.plan.label}: no number ({row.refused})")
-                continue
-            cells = []
-            for month in self.landmarks:
-                c = self.chance(row.plan.name, month)
-                limits = (
-                    f"({100 * c.knowledge[0.8][0]:.0f} to {100 * c.knowledge[0.8][1]:.0f})"
-                    if c.knowledge
-                    else f"(no range: {c.reason})"
-                )
-                cells.append(f"{month} mo {100 * c.value:.0f} {limits}")
-            median = self.quantiles(row.plan.name, (0.5,))[0]
-            lines.append(
-                f"  {row.plan.label}: {', '.join(cells)}; median "
-                f"{'after ' + format(self.horizon, 'g') if np.isinf(median) else format(median, '.1f')}"
-            )
-            lines += self._time_on_line(row)
-        return "\n".join(lines)
+        from bayestwin.prognosis.printed import forecast_text
 
-    def _time_on_line(self, row) -> list[str]:
-        """Of a schedule or a policy: time on each treatment (80 % predictive interval) and the first change."""
-        if row.time_on is None:
-            return []
-        shares = ", ".join(
-            f"{name} {100 * mean:.0f} % ({100 * low:.0f} to {100 * high:.0f})"
-            for name, (mean, low, high) in row.time_on.shares(self.weights).items()
-        )
-        by = row.time_on.changed_by(self.weights, self.horizon)
-        early, middle, late = ("none" if np.isinf(q) else f"{q:.1f}" for q in row.time_on.quantiles(self.weights))
-        when = f"first change in {100 * by:.0f} of 100, month {middle} ({early} to {late})" if by else "no change"
-        return [f"    of the time: {shares}; {when}"]
+        return forecast_text(self)
 
     def __repr__(self):
         return (

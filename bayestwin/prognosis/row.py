@@ -13,6 +13,8 @@ from bayestwin.dynamics import Accuracy
 from bayestwin.prognosis.assessments import check_counts_on, marker_history, visit_episodes, visit_times
 from bayestwin.prognosis.courses import courses
 from bayestwin.prognosis.endpoint import EventTimes, code_progression, event_times, event_times_of_paths
+from bayestwin.prognosis.first_event import check_hazards
+from bayestwin.prognosis.life_table import background_integral, life_table_of
 from bayestwin.prognosis.plan import Plan
 from bayestwin.prognosis.policy import PATHS, Followed, follow_policy
 from bayestwin.prognosis.result import TreatmentPrognosis
@@ -35,6 +37,12 @@ class Asked(NamedTuple):
     def rng(self, *what: int) -> np.random.Generator:
         """Random numbers of one purpose; the values of rho share theirs, so that their differences are quiet."""
         return np.random.default_rng([self.random_seed, self.twin.updates, *what])
+
+    def background(self, times):
+        """Hazard integral of the general population from the data cut at `times` (V,), or None."""
+        days = DAYS_PER_MONTH / self.per_month
+        table, twin = life_table_of(self.twin.model), self.twin
+        return background_integral(table, twin.record.covariates, twin.time * days, np.asarray(times) * days)
 
     @property
     def rule(self):
@@ -62,6 +70,7 @@ def forecast_row(asked: Asked, plan: Plan, number: int, draws) -> TreatmentProgn
         return TreatmentPrognosis(plan, plan.refused)
     if asked.endpoint is not None:
         check_counts_on(twin.model, asked.rule)
+        check_hazards(twin.model, asked.endpoint)
         if _progressed_already(asked, plan):
             return TreatmentPrognosis(plan, "progression under this treatment is already in the record")
     found = simulated_row(asked, plan, number, draws)
@@ -87,7 +96,13 @@ def simulated_row(asked: Asked, plan: Plan, number: int, draws) -> Simulated:
     if asked.endpoint is None:
         times = np.linspace(0.0, asked.span, 61)
         outputs, _, ok = trajectories(
-            asked.twin, draws, plan, asked.twin.time + times, past=False, accuracy=asked.accuracy
+            asked.twin,
+            draws,
+            plan,
+            asked.twin.time + times,
+            past=False,
+            rng=asked.rng(5, number),
+            accuracy=asked.accuracy,
         )
         return Simulated(outputs, ok, times, None, _time_on_schedule(asked, plan, None, len(ok)))
     return _fixed(asked, plan, number, draws)
@@ -100,9 +115,11 @@ def _fixed(asked: Asked, plan: Plan, number: int, draws) -> Simulated:
     visits = visit_times(asked.endpoint, wait, asked.span)
     early = np.concatenate([np.arange(3.5, 32.0, 3.5), wait + np.arange(3.5, 32.0, 3.5)])
     times = np.unique(np.concatenate([visits, early[early < asked.span]]))
-    outputs, hazards, ok = trajectories(twin, draws, plan, twin.time + times, past=False, accuracy=asked.accuracy)
+    ahead, rng = twin.time + times, asked.rng(5, number)
+    outputs, hazards, ok = trajectories(twin, draws, plan, ahead, past=False, rng=rng, accuracy=asked.accuracy)
     known = np.asarray(twin.particles.state)[np.arange(len(draws.draw)), draws.known]
-    hazards = hazards - known[:, None, len(twin.model.states) :]
+    first_hazard = len(twin.model.states)
+    hazards = hazards - known[:, None, first_hazard : first_hazard + len(twin.model.hazards)]
     first = np.flatnonzero(ok)[:1]  # a failed solve has no weight, and borrows numbers
     outputs, hazards = (np.where(ok[:, None, None], a, a[first]) for a in (outputs, hazards))
     at = np.searchsorted(times, visits)
@@ -117,6 +134,7 @@ def _fixed(asked: Asked, plan: Plan, number: int, draws) -> Simulated:
         start=wait,
         rng=asked.rng(3, number),
         episode=visit_episodes(twin.model, asked.rule, plan, twin.time, visits),
+        background=asked.background(visits),
         **_counting(asked, plan),
     )
     events = _in_months(asked, events)
@@ -162,6 +180,7 @@ def _events_of_paths(asked: Asked, plan: Plan, followed: Followed, visits, times
         times,
         rng=rng,
         episode=followed.episode[:, :, at] - asked.twin.time if rule.counts_on else None,
+        background=asked.background(times),
         **_counting(asked, plan),
     )
     return _in_months(asked, events)
@@ -175,7 +194,8 @@ def _counting(asked: Asked, plan: Plan) -> dict:
 
 
 def _in_months(asked: Asked, events: EventTimes) -> EventTimes:
-    return events._replace(event=events.event / asked.per_month, progression=events.progression / asked.per_month)
+    months = {name: getattr(events, name) / asked.per_month for name in ("event", "progression", "death")}
+    return events._replace(**months)
 
 
 def _time_on_schedule(asked: Asked, plan: Plan, events, count: int) -> TimeOnTreatment | None:

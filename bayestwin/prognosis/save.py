@@ -13,6 +13,7 @@ import xarray as xr
 
 from bayestwin.dosing import Policy, Rule
 from bayestwin.prognosis.endpoint import EventTimes
+from bayestwin.prognosis.life_table import life_table_of
 from bayestwin.prognosis.plan import Plan
 from bayestwin.prognosis.result import QUANTILES, Course, Prognosis, TreatmentPrognosis
 from bayestwin.prognosis.time_on import TimeOnTreatment
@@ -26,6 +27,10 @@ _EVENT_DIMS = {
     "survival": ("particle", "landmark"),
     "squared": ("particle", "landmark"),
     "free": ("particle", "landmark"),
+    "alive": ("particle", "landmark"),
+    "alive_squared": ("particle", "landmark"),
+    "death": ("particle",),
+    "first": ("particle", "landmark", "first_event"),
 }
 
 
@@ -50,7 +55,8 @@ def prognosis_to_tree(p: Prognosis) -> xr.DataTree:
     for row in p.rows:
         data = _courses(row.courses, "")
         if row.events is not None:
-            data.update({k: (_EVENT_DIMS[k], np.asarray(getattr(row.events, k))) for k in EventTimes._fields})
+            known = {k: v for k, v in row.events._asdict().items() if v is not None}
+            data.update({k: (_EVENT_DIMS[k], np.asarray(v)) for k, v in known.items()})
         for rho, pair in (row.by_rho or {}).items():
             if pair is not None:
                 data[f"survival_rho_{rho:g}"] = (("particle", "landmark"), pair[0])
@@ -85,6 +91,7 @@ def prognosis_to_tree(p: Prognosis) -> xr.DataTree:
         twin_hash=p.twin_hash,
         population_hash=p.population_hash,
         quantiles=json.dumps(QUANTILES),
+        life_table=life_table_of(p.model).source if life_table_of(p.model) else "",
         intended_use="research use only",
     )
     return tree
@@ -156,7 +163,9 @@ def _plan_from(text: str) -> Plan:
 
 
 def _row_from(data, outputs):
-    events = EventTimes(*(data[k].values for k in EventTimes._fields)) if "event" in data else None
+    events = None  # a file of an earlier version has fewer of them
+    if "event" in data:
+        events = EventTimes(*(data[k].values if k in data else None for k in EventTimes._fields))
     by_rho = {
         float(rho): ((data[f"survival_rho_{rho}"].values, data[f"log_weights_rho_{rho}"].values) if there else None)
         for rho, there in json.loads(data.attrs["rhos"]).items()

@@ -8,6 +8,7 @@ import numpy as np
 
 from bayestwin.dynamics import NO_GRADIENT, Accuracy, build_timeline, pad_timeline, solve_patient
 from bayestwin.individual import beginning, bucket, covariate_terms, natural_values, outputs_at
+from bayestwin.prognosis.departures import future_departures, past_departures, with_departures
 from bayestwin.twin.target import hyper_of, initial_states
 
 
@@ -22,10 +23,12 @@ def _solve(model, accuracy: Accuracy, psi, draw, rows, population, timeline, ind
     return jax.vmap(one)(psi, draw, rows, state)
 
 
-def trajectories(twin, draws, plan, times, *, past: bool, accuracy: Accuracy = NO_GRADIENT):
-    """Latent outputs (P, V, K), hazard integrals (P, V, H) and ok (P,) at `times`.
+def trajectories(twin, draws, plan, times, *, past: bool, rng, accuracy: Accuracy = NO_GRADIENT):
+    """Latent outputs (P, V, K), hazard integrals (P, V, H) and ok (P,) at `times`, increasing.
 
-    past : True solves from the patient's beginning (for the fit to the past), else from the stored state
+    past : True solves from the patient's beginning (for the fit to the past; then `times` hold the times of all labs),
+        else from the stored state
+    rng : for the paths of serially correlated departures, which the outputs contain
     """
     model = twin.model
     asked = [(float(t), False) for t in times]
@@ -46,4 +49,10 @@ def trajectories(twin, draws, plan, times, *, past: bool, accuracy: Accuracy = N
     outputs, hazards, ok = _solve(
         model, accuracy, psi, draw, rows, twin.population, line, jnp.asarray(index), terms, state
     )
-    return np.asarray(outputs)[:, : len(times)], np.asarray(hazards)[:, : len(times)], np.asarray(ok)
+    outputs, hazards, ok = np.asarray(outputs)[:, : len(times)], np.asarray(hazards)[:, : len(times)], np.asarray(ok)
+    if model.serial:
+        at = np.asarray(times, dtype=float)
+        paths = past_departures(twin, draws, at, outputs, rng) if past else future_departures(twin, draws, at, rng)
+        sigma = np.asarray(twin.population.sigma)[draws.draw]
+        outputs = with_departures(model, outputs, paths, sigma[:, None, :])
+    return outputs, hazards, ok

@@ -7,8 +7,9 @@ from bayestwin.records.cells import needed_number, number, one_of, parse_number,
 from bayestwin.records.drafts import Clock, Draft, collect, copy_of, patient_of
 from bayestwin.records.plausibility import measured
 from bayestwin.records.record import Lab
-from bayestwin.records.refusal import Findings, RowRefused
+from bayestwin.records.refusal import Findings, RowRefused, folded
 from bayestwin.records.tables import Row, Table
+from bayestwin.units import NUMBER
 
 REQUIRED = ("patient", "time", "output", "value")
 COLUMNS = (*REQUIRED, "lab_id", "known_time", "unit", "comparator", "lloq", "lab", "product", "status", "order")
@@ -54,7 +55,9 @@ def _value(row: Row, spec, findings: Findings) -> dict:
             next_step="Write < for a value below a limit and > for one above it.",
         )
     lloq, column = number(row, "lloq"), "value"
-    if text:
+    if spec.words:
+        raw = _finding(spec, text, censoring)
+    elif text:
         raw = parse_number(text, "value")
     elif censoring == "left" and lloq:
         raw, column = lloq, "lloq"
@@ -64,3 +67,19 @@ def _value(row: Row, spec, findings: Findings) -> dict:
     if found["censoring"] != censoring:
         findings.tally(f"{row.file}: values below their lloq, used as left-censored at the lloq")
     return found
+
+
+def _finding(spec, text: str, censoring: str) -> float:
+    """The number that stands for a finding in words, written as the word or as the number."""
+    codes = {folded(word): code for word, code in spec.words.items()}
+    code = float(text) if NUMBER.fullmatch(text) else codes.get(folded(text))
+    if censoring == "none" and code in spec.words.values():
+        return code
+    said = ", ".join(f"{word} ({code:g})" for word, code in spec.words.items())
+    raise RowRefused(
+        f"this is no finding of {spec.name}",
+        column="comparator" if censoring != "none" else "value",
+        value=text,
+        allowed=said,
+        next_step="Write one of these words or its number, without < or >.",
+    )

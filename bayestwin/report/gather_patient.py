@@ -1,10 +1,12 @@
 """The patient, the clock and the facts of the model, as plain values."""
 
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
 from bayestwin.prognosis.plan import current_treatment
+from bayestwin.prognosis.response import codes_response, response_table
 from bayestwin.report import model as page
 from bayestwin.report.observed_response import observed_response
 
@@ -81,11 +83,20 @@ def patient_entry(twin, now):
         refractory=refractory,
         treatment_now=model.treatment(started[1]).label if started else "none yet",
         treatment_day=int(now - started[0]) if started else None,
-        response=observed_response(model, record, started, now),
+        response=_observed(model, record, started, now),
         latest=tuple(latest),
         phase=phase if model.progression is not None else "pharmacokinetic",
         context_problems=tuple(problems),
     )
+
+
+def _observed(model, record, started, now):
+    """The response observed under the treatment in force by `now`; None before one, or without criteria."""
+    if started is None or not codes_response(model):
+        return None
+    labs = tuple(lab for lab in record.labs if lab.time <= now)
+    seen = replace(record, labs=labs, events=tuple(e for e in record.events if e.time <= now))
+    return observed_response(response_table(model, seen, start=started[0]), "hour" if model.time_unit == "h" else "day")
 
 
 def model_facts(twin, population, seeds):

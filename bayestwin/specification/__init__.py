@@ -7,7 +7,14 @@ from bayestwin.dosing import Regimen
 from bayestwin.specification.endpoints import Progression, SerologicalRule
 from bayestwin.specification.load import load_model, model_folder, models_folder
 from bayestwin.specification.model import Model
-from bayestwin.specification.observations import Additive, Combined, LogNormalError, Observation, Proportional
+from bayestwin.specification.observations import (
+    Additive,
+    Combined,
+    LogNormalError,
+    Observation,
+    Proportional,
+    SerialCorrelation,
+)
 from bayestwin.specification.parameters import (
     Category,
     Drift,
@@ -19,18 +26,38 @@ from bayestwin.specification.parameters import (
     Slope,
     Steps,
 )
-from bayestwin.specification.priors import LKJ, Fixed, HalfNormal, LogitNormal, LogNormal, Normal
+from bayestwin.specification.priors import (
+    LKJ,
+    Beta,
+    Exponential,
+    Fixed,
+    Gamma,
+    HalfCauchy,
+    HalfNormal,
+    InverseGamma,
+    LogitNormal,
+    LogNormal,
+    Normal,
+    StudentT,
+    TruncatedNormal,
+    Uniform,
+)
 from bayestwin.specification.treatments import Eligibility, Treatment
 
 __all__ = [
     "LKJ",
     "Additive",
+    "Beta",
     "Category",
     "Combined",
     "Drift",
     "Eligibility",
+    "Exponential",
     "Fixed",
+    "Gamma",
+    "HalfCauchy",
     "HalfNormal",
+    "InverseGamma",
     "LogNormal",
     "LogNormalError",
     "LogitNormal",
@@ -44,11 +71,15 @@ __all__ = [
     "Regimen",
     "ResponseClass",
     "ResponseCorrelation",
+    "SerialCorrelation",
     "SerologicalRule",
     "Slope",
     "Linear",
     "Steps",
+    "StudentT",
     "Treatment",
+    "TruncatedNormal",
+    "Uniform",
     "load_model",
     "model_folder",
     "models_folder",

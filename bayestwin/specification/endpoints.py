@@ -22,6 +22,7 @@ class SerologicalRule:
 
     relative : 0.25 for 25 %; absolute in the observation's unit
     high_nadir, high_absolute : from this nadir on an absolute rise alone suffices
+    strict : the rise must be more than `absolute`, not that much
     when : (covariate, value) for whom this rule is used, or None for everybody else
     counts_on : treatments under which it counts, anew in each uninterrupted episode; empty: always
     """
@@ -33,11 +34,16 @@ class SerologicalRule:
     high_absolute: float = float("inf")
     when: tuple[str, str] | None = None
     counts_on: tuple[str, ...] = ()
+    strict: bool = False
 
 
 @dataclass(frozen=True)
 class Progression:
-    """The progression endpoint of a model; visits are the declared grid on which it is coded."""
+    """The progression endpoint of a model; visits are the declared grid on which it is coded.
+
+    progression_hazards : ways to progress without a rise, each on a line of its own (extramedullary disease)
+    death_hazard, other_death_hazards : ways to die, each on a line of its own (infection); their sum is mortality
+    """
 
     rules: tuple[SerologicalRule, ...]
     visit_every: float
@@ -46,6 +52,17 @@ class Progression:
     death_hazard: str | None = None
     landmarks_months: tuple[int, ...] = (6, 12, 24)
     horizon_months: int = 36
+    other_death_hazards: tuple[str, ...] = ()
+
+    @property
+    def death_hazards(self) -> tuple[str, ...]:
+        """Every way to die, the main one first."""
+        return (*((self.death_hazard,) if self.death_hazard else ()), *self.other_death_hazards)
+
+    @property
+    def first_events(self) -> tuple[str, ...]:
+        """What may end progression-free survival: a serological rise, then the hazards."""
+        return ("serological progression", *self.progression_hazards, *self.death_hazards)
 
     def rule_for(self, covariates) -> SerologicalRule:
         """The rule by whose marker this patient is followed."""

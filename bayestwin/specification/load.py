@@ -1,8 +1,11 @@
 """`load_model("myeloma_car_t")` or `load_model(path)`: one folder, one disease model.
 
 The folder is executed as a package of its own, so that model.py may import its neighbours. A model is
-known by the hash of its code: comments, docstrings and layout do not count, everything else does.
-Loading is memoised by that hash; pickling sends the source text, never functions.
+known by the hash of its code: of model.py and of every neighbour that it imports, directly or through others.
+Comments, docstrings and layout do not count, everything else does. A neighbour that model.py does not import
+(response coding, scores) says nothing of the likelihood, so it may change without a new fit: a posterior stays
+valid. `model_part` loads such a neighbour. Loading is memoised by the hash of all files; pickling sends their
+source text, never functions.
 """
 
 import ast
@@ -17,8 +20,9 @@ from pathlib import Path
 
 from bayestwin.errors import ModelError
 
-_loaded: dict[str, object] = {}
-_sources: dict[str, dict[str, str]] = {}
+_loaded: dict[tuple[str, str], object] = {}  # by the hash of the model and that of the whole folder
+_sources: dict[tuple[str, str], dict[str, str]] = {}  # by hash and folder, as are the names of packages
+_packages: dict[tuple[str, str], str] = {}
 
 
 def models_folder() -> Path:
@@ -58,8 +62,46 @@ def load_model(name_or_path):
     return model_from_source(sources, None, folder)
 
 
+def model_sources(sources: dict[str, str], first: str = "model.py") -> dict[str, str]:
+    """Those files of a folder that `first` is made of: itself and every neighbour it imports, also through others.
+
+    An import is seen wherever it stands in the file; one made by a computed name is not.
+    """
+    found, waiting = {}, [first]
+    while waiting:
+        name = waiting.pop()
+        if name in found or name not in sources:
+            continue
+        found[name] = sources[name]
+        for node in ast.walk(ast.parse(sources[name], filename=name)):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                waiting += [f"{m}.py" for m in ([node.module] if node.module else [a.name for a in node.names])]
+    return found
+
+
+def model_part(model, name: str):
+    """The neighbour `name` of a model's model.py as a module, or None where the folder has none.
+
+    Raises ModelError where the file does not run.
+    """
+    key = (model.source_hash, model.folder)
+    if key not in _packages:
+        if not model.folder:
+            return None
+        loaded = load_model(model.folder)  # a model changed in a notebook keeps the neighbours of its folder
+        key = (loaded.source_hash, loaded.folder)
+    if not (Path(key[1]) / f"{name}.py").is_file():
+        return None
+    try:
+        return importlib.import_module(f"{_packages[key]}.{name}")
+    except ModelError:
+        raise
+    except Exception as error:
+        raise ModelError(f"{name}.py stopped with {type(error).__name__}: {error}", place=Path(key[1]).name) from error
+
+
 def code_hash(sources: dict[str, str]) -> str:
-    """SHA-256 over the folder's code tokens; comments, docstrings and line breaks are left out.
+    """SHA-256 over the code tokens of these files; comments, docstrings and line breaks are left out.
 
     Tokens and not syntax trees, because the printed form of a tree changes between Python versions.
     """
@@ -98,9 +140,10 @@ def _docstring_starts(tree) -> set[tuple[int, int]]:
 
 def source_of(model) -> dict[str, str]:
     """The source files a model was loaded from, as they were when it was loaded."""
+    key = (model.source_hash, model.folder)
     return (
-        _sources[model.source_hash]
-        if model.source_hash in _sources
+        _sources[key]
+        if key in _sources
         else {
             p.name: p.read_text(encoding="utf-8")
             for p in sorted(Path(model.folder).glob("*.py"))
@@ -112,7 +155,7 @@ def source_of(model) -> dict[str, str]:
 def model_from_source(sources: dict[str, str], expected_hash: str | None = None, folder: Path | None = None):
     """A model from its source text; on a worker without the folder the text is written to a temporary one."""
     try:
-        found = code_hash(sources)
+        found, whole = code_hash(model_sources(sources)), code_hash(sources)
     except SyntaxError as error:
         raise ModelError(
             "the model file is not Python", place=f"{error.filename} line {error.lineno}", value=error.text
@@ -121,20 +164,22 @@ def model_from_source(sources: dict[str, str], expected_hash: str | None = None,
         raise ModelError(
             "the model's source does not have the hash it was sent with", value=found[:12], allowed=expected_hash[:12]
         )
-    if found in _loaded:
-        return _loaded[found]
+    if (found, whole) in _loaded:
+        return _loaded[found, whole]
     if folder is None:
         folder = Path(tempfile.mkdtemp(prefix="bayestwin_model_"))
         for name, text in sources.items():
             (folder / name).write_text(text, encoding="utf-8")
-    model = getattr(_execute(folder, f"_bayestwin_model_{found[:16]}"), "model", None)
+    package = f"_bayestwin_model_{found[:16]}_{whole[:16]}"
+    model = getattr(_execute(folder, package), "model", None)
     if model is None or not hasattr(model, "parameters"):
         raise ModelError(
             "model.py defines no `model`", place=folder.name, next_step="End the file with model = Model(...)."
         )
-    _sources[found] = dict(sources)
-    _loaded[found] = replace(model, source_hash=found, folder=str(folder))
-    return _loaded[found]
+    _sources[found, str(folder)] = dict(sources)
+    _packages[found, str(folder)] = package
+    _loaded[found, whole] = replace(model, source_hash=found, folder=str(folder))
+    return _loaded[found, whole]
 
 
 def _execute(folder: Path, package: str):

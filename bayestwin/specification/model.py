@@ -167,6 +167,11 @@ class Model:
         return found
 
     @cached_property
+    def serial(self) -> tuple[int, ...]:
+        """Positions in `observations` of those with a serially correlated departure, W."""
+        return tuple(k for k, o in enumerate(self.observations) if o.error.serial is not None)
+
+    @cached_property
     def treatment_names(self) -> tuple[str, ...]:
         """Names of the treatments, X, in file order."""
         return tuple(t.name for t in self.treatments)

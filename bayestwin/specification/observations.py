@@ -6,12 +6,34 @@ Error models (f prediction, y datum, all SDs, never variances):
     Proportional     y = f + cv * f * e
     Combined         y = f + sqrt(sd^2 + (cv f)^2) * e
 with e standard normal, or Student-t with `nu` degrees of freedom where `nu` is given (scale, not SD).
+
+With `serial` a further, serially correlated departure is added on the error scale (ln for log-normal errors):
+    loading(f) x(t),   x(t) ~ Normal(0, sd^2),   corr(x(s), x(t)) = exp(-|s - t| / time)
+what the mechanism does not say and what the next lab shares with the last one. loading = 1, with `low` of the serial
+correlation (low + f) / (low / 3 + f): up to three times as much where the prediction is low.
 """
 
 from dataclasses import dataclass
 
 from bayestwin.errors import ModelError
 from bayestwin.labs import LabSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class SerialCorrelation:
+    """A stationary Ornstein-Uhlenbeck departure of one output from its prediction; errors must be normal.
+
+    sd : prior of its SD on the error scale; time : prior of its correlation time, in the model's time unit
+    low : prior of a level, in the observation's unit, under which the departure grows, to three times `sd` at most;
+        log-normal errors only; None: the same at every level
+
+    Source: Karlsson, Beal and Sheiner (1995), J Pharmacokinet Biopharm 23:651 (AR(1) residuals); Diggle (1988),
+    Biometrics 44:959 (serial correlation beside measurement error).
+    """
+
+    sd: object
+    time: object
+    low: object | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +48,7 @@ class LogNormalError:
     sd: object
     nu: float | None = None
     low: object | None = None
+    serial: SerialCorrelation | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +57,7 @@ class Additive:
 
     sd: object
     nu: float | None = None
+    serial: SerialCorrelation | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +66,7 @@ class Proportional:
 
     cv: object
     nu: float | None = None
+    serial: SerialCorrelation | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +76,7 @@ class Combined:
     sd: object
     cv: object
     nu: float | None = None
+    serial: SerialCorrelation | None = None
 
 
 @dataclass(frozen=True)
@@ -87,6 +113,22 @@ class Observation:
                 allowed="a whole number from 1 to 10, or None for normal errors",
             )
 
+        serial = self.error.serial
+        if serial is not None and self.error.nu is not None:
+            raise ModelError(
+                "a serially correlated departure is summed out for normal errors only",
+                subject=f"observation {self.output}",
+                value=f"nu={self.error.nu:g} with serial",
+                allowed="nu=None beside serial",
+            )
+        if serial is not None and serial.low is not None and not self.log_scale:
+            raise ModelError(
+                "a departure that grows towards low values needs log-normal errors",
+                subject=f"observation {self.output}",
+                value=f"{type(self.error).__name__} with serial low",
+                allowed="LogNormalError, or SerialCorrelation without low",
+            )
+
     @property
     def log_scale(self) -> bool:
         """True where errors live on the log scale."""
@@ -97,6 +139,9 @@ class Observation:
         """Names and priors of the residual parameters, for example sigma_add_m_protein."""
         short = {"sd": "sigma_log" if self.log_scale else "sigma_add", "cv": "sigma_prop", "low": "sigma_low"}
         priors = {name: getattr(self.error, key, None) for key, name in short.items()}
+        serial: SerialCorrelation | None = getattr(self.error, "serial", None)
+        if serial is not None:
+            priors |= {"serial_sd": serial.sd, "serial_time": serial.time, "serial_low": serial.low}
         return {f"{name}_{self.output}": prior for name, prior in priors.items() if prior is not None}
 
     @property

@@ -11,13 +11,9 @@ same for every patient, known up to the population posterior.
 from dataclasses import dataclass
 
 from bayestwin.errors import ModelError
-from bayestwin.specification.priors import Fixed, HalfNormal, LogitNormal, LogNormal, Normal
+from bayestwin.specification.priors import FRACTION, POSITIVE, REAL, Fixed, holds
 
-SCALES: dict[str, tuple[type, type]] = {
-    "log": (LogNormal, Fixed),
-    "logit": (LogitNormal, Fixed),
-    "identity": (Normal, Fixed),
-}
+SCALES: dict[str, tuple[type, ...]] = {"log": POSITIVE, "logit": FRACTION, "identity": REAL}
 
 
 @dataclass(frozen=True)
@@ -84,7 +80,7 @@ class Parameter:
             raise ModelError(
                 "unknown scale", subject=f"parameter {self.name}", value=self.scale, allowed="log, logit or identity"
             )
-        if not isinstance(self.typical, SCALES[self.scale]):
+        if not isinstance(self.typical, Fixed) and not holds(SCALES[self.scale], self.typical):
             kinds = " or ".join(k.__name__ for k in SCALES[self.scale])
             raise ModelError(
                 f"the typical value's prior does not fit scale {self.scale}",
@@ -117,12 +113,12 @@ class Parameter:
                     value=self.scale,
                     allowed="scale log, or a Slope effect",
                 )
-        if self.between is not None and not isinstance(self.between, (HalfNormal, LogNormal, Fixed)):
+        if self.between is not None and not holds(POSITIVE, self.between):
             raise ModelError(
                 "between-patient SD needs a prior for a positive number",
                 subject=f"parameter {self.name}",
                 value=self.between,
-                allowed="HalfNormal, LogNormal or Fixed",
+                allowed=", ".join(kind.__name__ for kind in POSITIVE) + ", all above 0",
             )
 
 

@@ -92,3 +92,137 @@ class LKJ:
 
     def __str__(self):
         return f"LKJ(concentration {self.concentration:g}) over {', '.join(self.over)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class HalfCauchy:
+    """x ~ |Cauchy(0, scale)|; for positive parameters and standard deviations."""
+
+    scale: float
+
+    def __post_init__(self):
+        _positive(self.scale, "scale", "HalfCauchy")
+
+    def __str__(self):
+        return f"HalfCauchy(scale {self.scale:g})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exponential:
+    """x ~ Exponential(rate), mean 1 / rate."""
+
+    rate: float
+
+    def __post_init__(self):
+        _positive(self.rate, "rate", "Exponential")
+
+    def __str__(self):
+        return f"Exponential(rate {self.rate:g})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gamma:
+    """x ~ Gamma(shape, rate), mean shape / rate."""
+
+    shape: float
+    rate: float
+
+    def __post_init__(self):
+        _positive(self.shape, "shape", "Gamma")
+        _positive(self.rate, "rate", "Gamma")
+
+    def __str__(self):
+        return f"Gamma(shape {self.shape:g}, rate {self.rate:g})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class InverseGamma:
+    """1 / x ~ Gamma(shape, rate = scale)."""
+
+    shape: float
+    scale: float
+
+    def __post_init__(self):
+        _positive(self.shape, "shape", "InverseGamma")
+        _positive(self.scale, "scale", "InverseGamma")
+
+    def __str__(self):
+        return f"InverseGamma(shape {self.shape:g}, scale {self.scale:g})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TruncatedNormal:
+    """x ~ Normal(mean, sd) cut off below 0: what Stan programs write as a normal with `lower=0`."""
+
+    mean: float
+    sd: float
+
+    def __post_init__(self):
+        _positive(self.sd, "sd", "TruncatedNormal")
+
+    def __str__(self):
+        return f"TruncatedNormal(mean {self.mean:g}, SD {self.sd:g}, above 0)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beta:
+    """x ~ Beta(a, b); for fractions."""
+
+    a: float
+    b: float
+
+    def __post_init__(self):
+        _positive(self.a, "a", "Beta")
+        _positive(self.b, "b", "Beta")
+
+    def __str__(self):
+        return f"Beta({self.a:g}, {self.b:g})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudentT:
+    """x ~ Student-t(df, location, scale); for parameters on the identity scale and covariate slopes."""
+
+    df: float
+    location: float
+    scale: float
+
+    def __post_init__(self):
+        _positive(self.df, "df", "StudentT")
+        _positive(self.scale, "scale", "StudentT")
+
+    def __str__(self):
+        return f"StudentT({self.df:g} df, location {self.location:g}, scale {self.scale:g})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Uniform:
+    """x ~ Uniform(low, high); on any scale that holds the whole interval."""
+
+    low: float
+    high: float
+
+    def __post_init__(self):
+        if not self.low < self.high:
+            value = f"{self.low:g} to {self.high:g}"
+            raise ModelError("Uniform needs low below high", value=value, allowed="low < high")
+
+    def __str__(self):
+        return f"Uniform({self.low:g} to {self.high:g})"
+
+
+# what a prior may stand for: any number, a positive one, a fraction
+REAL = (Normal, StudentT, Uniform, Fixed)
+POSITIVE = (LogNormal, HalfNormal, HalfCauchy, Exponential, Gamma, InverseGamma, TruncatedNormal, Uniform, Fixed)
+FRACTION = (LogitNormal, Beta, Uniform, Fixed)
+FAMILIES = {kind.__name__: kind for kind in dict.fromkeys((*REAL, *POSITIVE, *FRACTION))}
+
+
+def holds(kinds: tuple, prior) -> bool:
+    """True where a prior may stand for a number of this sort (REAL, POSITIVE, FRACTION)."""
+    if not isinstance(prior, kinds):
+        return False
+    low, high = {POSITIVE: (0.0, float("inf")), FRACTION: (0.0, 1.0)}.get(kinds, (float("-inf"), float("inf")))
+    if isinstance(prior, Uniform):
+        return prior.low >= low and prior.high <= high
+    return not isinstance(prior, Fixed) or low < prior.value < high or kinds is REAL

@@ -51,9 +51,9 @@ def sweep(model, accuracy: Accuracy):
         """pieces : ClassLikelihood of the newer record; old (P, C) : log-likelihood of the seen record"""
         key_propose, key_accept = jax.random.split(key)
         new_psi, new_draw, ratio = propose(kind, key_propose, psi, draw, population, mean, chol, step)
-        proposed = evaluate(new_psi, new_draw, population, data[0], rho)
+        proposed = evaluate(new_psi, new_draw, population, data, rho)
         here, there = (psi, draw, pieces, old), (new_psi, new_draw, proposed)
-        return accept(key_accept, here, there, data[1], ratio, t, from_scratch=from_scratch)
+        return accept(key_accept, here, there, ratio, t, from_scratch=from_scratch)
 
     return one
 
@@ -97,11 +97,11 @@ def propose(kind, key, psi, draw, population, mu, factor, step):
 
 
 @partial(jax.jit, static_argnames=("from_scratch",))
-def accept(key, here, there, seen, ratio, t, *, from_scratch):
+def accept(key, here, there, ratio, t, *, from_scratch):
     """Metropolis acceptance of (psi, draw, pieces): what stands now, acceptance rate, share of failed solves."""
     psi, draw, pieces, old = here
     new_psi, new_draw, proposed = there
-    proposed_old = jnp.zeros_like(old) if from_scratch else old_likelihood(proposed, seen)
+    proposed_old = jnp.zeros_like(old) if from_scratch else old_likelihood(proposed)
     height = log_target(jnp.zeros(()), pieces.log_class, old, full_likelihood(pieces), t)
     proposed_height = log_target(jnp.zeros(()), proposed.log_class, proposed_old, full_likelihood(proposed), t)
     log_accept = jnp.where(jnp.isfinite(proposed_height), proposed_height - height + ratio, -jnp.inf)

@@ -8,11 +8,11 @@ import numpy as np
 
 from bayestwin.dynamics import NO_GRADIENT, Accuracy
 from bayestwin.errors import RecordError
-from bayestwin.individual import ClassLikelihood, compile_record
+from bayestwin.individual import ClassLikelihood, compile_record, with_seen
 from bayestwin.twin.compare import difference
 from bayestwin.twin.particles import Particles
 from bayestwin.twin.surprise import surprises
-from bayestwin.twin.target import evaluator, log_target
+from bayestwin.twin.target import evaluator, log_target, old_likelihood
 
 
 class Newer(NamedTuple):
@@ -61,12 +61,10 @@ def _from_the_state(twin, record, accuracy) -> Newer:
 
 def _from_the_beginning(twin, record, change, accuracy) -> Newer:
     model, old = twin.model, twin.particles
-    data = jax.tree.map(jnp.asarray, compile_record(model, record))
-    pieces = evaluator(model, accuracy)(old.psi, old.draw, twin.population, data, twin.rho)
     labs = [lab for lab in record.labs if lab.output in model.observation_index]
-    fresh = ~seen_labs(model, record, change)
-    known = np.pad(~fresh, (0, len(data.mask) - len(labs)))
-    before = jnp.where(known, pieces.rows, 0.0).sum(-1) + pieces.alive + pieces.other
+    known = seen_labs(model, record, change)
+    data = jax.tree.map(jnp.asarray, with_seen(compile_record(model, record), known))
+    pieces = evaluator(model, accuracy)(old.psi, old.draw, twin.population, data, twin.rho)
     made = Particles(
         old.psi,
         old.draw,
@@ -77,7 +75,7 @@ def _from_the_beginning(twin, record, change, accuracy) -> Newer:
         pieces.log_class,
         pieces.end,
     )
-    return Newer(made, pieces, before, labs, fresh, where_it_stands(old))
+    return Newer(made, pieces, old_likelihood(pieces), labs, ~known, where_it_stands(old))
 
 
 def where_it_stands(particles: Particles):
@@ -95,7 +93,8 @@ def expected(twin, newer: Newer, rng: np.random.Generator):
     """Surprise of every fresh lab, before any of them is learnt."""
     old, keep = twin.particles, np.flatnonzero(newer.fresh)
     pieces = jax.tree.map(np.asarray, newer.pieces)  # NumPy: another number of labs compiles nothing
-    pieces = pieces._replace(prediction=pieces.prediction[:, :, keep], rows=pieces.rows[:, :, keep])
+    departure = None if pieces.departure is None else pieces.departure[:, :, keep]
+    pieces = pieces._replace(prediction=pieces.prediction[:, :, keep], departure=departure)
     return surprises(
         twin.model,
         [newer.labs[k] for k in keep],

@@ -50,6 +50,14 @@ def rebuild_twin(
         )
     rho = population.rho if rho is None else rho
     model = population.model
+    if not model.individual_names:
+        raise FitError(
+            "nothing varies between patients in this model, so there is no twin to make of one",
+            subject=f"model {model.name}",
+            place=f"patient {record.key}",
+            allowed="a model with between=... for at least one parameter",
+            next_step="Use the population posterior itself.",
+        )
     with jax.enable_x64(True):
         key_start, key_bridge = jax.random.split(jax.random.key(random_seed))
         data = compile_record(model, record)
@@ -58,7 +66,17 @@ def rebuild_twin(
         psi, draw = from_population(key_start, pop, particles)
         even = normalised(np.zeros(particles), islands)
         made, info = bridge(
-            model, psi, draw, even, pop, data, key=key_bridge, islands=islands, rho=rho, accuracy=accuracy
+            model,
+            psi,
+            draw,
+            even,
+            pop,
+            data,
+            key=key_bridge,
+            islands=islands,
+            rho=rho,
+            from_scratch=True,
+            accuracy=accuracy,
         )
         info = judge(model, made, info, islands, "oracle", reasons, new_labs=len(record.labs), started=data.relevant)
         info = replace(info, seconds=clock.perf_counter() - begin)

@@ -34,7 +34,8 @@ class Particles(NamedTuple):
     """P particles in islands of equal size.
 
     psi (P, D); draw (P,) index of the population draw; log_weights (P,), normalised within each island
-    labs, alive, other, log_class (P, C) : log-likelihood pieces by response class; state (P, C, S + H)
+    labs, alive, other, log_class (P, C) : log-likelihood pieces by response class; state (P, C, S + H + 2 W):
+        states, hazard integrals, mean and variance of serially correlated departures
     """
 
     psi: jax.Array

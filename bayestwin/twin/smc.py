@@ -65,28 +65,26 @@ def bridge(
     key,
     islands: int,
     rho: float,
-    seen=None,
+    from_scratch: bool,
     start_from=None,
     accuracy: Accuracy = NO_GRADIENT,
 ):
     """Carry weighted particles to the target given the whole record in `data`.
 
-    seen (N,) : rows that the particles have learnt already, or None from scratch
-    start_from (P,) : log target-without-prior at which the particles stand (where `seen` is given)
+    data : what the particles have learnt already is marked (`with_seen`); from_scratch : they have learnt nothing
+    start_from (P,) : log target-without-prior at which the particles stand, unless from scratch
 
     Returns
     -------
     Particles, BridgeInfo
     """
-    from_scratch = seen is None
-    seen = jnp.asarray(np.zeros(len(data.mask)) if from_scratch else seen)
     data = jax.tree.map(jnp.asarray, data)
     pieces = evaluator(model, accuracy)(psi, draw, population, data, rho)
-    old = jnp.zeros(pieces.alive.shape) if from_scratch else old_likelihood(pieces, seen)
+    old = jnp.zeros(pieces.alive.shape) if from_scratch else old_likelihood(pieces)
     cloud, log_evidence, t, stages, worst_k = _Cloud(psi, draw, pieces, old), np.zeros(islands), 0.0, 0, -np.inf
     if not from_scratch:  # what events say, and classes of a treatment started since, by one reweighting
         log_weights, log_evidence = _reweighted(log_weights, _height(cloud, 0.0) - np.asarray(start_from), islands)
-    mover = _Mover(model, accuracy, population, (data, seen), rho, islands, from_scratch, key)
+    mover = _Mover(model, accuracy, population, data, rho, islands, from_scratch, key)
     mover.failures.append(float((~pieces.ok).mean()))
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
     while t < 1.0 and stages < MAX_STAGES:
@@ -120,13 +118,13 @@ def bridge(
 class _Mover:
     """Metropolis sweeps at a temperature; keeps the step size and what the numerical check wants to know.
 
-    data : PatientData and the rows seen; acceptance : mean over the sweeps of one stage that move psi
+    data : PatientData; acceptance : mean over the sweeps of one stage that move psi
     """
 
     model: Any
     accuracy: Accuracy
     population: Any
-    data: tuple
+    data: Any
     rho: float
     islands: int
     from_scratch: bool

@@ -10,7 +10,7 @@ import numpy as np
 
 from bayestwin.dynamics import NO_GRADIENT, Accuracy
 from bayestwin.errors import FitError
-from bayestwin.individual import compile_record
+from bayestwin.individual import compile_record, with_seen
 from bayestwin.twin.check import judge
 from bayestwin.twin.oracle import first_twin, rebuild_twin
 from bayestwin.twin.particles import normalised, population_for
@@ -110,11 +110,11 @@ def _from_joint_fit(population, record, *, particles, islands, population_draws,
         draw,
         normalised(np.zeros(particles), islands),
         pop,
-        data,
+        with_seen(data, data.mask > 0),
         key=jax.random.key(random_seed),
         islands=islands,
         rho=rho,
-        seen=np.ones(len(data.mask)),
+        from_scratch=False,
         start_from=log_target(0.0, here.log_class, 0.0, full_likelihood(here), 1.0),
         accuracy=accuracy,
     )

@@ -10,13 +10,24 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
-from bayestwin.individual.residuals import draw_observation, location_and_scale, log_cdf
+from bayestwin.individual.residuals import (
+    LEFT,
+    NONE,
+    RIGHT,
+    departed,
+    draw_observation,
+    location_and_scale,
+    log_cdf,
+    log_density,
+)
 from bayestwin.twin.particles import log_sum_exp
 
 QUANTILES = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975)
 
 
 _log_cdf = jax.jit(log_cdf, static_argnums=1)
+_log_density = jax.jit(log_density, static_argnums=0)
+_CENSORING = {"none": NONE, "left": LEFT, "right": RIGHT}
 
 
 @dataclass(frozen=True)
@@ -76,10 +87,16 @@ def surprises(
         observation = model.observations[k]
         drawn = (rng.random((len(sigma), 1)) * cumulative[:, -1:] > cumulative).sum(axis=1)
         classes = np.minimum(drawn, cumulative.shape[1] - 1)
-        simulated = draw_observation(model, k, rng, predictions[np.arange(len(classes)), classes, n], sigma)
-        with np.errstate(divide="ignore"):
-            log_score = float(log_sum_exp((np.log(joint) + pieces.rows[:, :, n]).ravel(), axis=0))
+        departure = None if pieces.departure is None else pieces.departure[:, :, n]
+        own = (np.arange(len(classes)), classes)
+        simulated = draw_observation(
+            model, k, rng, predictions[(*own, n)], sigma, None if departure is None else departure[own]
+        )
         location, scale = location_and_scale(model, k, predictions[:, :, n], sigma[:, None, :], xp=np)
+        location, scale = departed(location, scale, departure, xp=np)
+        log_p = np.asarray(_log_density(observation, location, scale, lab.value, _CENSORING[lab.censoring]))
+        with np.errstate(divide="ignore"):
+            log_score = float(log_sum_exp((np.log(joint) + log_p).ravel(), axis=0))
         y = np.log(max(lab.value, 1e-12)) if observation.log_scale else lab.value
         below = float((joint * np.exp(np.asarray(_log_cdf((y - location) / scale, observation.error.nu)))).sum())
         on_scale = np.log(np.maximum(simulated, 1e-12)) if observation.log_scale else simulated

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import logsumexp
 
-from bayestwin.dynamics import NO_GRADIENT, Accuracy, initial_values
-from bayestwin.individual import Hyper, class_likelihood, natural_values
+from bayestwin.dynamics import NO_GRADIENT, Accuracy
+from bayestwin.individual import Hyper, class_likelihood, first_state, natural_values
 
 
 def hyper_of(population, draw) -> Hyper:
@@ -28,8 +28,8 @@ def hyper_of(population, draw) -> Hyper:
 def evaluator(model, accuracy: Accuracy = NO_GRADIENT):
     """Compiled evaluation of every particle: (psi, draw, population, data, rho, state=None) -> ClassLikelihood.
 
-    state (P, C, S + H) : where the data begin, or None for the initial state. One program serves both: compiling it
-    takes seconds, the initial state a moment.
+    state (P, C, S + H + 2 W) : where the data begin, or None for the initial state. One program serves both: compiling
+    it takes seconds, the initial state a moment.
     """
 
     @jax.jit
@@ -51,11 +51,11 @@ def evaluator(model, accuracy: Accuracy = NO_GRADIENT):
 
 @partial(jax.jit, static_argnums=0)
 def initial_states(model, psi, draw, class_rows, population, terms):
-    """Initial state of every particle in each of its response classes: class_rows (P, C, X) -> (P, C, S + H)."""
+    """Initial state of every particle in each of its response classes: class_rows (P, C, X) -> (P, C, S + H + 2 W)."""
 
     def one(psi_i, draw_i, rows):
         hyper = hyper_of(population, draw_i)
-        return jax.vmap(lambda c: initial_values(model, natural_values(model, psi_i, hyper, terms, c)))(rows)
+        return jax.vmap(lambda c: first_state(model, natural_values(model, psi_i, hyper, terms, c), hyper.sigma))(rows)
 
     return jax.vmap(one)(psi, draw, class_rows)
 
@@ -76,12 +76,12 @@ def full_likelihood(pieces):
 
 
 @jax.jit
-def old_likelihood(pieces, seen):
-    """Log-likelihood by class of the rows already seen (seen = 1) and of the events, (P, C).
+def old_likelihood(pieces):
+    """Log-likelihood by class of the rows already seen and of the events, (P, C).
 
     What event-free time says is weak and enters at the start of a bridge by one reweighting; only labs are tempered.
     """
-    return jnp.where(seen > 0, pieces.rows, 0.0).sum(-1) + pieces.alive + pieces.other
+    return pieces.seen + pieces.alive + pieces.other
 
 
 def class_weights(particles) -> np.ndarray:

@@ -19,7 +19,7 @@ import numpy as np
 
 from bayestwin.dynamics import NO_GRADIENT, Accuracy
 from bayestwin.errors import FitError, RecordError
-from bayestwin.individual import compile_record, information_time
+from bayestwin.individual import compile_record, information_time, with_seen
 from bayestwin.twin.check import judge
 from bayestwin.twin.compare import difference
 from bayestwin.twin.newer import expected, seen_labs, solve_through, surprise_rng, where_it_stands
@@ -139,11 +139,11 @@ def _rejuvenated(twin, data, known, newer, random_seed, accuracy):
         old.draw,
         old.log_weights,
         twin.population,
-        data,
+        with_seen(data, known),
         key=jax.random.fold_in(jax.random.key(random_seed), twin.updates + 1),
         islands=twin.islands,
         rho=twin.rho,
-        seen=np.pad(known.astype(float), (0, len(data.mask) - len(known))),
+        from_scratch=False,
         start_from=newer.stands,
         accuracy=accuracy,
     )

@@ -16,11 +16,13 @@ COMMANDS = (
     "update",
     "forecast",
     "report",
+    "response",
     "replay",
     "scores",
     "simulate",
     "verify-updates",
 )
+COMMANDS += ("store-population", "refresh", "believed", "history", "erase", "verify-store", "store-migrate")
 HEAVY = {
     "jax",
     "numpyro",
@@ -34,6 +36,8 @@ HEAVY = {
     "matplotlib",
     "pint",
     "jinja2",
+    "sqlalchemy",
+    "alembic",
 }
 
 

@@ -46,7 +46,7 @@ def cohort(request):
 
 @pytest.mark.slow
 def test_the_same_seed_writes_the_shipped_files_byte_for_byte(tmp_path):
-    for script in ("make_synthetic_cohort.py", "make_theophylline.py"):
+    for script in ("make_synthetic_cohort.py", "make_theophylline.py", "make_psa.py"):
         subprocess.run([sys.executable, DATA / script, "--out", tmp_path], check=True)
     written = sorted(p.relative_to(tmp_path) for p in tmp_path.rglob("*.csv"))
     assert written == sorted(p.relative_to(DATA) for p in DATA.rglob("*.csv"))

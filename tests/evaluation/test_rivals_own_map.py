@@ -12,7 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "twin"))
 
-from level_model import as_population
+from level_model import as_population, level_draws, write_level_model
 
 from bayestwin.errors import FitError, RecordError
 from bayestwin.evaluation import panels, replay
@@ -21,7 +21,17 @@ from bayestwin.evaluation.rivals.bfgs import minimise_each
 from bayestwin.evaluation.rivals.own_map import compiled_alike
 from bayestwin.population.posterior import patient_mark
 from bayestwin.records import ClinicalEvent, Lab, PatientRecord
-from bayestwin.specification import Additive, Fixed, HalfNormal, Model, Normal, Observation, Parameter, Steps
+from bayestwin.specification import (
+    Additive,
+    Fixed,
+    HalfNormal,
+    Model,
+    Normal,
+    Observation,
+    Parameter,
+    Steps,
+    load_model,
+)
 
 SIGMA = 1.5
 
@@ -66,6 +76,25 @@ def test_without_treatment_the_forecast_is_the_posterior_mean_of_the_level_with_
         precision = 1 / omega**2 + n / SIGMA**2
         assert row["mean"] == pytest.approx((theta / omega**2 + sum(values[:n]) / SIGMA**2) / precision, abs=1e-3)
         assert row["sd"] == pytest.approx(SIGMA) and row["verdict"] == "PASS"
+
+
+def test_a_departure_that_lasts_is_expected_as_the_labs_known_say(tmp_path):
+    error = f"Additive(sd=Fixed(value={SIGMA}), serial=SerialCorrelation(sd=Fixed(value=3.0), time=Fixed(value=5.0)))"
+    folder = write_level_model(tmp_path / "wander")
+    source = (folder / "model.py").read_text(encoding="utf-8").replace("Additive(sd=Fixed(value=1.5))", error)
+    (folder / "model.py").write_text(source, encoding="utf-8")
+    wandering = as_population(load_model(folder), level_draws())
+    values, times = np.array([23.0, 28.0, 29.0, 24.5]), np.arange(1.0, 5.0)
+    theta, omega = (float(wandering.posterior[n].mean()) for n in ("level_pop", "omega_level"))
+    departure = 9.0 * np.exp(-np.abs(times[:, None] - times) / 5.0)
+    rows = rival_rows(fit_own_map(wandering.model, population=wandering), followed(values), random_seed=1)
+    for n, row in enumerate(rows):
+        seen = departure[:n, :n] + SIGMA**2 * np.eye(n)
+        weight = np.linalg.solve(seen, np.ones(n)) if n else np.zeros(0)
+        mode = (theta / omega**2 + weight @ values[:n]) / (1 / omega**2 + weight.sum())
+        gain = np.linalg.solve(seen, departure[:n, n]) if n else np.zeros(0)
+        assert row["mean"] == pytest.approx(mode + gain @ (values[:n] - mode), abs=2e-3)
+        assert row["sd"] == pytest.approx(np.sqrt(9.0 - gain @ departure[:n, n] + SIGMA**2), rel=1e-3)
 
 
 @pytest.mark.parametrize(("fall", "likely"), ((8.0, 0), (0.5, 1)))

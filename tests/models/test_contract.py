@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from bayestwin.specification import load_model, model_folder
+from bayestwin.specification.load import model_part
 from bayestwin.units import compatible
 
 
@@ -41,6 +42,13 @@ def test_every_lab_has_a_known_unit_and_a_plausible_range(model):
         assert compatible(spec.unit, spec.unit), name
         low, high = spec.plausible
         assert 0 <= low < high
+
+
+def test_every_lab_of_its_endpoints_has_a_known_unit_and_codes_within_its_range(model):
+    part = model_part(model, "endpoints")
+    for name, spec in {} if part is None else part.LABS.items():
+        assert name == spec.name and compatible(spec.unit, spec.unit), name
+        assert all(spec.plausible[0] <= code <= spec.plausible[1] for code in spec.words.values()), name
 
 
 def test_prior_patients_are_finite_under_every_treatment(model, patients):

@@ -31,6 +31,27 @@ def test_survival_with_only_hazards_is_the_mean_of_exponentials(hazard_twin, pro
         assert prognosis.chance("cells", month).value == pytest.approx(waiting, abs=1e-4)
 
 
+def test_overall_survival_counts_deaths_alone_and_the_lines_add_up(hazard_twin, prognosis):
+    rates = np.exp(np.asarray(hazard_twin.population.typical)[np.asarray(hazard_twin.particles.draw)][:, 1:])
+    for month in (6, 24):
+        t = month * MONTH
+        alive = (hazard_twin.weights * np.exp(-rates[:, 1] * t)).sum()
+        assert prognosis.chance("drug", month, endpoint="death").value == pytest.approx(alive, abs=1e-4)
+        ways = prognosis.first_events("drug", month)
+        assert list(ways) == ["serological progression", "other", "death"] and ways["serological progression"] == 0.0
+        assert sum(ways.values()) + prognosis.chance("drug", month).value == pytest.approx(1.0, abs=1e-9)
+        share = (rates[:, 0] / rates.sum(1) * (1 - np.exp(-rates.sum(1) * t)) * hazard_twin.weights).sum()
+        assert ways["other"] == pytest.approx(share, abs=1e-4)
+    assert "first by 24 mo: serological progression 0, other " in str(prognosis)
+
+
+def test_an_unknown_endpoint_or_landmark_names_those_there_are(prognosis):
+    with pytest.raises(ModelError, match="no such endpoint.*'relapse'.*progression or death, progression, death"):
+        prognosis.chance("drug", 12, endpoint="relapse")
+    with pytest.raises(ModelError, match="not a landmark of this forecast.*13.*6, 12, 24"):
+        prognosis.first_events("drug", 13)
+
+
 def test_doubt_without_assay_noise_is_knowledge_and_chance(hazard_twin, prognosis):
     rates = np.exp(np.asarray(hazard_twin.population.typical)[:, 1:])
     for endpoint, rate in (("progression or death", rates.sum(1)), ("progression", rates[:, 0])):

@@ -30,7 +30,7 @@ def futures(twin, what, *, paths=1, times=VISITS, seed=5, counts_on=("drug",)):
         draws = forecast_draws(twin, 0.0, np.random.default_rng(1))
         plan = make_plans(twin.model, twin.record, {"row": what}, twin.time, applied=twin.applied, span=1096.0)[0]
         if plan.policy is None:
-            return draws, trajectories(twin, draws, plan, twin.time + times, past=False)
+            return draws, trajectories(twin, draws, plan, twin.time + times, past=False, rng=np.random.default_rng(0))
         decides, rng = np.ones(len(times), dtype=bool), np.random.default_rng(seed)
         how = {"counts_on": counts_on, "paths": paths, "rng": rng, "accuracy": NO_GRADIENT}
         return draws, follow_policy(twin, draws, plan, times, decides, ("marker",), **how)

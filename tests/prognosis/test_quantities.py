@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from bayestwin.prognosis.compare import _difference
 from bayestwin.prognosis.quantities import chance_of, knowledge_spread
 from bayestwin.twin.surprise import weighted_quantiles
 
@@ -29,10 +30,11 @@ def test_the_knowledge_range_does_not_widen_with_few_patients_per_draw(per_draw)
     found, ranges = [], []
     for seed in range(25):
         p, values, weights, draw = hierarchy(per_draw, seed)
-        shrunk, share, corrected, effective, draws = knowledge_spread(values, weights, draw)
-        assert effective == pytest.approx(per_draw) and draws == pytest.approx(M)
-        found.append(corrected)
-        ranges.append(range80(shrunk, share))
+        spread = knowledge_spread(values, weights, draw)
+        assert spread.per_draw == pytest.approx(per_draw) and spread.draws == pytest.approx(M)
+        assert spread.reason == ""
+        found.append(spread.corrected)
+        ranges.append(range80(spread.shrunk, spread.share))
     truth = np.quantile(p, (0.1, 0.9))
     assert np.mean(found) == pytest.approx(p.var(), rel={200: 0.03, 20: 0.11, 4: 0.25}[per_draw])  # 4 standard errors
     assert np.mean(ranges, axis=0) == pytest.approx(truth, abs={200: 0.02, 20: 0.03, 4: 0.06}[per_draw])
@@ -48,8 +50,23 @@ def test_without_differences_between_draws_nothing_is_left():
     rng = np.random.default_rng(2)
     draw = np.repeat(np.arange(M), 20)
     values = (rng.uniform(size=len(draw)) < 0.5).astype(float)
-    _, _, corrected, _, _ = knowledge_spread(values, np.full(len(draw), 1 / len(draw)), draw)
-    assert corrected < 0.1 * (0.25 / 20)
+    spread = knowledge_spread(values, np.full(len(draw), 1 / len(draw)), draw)
+    assert spread.corrected < 0.1 * (0.25 / 20)
+
+
+def test_a_range_that_is_only_noise_is_not_available_instead_of_a_point():
+    reasons = []
+    for seed in range(40):
+        rng, draw = np.random.default_rng(seed), np.repeat(np.arange(M), 20)
+        values = (rng.uniform(size=len(draw)) < 0.5).astype(float)
+        found = chance(values, values**2, draw)
+        reasons.append(found.reason)
+        assert found.knowledge is None or np.ptp(found.knowledge[0.8]) > 0.01
+    assert sum("Monte Carlo noise" in r for r in reasons) > 25  # one SE: five in six
+    sure = np.ones(len(draw))
+    sure[:2] = 0.0  # two futures in 8,000
+    found = chance(sure, sure**2, draw)
+    assert found.knowledge[0.8] == pytest.approx((1.0, 1.0), abs=0.005)
 
 
 def chance(survival, squared, draw, islands=4):
@@ -87,3 +104,11 @@ def test_the_range_is_refused_where_too_few_draws_stand_behind_it():
     assert single.knowledge is None and "patient draws per population draw" in single.reason
     some = chance(rng.uniform(size=2000), rng.uniform(size=2000) ** 2, np.repeat(np.arange(200), 10))
     assert some.knowledge is not None and some.approximate
+
+
+def test_the_range_of_a_difference_that_is_only_noise_stays_wide():
+    rng, draw = np.random.default_rng(7), np.repeat(np.arange(M), 20)
+    first, second = (rng.uniform(size=(2, len(draw))) < 0.5).astype(float)
+    mean, low, high, share = _difference(first, second, np.full(len(draw), 1 / len(draw)), draw)
+    assert low < mean < high and high - low > 0.2  # sqrt(0.5 / 20) is the SD of that noise
+    assert 0.3 < share < 0.7

@@ -23,6 +23,9 @@ MYELOMA = RecordSchema(
         "transgene": LabSpec("transgene", "copies/ug", (0.0, 1e8), scale="ln"),
         "creatinine": LabSpec("creatinine", "mg/dL", (0.1, 30.0)),
         "response": LabSpec("response", "", (0.0, 5.0), unit_required=False, positive=False),
+        "ife_serum": LabSpec(
+            "ife_serum", "", (0.0, 1.0), unit_required=False, positive=False, words={"negative": 0.0, "positive": 1.0}
+        ),
     },
     compartments=("depot", "central"),
     routes={"iv": "central", "sc": "depot"},

@@ -151,6 +151,18 @@ def test_a_value_below_its_lloq_is_left_censored_at_the_lloq_and_noted(read):
     assert (empty.censoring, empty.value) == ("left", 50.0)
 
 
+@pytest.mark.parametrize(("written", "code"), [("negative", 0.0), (" Positive ", 1.0), ("0", 0.0), ("1", 1.0)])
+def test_a_finding_is_written_as_its_word_or_its_number(read, written, code):
+    assert only_lab(read(labs=HEAD + row(output="ife_serum", value=written, unit=""))).value == code
+
+
+@pytest.mark.parametrize("written", ["faint", "0.5", "<1", "", "posneg"])
+def test_a_finding_in_other_words_is_refused_with_those_allowed(read, written):
+    refusal = only_refusal(read(labs=HEAD + row(output="ife_serum", value=written, unit="")))
+    assert "no finding of ife_serum" in str(refusal)
+    assert refusal.allowed == "negative (0), positive (1)"
+
+
 def test_an_unknown_patient_is_refused_only_where_patients_are_listed(read):
     labs = HEAD + row(patient="007")
     assert only_lab(read(labs=labs)).value == 31.0

@@ -9,7 +9,7 @@ import pytest
 
 from bayestwin.errors import ModelError
 from bayestwin.specification import Eligibility, load_model, model_folder, models_folder
-from bayestwin.specification.load import code_hash
+from bayestwin.specification.load import code_hash, model_part
 
 SOURCE = '''"""A model."""
 
@@ -125,6 +125,53 @@ def test_a_model_may_import_its_neighbours(copied):
     assert first.parameters[0].typical.median == 1.75
     (copied / "numbers_of.py").write_text("KA = 1.85\n", encoding="utf-8")
     assert load_model(copied) != first and load_model(copied).parameters[0].typical.median == 1.85
+
+
+def test_only_neighbours_that_the_model_imports_belong_to_its_hash(copied):
+    """Directly, through another neighbour, and inside a function; a posterior outlives a change of the others."""
+    before = load_model(copied)
+    (copied / "coding.py").write_text("LIMIT = 5\n", encoding="utf-8")
+    assert load_model(copied) == before and load_model(copied).hash == before.hash
+    (copied / "inner.py").write_text("KA = 1.75\n", encoding="utf-8")
+    (copied / "outer.py").write_text("def ka():\n    from .inner import KA\n    return KA\n", encoding="utf-8")
+    text = (copied / "model.py").read_text(encoding="utf-8").replace("median=1.5", "median=outer.ka()")
+    (copied / "model.py").write_text(text.replace("\ndef initial", "\nfrom . import outer\n\n\ndef initial", 1))
+    first = load_model(copied)
+    assert first != before and first.parameters[0].typical.median == 1.75
+    (copied / "coding.py").write_text("LIMIT = 6\n", encoding="utf-8")
+    assert load_model(copied) == first
+    (copied / "inner.py").write_text("KA = 1.85\n", encoding="utf-8")
+    assert load_model(copied) != first
+
+
+def test_the_shipped_posterior_belongs_to_the_shipped_model():
+    from bayestwin.population import load_population
+
+    assert load_population(model_folder("myeloma_car_t") / "population.nc").model == load_model("myeloma_car_t")
+
+
+def test_a_part_of_a_model_is_a_neighbour_by_name_as_it_now_stands(copied):
+    assert model_part(load_model(copied), "coding") is None
+    (copied / "limits.py").write_text("LIMIT = 5\n", encoding="utf-8")
+    (copied / "coding.py").write_text("from .limits import LIMIT\n", encoding="utf-8")
+    model = load_model(copied)
+    assert model_part(model, "coding").LIMIT == 5 and model_part(load_model("theophylline"), "coding") is None
+    assert model_part(replace(model, steps=None, source_hash=""), "coding").LIMIT == 5
+    (copied / "limits.py").write_text("LIMIT = 6\n", encoding="utf-8")
+    assert model_part(load_model(copied), "coding").LIMIT == 6
+    (copied / "coding.py").write_text("1 / 0\n", encoding="utf-8")
+    with pytest.raises(ModelError, match="theophylline: coding.py stopped with ZeroDivisionError"):
+        model_part(load_model(copied), "coding")
+
+
+def test_a_model_sent_elsewhere_takes_its_parts_along(copied, monkeypatch):
+    from bayestwin.specification import load
+
+    (copied / "coding.py").write_text("LIMIT = 5\n", encoding="utf-8")
+    sent = pickle.dumps(load_model(copied))
+    shutil.rmtree(copied)
+    monkeypatch.setattr(load, "_loaded", {})
+    assert model_part(pickle.loads(sent), "coding").LIMIT == 5
 
 
 def test_scripts_beside_a_model_are_no_part_of_it(copied):

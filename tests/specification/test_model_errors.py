@@ -131,12 +131,12 @@ PARTS = {
     "prior of another scale": (
         lambda: replace(K, typical=Normal(mean=0, sd=1)),
         "prior does not fit scale log",
-        "LogNormal or Fixed",
+        "LogNormal or HalfNormal or",
     ),
     "SD with a normal prior": (
         lambda: replace(K, between=Normal(mean=0, sd=1)),
         "between-patient SD needs a prior for a positive number",
-        "HalfNormal, LogNormal or Fixed",
+        "LogNormal, HalfNormal, HalfCauchy",
     ),
     "fixed SD of zero": (
         lambda: replace(K, between=Fixed(value=0.0)),

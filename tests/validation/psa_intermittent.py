@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MODEL = ROOT / "models" / "psa_intermittent"
 FOLDS = 4
 RIVALS = ("last_value", "gaussian_process")
-SIZES = {"particles": 2000, "islands": 8, "population_draws": 200}
+SIZES = {"particles": 1000, "islands": 8, "population_draws": 200}
 
 
 def data_file() -> Path:

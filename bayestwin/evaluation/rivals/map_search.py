@@ -64,9 +64,10 @@ def find_modes(model, hyper: Hyper, data: PatientData, starts, *, rho: float) ->
 
 
 def predictions_at(model, hyper: Hyper, data: PatientData, modes: Modes):
-    """Predictions of every row at the modes, (M, N), and whether the solver gave them, (M,)."""
+    """Of every row at the modes: predictions (M, N), departure (M, N, 2) or None; solved (M,)."""
     own = _with_class(data, modes.row)
-    return _in_chunks(model, modes.x, hyper, own, 0.0, np.arange(len(modes.x)))[2:]
+    predicted, solved, *departure = _in_chunks(model, modes.x, hyper, own, 0.0, np.arange(len(modes.x)))[2:]
+    return predicted, solved, departure[0] if departure else None
 
 
 def _with_class(data, row):
@@ -75,13 +76,14 @@ def _with_class(data, row):
 
 
 def _in_chunks(model, x, hyper, data, rho, lanes):
-    """Objective, gradient, predictions and success of lanes, a chunk at a time; the last lane repeats as padding."""
+    """Objective, gradient, predictions, success (and departure) of lanes, a chunk at a time; the last lane repeats as
+    padding."""
     found = []
     for first in range(0, len(lanes), LANES):
         mine = np.arange(first, min(first + LANES, len(lanes)))
         take = np.pad(mine, (0, LANES - len(mine)), mode="edge")
         parts = evaluator(model)(x[take], hyper, _taken(data, lanes[take]), rho)
-        found.append([np.asarray(part)[: len(mine)] for part in parts])
+        found.append([np.asarray(part)[: len(mine)] for part in parts if part is not None])
     return tuple(np.concatenate(parts) for parts in zip(*found))
 
 
@@ -91,7 +93,8 @@ def _taken(data, lanes):
 
 @lru_cache(maxsize=16)
 def evaluator(model, accuracy: Accuracy = Accuracy()):
-    """Compiled (x (L, D), hyper, data, rho) -> objective (L,), gradient (L, D), predictions (L, N), solved (L,).
+    """Compiled (x (L, D), hyper, data, rho) -> objective (L,), gradient (L, D), predictions (L, N), solved (L,),
+    mean and variance of the departure given the rows seen (L, N, 2) or None without one.
 
     One program for search and forecast, since compiling the gradient takes a minute or more.
     """
@@ -100,10 +103,14 @@ def evaluator(model, accuracy: Accuracy = Accuracy()):
         psi = prior_mean(model, hyper, data.terms) + hyper.omega * (jnp.linalg.cholesky(hyper.correlation) @ x)
         pieces = class_likelihood(model, psi, hyper, data, rho=rho, accuracy=accuracy)
         likelihood = (pieces.log_class + pieces.rows.sum(-1) + pieces.alive + pieces.other)[0]
-        return 0.5 * jnp.sum(x**2) - likelihood, (pieces.prediction[0], pieces.ok[0])
+        return 0.5 * jnp.sum(x**2) - likelihood, (
+            pieces.prediction[0],
+            pieces.ok[0],
+            None if pieces.departure is None else pieces.departure[0],
+        )
 
     def one(*args):
-        (value, (prediction, ok)), slope = jax.value_and_grad(objective, has_aux=True)(*args)
-        return value, slope, prediction, ok
+        (value, more), slope = jax.value_and_grad(objective, has_aux=True)(*args)
+        return value, slope, *more
 
     return jax.jit(jax.vmap(one, in_axes=(0, None, 0, None)))

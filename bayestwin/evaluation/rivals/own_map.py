@@ -20,8 +20,8 @@ from bayestwin.errors import FitError
 from bayestwin.evaluation.rivals.location_scale import Forecast
 from bayestwin.evaluation.rivals.map_search import Modes, find_modes, predictions_at
 from bayestwin.evaluation.rivals.rival import Rival, observed_labs
-from bayestwin.individual import Hyper, bucket, compile_record
-from bayestwin.individual.residuals import location_and_scale
+from bayestwin.individual import Hyper, bucket, compile_record, with_seen
+from bayestwin.individual.residuals import departed, location_and_scale
 
 RANDOM_STARTS, START_SD = 2, 0.7
 LABS, INTERVALS = (128, 512, 2048), (128, 256, 512, 1024, 2048)  # few shapes, so that few programs are compiled
@@ -48,8 +48,9 @@ class OwnMap(Rival):
         known, newer = compiled_alike(self.model, course)
         with jax.enable_x64(True):
             modes = self.modes(known)
-            predicted, fine = predictions_at(self.model, self.hyper, newer, modes)
-        return [self._around(*of) for of in zip(course, predicted, modes.ok & fine)]
+            predicted, fine, departure = predictions_at(self.model, self.hyper, newer, modes)
+        departure = [None] * len(course) if departure is None else departure
+        return [self._around(*of) for of in zip(course, predicted, departure, modes.ok & fine)]
 
     def modes(self, known) -> Modes:
         """Modes given stacked PatientData."""
@@ -63,7 +64,7 @@ class OwnMap(Rival):
         better = again.objective < first.objective
         return Modes(*(np.where(better.reshape(-1, *[1] * (a.ndim - 1)), b, a) for a, b in zip(first, again)))
 
-    def _around(self, panel, predicted, ok) -> list[Forecast]:
+    def _around(self, panel, predicted, departure, ok) -> list[Forecast]:
         """The error model around the predictions of the panel's labs."""
         rows = [lab for lab in panel.newer.labs if lab.output in self.model.observation_index]
         found = []
@@ -71,6 +72,7 @@ class OwnMap(Rival):
             k = self.model.observation_index[lab.output]
             at = next(n for n, row in enumerate(rows) if row is lab)
             location, scale = location_and_scale(self.model, k, predicted[at], self.hyper.sigma, xp=np)
+            location, scale = departed(location, scale, None if departure is None else departure[at], xp=np)
             found.append(Forecast(float(location), float(scale), self.model.observations[k].error.nu, bool(ok)))
         return found
 
@@ -108,6 +110,10 @@ def compiled_alike(model, course):
     first = [compile_record(model, record) for record in records]
     shape = bucket(max(len(d.mask) for d in first), LABS), bucket(max(len(d.timeline.start) for d in first), INTERVALS)
     alike = [compile_record(model, record, sizes=shape) for record in records]
+    for n, panel in enumerate(course):
+        learnt = set(panel.known.labs)
+        rows = [lab for lab in panel.newer.labs if lab.output in model.observation_index]
+        alike[2 * n + 1] = with_seen(alike[2 * n + 1], [lab in learnt for lab in rows])
     most = max(len(data.classes) for data in alike)
     newer = [
         data._replace(classes=np.pad(data.classes, [(0, most - len(data.classes)), (0, 0)])) for data in alike[1::2]

@@ -20,7 +20,7 @@ import jax
 import numpy as np
 
 from bayestwin.dynamics import NO_GRADIENT
-from bayestwin.individual.residuals import location_and_scale
+from bayestwin.individual.residuals import departed, location_and_scale
 from bayestwin.records.record import Lab
 from bayestwin.twin.compare import difference
 from bayestwin.twin.newer import solve_through
@@ -130,6 +130,8 @@ def forecast_moments(twin, asked) -> dict[str, Moments]:
         k, n = twin.model.observation_index[output], columns[output, float(time)]
         prediction = np.where(fine[:, None], pieces.prediction[:, :, n], 1.0)
         location, scale = location_and_scale(twin.model, k, prediction, sigma, xp=np)
+        departure = None if pieces.departure is None else np.where(fine[:, None, None], pieces.departure[:, :, n], 0.0)
+        location, scale = departed(location, scale, departure, xp=np)
         nu = twin.model.observations[k].error.nu
         kappa = 1.0 if nu is None else nu / (nu - 2.0) if nu > 2 else None
         first = (chance * location).sum(axis=1)

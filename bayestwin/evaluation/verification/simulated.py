@@ -18,6 +18,8 @@ from bayestwin.dynamics import NO_GRADIENT
 from bayestwin.errors import ModelError
 from bayestwin.individual import compile_record
 from bayestwin.individual.residuals import draw_observation
+from bayestwin.individual.serial import sd_and_time
+from bayestwin.prognosis.departures import carried_on, with_departures
 from bayestwin.records import PatientRecord
 from bayestwin.records.record import ClinicalEvent, Lab
 from bayestwin.twin.particles import population_for
@@ -108,19 +110,38 @@ def _plausible_labs(model, record, data, pop, rho, rng):
     pieces = evaluator(model, NO_GRADIENT)(jnp.asarray(psi), jnp.asarray(draw), pop, data, rho)
     chance = np.exp(np.asarray(pieces.log_class))
     fine = np.asarray(pieces.ok).all(axis=1)
-    for p in range(CANDIDATES):
+    for p in np.flatnonzero(fine):
         c = rng.choice(chance.shape[1], p=chance[p] / chance[p].sum())
-        predicted = np.asarray(pieces.prediction)[p, c, : len(record.labs)]
-        labs = [_measured(model, lab, f, np.asarray(pop.sigma)[draw[p]], rng) for lab, f in zip(record.labs, predicted)]
-        if fine[p] and np.isfinite(predicted).all() and all(lab is not None for lab in labs):
+        sigma = np.asarray(pop.sigma)[draw[p]]
+        predicted = _departed(model, record.labs, np.asarray(pieces.prediction)[p, c, : len(record.labs)], sigma, rng)
+        labs = [_measured(model, lab, f, sigma, rng) for lab, f in zip(record.labs, predicted)]
+        if all(lab is not None for lab in labs):
             return labs
     return None
+
+
+def _departed(model, labs, predicted, sigma, rng) -> np.ndarray:
+    """Predictions of the labs, in order of time, with a path of every serially correlated departure in them."""
+    if not model.serial:
+        return predicted
+    sds = np.array([next(sd_and_time(model, k, sigma)) for k in model.serial])
+    now, before, paths = (sds * rng.standard_normal(len(sds)))[None], labs[0].time, []
+    for lab in labs:
+        now = carried_on(model, now, lab.time - before, sigma[None], rng)
+        before = lab.time
+        paths.append(now[0])
+    column = (np.arange(len(labs)), [model.observation_index[lab.output] for lab in labs])
+    outputs = np.ones((len(labs), len(model.observations)))
+    outputs[column] = predicted
+    return with_departures(model, outputs, np.array(paths), sigma[None])[column]
 
 
 def _measured(model, lab, prediction, sigma, rng):
     """The lab with a simulated value, censored under the lower limit; None where no reader would accept it."""
     k = model.observation_index[lab.output]
     observation = model.observations[k]
+    if not np.isfinite(prediction):
+        return None
     value = float(draw_observation(model, k, rng, prediction, sigma))
     limit = observation.lower_limit
     if limit is not None and value < limit:

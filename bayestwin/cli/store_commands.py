@@ -1,0 +1,229 @@
+"""Commands on a store: put a `population` in, `refresh` it, ask what was `believed`, `erase`, `verify`."""
+
+import sys
+from datetime import UTC
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bayestwin.cli.options import (
+    DIAGNOSTICS_FAILED,
+    DONE,
+    NOTHING_USABLE,
+    SOME_REFUSED,
+    AsOf,
+    ModelOfPopulation,
+    Particles,
+    PopulationFile,
+    Seed,
+    Snapshot,
+    TimeUnit,
+    _folder_exists,
+    say,
+    usage_error,
+)
+from bayestwin.cli.populations import usable_population
+from bayestwin.cli.reading import input_batches
+
+StoreUrl = Annotated[
+    str,
+    typer.Option(
+        "--store",
+        help="An SQLite file, or postgresql://user@host/database.",
+        envvar="BAYESTWIN_STORE",
+        show_envvar=True,
+    ),
+]
+StudyKey = Annotated[str, typer.Argument(metavar="PATIENT", help="Study key.")]
+WHAT = {"report": "report", "json": "report_json", "prognosis": "prognosis", "twin": "twin"}
+
+
+def store_population(
+    store: StoreUrl,
+    population: PopulationFile = None,
+    model: ModelOfPopulation = None,
+    files: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of draws and reports; default: <store>.files beside an SQLite file.", file_okay=False
+        ),
+    ] = None,
+    encrypt: Annotated[
+        bool,
+        typer.Option(
+            "--encrypt", help="Seal draws and reports with the key of BAYESTWIN_STORE_KEY_FILE (extra crypto)."
+        ),
+    ] = False,
+    particles: Particles = 4000,
+    population_draws: Annotated[int, typer.Option(help="Population draws under a twin.", min=8)] = 400,
+    seed: Seed = 1,
+):
+    """Make a store, or give one a newer population posterior; every twin then rests on it."""
+    from bayestwin.jobs.basis import keep_population
+    from bayestwin.store.opening import create_store
+
+    known = usable_population(population, model)
+    sizes = {"particles": particles, "islands": 8, "population_draws": population_draws}
+    settings = {"model_name": known.model.name, "seed": seed, "sizes": sizes}
+    opened = create_store(store, files=files, settings=settings, encrypt=encrypt)
+    place = str(Path(model).absolute()) if model and (Path(model) / "model.py").is_file() else known.model.name
+    new = keep_population(opened, known, model_text=place)
+    kept = {name: opened.settings[name] for name in ("seed", "sizes")}
+    if kept != {"seed": seed, "sizes": sizes}:
+        say(f"Note: this store was made with seed {kept['seed']} and {kept['sizes']}; they stay.")
+    typer.echo(f"{'now rests on' if new else 'rests on this population already:'} {known!r}")
+    return DONE
+
+
+def refresh(
+    store: StoreUrl,
+    labs: Annotated[
+        Path | None,
+        typer.Option(
+            help="A CSV file, known by its header; or a folder of labs*.csv, patients*.csv, doses*.csv, events*.csv.",
+            exists=True,
+        ),
+    ] = None,
+    model: Annotated[str | None, typer.Option("--model", help="New place of the model's folder, if it moved.")] = None,
+    time_unit: TimeUnit = None,
+    as_of: AsOf = None,
+    snapshot: Snapshot = False,
+    workers: Annotated[int, typer.Option(help="Processes on this machine.", min=1, max=64)] = 1,
+    rebuild_damaged: Annotated[
+        bool,
+        typer.Option("--rebuild-damaged", help="Start a twin again from its record where its file is damaged."),
+    ] = False,
+):
+    """Work new labs into the twins they belong to, forecast, publish reports; run again, it does nothing."""
+    from bayestwin.jobs.refresh import problem_lines
+    from bayestwin.jobs.refresh import refresh as refresh_store
+    from bayestwin.store.opening import open_store
+
+    opened, batches = open_store(store), input_batches(labs) if labs else []
+    reading: dict[str, Any] = {"as_of": as_of, "time_unit": time_unit, "snapshot": snapshot}
+    how: dict[str, Any] = {"model_text": model, "workers": workers, "rebuild_damaged": rebuild_damaged}
+    with _progress(opened) as log:
+        found = refresh_store(opened, batches, log=log, **how, **reading)
+    for line in (*found.unusable, *problem_lines(found)):
+        say(line)
+    typer.echo(found.summary())
+    published = found.counts["published"]
+    if found.unusable and not published or found.stopped and not published:
+        return NOTHING_USABLE
+    if found.counts["held"] and not published:
+        return DIAGNOSTICS_FAILED
+    trouble = found.problems or found.unusable or found.refused or found.stopped or found.erased
+    return SOME_REFUSED if trouble else DONE
+
+
+def believed(
+    patient: StudyKey,
+    store: StoreUrl,
+    on: Annotated[str, typer.Option(help="ISO date (end of that day, UTC) or moment.")],
+    what: Annotated[str, typer.Option(help="report, json, prognosis or twin.")] = "json",
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write it to this file; default: the standard output.", callback=_folder_exists),
+    ] = None,
+):
+    """What did we believe on this date? The stored answer, byte for byte."""
+    if what not in WHAT:
+        raise usage_error(f"--what {what}: choose one of {', '.join(WHAT)}.")
+    from bayestwin.jobs.ask_store import believed as ask
+    from bayestwin.store.opening import open_store
+
+    answer = ask(open_store(store), patient, on, what=WHAT[what])
+    say(f"stored {_utc(answer.outcome.at)}; object {answer.outcome.objects[WHAT[what]][:12]}")
+    if answer.note:
+        say(answer.note)
+    if out:
+        out.write_bytes(answer.data)
+        typer.echo(f"wrote {out}")
+    else:
+        sys.stdout.buffer.write(answer.data)
+    return DONE
+
+
+def history(patient: StudyKey, store: StoreUrl):
+    """Everything that was published, held back or failed for a patient, and when."""
+    from bayestwin.jobs.ask_store import history as ask
+    from bayestwin.store.opening import open_store
+
+    for outcome in ask(open_store(store), patient):
+        facts = outcome.facts
+        parts = [f"{outcome.status:9}", _utc(outcome.at), f"record {outcome.state_hash[:12]}"]
+        if "labs" in facts:
+            parts.append(f"{facts['labs']} labs, {facts['new_labs']} new, by {facts['path']}, ESS {facts['ess']:.0f}")
+        if facts.get("chance") is not None:
+            parts.append(f"{facts['treatment']}: {100 * facts['chance']:.0f} in 100 at 12 months")
+        typer.echo("  ".join([*parts, outcome.reason]).rstrip())
+    return DONE
+
+
+def erase(
+    patient: StudyKey,
+    store: StoreUrl,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+):
+    """Remove a patient's rows, draws and reports for good; an audit line stays."""
+    from bayestwin.jobs.ask_store import erase as erase_patient
+    from bayestwin.store.opening import open_store
+
+    opened = open_store(store)
+    if not yes:
+        typer.confirm("This cannot be undone. Remove all of this patient?", abort=True, err=True)
+    number = erase_patient(opened, patient)
+    typer.echo(f"erased: {number} files and all rows; an audit line stays. Backups and mailed reports are not reached.")
+    return DONE
+
+
+def verify_store(
+    store: StoreUrl,
+    head: Annotated[str, typer.Option(help="Last hash of the audit log, noted at an earlier time.")] = "",
+):
+    """Check the audit log's chain, every file against its checksum, every record against itself."""
+    from bayestwin.store.opening import open_store
+    from bayestwin.store.verify import verify_store as verify
+
+    found = verify(open_store(store), head=head)
+    for problem in found.problems:
+        typer.echo(f"problem: {problem}")
+    for name in found.orphans:
+        typer.echo(f"note: a file that no row speaks of (left by a killed run; the same update takes it up): {name}")
+    typer.echo(f"{found.objects} files and {found.lines} audit lines checked, {len(found.problems)} problems")
+    typer.echo(f"audit head {found.head}\ncontent {found.digest}")
+    return NOTHING_USABLE if found.problems else DONE
+
+
+def store_migrate(store: StoreUrl):
+    """Bring a store that an older bayestwin made to this program's schema; copy it first."""
+    from bayestwin.store.opening import migrate_store
+
+    before, after = migrate_store(store)
+    typer.echo(f"schema {before}: nothing to do" if before == after else f"schema {before} is now {after}")
+    return DONE
+
+
+def _utc(moment) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _progress(store):
+    """A bar for a person at a terminal, JSON lines for everyone else; a context that gives the log."""
+    from contextlib import contextmanager
+
+    from bayestwin.jobs.run_log import RunLog
+
+    @contextmanager
+    def bar():
+        from bayestwin.jobs.progress import Bar
+
+        with Bar(store) as shown:
+            yield shown.log
+
+    @contextmanager
+    def plain():
+        yield RunLog()
+
+    return bar() if sys.stderr.isatty() else plain()

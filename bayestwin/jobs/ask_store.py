@@ -1,0 +1,100 @@
+"""Questions to a store: what was believed on a date, what happened to a patient, forget a patient."""
+
+import time
+from dataclasses import dataclass
+
+from bayestwin.errors import RecordError, StoreError
+from bayestwin.jobs.leases import Leases
+from bayestwin.jobs.patient_rows import record_of
+from bayestwin.jobs.publish import WAITING, publish_all, published_files
+from bayestwin.records.clocks import parse_as_of
+from bayestwin.records.refusal import shown_key
+from bayestwin.store.erase import erase_rows, remove_doomed
+from bayestwin.store.items import current
+from bayestwin.store.outcomes import PUBLISHED, Outcome, outcomes_of, state_of
+
+ROLES = {"report": ".html", "report_json": ".json", "prognosis": ".nc", "twin": ".nc"}
+
+
+@dataclass(frozen=True)
+class Believed:
+    """data : the stored bytes; outcome : what they belong to; note : "" or why newer data were not in it"""
+
+    data: bytes
+    outcome: Outcome
+    note: str = ""
+
+
+def believed(store, key: str, on, *, what: str = "report_json") -> Believed:
+    """The answer that was in force on a date, byte for byte.
+
+    on : ISO date (the end of that day, UTC) or moment, by the store's own clock: when the answer was stored
+    what : "report" (page), "report_json", "prognosis" or "twin"
+
+    Raises
+    ------
+    RecordError     no such patient; nothing was published by then
+    StoreError      the file is missing or has changed
+    """
+    moment = parse_as_of(on)
+    past = [o for o in _known(store, key) if o.at <= moment]
+    published = [o for o in past if o.status == PUBLISHED]
+    if not published:
+        raise RecordError(
+            "nothing had been published by then",
+            subject=f"patient {shown_key(key)}",
+            value=moment.isoformat(timespec="seconds"),
+            next_step="`bayestwin history` lists what was published when.",
+        )
+    answer = published[-1]
+    note = "" if past[-1] is answer else f"{WAITING}: {past[-1].reason}"
+    return Believed(store.files.get(answer.objects[what], ROLES[what]), answer, note)
+
+
+def record_known(store, key: str, on):
+    """The record as the store had it at that moment."""
+    with store.reading() as connection:
+        items = current(connection, [key], stored_by=parse_as_of(on)).get(key, [])
+    return record_of(key, items)
+
+
+def history(store, key: str) -> list[Outcome]:
+    """Everything that was tried for a patient, oldest first."""
+    return _known(store, key)
+
+
+def erase(store, key: str, *, wait_seconds: float = 60.0) -> int:
+    """Remove a patient's rows, draws and reports; an audit line stays. How many files were removed.
+
+    Raises
+    ------
+    RecordError     no such patient
+    StoreError      a refresh is working on the patient and did not finish in time
+    """
+    _known(store, key)
+    with Leases(store) as leases:
+        limit = time.monotonic() + wait_seconds
+        while not leases.take(key):
+            if time.monotonic() > limit:
+                raise StoreError(
+                    "a refresh is working on this patient",
+                    subject=f"patient {shown_key(key)}",
+                    next_step="Erase again when it is done; nothing was removed.",
+                )
+            time.sleep(0.2)
+        with store.writing() as connection:
+            number = erase_rows(store, connection, key, published_files(connection, key))
+    remove_doomed(store)
+    publish_all(store)
+    return number
+
+
+def _known(store, key: str) -> list[Outcome]:
+    with store.reading() as connection:
+        if state_of(connection, key) is None:
+            raise RecordError(
+                "no such patient in this store",
+                subject=f"patient {shown_key(key)}",
+                next_step="Check the key against the files that were read.",
+            )
+        return outcomes_of(connection, key)

@@ -1,0 +1,219 @@
+"""One patient brought up to date: twin, forecast, report; nothing is published that failed a check.
+
+    record and last good twin ──update_twin──▶ twin ──forecast──▶ prognosis ──make_report──▶ page and JSON
+
+Everything is a function of the store's seed, the patient's key, the record and the population, so that a run that was
+killed and started again makes the same bytes as one that was not. (Wall time is logged, not kept, for that reason.)
+"""
+
+import os
+import time as clock
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from bayestwin.errors import StoreError
+from bayestwin.jobs.basis import Basis, tree_bytes, versions
+from bayestwin.jobs.patient_rows import record_of, refusals_of
+from bayestwin.prognosis import forecast, load_prognosis
+from bayestwin.prognosis.save import prognosis_to_tree
+from bayestwin.report.inputs import day_text, gather_report_input
+from bayestwin.report.model import PastForecast
+from bayestwin.report.write import make_report
+from bayestwin.store.items import current
+from bayestwin.store.outcomes import HELD, PUBLISHED, Outcome, outcomes_of
+from bayestwin.twin import Twin, load_twin, rebuild_twin, start_twin, update_twin
+from bayestwin.twin.compare import difference
+from bayestwin.twin.save import twin_to_tree
+
+PASS, WITHHELD = "PASS", "WITHHELD"
+EARLIER_TWINS = 5
+MAIN_MONTH = 12
+
+
+@dataclass(frozen=True)
+class Moved:
+    """What one update came to. made : role -> Kept; facts : for the log and for lists"""
+
+    key: str
+    state_hash: str
+    status: str
+    reason: str = ""
+    made: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+def move_patient(store, basis: Basis, key: str, *, rebuild_damaged: bool = False) -> Moved:
+    """Bring one patient's twin, forecast and report to the record that the store holds.
+
+    rebuild_damaged : where the file of the last twin is damaged, start again from the whole record
+
+    Raises
+    ------
+    BayestwinError      whatever makes an update impossible, damaged draws included
+    """
+    begin = clock.perf_counter()
+    with store.reading() as connection:
+        items = current(connection, [key]).get(key, [])
+        past = outcomes_of(connection, key)
+    record = record_of(key, items)
+    seed = basis.seed_for(key, record.data_hash)
+    twins = Twins(store, basis)
+    twin, notes = _moved_twin(twins, record, past, seed, rebuild_damaged)
+    info = replace(twin.info, seconds=0.0, reasons=(*notes, *twin.info.reasons))
+    twin = replace(twin, history=(*twin.history[:-1], info)).with_refusals(refusals_of(items))
+    facts: dict[str, Any] = {
+        "path": info.path,
+        "verdict": info.verdict,
+        "ess": round(info.ess, 1),
+        "pareto_k": round(info.pareto_k, 3) if np.isfinite(info.pareto_k) else None,
+        "new_labs": info.new_labs,
+        "labs": len(record.labs),
+        "time": twin.time,
+    }
+    if info.verdict != PASS:
+        return Moved(key, record.data_hash, HELD, "; ".join(info.reasons), {}, facts, clock.perf_counter() - begin)
+    twin_kept = _keep(store, basis, twin_to_tree(twin), "twin", record, seed, parent=_last(past, "twin"))
+    prognosis = forecast(twin, None, random_seed=seed)
+    prognosis_kept = _keep(store, basis, prognosis_to_tree(prognosis), "prognosis", record, seed, twin_kept.name)
+    made = {"twin": twin_kept, "prognosis": prognosis_kept}
+    facts |= _main_chance(prognosis)
+    report = _report(twins, twin, prognosis, past, rebuild_damaged)
+    if report.status == WITHHELD:
+        fired = [w for w in report.document["warnings"] if w.get("fired") == "withheld"]
+        why = "; ".join(f"{w['code']}: {w['trigger']}" for w in fired) or "the page failed its own checks"
+        return Moved(
+            key, record.data_hash, HELD, f"the report is withheld ({why})", made, facts, clock.perf_counter() - begin
+        )
+    common = {"file": report.name, "status": report.status, "parent": prognosis_kept.name}
+    facts["report"] = report.name
+    made["report"] = store.put(report.html.encode(), kind="report", suffix=".html", **common)
+    made["report_json"] = store.put(report.json.encode(), kind="report_json", suffix=".json", **common)
+    return Moved(key, record.data_hash, PUBLISHED, "", made, facts, clock.perf_counter() - begin)
+
+
+class Twins:
+    """Stored twins of one patient, each read once: reading one takes longer than reweighting it."""
+
+    def __init__(self, store, basis: Basis):
+        self.store, self.basis = store, basis
+        self._read: dict[str, Twin] = {}
+
+    def __getitem__(self, name: str):
+        if name not in self._read:
+            with self.store.files.at_hand(name, ".nc") as path:
+                self._read[name] = load_twin(path, self.basis.model)
+        return self._read[name]
+
+    def readable(self, names) -> tuple:
+        """Those that can be read; of one that cannot, the next older one serves."""
+        found = []
+        for name in dict.fromkeys(names):
+            try:
+                found.append(self[name])
+            except StoreError:
+                continue
+        return tuple(found)
+
+
+def _moved_twin(twins, record, past, seed, rebuild_damaged):
+    """The twin at the newer record, and what should be known about how it came about."""
+    basis = twins.basis
+    usable = [o for o in past if o.basis == basis.name and "twin" in o.objects]
+    notes: tuple[str, ...] = ()
+    if usable:
+        try:
+            last = twins[usable[-1].objects["twin"]]
+        except StoreError as error:
+            if not rebuild_damaged:
+                raise
+            notes = (f"started again from the whole record, because the last twin could not be read: {error}",)
+        else:
+            earlier = ()
+            if difference(last, record).taken_away:
+                earlier = twins.readable([o.objects["twin"] for o in usable[-1 - EARLIER_TWINS : -1]])
+            twin, _ = update_twin(last, record, random_seed=seed, population=basis.population, earlier=earlier)
+            return twin, notes
+    return _started(basis, record, seed), notes
+
+
+def _started(basis: Basis, record, seed):
+    """A first twin; where a long record is too much for it, the ladder's last rung as in `update_twin`."""
+    twin = start_twin(basis.population, record, random_seed=seed, **basis.sizes)
+    if twin.info.verdict == PASS or basis.population.knows(record):
+        return twin
+    why = f"from scratch with four times the particles, because {'; '.join(twin.info.reasons)}"
+    sizes = basis.sizes | {"particles": 4 * basis.sizes["particles"]}
+    return rebuild_twin(basis.population, record, random_seed=seed, reasons=(why,), **sizes)[0]
+
+
+def _keep(store, basis, tree, kind, record, seed, parent=""):
+    provenance = {
+        "model": basis.model.name,
+        "model_hash": basis.model.hash,
+        "data_hash": record.data_hash,
+        "seed": seed,
+        "versions": versions(),
+        "population": basis.name,
+        "parent": parent,
+    }
+    return store.put(tree_bytes(tree), kind=kind, suffix=".nc", **provenance)
+
+
+def _last(past: list[Outcome], role: str) -> str:
+    return next((o.objects[role] for o in reversed(past) if role in o.objects), "")
+
+
+def _report(twins, twin, prognosis, past, rebuild_damaged):
+    """The report in memory, checked; block 2 and the history come from what was published before."""
+    basis = twins.basis
+    published = [o for o in past if o.status == PUBLISHED]
+    before = next((o for o in reversed(published) if o.basis == basis.name), None)
+    previous = None
+    if before is not None:
+        try:
+            with twins.store.files.at_hand(before.objects["prognosis"], ".nc") as path:
+                previous = (twins[before.objects["twin"]], load_prognosis(path, basis.model))
+        except StoreError:
+            if not rebuild_damaged:
+                raise  # else block 2 says that this is a first report
+    history = tuple(_past_forecast(basis.model, o) for o in published) if basis.model.progression is not None else ()
+    inputs = gather_report_input(
+        twin,
+        prognosis,
+        population=basis.population,
+        previous=previous,
+        history=history,
+        report_number=1 + len(published),
+        generated=generated_at(),
+    )
+    return make_report(inputs)
+
+
+def generated_at() -> str:
+    """The time printed on a report: now, or SOURCE_DATE_EPOCH where reports must come out byte for byte the same."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    moment = datetime.fromtimestamp(int(epoch), UTC) if epoch.isdigit() else datetime.now(UTC)
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _main_chance(prognosis) -> dict[str, Any]:
+    """The 12-month chance of the treatment in force (else planned, else first), for the history of later reports."""
+    rows = sorted(
+        (r for r in prognosis.rows if r.events is not None),
+        key=lambda r: {"current": 0, "planned": 1}.get(r.plan.role, 2),
+    )
+    if not rows or MAIN_MONTH not in prognosis.landmarks:
+        return {}
+    chance = prognosis.chance(rows[0].plan.name, MAIN_MONTH)
+    knowledge = None if chance.knowledge is None else [float(v) for v in chance.knowledge[0.8]]
+    return {"treatment": rows[0].plan.name, "chance": float(chance.value), "knowledge": knowledge}
+
+
+def _past_forecast(model, outcome: Outcome) -> PastForecast:
+    facts = outcome.facts
+    limits = tuple(facts["knowledge"]) if facts.get("knowledge") else None
+    return PastForecast(facts["time"], day_text(model, facts["time"]), facts.get("chance"), limits)

@@ -1,0 +1,111 @@
+"""The folder of reports: a view of the store that shows, for each patient, the one report in force.
+
+    reports/bt_<id>_<date>_v<n>.html, .json         the report in force
+    reports/<the same>.superseded_data_waiting.txt  beside a report that newer data could not replace: why
+    reports/current.json                            patient -> report and its state
+
+Earlier reports stay in the store, byte for byte (`bayestwin believed`). Each file is written under another name and
+renamed; the folder is only touched under the store's write lock, so two refreshes never undo each other's work.
+"""
+
+import json
+from pathlib import Path
+
+from bayestwin.errors import StoreError
+from bayestwin.store.durable import remove_durably, write_durably
+from bayestwin.store.files import SEALED
+from bayestwin.store.outcomes import PUBLISHED, InForce, in_force, outcomes_of
+
+WAITING = "superseded data waiting"
+REPORTS = {"report": ".html", "report_json": ".json"}
+INDEX = "current.json"
+
+
+def publish_one(store, key: str) -> None:
+    """Bring the files of one patient to what the store says; older ones of the patient go."""
+    with store.writing() as connection:
+        wanted = {}
+        for entry in in_force(connection, subject=key):
+            wanted = _files_of(store, entry)
+        _write_missing(store, wanted)
+        for old in published_files(connection, key):
+            if old not in wanted:
+                remove_durably(store.files.reports / old)
+
+
+def publish_all(store) -> list[str]:
+    """Make the folder say what the store says, whatever a killed run left.
+
+    Returns a sentence for each report that cannot be shown because its file in the store is damaged or missing.
+    """
+    with store.writing() as connection:
+        entries = in_force(connection)
+        wanted: dict[str, tuple[str, str] | bytes] = {}
+        for entry in entries:
+            wanted |= _files_of(store, entry)
+        problems = _write_missing(store, wanted)
+        for path in store.files.reports.glob("bt_*") if store.files.reports.is_dir() else ():
+            if path.name not in wanted:
+                remove_durably(path)
+        index = json.dumps([_index_entry(entry) for entry in entries], indent=1) + "\n"
+        target = store.files.reports / INDEX
+        if not target.is_file() or target.read_text(encoding="utf-8") != index:
+            write_durably(target, index.encode())
+    return problems
+
+
+def published_files(connection, key: str) -> list[str]:
+    """Names that the reports of a patient have or had in the folder."""
+    names = []
+    for outcome in outcomes_of(connection, key):
+        if outcome.status == PUBLISHED:
+            stem = outcome.facts["report"]
+            names += [f"{stem}{end}{sealed}" for end in REPORTS.values() for sealed in ("", SEALED)]
+            names.append(f"{stem}.superseded_data_waiting.txt")
+    return names
+
+
+def _files_of(store, entry: InForce) -> dict[str, tuple[str, str] | bytes]:
+    """File name -> object (name, suffix) or text, for one patient."""
+    if entry.published is None:
+        return {}
+    found: dict[str, tuple[str, str] | bytes] = {}
+    stem = entry.published.facts["report"]
+    for role, suffix in REPORTS.items():
+        found[f"{stem}{suffix}{SEALED if store.files.cipher else ''}"] = (entry.published.objects[role], suffix)
+    if not entry.fresh:
+        text = f"Newer data of this patient are known and not in this report.\n{_why(entry)}\n"
+        found[f"{stem}.superseded_data_waiting.txt"] = text.encode()
+    return found
+
+
+def _why(entry: InForce) -> str:
+    if entry.newest.number == entry.published.number:
+        return "They have not been worked in yet; the next refresh does so."
+    return f"The newer forecast is not shown: {entry.newest.reason}"
+
+
+def _write_missing(store, wanted) -> list[str]:
+    """Write what is not there yet; what cannot be written because its object is damaged, as sentences."""
+    problems = []
+    for name, content in wanted.items():
+        target: Path = store.files.reports / name
+        if isinstance(content, bytes):
+            if not target.is_file() or target.read_bytes() != content:
+                write_durably(target, content)
+        elif not target.is_file():
+            try:
+                data = store.files.get(*content)
+            except StoreError as error:
+                problems.append(f"the report {name} cannot be shown: {error}")
+                continue
+            write_durably(target, store.files.cipher.seal(data, content[0]) if store.files.cipher else data)
+    return problems
+
+
+def _index_entry(entry: InForce) -> dict:
+    if entry.published is None:
+        reason = entry.newest.reason if entry.newest else "not worked in yet"
+        return {"patient": entry.subject, "report": None, "state": "no report", "reason": reason}
+    said = {"patient": entry.subject, "report": entry.published.facts["report"]}
+    return said | ({"state": "current", "reason": ""} if entry.fresh else {"state": WAITING, "reason": _why(entry)})

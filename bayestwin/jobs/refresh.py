@@ -1,0 +1,213 @@
+"""`bayestwin refresh`: what is new in the files, worked into exactly those patients whose record changed.
+
+    files ──take_in──▶ record items ──due──▶ move_patient ──commit──▶ outcome, objects ──publish──▶ folder of reports
+
+Each patient is one transaction; a run killed at any point leaves patients done or due, nothing between, and the next
+one goes on. Which patients are due is read from the store, never remembered. Runs at once share them by leases.
+"""
+
+import os
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from bayestwin.errors import BayestwinError, StoreError
+from bayestwin.jobs.basis import load_basis
+from bayestwin.jobs.leases import Leases
+from bayestwin.jobs.move_patient import Moved, move_patient
+from bayestwin.jobs.publish import publish_all, publish_one
+from bayestwin.jobs.run_log import RunLog
+from bayestwin.jobs.take_in import TakenIn, take_in
+from bayestwin.records.refusal import shown_key
+from bayestwin.store import audit
+from bayestwin.store.durable import DiskFull, remove_unfinished
+from bayestwin.store.erase import remove_doomed
+from bayestwin.store.outcomes import FAILED, HELD, PUBLISHED, add_outcome, due, in_force, state_of
+from bayestwin.store.schema import now
+
+
+@dataclass
+class Refreshed:
+    """What a run did. counts : status -> patients; refused : rows; problems : patient -> reason; waiting : not current
+
+    stopped : why the run ended early (a full disk), "" where it did not
+    unusable : files that could not be read, reports that could not be shown
+    """
+
+    counts: Counter = field(default_factory=Counter)
+    changed: int = 0
+    refused: int = 0
+    erased: int = 0
+    problems: dict[str, str] = field(default_factory=dict)
+    unusable: list[str] = field(default_factory=list)
+    stopped: str = ""
+    waiting: int = 0
+    seconds: float = 0.0
+
+    def summary(self) -> str:
+        """One line for the mail of a cron job."""
+        parts = [f"{self.counts[status]} {status}" for status in (PUBLISHED, HELD, FAILED)]
+        parts += [f"{self.changed} records changed", f"{self.refused} rows refused", f"{self.waiting} patients waiting"]
+        if self.erased:
+            parts.append(f"{self.erased} erased patients left out")
+        if self.unusable:
+            parts.append(f"{len(self.unusable)} files unusable")
+        said = f"bayestwin refresh: {', '.join(parts)}; {self.seconds:.0f} s"
+        return said + (f". Stopped early: {self.stopped}" if self.stopped else "")
+
+
+def take_in_all(store, schema, batches, found: Refreshed, log: RunLog, **reading) -> list[TakenIn]:
+    """Take in each set of tables; one that cannot be used is told and stops nothing else."""
+    taken = []
+    for files in batches:
+        try:
+            one = take_in(store, schema, files, **reading)
+        except BayestwinError as error:
+            if isinstance(error, StoreError):
+                raise
+            found.unusable.append(str(error))
+            log.line("file unusable", reason=str(error))
+            continue
+        found.changed += len(one.changed)
+        found.refused += len(one.reading.refusals)
+        found.erased += len(one.erased)
+        for key in one.erased:
+            log.line("erased patient left out", mark=store.mark(key))
+        log.line("files read", patients=len(one.changed), entries=one.entries, refused=len(one.reading.refusals))
+        taken.append(one)
+    return taken
+
+
+def refresh_due(
+    store,
+    basis,
+    began: datetime,
+    found: Refreshed,
+    log: RunLog,
+    *,
+    rebuild_damaged=False,
+    lease_seconds=None,
+    after=lambda moved: None,
+) -> None:
+    """Move every patient who is due and free, until none is left. after : called with each `Moved`"""
+    timing = {} if lease_seconds is None else {"seconds": lease_seconds}
+    with Leases(store, **timing) as leases:
+        tried: set[tuple[str, str]] = set()
+        while True:
+            with store.reading() as connection:
+                waiting = due(connection, basis.name, began)
+            work = [entry for entry in waiting.items() if entry not in tried]
+            moved_any = False
+            for key, state in work:
+                if not leases.take(key):
+                    continue
+                try:
+                    moved = _still_due(store, basis, key, began) and _move(store, basis, key, rebuild_damaged)
+                    if moved:
+                        tried.add((key, moved.state_hash or state))
+                        moved_any = True
+                        if _commit(store, basis, leases, moved):
+                            publish_one(store, key)
+                            _tell(log, found, moved)
+                            after(moved)
+                finally:
+                    leases.let_go(key)
+            if not moved_any:
+                return
+
+
+def _still_due(store, basis, key, began) -> bool:
+    """Asked again once the lease is held: another run may have been faster."""
+    with store.reading() as connection:
+        return bool(due(connection, basis.name, began, subject=key))
+
+
+def _move(store, basis, key, rebuild_damaged) -> Moved:
+    """One patient; whatever goes wrong with them alone is their outcome, a full disk or lost database is not."""
+    try:
+        return move_patient(store, basis, key, rebuild_damaged=rebuild_damaged)
+    except (DiskFull, OSError):
+        raise
+    except BayestwinError as error:
+        reason = str(error)
+    except Exception as error:  # a fault of this program; its text may hold values
+        if os.environ.get("BAYESTWIN_TRACEBACK"):
+            raise
+        reason = f"a fault in bayestwin ({type(error).__name__}); please report it"
+    with store.reading() as connection:
+        state = state_of(connection, key)
+    return Moved(key, state.state_hash if state else "", FAILED, reason)
+
+
+def _commit(store, basis, leases, moved: Moved) -> bool:
+    """Objects, outcome and audit line, all or none; False where the lease was lost, and then nothing is written."""
+    with store.writing() as connection:
+        if not leases.holds(connection, moved.key):
+            return False
+        for kept in moved.made.values():
+            store.record_object(connection, kept, moved.key)
+        names = {role: kept.name for role, kept in moved.made.items()}
+        what = (moved.status, moved.reason, names, moved.facts)
+        if add_outcome(connection, moved.key, moved.state_hash, basis.name, *what):
+            details = {"state": moved.state_hash, "objects": names, "basis": basis.name}
+            audit.note(connection, moved.status, store.mark(moved.key), **details)
+    return True
+
+
+def _tell(log, found: Refreshed, moved: Moved) -> None:
+    found.counts[moved.status] += 1
+    fields = {**moved.facts, "seconds": round(moved.seconds, 2)}
+    if moved.reason:
+        found.problems[moved.key] = moved.reason
+        fields["reason"] = moved.reason
+    log.line(moved.status, patient=moved.key, **fields)
+
+
+def refresh(
+    store, batches, *, model_text=None, log=None, workers=1, rebuild_damaged=False, lease_seconds=None, **reading
+) -> Refreshed:
+    """Take in files, move who is due, publish.
+
+    Parameters
+    ----------
+    store : Store
+    batches : list of dict          table name -> path, as for `read_records`; several are taken in one after the other
+    workers : int                   processes; each is a run of its own, started afresh and never forked
+    rebuild_damaged : bool          start a twin again from the record where its file is damaged
+    reading                         as_of, time_unit, snapshot: as for `read_records`
+
+    Returns
+    -------
+    Refreshed                       what was done and what is waiting, with reasons
+    """
+    log, found, began = log or RunLog(), Refreshed(), now()
+    how = {"rebuild_damaged": rebuild_damaged, "lease_seconds": lease_seconds}
+    try:
+        remove_unfinished(store.files.folder)
+        remove_doomed(store)
+        basis = load_basis(store, model_text=model_text)
+        publish_all(store)
+        take_in_all(store, basis.model.record_schema(), batches, found, log, **reading)
+        if workers > 1:
+            from bayestwin.jobs.workers import refresh_with_workers
+
+            refresh_with_workers(store, basis, began, found, log, workers, model_text, **how)
+        else:
+            refresh_due(store, basis, began, found, log, **how)
+        found.unusable += publish_all(store)
+    except DiskFull as error:
+        found.stopped = str(error)
+        log.line("stopped", reason=found.stopped)
+    with store.reading() as connection:
+        found.waiting = sum(not entry.fresh for entry in in_force(connection))
+    found.seconds = (now() - began).total_seconds()
+    log.line("done", **dict(found.counts), waiting=found.waiting, seconds=round(found.seconds, 1))
+    return found
+
+
+def problem_lines(found: Refreshed) -> list[str]:
+    """One sentence per patient whose forecast was not renewed."""
+    return [
+        reason if shown_key(key) in reason else f"patient {shown_key(key)}: {reason}"
+        for key, reason in sorted(found.problems.items())
+    ]

@@ -1,0 +1,22 @@
+"""What an unattended run says: one JSON object per line, patients by study key, no value of any lab."""
+
+import json
+import sys
+from datetime import UTC, datetime
+
+from bayestwin.records.refusal import shown_key
+
+
+class RunLog:
+    """Writes lines to a stream (default the standard error). quiet : say nothing, as beside a progress bar"""
+
+    def __init__(self, stream=None, *, quiet: bool = False):
+        self.stream, self.quiet = stream, quiet
+
+    def line(self, event: str, *, patient: str = "", **fields) -> None:
+        """One thing that happened."""
+        if self.quiet:
+            return
+        said = {"at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"), "event": event}
+        said |= ({"patient": shown_key(patient)} if patient else {}) | fields
+        print(json.dumps(said), file=self.stream or sys.stderr, flush=True)

@@ -1,0 +1,75 @@
+"""A refresh by several processes on this machine.
+
+Each worker is a fresh interpreter (spawned, never forked: JAX does not survive a fork) that opens the store and takes
+patients by lease like any other refresh, so the results are those of one process. A worker that dies is started again;
+the patient it held is free the moment it is gone.
+"""
+
+import multiprocessing
+import time
+from datetime import datetime
+
+from bayestwin.errors import StoreError
+from bayestwin.jobs.run_log import RunLog
+from bayestwin.store.outcomes import PUBLISHED, newest_number, outcomes_since
+
+RESTARTS = 3
+
+
+def refresh_with_workers(store, basis, began: datetime, found, log: RunLog, workers: int, model_text, **how) -> None:
+    """Run workers until none finds anything due; then count what they did.
+
+    Raises
+    ------
+    StoreError      workers died more often than `RESTARTS` times each; what they finished stands
+    """
+    spawn = multiprocessing.get_context("spawn")
+    url = store.engine.url.render_as_string(hide_password=False)
+    arguments = (url, began, model_text, log.quiet, how)
+    running = {k: spawn.Process(target=_work, args=arguments) for k in range(workers)}
+    left = RESTARTS * workers
+    with store.reading() as connection:
+        before = newest_number(connection)
+    for process in running.values():
+        process.start()
+    while running:
+        time.sleep(0.1)
+        for k, process in list(running.items()):
+            if process.is_alive():
+                continue
+            process.join()
+            del running[k]
+            if process.exitcode == 0:
+                continue
+            log.line("worker died", exit_code=process.exitcode, restarts_left=left - 1)
+            if left > 0:
+                left -= 1
+                running[k] = spawn.Process(target=_work, args=arguments)
+                running[k].start()
+    with store.reading() as connection:
+        for outcome in outcomes_since(connection, before):
+            found.counts[outcome.status] += 1
+            if outcome.status != PUBLISHED:
+                found.problems[outcome.subject] = outcome.reason
+    if left == 0:
+        raise StoreError(
+            "the workers died again and again",
+            place="refresh",
+            allowed=f"at most {RESTARTS} restarts per worker",
+            next_step="Look for a lack of memory; run with --workers 1 to see the reason. What was finished stands.",
+        )
+
+
+def _work(url: str, began: datetime, model_text, quiet: bool, how: dict) -> None:
+    """The life of one worker."""
+    from bayestwin.jobs.compilation_cache import use_compilation_cache
+
+    use_compilation_cache()
+    from bayestwin.jobs.basis import load_basis
+    from bayestwin.jobs.refresh import Refreshed, refresh_due
+    from bayestwin.store.opening import open_store
+
+    store = open_store(url)
+    log = RunLog(quiet=quiet)
+    refresh_due(store, load_basis(store, model_text=model_text), began, Refreshed(), log, **how)
+    store.close()

@@ -1,0 +1,57 @@
+"""A forecast as plain text: chances in 100 with their 80 % knowledge range, never a ranking."""
+
+import numpy as np
+
+
+def forecast_text(prognosis) -> str:
+    """One block per treatment: chances at the landmarks, which way comes first, time on each treatment."""
+    if not prognosis.landmarks:
+        return repr(prognosis)
+    lines = [
+        f"Forecast of {prognosis.patient} from {prognosis.model.time_unit} {prognosis.now:g} "
+        "(research use only; not a randomised comparison)",
+        "progression-free in 100, 80 % knowledge range in brackets; median months to progression or death",
+    ]
+    for row in prognosis.rows:
+        if row.events is None:
+            lines.append(f"  {row.plan.label}: no number ({row.refused})")
+            continue
+        cells = []
+        for month in prognosis.landmarks:
+            c = prognosis.chance(row.plan.name, month)
+            limits = (
+                f"({100 * c.knowledge[0.8][0]:.0f} to {100 * c.knowledge[0.8][1]:.0f})"
+                if c.knowledge
+                else f"(no range: {c.reason})"
+            )
+            cells.append(f"{month} mo {100 * c.value:.0f} {limits}")
+        median = prognosis.quantiles(row.plan.name, (0.5,))[0]
+        lines.append(
+            f"  {row.plan.label}: {', '.join(cells)}; median "
+            f"{'after ' + format(prognosis.horizon, 'g') if np.isinf(median) else format(median, '.1f')}"
+        )
+        lines += _first_event(prognosis, row) + _time_on(prognosis, row)
+    return "\n".join(lines)
+
+
+def _first_event(prognosis, row) -> list[str]:
+    """Each way to end progression-free survival by the last landmark, in 100, where there is more than one."""
+    month = prognosis.landmarks[-1]
+    ways = prognosis.first_events(row.plan.name, month)
+    if ways is None or len(ways) < 2:
+        return []
+    return [f"    first by {month} mo: " + ", ".join(f"{name} {100 * chance:.0f}" for name, chance in ways.items())]
+
+
+def _time_on(prognosis, row) -> list[str]:
+    """Of a schedule or a policy: time on each treatment (80 % predictive interval) and the first change."""
+    if row.time_on is None:
+        return []
+    shares = ", ".join(
+        f"{name} {100 * mean:.0f} % ({100 * low:.0f} to {100 * high:.0f})"
+        for name, (mean, low, high) in row.time_on.shares(prognosis.weights).items()
+    )
+    by = row.time_on.changed_by(prognosis.weights, prognosis.horizon)
+    early, middle, late = ("none" if np.isinf(q) else f"{q:.1f}" for q in row.time_on.quantiles(prognosis.weights))
+    when = f"first change in {100 * by:.0f} of 100, month {middle} ({early} to {late})" if by else "no change"
+    return [f"    of the time: {shares}; {when}"]

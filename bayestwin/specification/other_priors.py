@@ -1,0 +1,162 @@
+"""Priors from outside a model file: the same equations, fitted under other priors, without touching the model.
+
+A file of priors names each population-level site as the fit prints it, its prior as a model file writes it:
+
+    CL_pop = "LogNormal(median=2.8, sd_log=0.5)"        typical value
+    omega_CL = "HalfNormal(sd=0.5)"                     SD between patients, transformed scale
+    beta_CL_weight_kg = "Fixed(value=0.75)"             covariate effect
+    sigma_add_concentration = "HalfCauchy(scale=1)"     residual error
+    correlation = "LKJ(concentration=2)"                correlation of random effects
+
+What is not named keeps the model file's prior.
+"""
+
+import ast
+import tomllib
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from bayestwin.errors import ModelError
+from bayestwin.specification.parameters import Power, Slope
+from bayestwin.specification.priors import FAMILIES, POSITIVE, REAL, holds
+
+CORRELATION = "correlation"
+
+
+def read_priors(path) -> dict[str, Any]:
+    """Site -> prior from a TOML file; "correlation" -> the concentration of its LKJ.
+
+    Raises
+    ------
+    ModelError      the file cannot be read; an entry is no prior, with its name, what stands there and what is allowed
+    """
+    path = Path(path)
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ModelError(
+            f"the file of priors cannot be read: {error}",
+            subject=path.name,
+            next_step='Write lines such as CL_pop = "LogNormal(median=2.8, sd_log=0.5)".',
+        ) from error
+    return {name: parse_prior(text, subject=path.name, place=name) for name, text in table.items()}
+
+
+def parse_prior(text, *, subject: str, place: str):
+    """A prior from its words, for example "HalfNormal(sd=0.5)"; of LKJ the concentration, a number."""
+    allowed = f"a word such as HalfNormal(sd=0.5), one of {', '.join(FAMILIES)}, or LKJ(concentration=2)"
+    problem = ModelError("this is no prior", subject=subject, place=place, value=text, allowed=allowed)
+    try:
+        call = ast.parse(text, mode="eval").body
+        family, given = call.func.id, {k.arg: float(ast.literal_eval(k.value)) for k in call.keywords}
+    except (AttributeError, SyntaxError, TypeError, ValueError) as error:
+        raise problem from error
+    if call.args or None in given or (family not in FAMILIES and family != "LKJ"):
+        raise problem
+    if family == "LKJ":
+        if set(given) != {"concentration"} or not given["concentration"] > 0:
+            raise problem
+        return given["concentration"]
+    try:
+        return FAMILIES[family](**given)
+    except TypeError as error:
+        wanted = ", ".join(f"{field.name}=..." for field in fields(FAMILIES[family]))
+        raise ModelError(
+            "a prior is given the wrong numbers",
+            subject=subject,
+            place=place,
+            value=text,
+            allowed=f"{family}({wanted})",
+        ) from error
+
+
+def with_priors(model, priors: Mapping[str, Any]):
+    """The same model under other priors; it keeps its identity, since equations and likelihood are the same.
+
+    Raises
+    ------
+    ModelError      a site that the model does not have; a prior that does not fit its scale
+    """
+    left = dict(priors)
+    concentration = left.pop(CORRELATION, None)
+    parameters = tuple(_parameter(model, p, left) for p in model.parameters)
+    drift = tuple(replace(d, sd=_positive(model, f"drift_sd_{d.parameter}", d.sd, left)) for d in model.drift)
+    observations = tuple(replace(o, error=_error(model, o, left)) for o in model.observations)
+    if left or (concentration is not None and model.correlation is None):
+        raise ModelError(
+            "the model has no such prior",
+            subject=f"model {model.name}",
+            place="priors",
+            value=next(iter(left), CORRELATION),
+            allowed=", ".join(site_names(model)),
+        )
+    correlation = model.correlation
+    if concentration is not None:
+        correlation = replace(correlation, concentration=concentration)
+    return replace(model, parameters=parameters, drift=drift, observations=observations, correlation=correlation)
+
+
+def site_names(model) -> list[str]:
+    """Every population-level site that a file of priors may name."""
+    names = [f"{p.name}_pop" for p in model.parameters]
+    names += [f"omega_{p.name}" for p in model.parameters if p.between is not None]
+    names += [name for name, _, _ in model.effects] + [f"drift_sd_{d.parameter}" for d in model.drift]
+    return names + list(model.residual_parameters) + ([CORRELATION] if model.correlation is not None else [])
+
+
+def _parameter(model, parameter, left: dict):
+    between = parameter.between
+    if between is not None:
+        between = left.pop(f"omega_{parameter.name}", between)
+    effects = []
+    for name, _, effect in model.effects:
+        if effect not in parameter.covariates or not name.startswith(f"beta_{parameter.name}_"):
+            continue
+        field = "exponent" if isinstance(effect, Power) else "slope" if isinstance(effect, Slope) else "shift"
+        prior = left.pop(name, getattr(effect, field))
+        if not holds(REAL, prior):
+            raise _misfit(model, name, prior, REAL)
+        effects.append(replace(effect, **{field: prior}))
+    typical = left.pop(f"{parameter.name}_pop", parameter.typical)
+    return replace(parameter, typical=typical, between=between, covariates=tuple(effects))
+
+
+def _error(model, observation, left: dict):
+    """The residual error with each of its priors exchanged where named."""
+    error, of = observation.error, observation.output
+    short = {"sd": "sigma_log" if observation.log_scale else "sigma_add", "cv": "sigma_prop", "low": "sigma_low"}
+    changed = {
+        field: _positive(model, f"{name}_{of}", getattr(error, field), left)
+        for field, name in short.items()
+        if getattr(error, field, None) is not None
+    }
+    if error.serial is not None:
+        parts = {"sd": "serial_sd", "time": "serial_time", "low": "serial_low"}
+        changed["serial"] = replace(
+            error.serial,
+            **{
+                field: _positive(model, f"{name}_{of}", getattr(error.serial, field), left)
+                for field, name in parts.items()
+                if getattr(error.serial, field) is not None
+            },
+        )
+    return replace(error, **changed)
+
+
+def _positive(model, name: str, prior, left: dict):
+    found = left.pop(name, prior)
+    if not holds(POSITIVE, found):
+        raise _misfit(model, name, found, POSITIVE)
+    return found
+
+
+def _misfit(model, name, prior, kinds) -> ModelError:
+    return ModelError(
+        "this prior does not fit what it stands for",
+        subject=f"model {model.name}",
+        place=f"priors, {name}",
+        value=prior,
+        allowed=", ".join(kind.__name__ for kind in kinds) + (", all above 0" if kinds is POSITIVE else ""),
+    )

@@ -1,0 +1,52 @@
+"""Remove a subject: rows, outcomes, files; an audit line stays.
+
+The rows go first, in one transaction that also writes down which files are doomed; then the files; a run that is killed
+between leaves the list, and the next command of this store finishes it. Copies in backups are outside this program.
+"""
+
+from sqlalchemy import Connection, delete, insert, select
+
+from bayestwin.store import audit
+from bayestwin.store.durable import remove_durably
+from bayestwin.store.schema import doomed_files, objects, outcomes, record_items, subjects
+from bayestwin.store.store import Store
+
+ERASED = "erased"
+
+
+def erase_rows(store: Store, connection: Connection, subject: str, published=()) -> int:
+    """Remove the rows of a subject and doom its files; how many files.
+
+    published : names of its files in the folder of reports
+    """
+    mine = connection.execute(select(objects).where(objects.c.subject == subject)).all()
+    objects_folder = store.files.objects
+    doomed = [str(store.files.path(row.id, row.suffix).relative_to(objects_folder.parent)) for row in mine]
+    doomed += [f"reports/{name}" for name in published]
+    for name in dict.fromkeys(doomed):
+        connection.execute(insert(doomed_files).values(name=name))
+    for table in (record_items, outcomes, objects, subjects):
+        connection.execute(delete(table).where(table.c.subject == subject))
+    audit.note(connection, ERASED, store.mark(subject), files=len(doomed))
+    return len(doomed)
+
+
+def remove_doomed(store: Store) -> int:
+    """Remove the files of erased subjects; how many. Safe to call at any time."""
+    with store.reading() as connection:
+        names = connection.execute(select(doomed_files.c.name)).scalars().all()
+    for name in names:
+        remove_durably(store.files.folder / name)
+    if names:
+        with store.writing() as connection:
+            connection.execute(delete(doomed_files).where(doomed_files.c.name.in_(names)))
+        if store.engine.dialect.name == "sqlite":  # or old pages would stay in the write-ahead log
+            raw = store.engine.raw_connection()
+            raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            raw.close()
+    return len(names)
+
+
+def erased_marks(connection: Connection) -> set[str]:
+    """Marks of all subjects that were ever erased."""
+    return set(connection.execute(select(audit.audit.c.mark).where(audit.audit.c.action == ERASED)).scalars())

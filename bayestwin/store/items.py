@@ -1,0 +1,81 @@
+"""The record of a subject as an append-only list of items that came (+1) and went (-1).
+
+An item is a kind, when it happened, when it became known, and a JSON body. What the record now is, or was when the
+store knew no more than at some moment, is the sum of its items; nothing is ever overwritten.
+"""
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, insert, select
+
+from bayestwin.errors import StoreError
+from bayestwin.store.schema import now, record_items
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing known of a subject. body : JSON with sorted keys, so that equal items are equal texts"""
+
+    kind: str
+    body: str
+    happened: float | None = None
+    known: float | None = None
+
+    @property
+    def content(self) -> Any:
+        """The body, read."""
+        return json.loads(self.body)
+
+
+def item(kind: str, content: Any, happened: float | None = None, known: float | None = None) -> Item:
+    """An item from plain values."""
+    return Item(kind, json.dumps(content, sort_keys=True), happened, known)
+
+
+def current(connection: Connection, subjects=None, *, stored_by: datetime | None = None) -> dict[str, list[Item]]:
+    """What is known of each subject, in the order in which it was stored.
+
+    subjects : keys, default all; stored_by : only what the store had by then
+    """
+    wanted = select(record_items).order_by(record_items.c.id)
+    if stored_by is not None:
+        wanted = wanted.where(record_items.c.stored_at <= stored_by)
+    if subjects is None:
+        parts = [connection.execute(wanted)]
+    else:
+        keys = list(subjects)  # in parts: a database takes only so many values in one question
+        steps = [keys[k : k + 500] for k in range(0, len(keys), 500)]
+        parts = [connection.execute(wanted.where(record_items.c.subject.in_(step))) for step in steps]
+    found: dict[str, Counter[Item]] = {}
+    for part in parts:
+        for row in part:
+            mine = found.setdefault(row.subject, Counter())
+            mine[Item(row.kind, row.body, row.happened, row.known)] += row.sign
+    for subject, mine in found.items():
+        if any(count < 0 for count in mine.values()):
+            raise StoreError("the record in the store contradicts itself", subject=f"patient {subject}", place="store")
+    return {subject: list(mine.elements()) for subject, mine in found.items()}
+
+
+def newest(connection: Connection) -> int:
+    """Number of the newest entry; two equal answers mean that nothing came between."""
+    return connection.execute(select(record_items.c.id).order_by(record_items.c.id.desc()).limit(1)).scalar() or 0
+
+
+def append(connection: Connection, subject: str, before: list[Item], after: list[Item]) -> int:
+    """Write the difference between two states of a subject's record; how many entries."""
+    old, new = Counter(before), Counter(after)
+    changes = [(-1, i) for i in (old - new).elements()] + [(1, i) for i in (new - old).elements()]
+    if changes:
+        moment = now()
+        rows = [
+            {"subject": subject, "kind": i.kind, "sign": sign, "happened": i.happened, "known": i.known}
+            | {"body": i.body, "stored_at": moment}
+            for sign, i in changes
+        ]
+        connection.execute(insert(record_items), rows)
+    return len(changes)

@@ -1,0 +1,104 @@
+"""The commands on a store: what they print, and exit codes that a scheduler can act on."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "jobs"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "twin"))
+
+from level_model import as_population, level_draws, write_level_model
+from level_store import labs_csv
+
+from bayestwin.cli import app
+from bayestwin.specification import load_model
+
+
+def run(*words, code=0, **how):
+    answer = CliRunner().invoke(app, [str(word) for word in words], terminal_width=200, **how)
+    assert answer.exit_code == code, answer.output
+    return answer
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """URL of a store of the level model, two patients refreshed; and the folder it lies in."""
+    folder = tmp_path_factory.mktemp("store")
+    model = write_level_model(folder / "level")
+    population = as_population(load_model(model), level_draws())
+    population.tree.attrs.update(
+        method="variational", method_note="made up", verdict="approximate", diagnostics="MADE UP"
+    )
+    population.save(folder / "population.nc")
+    url = str(folder / "s.db")
+    made = run(
+        *("store-population", "--store", url, "--population", folder / "population.nc", "--model", model),
+        *("--particles", 800, "--population-draws", 50),
+    )
+    assert "now rests on <PopulationPosterior level" in made.stdout
+    answer = run("refresh", "--store", url, "--labs", labs_csv(folder / "labs.csv", patients=2))
+    assert answer.stdout.startswith("bayestwin refresh: 2 published, 0 held, 0 failed, 2 records changed")
+    assert [json.loads(line)["event"] for line in answer.stderr.splitlines()][-1] == "done"
+    return url, folder
+
+
+def test_a_population_is_put_in_once_and_the_settings_of_a_store_stay(store):
+    url, folder = store
+    again = ("store-population", "--store", url, "--population", folder / "population.nc", "--model", folder / "level")
+    answer = run(*again, "--seed", 9)
+    assert "rests on this population already" in answer.stdout and "made with seed 1" in answer.stderr
+
+
+def test_run_again_nothing_is_done_and_a_refused_row_is_exit_code_1(store, tmp_path):
+    url, folder = store
+    assert "0 published, 0 held, 0 failed" in run("refresh", "--store", url, "--labs", folder / "labs.csv").stdout
+    assert "0 published" in run("refresh", "--store", url).stdout
+    bad = labs_csv(tmp_path / "labs.csv", patients=2, more="P-1,9,m_protein,1000,g/L\n")
+    assert "1 rows refused" in run("refresh", "--store", url, "--labs", bad, code=1).stdout
+
+
+def test_a_file_that_cannot_be_used_is_exit_code_3_and_named(store, tmp_path):
+    url, _ = store
+    (tmp_path / "labs.csv").write_text('patient,time,output,value,unit\n"P-1,1', encoding="utf-8")
+    answer = run("refresh", "--store", url, "--labs", tmp_path / "labs.csv", code=3)
+    assert "not well-formed CSV" in answer.stderr and "1 files unusable" in answer.stdout
+    (tmp_path / "other.csv").write_text("who,what\n", encoding="utf-8")
+    assert "the header fits none of" in run("refresh", "--store", url, "--labs", tmp_path / "other.csv", code=2).stderr
+
+
+def test_what_was_believed_is_printed_or_written_byte_for_byte(store, tmp_path):
+    url, folder = store
+    published = {path.read_bytes() for path in (folder / "s.files" / "reports").glob("*.json")}
+    answer = run("believed", "P-0", "--store", url, "--on", "2100-01-01")
+    assert answer.stdout_bytes in published and "stored 20" in answer.stderr
+    run("believed", "P-0", "--store", url, "--on", "2100-01-01", "--what", "report", "--out", tmp_path / "r.html")
+    assert (tmp_path / "r.html").read_bytes().startswith(b"<!")
+    assert "nothing had been published" in run("believed", "P-0", "--store", url, "--on", "2001-01-01", code=3).stderr
+    assert (
+        "choose one of report"
+        in run("believed", "P-0", "--store", url, "--on", "2100-01-01", "--what", "x", code=2).stderr
+    )
+    assert "published  20" in run("history", "P-0", "--store", url).stdout
+
+
+def test_verify_names_a_head_that_is_not_in_the_log(store):
+    url, _ = store
+    answer = run("verify-store", "--store", url)
+    head = next(line.split()[-1] for line in answer.stdout.splitlines() if line.startswith("audit head"))
+    assert "0 problems" in answer.stdout and run("verify-store", "--store", url, "--head", head)
+    assert "does not hold the hash" in run("verify-store", "--store", url, "--head", "f" * 64, code=3).stdout
+    assert run("store-migrate", "--store", url).stdout.startswith("schema 0001: nothing to do")
+
+
+def test_erasing_asks_first(store):
+    url, _ = store
+    run("erase", "P-1", "--store", url, input="n\n", code=1)
+    assert "files and all rows; an audit line stays" in run("erase", "P-1", "--store", url, "--yes").stdout
+    assert "no such patient" in run("history", "P-1", "--store", url, code=3).stderr
+
+
+def test_a_store_that_is_not_there_is_exit_code_3(tmp_path):
+    assert "there is no store" in run("refresh", "--store", tmp_path / "none.db", code=3).stderr

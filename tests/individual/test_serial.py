@@ -1,0 +1,178 @@
+"""The filter of serially correlated departures against the multivariate normal it stands for."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+from bayestwin.errors import ModelError
+from bayestwin.individual.serial import Rows, after_last, filtered, smoothed
+from bayestwin.specification import Additive, Fixed, LogNormalError, Observation, SerialCorrelation
+
+SD, TIME, N = 0.7, 12.0, 9
+RNG = np.random.default_rng(3)
+TIMES = np.sort(np.append(RNG.uniform(0.0, 40.0, N - 1), 17.0))
+TIMES[4] = TIMES[3]  # two labs at one time
+SCALE = RNG.uniform(0.2, 0.6, N)
+GAP = RNG.normal(0.0, 1.0, N)
+LOADING = RNG.uniform(1.0, 3.0, N)
+CORRELATION = np.exp(-np.abs(TIMES[:, None] - TIMES) / TIME)
+COVARIANCE = SD**2 * CORRELATION
+SEEN = LOADING[:, None] * COVARIANCE * LOADING  # of what is added to the labs
+
+
+def run(gap=GAP, censoring=None, learn=None, count=N, pad=4):
+    """Filter with padded rows; (Filtered, Rows) in float64."""
+    with jax.enable_x64(True):
+        censoring = np.zeros(N, dtype=int) if censoring is None else np.asarray(censoring)
+        learn = np.ones(N) if learn is None else np.asarray(learn, dtype=float)
+
+        def padded(a, fill=0):
+            return jnp.asarray(np.concatenate([a, np.full(pad, fill)]).astype(np.asarray(a).dtype))
+
+        rows = Rows(
+            padded(TIMES, TIMES[-1]),
+            padded(gap),
+            padded(SCALE, 1.0),
+            padded(LOADING, 1.0),
+            padded(censoring),
+            padded(learn),
+        )
+        begin = jnp.zeros(()), jnp.asarray(SD**2), jnp.asarray(SD), jnp.asarray(TIME)
+        return jax.tree.map(np.asarray, (filtered(rows, 0.0, *begin, count), rows))
+
+
+def conditional(known, asked):
+    """Mean and covariance of x at rows `asked` given the data of rows `known`."""
+    k, cross = (
+        SEEN[np.ix_(known, known)] + np.diag(SCALE[known] ** 2),
+        COVARIANCE[np.ix_(asked, known)] * LOADING[known],
+    )
+    gain = np.linalg.solve(k, cross.T).T
+    return gain @ GAP[known], COVARIANCE[np.ix_(asked, asked)] - gain @ cross.T
+
+
+@pytest.mark.parametrize("count", [N, None], ids=["for particles", "for gradients"])
+def test_measured_labs_have_the_density_of_the_multivariate_normal(count):
+    found, _ = run(count=count)
+    exact = stats.multivariate_normal(np.zeros(N), SEEN + np.diag(SCALE**2)).logpdf(GAP)
+    assert found.log_p.sum() == pytest.approx(exact, abs=1e-10)
+    wrong = stats.multivariate_normal(np.zeros(N), SEEN / SD + np.diag(SCALE)).logpdf(GAP)
+    assert abs(wrong - exact) > 1.0  # an SD taken for a variance would be seen
+
+
+def test_every_row_is_expected_as_all_learnt_rows_say_before_and_after_it():
+    learn = np.ones(N)
+    learn[[2, 5, 6]] = 0.0
+    found, rows = run(learn=learn)
+    with jax.enable_x64(True):
+        of = np.asarray(smoothed(*jax.tree.map(jnp.asarray, (found, rows)), SD, TIME, N))[:N]
+    mean, covariance = conditional(np.flatnonzero(learn), np.arange(N))
+    np.testing.assert_allclose(of[:, 0], mean, atol=1e-10)
+    np.testing.assert_allclose(of[:, 1], np.diag(covariance), atol=1e-10)
+    assert (found.log_p[:N][learn == 0] == 0.0).all()
+
+
+def test_going_on_from_the_end_of_the_first_rows_equals_the_whole():
+    whole, rows = run()
+    first = Rows(*(jnp.asarray(np.concatenate([a[:5], a[-4:]])) for a in rows))
+    with jax.enable_x64(True):
+        begin = jnp.zeros(()), jnp.asarray(SD**2), jnp.asarray(SD), jnp.asarray(TIME)
+        found = filtered(first, 0.0, *begin, 5)
+        mean, variance = after_last(found, first, 0.0, 0.0, SD**2, 5, 17.2, SD, TIME)
+        rest = Rows(*(jnp.asarray(a[5:]) for a in rows))
+        resumed = filtered(rest, 17.2, mean, variance, SD, TIME, N - 5)
+    assert TIMES[4] < 17.2 < TIMES[5]
+    np.testing.assert_allclose(np.asarray(resumed.log_p)[: N - 5], whole.log_p[5:N], atol=1e-12)
+
+
+@pytest.mark.parametrize(("censoring", "sign"), [(1, 1.0), (2, -1.0)], ids=["below", "above"])
+def test_a_last_lab_beyond_its_limit_has_the_exact_probability(censoring, sign):
+    found, _ = run(censoring=[*[0] * (N - 1), censoring])
+    mean, covariance = conditional(np.arange(N - 1), [N - 1])
+    sd = np.sqrt(LOADING[-1] ** 2 * covariance[0, 0] + SCALE[-1] ** 2)
+    expected = stats.norm.logcdf(sign * (GAP[-1] - LOADING[-1] * mean[0]) / sd)
+    assert found.log_p[N - 1] == pytest.approx(expected, abs=1e-9)
+
+
+def test_labs_beyond_their_limit_amid_others_are_right_to_a_few_hundredths():
+    """Against the multivariate normal integral, for series that the model itself would give: the filter keeps two
+    moments of a truncated normal."""
+    rng, errors = np.random.default_rng(0), []
+    for _ in range(40):
+        n, tau, sd = 10, np.exp(rng.normal(1.0, 1.0)), np.exp(rng.normal(-0.7, 0.5))
+        times, scale = np.sort(rng.uniform(0.0, 12.0, n)), np.full(n, np.exp(rng.normal(-1.2, 0.5)))
+        joint = sd**2 * np.exp(-np.abs(times[:, None] - times) / tau) + np.diag(scale**2)
+        y, limit = np.linalg.cholesky(joint) @ rng.standard_normal(n), sd * rng.normal(-0.3, 0.5)
+        low, rest = np.flatnonzero(y < limit), np.flatnonzero(y >= limit)
+        if not 1 <= len(low) < n:
+            continue
+        y[low] = limit
+        with jax.enable_x64(True):
+            rows = Rows(*(jnp.asarray(a) for a in (times, y, scale, np.ones(n), (y <= limit).astype(int), np.ones(n))))
+            found = float(filter_sum(rows, sd, tau))
+        gain = np.linalg.solve(joint[np.ix_(rest, rest)], joint[np.ix_(rest, low)]).T
+        inner = gain @ y[rest], joint[np.ix_(low, low)] - gain @ joint[np.ix_(rest, low)]
+        outer = stats.multivariate_normal(np.zeros(len(rest)), joint[np.ix_(rest, rest)]).logpdf(y[rest])
+        exact = np.log(stats.multivariate_normal.cdf(y[low], *inner, maxpts=100_000, abseps=1e-6))
+        errors.append(found - outer - exact)
+    assert len(errors) > 25
+    assert np.sqrt(np.mean(np.square(errors))) < 0.06 and np.median(np.abs(errors)) < 0.02
+    assert abs(np.mean(errors)) < 0.03
+
+
+@jax.jit
+def filter_sum(rows, sd, tau):
+    return filtered(rows, 0.0, jnp.zeros(()), sd**2, sd, tau).log_p.sum()
+
+
+def test_gradients_equal_finite_differences_with_and_without_limits():
+    censoring = np.zeros(N + 2, dtype=int)
+    censoring[[1, 4, 7]] = [1, 2, 1]
+    with jax.enable_x64(True):
+
+        def total(x):
+            gap = jnp.asarray(np.append(GAP, [0.0, 0.0])) - x[0]
+            times = jnp.asarray(np.append(TIMES, [TIMES[-1]] * 2))
+            learn = jnp.asarray(np.append(np.ones(N), [0.0, 0.0]))
+            rows = Rows(
+                times,
+                gap,
+                jnp.asarray(np.append(SCALE, [1.0, 1.0])) * jnp.exp(x[1]),
+                1.0 + 0.1 * x[0] * jnp.ones(N + 2),
+                censoring,
+                learn,
+            )
+            sd, time = jnp.exp(x[2]), jnp.exp(x[3])
+            return filtered(rows, 0.0, jnp.zeros(()), sd**2, sd, time).log_p.sum()
+
+        x = jnp.asarray([0.3, 0.1, np.log(SD), np.log(TIME)])
+        slope = np.asarray(jax.grad(total)(x))
+        for k in range(4):
+            step = np.zeros(4)
+            step[k] = 1e-5
+            numeric = (total(x + step) - total(x - step)) / 2e-5
+            assert slope[k] == pytest.approx(float(numeric), rel=1e-6)
+        far = np.asarray(jax.grad(total)(jnp.asarray([80.0, -3.0, -4.0, -3.0])))
+    assert np.isfinite(far).all()
+
+
+def test_heavy_tails_beside_a_departure_are_refused_by_name():
+    with pytest.raises(ModelError) as refused:
+        Observation(
+            "psa",
+            unit="ng/mL",
+            error=LogNormalError(
+                sd=Fixed(value=0.1), nu=4.0, serial=SerialCorrelation(sd=Fixed(value=1.0), time=Fixed(value=9.0))
+            ),
+            plausible=(0.01, 100.0),
+        )
+    assert "observation psa" in str(refused.value) and "nu=4 with serial" in str(refused.value)
+    named = Observation(
+        "x",
+        unit="",
+        error=Additive(sd=Fixed(value=1.0), serial=SerialCorrelation(sd=Fixed(value=2.0), time=Fixed(value=3.0))),
+        plausible=(0, 1),
+    )
+    assert list(named.residual_parameters) == ["sigma_add_x", "serial_sd_x", "serial_time_x"]

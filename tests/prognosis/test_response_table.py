@@ -1,0 +1,131 @@
+"""The response table in a notebook: what is counted from where, what it says beside the numbers, what it refuses."""
+
+import pandas as pd
+import pytest
+
+import bayestwin as bt
+from bayestwin.errors import ModelError, RecordError
+from bayestwin.prognosis import Conventions, response_schema, response_table
+from bayestwin.records import ClinicalEvent, Lab, PatientRecord, read_records
+from bayestwin.specification import load_model, models_folder
+
+MYELOMA = load_model("myeloma_car_t")
+DATA = models_folder().parent / ("data" if models_folder().name == "models" else "_data")
+
+
+def patient(rows, events=((0, "line_of_therapy", "teclistamab"),), **covariates):
+    """A patient with labs (day, output, value) and events (day, event, value)."""
+    labs = tuple(Lab(f"L{k}", output, float(day), float(v), float(day)) for k, (day, output, v) in enumerate(rows))
+    found = tuple(ClinicalEvent(event, float(day), float(day), value) for day, event, value in events)
+    return PatientRecord("P-001", labs=labs, events=found, covariates=covariates)
+
+
+def serum(*values, every=28):
+    return [(every * k, "m_protein", v) for k, v in enumerate(values)]
+
+
+def test_the_face_shows_it():
+    table = bt.response_table(MYELOMA, patient(serum(30, 14, 12)))
+    assert table.best == "PR" and table.endpoint("PFS").duration == 56.0
+    assert table.endpoint("DOR").start == 28.0 and table.endpoint("DFS") is None
+
+
+def test_it_counts_from_the_latest_treatment_unless_told_otherwise():
+    starts = ((0, "line_of_therapy", "dara_pd"), (84, "infusion", "ide_cel"))
+    record = patient(serum(30, 20, 20, 20, 5, 5), starts)
+    late, early, by_time = (response_table(MYELOMA, record, start=s) for s in (None, "dara_pd", 84.0))
+    assert (late.treatment, late.start, late.best) == ("ide_cel", 84.0, "PR")
+    assert (early.treatment, early.best) == ("dara_pd", "MR")
+    assert [a.time for a in early.assessments] == [28.0, 56.0, 84.0]  # the lab of the day of infusion is drawn before
+    assert str(by_time) == str(late)
+    with pytest.raises(RecordError, match="patient P-001, events: this treatment has not started.*dara_pd, ide_cel"):
+        response_table(MYELOMA, record, start="cilta_cel")
+    with pytest.raises(RecordError, match="no treatment has started.*a line_of_therapy or an infusion"):
+        response_table(MYELOMA, patient(serum(30, 20), events=()))
+
+
+def test_a_model_without_criteria_says_so():
+    with pytest.raises(ModelError, match="theophylline: this model has no response criteria.*docs/endpoints.md"):
+        response_table(load_model("theophylline"), patient([]))
+
+
+def test_an_unknown_convention_or_criterion_is_refused():
+    with pytest.raises(RecordError, match="deaths_end_response: .*'some'.*disease or any"):
+        Conventions(deaths_end_response="some")
+    with pytest.raises(RecordError, match="no such option of the criteria.*'limit'.*serum_measurable"):
+        response_table(MYELOMA, patient(serum(30, 20)), limit=5)
+
+
+def test_frames_hold_what_is_printed():
+    table = response_table(MYELOMA, patient(serum(30, 14, 12)))
+    visits, ends = table.to_frame(), table.endpoints_to_frame()
+    assert isinstance(visits, pd.DataFrame) and visits["category"].tolist() == ["PR", "PR"]
+    assert ends["name"].tolist() == ["PFS", "TTP", "DOR", "OS", "extramedullary progression", "death of infection"]
+    assert not ends["event"].any() and ends["duration"].tolist()[:4] == [56.0, 56.0, 28.0, 56.0]
+
+
+def test_it_says_what_keeps_from_a_deeper_category():
+    ife = [(28, "ife_serum", 0), (28, "ife_urine", 0), (56, "ife_serum", 0)]
+    table = response_table(MYELOMA, patient([*serum(30, 0, 0), *ife]))
+    assert table.assessments[0].why.endswith("no CR without marrow")
+    assert table.assessments[1].why.endswith("no CR without immunofixation of urine")
+    masses = [(0, "plasmacytoma_spd", 20)]
+    assert (
+        "PR but for imaging of the plasmacytoma"
+        in response_table(MYELOMA, patient([*serum(30, 9), *masses])).assessments[0].why
+    )
+    both = [(0, "urine_m_protein", 900)]
+    assert "urine M-protein missing" in response_table(MYELOMA, patient([*serum(30, 9), *both])).assessments[0].why
+
+
+def test_a_band_of_the_therapeutic_antibody_is_named():
+    rows = [*serum(30, 0, 0), (28, "ife_serum", 1), (56, "ife_serum", 1)]
+    by_dara = patient(rows, ((0, "line_of_therapy", "dara_pd"),), isotype="IgG")
+    assert any("dara_pd holds an IgG kappa antibody" in n for n in response_table(MYELOMA, by_dara).coded.notes)
+    for other in (patient(rows, isotype="IgG"), patient(rows, ((0, "line_of_therapy", "dara_pd"),), isotype="IgA")):
+        assert not response_table(MYELOMA, other).coded.notes
+
+
+def test_an_old_or_unmeasurable_baseline_and_light_chains_half_known_are_noted():
+    def notes(record, **more):
+        return " ".join(response_table(MYELOMA, record, **more).coded.notes)
+
+    assert "baseline of m_protein was measured 60 days before" in notes(patient([(-60, "m_protein", 30), *serum()]))
+    assert "4 g/L at baseline is not measurable" in notes(patient(serum(4, 3)))
+    assert "serum_measurable" in notes(patient(serum(8, 3))) and not notes(patient(serum(8, 3)), serum_measurable=5)
+    alone = [(0, "involved_flc", 500), (28, "involved_flc", 49)]
+    table = response_table(MYELOMA, patient(alone))
+    assert "the involved ones alone" in " ".join(table.coded.notes) and table.assessments[0].category == "VGPR"
+    unknown = [(0, "flc_kappa", 500), (0, "flc_lambda", 490), (28, "flc_kappa", 50), (28, "flc_lambda", 50)]
+    assert "covariate light_chain" in notes(patient(unknown))
+    with pytest.raises(RecordError, match="light_chain: .*'both'.*kappa or lambda"):
+        response_table(MYELOMA, patient(alone, light_chain="both"))
+
+
+def test_the_chain_that_the_record_names_decides_which_one_is_involved():
+    rows = [(0, "flc_kappa", 300), (0, "flc_lambda", 200), (28, "flc_kappa", 20), (28, "flc_lambda", 15)]
+    rows += [(d, "flc_ratio", r) for d, r in ((0, 5.0), (28, 1.3))]  # as the laboratory reported it
+    assert response_table(MYELOMA, patient(rows, light_chain="kappa")).assessments[0].category == "VGPR"
+
+
+def test_its_schema_reads_what_the_model_does_not_observe():
+    schema = response_schema(MYELOMA)
+    assert schema.labs["m_protein"] == MYELOMA.record_schema().labs["m_protein"]
+    assert {"ife_serum", "urine_m_protein", "ferritin", "temperature"} <= set(schema.labs)
+    assert schema.levels["lenalidomide_refractory"] == ("1",)
+
+
+@pytest.mark.parametrize("name", ["synthetic_myeloma", "demo_patients"])
+def test_progression_agrees_with_the_coding_that_made_the_synthetic_records(name):
+    """data/clinic.py codes the serum part by itself; it does not turn to light chains where serum is not measurable."""
+    files = {kind: DATA / name / f"{kind}.csv" for kind in ("patients", "labs", "events")}
+    truth, checked = pd.read_csv(DATA / name / "truth.csv").set_index("patient"), 0
+    for record in read_records(response_schema(MYELOMA), **files).cohort:
+        table, row = response_table(MYELOMA, record), truth.loc[record.key]
+        if record.covariates["isotype"] != "light_chain" and "light chains" in table.coded.followed_by:
+            continue
+        expected = row["record_coded_day"] if row["record_outcome"] == "serological" else None
+        found = table.coded.progression
+        assert (found and found.time) == expected, record.key
+        checked += 1
+    assert checked >= {"synthetic_myeloma": 45, "demo_patients": 6}[name]
