@@ -25,6 +25,7 @@ from bayestwin.cli.store_commands import (
     store_population,
     verify_store,
 )
+from bayestwin.cli.verify_command import verify_updates
 
 app = typer.Typer(
     name="bayestwin",
@@ -36,7 +37,7 @@ app = typer.Typer(
     "4 diagnostics failed, nothing published.",
 )
 
-patients = (demo, check, fit, start, update, forecast, report, response, replay, scores, simulate)
+patients = (demo, check, fit, start, update, forecast, report, response, replay, scores, simulate, verify_updates)
 stores = (store_population, refresh, believed, history, erase, verify_store, store_migrate)
 for command in (*patients, *stores):
     app.command(command.__name__.replace("_", "-"))(clean_errors(command))

@@ -110,6 +110,11 @@ def file_to_write(text: str):
     return typer.Option(help=text, callback=_folder_exists, dir_okay=False)
 
 
+def path_to_write(text: str):
+    """Option for a file or a folder that the command makes; the folder around it must be there."""
+    return typer.Option(help=text, callback=_folder_exists)
+
+
 def _file(text, panel=None):
     return typer.Option(help=text, exists=True, dir_okay=False, rich_help_panel=panel)
 

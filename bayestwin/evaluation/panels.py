@@ -42,7 +42,8 @@ def panels(record, *, reveal_until: float | None = None, doses_known_until: floa
     whole = _hiding_doses(record, doses_known_until)
     learnt = whole if reveal_until is None else _until(whole, reveal_until)
     found, known = [], replace(believed_at(learnt, float("-inf")), labs=())
-    for moment in sorted({lab.known_time for lab in learnt.labs} | {s.until for s in learnt.past}):
+    labs = (*learnt.labs, *(s.row for s in learnt.past if isinstance(s.row, Lab)))
+    for moment in sorted({lab.known_time for lab in labs} | {s.until for s in learnt.past}):
         newer = believed_at(learnt, moment)
         if newer != known:
             found.append(Panel(known, newer, _fresh(known, newer)))

@@ -20,6 +20,7 @@ COMMANDS = (
     "replay",
     "scores",
     "simulate",
+    "verify-updates",
 )
 COMMANDS += ("store-population", "refresh", "believed", "history", "erase", "verify-store", "store-migrate")
 HEAVY = {

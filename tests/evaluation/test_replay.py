@@ -1,14 +1,16 @@
 """Replay: every lab is predicted from what was known before its panel, and only then learnt."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from bayestwin.errors import RecordError
-from bayestwin.evaluation import COLUMNS, predictions_frame, replay, rest_of_course
+from bayestwin.evaluation import COLUMNS, panels, predictions_frame, replay, rest_of_course
 from bayestwin.population import PopulationPosterior
 from bayestwin.population.posterior import patient_mark
+from bayestwin.records.record import Superseded
 
 SIZES = {"particles": 800, "islands": 4, "population_draws": 100}
 
@@ -28,9 +30,15 @@ def test_panels_are_learnt_in_the_order_in_which_they_became_known(replayed):
     assert (table["verdict"] == "PASS").all()
 
 
-def test_a_lab_is_not_seen_before_it_is_predicted(population, record, replayed):
-    from dataclasses import replace
+def test_a_value_that_was_corrected_later_was_a_panel_of_its_own(record):
+    wrong = replace(record.labs[0], lab_id="wrong", time=3.5, known_time=3.5, value=99.0)
+    with_past = replace(record, past=(Superseded(wrong, 4.0),))
+    course = panels(with_past)
+    assert [[lab.lab_id for lab in p.labs] for p in course] == [["b", "a"], ["c"], ["wrong"], [], ["d"]]
+    assert course[-1].newer == record
 
+
+def test_a_lab_is_not_seen_before_it_is_predicted(population, record, replayed):
     rows, _ = replayed
     other = record.with_labs([replace(lab, value=27.0) if lab.lab_id == "c" else lab for lab in record.labs])
     changed, _ = replay(population, other, random_seed=1, **SIZES)

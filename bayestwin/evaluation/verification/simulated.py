@@ -1,0 +1,152 @@
+"""Simulated patients of any model, so that its updates can be proved without data.
+
+A patient is drawn from one of the population draws the twin rests on: psi, response classes, labs with their residual
+error, values under a lower limit as censored. Visits lie denser at the beginning, every output is measured at each.
+Treatments take turns from patient to patient, and every second patient changes treatment halfway.
+
+Nobody dies on the way: a patient is conditioned on being alive at every visit, as in the likelihood.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bayestwin.dynamics import NO_GRADIENT
+from bayestwin.errors import ModelError
+from bayestwin.individual import compile_record
+from bayestwin.individual.residuals import draw_observation
+from bayestwin.individual.serial import sd_and_time
+from bayestwin.prognosis.departures import carried_on, with_departures
+from bayestwin.records import PatientRecord
+from bayestwin.records.record import ClinicalEvent, Lab
+from bayestwin.twin.particles import population_for
+from bayestwin.twin.target import evaluator
+from bayestwin.units import convert
+
+SPAN = {"h": 24.0, "day": 365.0}  # shortest follow-up by the model's time unit
+FIRST = 0.01  # share of the span at the first visit
+CANDIDATES, ATTEMPTS = 16, 20  # patients drawn at a time until one has plausible labs
+SIZE = {"weight_kg": 70.0, "height_cm": 172.0}  # for regimens per kg or per m2
+
+
+def simulated_patient(population, number: int, *, random_seed: int, population_draws: int, visits: int = 8):
+    """Patient `number` of a simulated cohort; the same numbers give the same patient.
+
+    Returns
+    -------
+    PatientRecord     key SIM-0001 and so on
+
+    Raises
+    ------
+    ModelError        no plausible patient in some hundred: priors and plausible ranges contradict each other
+    """
+    model = population.model
+    rng = np.random.default_rng([random_seed, number])
+    record = _planned(model, number, visits)
+    with jax.enable_x64(True):
+        data = jax.tree.map(jnp.asarray, compile_record(model, record))
+        hyper, _ = population.hyper_draws(population_draws)
+        pop = population_for(model, hyper, data.terms)
+        for _ in range(ATTEMPTS):
+            labs = _plausible_labs(model, record, data, pop, population.rho, rng)
+            if labs is not None:
+                return record.with_labs(labs)
+    raise ModelError(
+        "simulated labs lie outside the plausible ranges of the model",
+        subject=f"model {model.name}",
+        value=f"none of {CANDIDATES * ATTEMPTS} patients",
+        next_step="Look at the priors, or simulate from a fitted population (--population).",
+    )
+
+
+def visit_times(visits: int, span: float) -> np.ndarray:
+    """Times of the visits: quadratic, so that the first lie close together."""
+    share = np.linspace(np.sqrt(FIRST), 1.0, visits) ** 2
+    return np.round(span * share, 6)
+
+
+def _planned(model, number: int, visits: int) -> PatientRecord:
+    """Doses, treatments and visits of a patient, with labs that have no value yet."""
+    doses, events, span = _treated(model, number)
+    times = visit_times(visits, span)
+    labs = [
+        Lab(f"{o.output} {n + 1}", o.output, float(t), 1.0, float(t))
+        for n, t in enumerate(times)
+        for o in model.observations
+    ]
+    return PatientRecord(f"SIM-{number:04d}", labs=tuple(labs), doses=tuple(doses), events=tuple(events))
+
+
+def _treated(model, number: int):
+    """Doses, events and span: treatments in turn from time zero, every second patient changes to the next halfway."""
+    span = SPAN.get(model.time_unit) or convert(SPAN["day"], "day", model.time_unit)
+    if not model.treatments:
+        return (), (), span
+    turn, changes = divmod(number, 2)
+    count = len(model.treatments)
+    chosen = [model.treatments[turn % count]]
+    if changes and count > 1:
+        chosen.append(model.treatments[(turn + 1) % count])
+    how: dict[str, Any] = {"time_unit": model.time_unit, "dose_unit": model.dose_unit, "covariates": SIZE}
+    longest = max((dose.time for t in chosen for dose in t.regimen.events(start=0.0, **how)), default=0.0)
+    span = max(span, 1.2 * longest * len(chosen))
+    doses, events = [], []
+    for k, treatment in enumerate(chosen):
+        start = k * span / 2.0
+        doses += treatment.regimen.events(start=start, **how)
+        if treatment.starts_with != "dose":
+            events.append(ClinicalEvent(treatment.starts_with, start, start, treatment.name))
+    return doses, events, span
+
+
+def _plausible_labs(model, record, data, pop, rho, rng):
+    """Labs of the first of some patients whose values the readers would accept; None where there is none."""
+    draw = rng.integers(len(pop.log_det), size=CANDIDATES)
+    noise = rng.standard_normal((CANDIDATES, pop.mean.shape[1]))
+    psi = np.asarray(pop.mean)[draw] + np.einsum("pde,pe->pd", np.asarray(pop.scale)[draw], noise)
+    pieces = evaluator(model, NO_GRADIENT)(jnp.asarray(psi), jnp.asarray(draw), pop, data, rho)
+    chance = np.exp(np.asarray(pieces.log_class))
+    fine = np.asarray(pieces.ok).all(axis=1)
+    for p in np.flatnonzero(fine):
+        c = rng.choice(chance.shape[1], p=chance[p] / chance[p].sum())
+        sigma = np.asarray(pop.sigma)[draw[p]]
+        predicted = _departed(model, record.labs, np.asarray(pieces.prediction)[p, c, : len(record.labs)], sigma, rng)
+        labs = [_measured(model, lab, f, sigma, rng) for lab, f in zip(record.labs, predicted)]
+        if all(lab is not None for lab in labs):
+            return labs
+    return None
+
+
+def _departed(model, labs, predicted, sigma, rng) -> np.ndarray:
+    """Predictions of the labs, in order of time, with a path of every serially correlated departure in them."""
+    if not model.serial:
+        return predicted
+    sds = np.array([next(sd_and_time(model, k, sigma)) for k in model.serial])
+    now, before, paths = (sds * rng.standard_normal(len(sds)))[None], labs[0].time, []
+    for lab in labs:
+        now = carried_on(model, now, lab.time - before, sigma[None], rng)
+        before = lab.time
+        paths.append(now[0])
+    column = (np.arange(len(labs)), [model.observation_index[lab.output] for lab in labs])
+    outputs = np.ones((len(labs), len(model.observations)))
+    outputs[column] = predicted
+    return with_departures(model, outputs, np.array(paths), sigma[None])[column]
+
+
+def _measured(model, lab, prediction, sigma, rng):
+    """The lab with a simulated value, censored under the lower limit; None where no reader would accept it."""
+    k = model.observation_index[lab.output]
+    observation = model.observations[k]
+    if not np.isfinite(prediction):
+        return None
+    value = float(draw_observation(model, k, rng, prediction, sigma))
+    limit = observation.lower_limit
+    if limit is not None and value < limit:
+        return replace(lab, value=limit, censoring="left", limit=limit)
+    low, high = observation.plausible
+    if not np.isfinite(value) or value > high or (value < low and observation.positive):
+        return None
+    return replace(lab, value=value)
