@@ -28,14 +28,14 @@ def with_departures(model, outputs, departures, sigma, scaling):
     return found
 
 
-def scaling_of(twin, draws) -> dict:
-    """Natural values (P,) of the parameters that scale a departure, by name."""
-    model, found = twin.model, {}
+def scaling_of(model, population, psi, draw) -> dict:
+    """Natural values (P,) of the parameters that scale a departure, by name; psi (P, D), draw (P,)."""
+    found = {}
     names = {model.observations[k].error.serial.scaled_by for k in model.serial} - {None}
-    typical = np.asarray(twin.population.typical)[draws.draw]
+    typical = np.asarray(population.typical)[draw]
     for name in names:
         varies = name in model.individual_names
-        at = (draws.psi, model.individual_names) if varies else (typical, model.parameter_names)
+        at = (psi, model.individual_names) if varies else (typical, model.parameter_names)
         found[name] = np.exp(np.asarray(at[0])[:, at[1].index(name)])
     return found
 
@@ -72,7 +72,9 @@ def past_departures(twin, draws, times, outputs, rng) -> np.ndarray:
     """Departures (P, V, W) at past `times` (V,) given all labs, whose times are among them; outputs (P, V, K)."""
     model, sigma = twin.model, np.asarray(twin.population.sigma)[draws.draw]
     found = np.empty((*outputs.shape[:2], len(model.serial)))
-    scaling = {name: value[:, None] for name, value in scaling_of(twin, draws).items()}
+    scaling = {
+        name: value[:, None] for name, value in scaling_of(model, twin.population, draws.psi, draws.draw).items()
+    }
     for w, k in enumerate(model.serial):
         observation = model.observations[k]
         labs = [lab for lab in twin.record.labs if lab.output == observation.output]

@@ -90,7 +90,9 @@ def follow_policy(
     futures = paths * len(draws.draw)
     lanes = _lanes(twin, draws, paths)
     sigma = np.tile(np.asarray(twin.population.sigma)[draws.draw], (paths, 1))
-    scaling = {name: np.tile(value, paths) for name, value in scaling_of(twin, draws).items()}
+    scaling = {
+        name: np.tile(value, paths) for name, value in scaling_of(model, twin.population, draws.psi, draws.draw).items()
+    }
     doing = _Doing(model, plan, now, twin.applied, counts_on, futures)
     found: dict[str, list] = {name: [] for name in ("outputs", "hazards", "on", "episode", *read)}
     fine = np.ones(futures, dtype=bool)

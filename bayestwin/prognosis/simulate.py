@@ -54,6 +54,8 @@ def trajectories(twin, draws, plan, times, *, past: bool, rng, accuracy: Accurac
         at = np.asarray(times, dtype=float)
         paths = past_departures(twin, draws, at, outputs, rng) if past else future_departures(twin, draws, at, rng)
         sigma = np.asarray(twin.population.sigma)[draws.draw]
-        scaling = {name: value[:, None] for name, value in scaling_of(twin, draws).items()}
+        scaling = {
+            name: value[:, None] for name, value in scaling_of(model, twin.population, draws.psi, draws.draw).items()
+        }
         outputs = with_departures(model, outputs, paths, sigma[:, None, :], scaling)
     return outputs, hazards, ok

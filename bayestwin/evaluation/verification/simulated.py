@@ -19,7 +19,7 @@ from bayestwin.errors import ModelError
 from bayestwin.individual import compile_record
 from bayestwin.individual.residuals import draw_observation
 from bayestwin.individual.serial import sd_and_time
-from bayestwin.prognosis.departures import carried_on, with_departures
+from bayestwin.prognosis.departures import carried_on, scaling_of, with_departures
 from bayestwin.records import PatientRecord
 from bayestwin.records.record import ClinicalEvent, Lab
 from bayestwin.twin.particles import population_for
@@ -113,14 +113,16 @@ def _plausible_labs(model, record, data, pop, rho, rng):
     for p in np.flatnonzero(fine):
         c = rng.choice(chance.shape[1], p=chance[p] / chance[p].sum())
         sigma = np.asarray(pop.sigma)[draw[p]]
-        predicted = _departed(model, record.labs, np.asarray(pieces.prediction)[p, c, : len(record.labs)], sigma, rng)
+        scaling = scaling_of(model, pop, psi[p : p + 1], draw[p : p + 1])
+        predicted = np.asarray(pieces.prediction)[p, c, : len(record.labs)]
+        predicted = _departed(model, record.labs, predicted, sigma, scaling, rng)
         labs = [_measured(model, lab, f, sigma, rng) for lab, f in zip(record.labs, predicted)]
         if all(lab is not None for lab in labs):
             return labs
     return None
 
 
-def _departed(model, labs, predicted, sigma, rng) -> np.ndarray:
+def _departed(model, labs, predicted, sigma, scaling, rng) -> np.ndarray:
     """Predictions of the labs, in order of time, with a path of every serially correlated departure in them."""
     if not model.serial:
         return predicted
@@ -133,7 +135,7 @@ def _departed(model, labs, predicted, sigma, rng) -> np.ndarray:
     column = (np.arange(len(labs)), [model.observation_index[lab.output] for lab in labs])
     outputs = np.ones((len(labs), len(model.observations)))
     outputs[column] = predicted
-    return with_departures(model, outputs, np.array(paths), sigma[None])[column]
+    return with_departures(model, outputs, np.array(paths), sigma[None], scaling)[column]
 
 
 def _measured(model, lab, prediction, sigma, rng):
