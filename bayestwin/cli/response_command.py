@@ -1,5 +1,6 @@
 """The command `response`: category by visit, best confirmed response and time to each endpoint of observed patients."""
 
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -55,7 +56,16 @@ def response(
     from bayestwin.prognosis import Conventions, response_schema, response_table
     from bayestwin.specification import load_model
 
+    if folder is not None:
+        inputs = [path for path in (patients, labs, doses, events) if path is not None]
+        for result in (folder / name for name in RESULTS):
+            if result.exists() and any(result.samefile(path) for path in inputs):
+                raise usage_error(
+                    f"{result.name} is read by this command and would be replaced: name another --folder."
+                )
     known, options = load_model(model), _numbers(criterion)
+    if not isfinite(visit_every):
+        raise usage_error(f"--visit-every wants a number of {known.time_unit}s (found {visit_every}).")
     try:
         rules = Conventions(new_therapy, missed_visits, visit_every, deaths_end_response)
     except RecordError as problem:
@@ -83,6 +93,9 @@ def response(
     return SOME_REFUSED if reading.refusals or failed else DONE
 
 
+RESULTS = ("response.csv", "endpoints.csv")
+
+
 def _numbers(criteria) -> dict[str, float]:
     """NAME=NUMBER of every option."""
     said = "--criterion wants NAME=NUMBER, as in serum_measurable=5"
@@ -92,9 +105,12 @@ def _numbers(criteria) -> dict[str, float]:
 
 def _number(text: str, said: str) -> float:
     try:
-        return float(text)
+        found = float(text)
     except ValueError:
-        raise usage_error(f"{said} (found {text!r}).") from None
+        found = float("nan")
+    if not isfinite(found):
+        raise usage_error(f"{said} (found {text!r}).")
+    return found
 
 
 def _write(found, folder: Path) -> None:
@@ -103,11 +119,13 @@ def _write(found, folder: Path) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     for name, frames in (
-        ("response.csv", [(one.patient, one.to_frame()) for one in found]),
-        ("endpoints.csv", [(one.patient, one.endpoints_to_frame()) for one in found]),
+        (RESULTS[0], [(one.patient, one.to_frame()) for one in found]),
+        (RESULTS[1], [(one.patient, one.endpoints_to_frame()) for one in found]),
     ):
         parts = [frame.assign(patient=key) for key, frame in frames if len(frame)]
         whole = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"patient": []})
         whole = whole[["patient", *(c for c in whole.columns if c != "patient")]]
-        whole.to_csv(folder / name, index=False)
+        part = folder / f"{name}.part"
+        whole.to_csv(part, index=False)
+        part.replace(folder / name)
         typer.echo(f"wrote {folder / name}")

@@ -101,6 +101,11 @@ def refresh(
     from bayestwin.store.opening import open_store
 
     opened, batches = open_store(store), input_batches(labs) if labs else []
+    if snapshot and len(batches) > 1:
+        raise usage_error(
+            "--snapshot says that the files are the whole record, and this folder holds several files of one kind, "
+            "each of which would withdraw the rows of the others: put each kind into one file."
+        )
     reading: dict[str, Any] = {"as_of": as_of, "time_unit": time_unit, "snapshot": snapshot}
     how: dict[str, Any] = {"model_text": model, "workers": workers, "rebuild_damaged": rebuild_damaged}
     with _progress(opened) as log:
@@ -130,6 +135,8 @@ def believed(
     """What did we believe on this date? The stored answer, byte for byte."""
     if what not in WHAT:
         raise usage_error(f"--what {what}: choose one of {', '.join(WHAT)}.")
+    if out is not None and out.exists():  # it might be the store itself, or a file of it
+        raise usage_error(f"{out.name} is there already and would be replaced: name a new file for --out.")
     from bayestwin.jobs.ask_store import believed as ask
     from bayestwin.store.opening import open_store
 

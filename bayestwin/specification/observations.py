@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from bayestwin.errors import ModelError
 from bayestwin.labs import LabSpec
+from bayestwin.specification.priors import POSITIVE, holds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +119,13 @@ class Observation:
             )
 
         serial = self.error.serial
+        if serial is not None and not isinstance(serial, SerialCorrelation):
+            raise ModelError(
+                "serial wants a SerialCorrelation",
+                subject=f"observation {self.output}",
+                value=serial,
+                allowed="SerialCorrelation(sd=..., time=...) or None",
+            )
         if serial is not None and self.error.nu is not None:
             raise ModelError(
                 "a serially correlated departure is summed out for normal errors only",
@@ -125,6 +133,15 @@ class Observation:
                 value=f"nu={self.error.nu:g} with serial",
                 allowed="nu=None beside serial",
             )
+        for name, prior in self.residual_parameters.items() if serial is not None else ():
+            if name.startswith("serial_") and not holds(POSITIVE, prior):
+                raise ModelError(
+                    "a departure needs priors of positive numbers",
+                    subject=f"observation {self.output}",
+                    place=name,
+                    value=prior,
+                    allowed=", ".join(kind.__name__ for kind in POSITIVE) + ", all above 0",
+                )
         if serial is not None and serial.low is not None and not self.log_scale:
             raise ModelError(
                 "a departure that grows towards low values needs log-normal errors",

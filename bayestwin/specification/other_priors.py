@@ -15,6 +15,7 @@ import ast
 import tomllib
 from collections.abc import Mapping
 from dataclasses import fields, replace
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -41,19 +42,29 @@ def read_priors(path) -> dict[str, Any]:
             subject=path.name,
             next_step='Write lines such as CL_pop = "LogNormal(median=2.8, sd_log=0.5)".',
         ) from error
-    return {name: parse_prior(text, subject=path.name, place=name) for name, text in table.items()}
+    found = {name: parse_prior(text, subject=path.name, place=name) for name, text in table.items()}
+    for name, prior in found.items():
+        if (name == CORRELATION) != isinstance(prior, float):
+            raise ModelError(
+                "an LKJ prior belongs to the correlation, and to nothing else",
+                subject=path.name,
+                place=name,
+                value=str(table[name])[:80],
+                allowed='correlation = "LKJ(concentration=2)"',
+            )
+    return found
 
 
 def parse_prior(text, *, subject: str, place: str):
     """A prior from its words, for example "HalfNormal(sd=0.5)"; of LKJ the concentration, a number."""
     allowed = f"a word such as HalfNormal(sd=0.5), one of {', '.join(FAMILIES)}, or LKJ(concentration=2)"
-    problem = ModelError("this is no prior", subject=subject, place=place, value=text, allowed=allowed)
+    problem = ModelError("this is no prior", subject=subject, place=place, value=str(text)[:80], allowed=allowed)
     try:
         call = ast.parse(text, mode="eval").body
-        family, given = call.func.id, {k.arg: float(ast.literal_eval(k.value)) for k in call.keywords}
-    except (AttributeError, SyntaxError, TypeError, ValueError) as error:
+        family, given = call.func.id, {k.arg: _number(ast.literal_eval(k.value)) for k in call.keywords}
+    except (AttributeError, SyntaxError, TypeError, ValueError, OverflowError, RecursionError, MemoryError) as error:
         raise problem from error
-    if call.args or None in given or (family not in FAMILIES and family != "LKJ"):
+    if call.args or None in given or len(given) < len(call.keywords) or family not in (*FAMILIES, "LKJ"):
         raise problem
     if family == "LKJ":
         if set(given) != {"concentration"} or not given["concentration"] > 0:
@@ -70,6 +81,13 @@ def parse_prior(text, *, subject: str, place: str):
             value=text,
             allowed=f"{family}({wanted})",
         ) from error
+
+
+def _number(value) -> float:
+    """A finite number; ValueError for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+        raise ValueError(value)
+    return float(value)
 
 
 def with_priors(model, priors: Mapping[str, Any]):

@@ -120,3 +120,18 @@ def test_both_tables_are_written_for_all_patients(folder):
     ]
     pfs = ends[ends["name"] == "PFS"]
     assert pfs[["patient", "duration", "event"]].values.tolist() == [["A", 100.0, True], ["B", 28.0, False]]
+
+
+def test_a_result_never_replaces_the_labs_it_was_made_from(folder):
+    labs = folder / "response.csv"
+    labs.write_text(LABS, encoding="utf-8")
+    words = ("response", "--labs", labs, "--events", folder / "events.csv", "--folder", folder)
+    answer = CliRunner().invoke(app, [str(word) for word in words], terminal_width=200)
+    assert answer.exit_code == 2 and "response.csv is read by this command" in answer.output
+    assert labs.read_text(encoding="utf-8") == LABS
+
+
+@pytest.mark.parametrize("option", [("--start", "nan"), ("--visit-every", "inf"), ("--criterion", "window=nan")])
+def test_numbers_without_an_end_are_usage_errors(folder, option):
+    answer = run(folder, *option)
+    assert answer.exit_code == 2 and option[0] in answer.output

@@ -102,3 +102,18 @@ def test_erasing_asks_first(store):
 
 def test_a_store_that_is_not_there_is_exit_code_3(tmp_path):
     assert "there is no store" in run("refresh", "--store", tmp_path / "none.db", code=3).stderr
+
+
+def test_an_answer_never_replaces_the_store_nor_any_other_file(store):
+    url, folder = store
+    before = Path(url).read_bytes()
+    answer = run("believed", "P-1", "--store", url, "--on", "2100-01-01", "--out", url, code=2)
+    assert "is there already" in answer.output and Path(url).read_bytes() == before
+
+
+def test_a_snapshot_in_several_files_of_one_kind_is_refused_before_anything_is_withdrawn(store, tmp_path):
+    url, folder = store
+    for name in ("labs_monday.csv", "labs_tuesday.csv"):
+        labs_csv(tmp_path / name, patients=1)
+    answer = run("refresh", "--store", url, "--labs", tmp_path, "--snapshot", code=2)
+    assert "several files of one kind" in answer.output

@@ -225,3 +225,13 @@ def test_a_scale_that_is_no_log_scaled_parameter_is_refused_by_name(tmp_path):
     with pytest.raises(ModelError) as refused:
         wander(tmp_path / "wrong", 0.2, 'scaled_by="acitvity"')
     assert "serial scaled_by" in str(refused.value) and "activity, level" in str(refused.value)
+
+
+@pytest.mark.parametrize("wrong", [{"sd": Fixed(value=-1.0)}, {"time": Fixed(value=0.0)}, {"sd": 0.3}], ids=str)
+def test_a_departure_without_positive_priors_is_refused_when_the_model_is_made(wrong):
+    parts = {"sd": Fixed(value=1.0), "time": Fixed(value=9.0)} | wrong
+    with pytest.raises(ModelError) as refused:
+        Observation(
+            "x", unit="", error=Additive(sd=Fixed(value=1.0), serial=SerialCorrelation(**parts)), plausible=(0, 1)
+        )
+    assert "observation x" in str(refused.value) and "all above 0" in str(refused.value)

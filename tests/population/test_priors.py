@@ -98,6 +98,12 @@ REFUSED = {
     "another scale": ('CL_pop = "Normal(mean=0, sd=1)"', "does not fit scale log", "LogNormal or HalfNormal"),
     "a negative residual SD": ('sigma_add_concentration = "Normal(mean=0, sd=1)"', "does not fit", "all above 0"),
     "a below-zero range": ('omega_CL = "Uniform(low=-1, high=1)"', "positive number", "all above 0"),
+    "infinity": ('CL_pop = "Fixed(value=1e999)"', "this is no prior", "HalfNormal(sd=0.5)"),
+    "a number twice": ('CL_pop = "Fixed(value=1, value=2)"', "this is no prior", "HalfNormal(sd=0.5)"),
+    "a word for a number": ("CL_pop = \"Fixed(value='2')\"", "this is no prior", "HalfNormal(sd=0.5)"),
+    "too many digits": ('CL_pop = "Fixed(value=' + "9" * 500 + ')"', "this is no prior", "HalfNormal(sd=0.5)"),
+    "no LKJ for a correlation": ('correlation = "Fixed(value=0)"', "an LKJ prior", "LKJ(concentration=2)"),
+    "an LKJ elsewhere": ('CL_pop = "LKJ(concentration=2)"', "an LKJ prior", "LKJ(concentration=2)"),
     "a broken file": ("CL_pop = ", "cannot be read", "priors.toml"),
 }
 
