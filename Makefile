@@ -13,7 +13,7 @@ INSTALL = $(BIN)/python -m pip install -qq -c constraints.txt
 .PHONY: help demo test check format validate constraints wheel clean clean-cache
 
 help:
-	@echo "make demo         follow one synthetic patient and write a report          (the first run installs 0.9 GB)"
+	@echo "make demo         follow one synthetic patient and write a report          (the first run installs 1.2 GB)"
 	@echo "make test         all tests but the slow identities"
 	@echo "make check        format, lint, types, floors of the architecture"
 	@echo "make format       write the format that check wants"
@@ -32,7 +32,7 @@ $(BIN)/python:
 
 # A stamp per set of packages: installed again only when the requirements change.
 $(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
-	@echo "Installing bayestwin and its test tools into $(VENV) (84 packages, 0.9 GB; some minutes the first time)"
+	@echo "Installing bayestwin and its test tools into $(VENV) (84 packages, 1.2 GB; some minutes the first time)"
 	@$(INSTALL) -e '.[test]'
 	@touch $@
 
