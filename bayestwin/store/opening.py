@@ -1,6 +1,6 @@
 """Open, make and migrate a store.
 
-    clinic.db                              one SQLite file; its files in clinic.files/ beside it
+    clinic.db                              one SQLite file; its files in clinic.db.files/ beside it
     sqlite:///folder/clinic.db             the same, as a URL
     postgresql://user@host/database        PostgreSQL (extra `postgres`); the folder of files is named when it is made
 
@@ -82,7 +82,7 @@ def make_engine(url: URL) -> Engine:
 def create_store(url: str, *, files=None, settings: dict[str, Any] | None = None, encrypt: bool = False) -> Store:
     """Make a new store, or open the one that is there.
 
-    files : folder of draws and reports; default <name>.files beside an SQLite file
+    files : folder of draws and reports; default <file name>.files beside an SQLite file
     settings : kept in the store; of a store that is there they are not changed
 
     Raises
@@ -128,6 +128,11 @@ def create_store(url: str, *, files=None, settings: dict[str, Any] | None = None
     return open_store(url)
 
 
+def _files_beside(database: Path) -> Path:
+    """The folder of an SQLite store; the whole name, so that s.db and s.sqlite do not share one."""
+    return database.with_name(f"{database.name}.files")
+
+
 def open_store(url: str) -> Store:
     """Open a store that is there.
 
@@ -143,7 +148,7 @@ def open_store(url: str) -> Store:
         _check_schema(connection)
         row = connection.execute(sa.select(meta)).first()
     settings = json.loads(row.settings)
-    folder = settings["files"] or Path(address.database).with_suffix(".files")
+    folder = settings["files"] or _files_beside(Path(address.database))
     return Store(engine, ObjectFiles(folder, _cipher(settings["key_proof"])), settings, row.salt)
 
 

@@ -71,7 +71,7 @@ def test_a_file_that_cannot_be_used_is_exit_code_3_and_named(store, tmp_path):
 
 def test_what_was_believed_is_printed_or_written_byte_for_byte(store, tmp_path):
     url, folder = store
-    published = {path.read_bytes() for path in (folder / "s.files" / "reports").glob("*.json")}
+    published = {path.read_bytes() for path in (folder / "s.db.files" / "reports").glob("*.json")}
     answer = run("believed", "P-0", "--store", url, "--on", "2100-01-01")
     assert answer.stdout_bytes in published and "stored 20" in answer.stderr
     run("believed", "P-0", "--store", url, "--on", "2100-01-01", "--what", "report", "--out", tmp_path / "r.html")
@@ -117,3 +117,12 @@ def test_a_snapshot_in_several_files_of_one_kind_is_refused_before_anything_is_w
         labs_csv(tmp_path / name, patients=1)
     answer = run("refresh", "--store", url, "--labs", tmp_path, "--snapshot", code=2)
     assert "several files of one kind" in answer.output
+
+
+def test_two_stores_whose_names_differ_in_the_ending_keep_their_files_apart(store):
+    url, folder = store
+    other = folder / "s.sqlite"
+    given = ("--population", folder / "population.nc", "--model", folder / "level", "--particles", 800)
+    run("store-population", "--store", other, *given, "--population-draws", 50)
+    assert (folder / "s.db.files").is_dir() and (folder / "s.sqlite.files").is_dir()
+    run("verify-store", "--store", url)
