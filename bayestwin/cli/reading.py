@@ -37,22 +37,54 @@ def tell(reading) -> None:
 
 
 def add_recognised(files: dict, path: Path) -> None:
-    """Put a file into the table that its header speaks of; in a folder, every CSV file that bears a table's name."""
+    """Put a file into the table that its header speaks of; of a folder, the tables that it holds."""
     if path.is_dir():
-        found = [path / f"{name}.csv" for name in TABLES if (path / f"{name}.csv").is_file()]
-        if not found:
-            raise usage_error(f"{path.name}: the folder holds none of {', '.join(f'{name}.csv' for name in TABLES)}.")
-        for inside in found:
+        for inside in _tables_in(path):
             add_recognised(files, inside)
         return
-    header = path.read_text(encoding="utf-8-sig", errors="replace").partition("\n")[0]
-    columns = {name.strip().strip('"').lower() for name in header.split(",")}
-    table = next((name for name, needed in SIGNS.items() if needed <= columns), None)
+    table = _table_of(path)
     if table is None:
         raise usage_error(f"{path.name}: the header fits none of {', '.join(TABLES)} (see docs/files.md).")
     if files.get(table) is not None:
         raise usage_error(f"{path.name}: a second file for {table}; {files[table].name} was given before.")
     files[table] = path
+
+
+def _table_of(path: Path) -> str | None:
+    """The table that the header of a CSV file speaks of."""
+    header = path.read_text(encoding="utf-8-sig", errors="replace").partition("\n")[0]
+    columns = {name.strip().strip('"').lower() for name in header.split(",")}
+    return next((name for name, needed in SIGNS.items() if needed <= columns), None)
+
+
+def _tables_in(folder: Path) -> list[Path]:
+    """Files of a folder that bear a table's name; without such files those whose header speaks of one, one of each.
+
+    A key of patients in the header is not enough: results hold one too, so patients.csv keeps its name.
+    """
+    named = [folder / f"{name}.csv" for name in TABLES if (folder / f"{name}.csv").is_file()]
+    if named:
+        return named
+    found: dict[str, list[Path]] = {}
+    for file in sorted(folder.glob("*.csv")):
+        table = _table_of(file)
+        if table is None or table == "patients" and not file.stem.lower().startswith("patients"):
+            say(f"not read: {file.name} (its header fits none of {', '.join(TABLES)})")
+        else:
+            found.setdefault(table, []).append(file)
+    for table, several in found.items():
+        if len(several) > 1:
+            names = ", ".join(file.name for file in several)
+            raise usage_error(
+                f"{folder.name}: several files could be the table {table}: {names}. "
+                f"Name the one that is meant {table}.csv, or give that file instead of the folder."
+            )
+    if not found:
+        raise usage_error(
+            f"{folder.name}: the folder holds none of {', '.join(f'{name}.csv' for name in TABLES)}, and no CSV file "
+            "whose header speaks of one (see docs/files.md)."
+        )
+    return [several[0] for several in found.values()]
 
 
 def input_batches(path: Path) -> list[dict]:

@@ -20,11 +20,25 @@ from bayestwin.cli.options import (
     Snapshot,
     TimeUnit,
     _folder_exists,
+    _moment,
     say,
     usage_error,
 )
 from bayestwin.cli.populations import usable_population
 from bayestwin.cli.reading import input_batches
+
+
+
+def _readable_key(key: str) -> str:
+    """A key that no file could hold is a mistake in the command."""
+    try:
+        key.encode()
+    except UnicodeEncodeError as error:
+        raise usage_error("PATIENT is not UTF-8 text: type the study key as it stands in the files.") from error
+    if not key.strip() or not key.isprintable():
+        raise usage_error("PATIENT is empty or holds control characters: type the study key as it stands in the files.")
+    return key
+
 
 StoreUrl = Annotated[
     str,
@@ -35,7 +49,8 @@ StoreUrl = Annotated[
         show_envvar=True,
     ),
 ]
-StudyKey = Annotated[str, typer.Argument(metavar="PATIENT", help="Study key.")]
+StudyKey = Annotated[str, typer.Argument(metavar="PATIENT", help="Study key.", callback=_readable_key)]
+POPULATION_DRAWS = 400
 WHAT = {"report": "report", "json": "report_json", "prognosis": "prognosis", "twin": "twin"}
 
 
@@ -56,7 +71,10 @@ def store_population(
         ),
     ] = False,
     particles: Particles = 4000,
-    population_draws: Annotated[int, typer.Option(help="Population draws under a twin.", min=8)] = 400,
+    population_draws: Annotated[
+        int | None,
+        typer.Option(help=f"Population draws under a twin; default: {POPULATION_DRAWS}, or all there are.", min=8),
+    ] = None,
     seed: Seed = 1,
 ):
     """Make a store, or give one a newer population posterior; every twin then rests on it."""
@@ -64,7 +82,10 @@ def store_population(
     from bayestwin.store.opening import create_store
 
     known = usable_population(population, model)
-    sizes = {"particles": particles, "islands": 8, "population_draws": population_draws}
+    there_are = known.posterior.sizes["chain"] * known.posterior.sizes["draw"]
+    if population_draws is not None and population_draws > there_are:
+        raise usage_error(f"--population-draws {population_draws}: this posterior holds {there_are} draws.")
+    sizes = {"particles": particles, "islands": 8, "population_draws": population_draws or POPULATION_DRAWS}
     settings = {"model_name": known.model.name, "seed": seed, "sizes": sizes}
     opened = create_store(store, files=files, settings=settings, encrypt=encrypt)
     place = str(Path(model).absolute()) if model and (Path(model) / "model.py").is_file() else known.model.name
@@ -72,6 +93,8 @@ def store_population(
     kept = {name: opened.settings[name] for name in ("seed", "sizes")}
     if kept != {"seed": seed, "sizes": sizes}:
         say(f"Note: this store was made with seed {kept['seed']} and {kept['sizes']}; they stay.")
+    if kept["sizes"]["population_draws"] > there_are:
+        say(f"Note: twins rest on all {there_are} draws of this posterior, fewer than {kept['sizes']['population_draws']}.")
     typer.echo(f"{'now rests on' if new else 'rests on this population already:'} {known!r}")
     return DONE
 
@@ -125,7 +148,7 @@ def refresh(
 def believed(
     patient: StudyKey,
     store: StoreUrl,
-    on: Annotated[str, typer.Option(help="ISO date (end of that day, UTC) or moment.")],
+    on: Annotated[str, typer.Option(help="ISO date (end of that day, UTC) or moment.", callback=_moment)],
     what: Annotated[str, typer.Option(help="report, json, prognosis or twin.")] = "json",
     out: Annotated[
         Path | None,
@@ -190,17 +213,20 @@ def verify_store(
     head: Annotated[str, typer.Option(help="Last hash of the audit log, noted at an earlier time.")] = "",
 ):
     """Check the audit log's chain, every file against its checksum, every record against itself."""
+    from bayestwin.jobs.verify_records import damaged_records
     from bayestwin.store.opening import open_store
     from bayestwin.store.verify import verify_store as verify
 
-    found = verify(open_store(store), head=head)
-    for problem in found.problems:
+    opened = open_store(store)
+    found = verify(opened, head=head)
+    problems = [*found.problems, *(damaged_records(opened) if found.records_readable else ())]
+    for problem in problems:
         typer.echo(f"problem: {problem}")
     for name in found.orphans:
         typer.echo(f"note: a file that no row speaks of (left by a killed run; the same update takes it up): {name}")
-    typer.echo(f"{found.objects} files and {found.lines} audit lines checked, {len(found.problems)} problems")
+    typer.echo(f"{found.objects} files and {found.lines} audit lines checked, {len(problems)} problems")
     typer.echo(f"audit head {found.head}\ncontent {found.digest}")
-    return NOTHING_USABLE if found.problems else DONE
+    return NOTHING_USABLE if problems else DONE
 
 
 def store_migrate(store: StoreUrl):

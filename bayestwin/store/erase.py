@@ -15,9 +15,9 @@ ERASED = "erased"
 
 
 def erase_rows(store: Store, connection: Connection, subject: str, published=()) -> int:
-    """Remove the rows of a subject and doom its files; how many files.
+    """Remove the rows of a subject and doom its files; how many files there are to remove.
 
-    published : names of its files in the folder of reports
+    published : names that its files have or had in the folder of reports
     """
     mine = connection.execute(select(objects).where(objects.c.subject == subject)).all()
     objects_folder = store.files.objects
@@ -27,8 +27,9 @@ def erase_rows(store: Store, connection: Connection, subject: str, published=())
         connection.execute(insert(doomed_files).values(name=name))
     for table in (record_items, outcomes, objects, subjects):
         connection.execute(delete(table).where(table.c.subject == subject))
-    audit.note(connection, ERASED, store.mark(subject), files=len(doomed))
-    return len(doomed)
+    there = sum((store.files.folder / name).is_file() for name in set(doomed))
+    audit.note(connection, ERASED, store.mark(subject), files=there)
+    return there
 
 
 def remove_doomed(store: Store) -> int:

@@ -1,6 +1,8 @@
 """The commands on a store: what they print, and exit codes that a scheduler can act on."""
 
 import json
+import shutil
+import sqlite3
 import sys
 from pathlib import Path
 
@@ -82,6 +84,62 @@ def test_what_was_believed_is_printed_or_written_byte_for_byte(store, tmp_path):
         in run("believed", "P-0", "--store", url, "--on", "2100-01-01", "--what", "x", code=2).stderr
     )
     assert "published  20" in run("history", "P-0", "--store", url).stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("believed", "P-0", "--on", "x"), "as-of is not a date (found 'x')"),
+        (("believed", "P-0", "--on", "2026-02-30"), "as-of is not a date"),
+        (("history", "\udcff"), "PATIENT is not UTF-8 text"),
+        (("history", " "), "PATIENT is empty or holds control characters"),
+        (("erase", "P\x00-0", "--yes"), "PATIENT is empty or holds control characters"),
+        (("verify-store", "--store", "mysql://u:secret@h/d"), "this kind of database is not known"),
+        (("verify-store", "--store", "postgresql://h:port/d"), "this is no address of a store"),
+        (("store-migrate", "--store", "://"), "this is no address of a store"),
+        (("refresh", "--store", "sqlite:///s.db?mode=ro"), "options of SQLite are not taken"),
+        (("store-population", "--files", "elsewhere"), "the files of this store lie in another folder"),
+        (("store-population", "--encrypt"), "this store was made without encryption"),
+        (("store-population", "--population-draws", 101), "--population-draws 101: this posterior holds 100 draws"),
+    ],
+)
+def test_a_mistake_in_the_command_is_exit_code_2_and_changes_nothing(store, words, said):
+    url, folder = store
+    before = Path(url).read_bytes()
+    words = words if "--store" in words else (*words, "--store", url)
+    if words[0] == "store-population":
+        words = (*words, "--population", folder / "population.nc", "--model", folder / "level")
+    answer = run(*words, code=2)
+    assert said in " ".join(answer.output.replace("│", " ").split()) and "secret" not in answer.output
+    assert Path(url).read_bytes() == before
+
+
+def test_fewer_draws_than_twins_usually_rest_on_are_all_used_and_said(store, tmp_path):
+    _, folder = store
+    given = ("--population", folder / "population.nc", "--model", folder / "level")
+    answer = run("store-population", "--store", tmp_path / "few.db", *given)
+    assert "twins rest on all 100 draws of this posterior, fewer than 400" in answer.stderr
+
+
+def test_a_store_with_damaged_rows_is_exit_code_3_and_says_which(store, tmp_path):
+    url, folder = store
+    copy = shutil.copy(url, tmp_path / "s.db")
+    shutil.copytree(f"{url}.files", f"{copy}.files")
+    raw = sqlite3.connect(copy)
+    for (name,) in raw.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+        raw.execute(f"DROP TRIGGER {name}")
+    raw.execute("UPDATE record_items SET body = replace(body, '20.1', '29.1') WHERE subject = 'P-0'")
+    raw.commit()
+    assert "is not the one that was taken in" in run("verify-store", "--store", copy, code=3).stdout
+    raw.execute("UPDATE audit SET details = '' WHERE number = 2")
+    raw.execute("UPDATE record_items SET body = '{' WHERE subject = 'P-0'")
+    raw.commit()
+    said = run("verify-store", "--store", copy, code=3).stdout
+    assert "table audit, row 2: damaged" in said and "table record_items, row " in said
+    assert "verify-store" in run("refresh", "--store", copy, "--labs", folder / "labs.csv", code=3).stderr
+    raw.execute("DELETE FROM meta")
+    raw.commit()
+    assert "table meta: the settings of this store" in run("verify-store", "--store", copy, code=3).stderr
 
 
 def test_verify_names_a_head_that_is_not_in_the_log(store):
