@@ -21,6 +21,7 @@ from bayestwin.cli.store_commands import (
     erase,
     history,
     refresh,
+    refused,
     store_migrate,
     store_population,
     verify_store,
@@ -38,7 +39,7 @@ app = typer.Typer(
 )
 
 patients = (demo, check, fit, start, update, forecast, report, response, replay, scores, simulate, verify_updates)
-stores = (store_population, refresh, believed, history, erase, verify_store, store_migrate)
+stores = (store_population, refresh, refused, believed, history, erase, verify_store, store_migrate)
 for command in (*patients, *stores):
     app.command(command.__name__.replace("_", "-"))(clean_errors(command))
 

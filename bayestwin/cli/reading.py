@@ -87,16 +87,16 @@ def _tables_in(folder: Path) -> list[Path]:
     return [several[0] for several in found.values()]
 
 
-def input_batches(path: Path) -> list[dict]:
-    """The tables of a file or folder as sets of one file per table, in the order of their names.
+def input_files(path: Path) -> dict[str, list[Path]]:
+    """The tables of a file or folder: table name -> its files, which are read as one table.
 
-    A single file is known by its header; in a folder a file belongs to the table that its name begins with, and several
-    files of one kind (labs_monday.csv, labs_tuesday.csv) are read one after the other onto the same records.
+    A single file is known by its header; in a folder a file belongs to the table that its name begins with
+    (labs_monday.csv, labs_tuesday.csv).
     """
     if not path.is_dir():
         files: dict = {}
         add_recognised(files, path)
-        return [files]
+        return {table: [file] for table, file in files.items()}
     found: dict[str, list[Path]] = {}
     for file in sorted(path.glob("*.csv")):
         table = next((name for name in TABLES if file.stem.lower().startswith(name)), None)
@@ -106,8 +106,7 @@ def input_batches(path: Path) -> list[dict]:
             found.setdefault(table, []).append(file)
     if not found:
         raise usage_error(f"{path.name}: no CSV file here begins with {', '.join(TABLES)}.")
-    number = max(len(files) for files in found.values())
-    return [{table: files[k] for table, files in found.items() if k < len(files)} for k in range(number)]
+    return found
 
 
 def one_patient(cohort, key: str | None):

@@ -25,8 +25,7 @@ from bayestwin.cli.options import (
     usage_error,
 )
 from bayestwin.cli.populations import usable_population
-from bayestwin.cli.reading import input_batches
-
+from bayestwin.cli.reading import input_files
 
 
 def _readable_key(key: str) -> str:
@@ -93,8 +92,8 @@ def store_population(
     kept = {name: opened.settings[name] for name in ("seed", "sizes")}
     if kept != {"seed": seed, "sizes": sizes}:
         say(f"Note: this store was made with seed {kept['seed']} and {kept['sizes']}; they stay.")
-    if kept["sizes"]["population_draws"] > there_are:
-        say(f"Note: twins rest on all {there_are} draws of this posterior, fewer than {kept['sizes']['population_draws']}.")
+    if (usual := kept["sizes"]["population_draws"]) > there_are:
+        say(f"Note: twins rest on all {there_are} draws of this posterior, fewer than {usual}.")
     typer.echo(f"{'now rests on' if new else 'rests on this population already:'} {known!r}")
     return DONE
 
@@ -123,26 +122,43 @@ def refresh(
     from bayestwin.jobs.refresh import refresh as refresh_store
     from bayestwin.store.opening import open_store
 
-    opened, batches = open_store(store), input_batches(labs) if labs else []
-    if snapshot and len(batches) > 1:
-        raise usage_error(
-            "--snapshot says that the files are the whole record, and this folder holds several files of one kind, "
-            "each of which would withdraw the rows of the others: put each kind into one file."
-        )
+    opened, batches = open_store(store), [input_files(labs)] if labs else []
     reading: dict[str, Any] = {"as_of": as_of, "time_unit": time_unit, "snapshot": snapshot}
     how: dict[str, Any] = {"model_text": model, "workers": workers, "rebuild_damaged": rebuild_damaged}
     with _progress(opened) as log:
         found = refresh_store(opened, batches, log=log, **how, **reading)
+    for refusal in found.refusals if sys.stderr.isatty() else ():  # else each is a line of the log
+        say(f"refused: {refusal}")
     for line in (*found.unusable, *problem_lines(found)):
         say(line)
     typer.echo(found.summary())
     published = found.counts["published"]
-    if found.unusable and not published or found.stopped and not published:
+    nothing = found.unusable or found.stopped or found.refusals and not found.known
+    if nothing and not published:
         return NOTHING_USABLE
     if found.counts["held"] and not published:
         return DIAGNOSTICS_FAILED
-    trouble = found.problems or found.unusable or found.refused or found.stopped or found.erased
+    trouble = found.problems or found.unusable or found.refusals or found.stopped or found.erased
     return SOME_REFUSED if trouble else DONE
+
+
+def refused(
+    store: StoreUrl,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the table to this file; default: the standard output.")
+    ] = None,
+):
+    """Every row of every file that was not used, with its place and reason, as a CSV table."""
+    if out is not None and out.exists():
+        raise usage_error(f"{out.name} is there already and would be replaced: name a new file for --out.")
+    _folder_exists(out)
+    from bayestwin.jobs.ask_store import refused_table
+    from bayestwin.store.opening import open_store
+
+    table = refused_table(open_store(store))
+    table.to_csv(out or sys.stdout, index=False)
+    say(f"{len(table)} rows refused since the store was made" + (f"; wrote {out}" if out else ""))
+    return DONE
 
 
 def believed(
@@ -180,7 +196,10 @@ def history(patient: StudyKey, store: StoreUrl):
     from bayestwin.jobs.ask_store import history as ask
     from bayestwin.store.opening import open_store
 
-    for outcome in ask(open_store(store), patient):
+    opened = open_store(store)
+    outcomes = ask(opened, patient)
+    say(f"mark {opened.mark(patient)} in the audit log")
+    for outcome in outcomes:
         facts = outcome.facts
         parts = [f"{outcome.status:9}", _utc(outcome.at), f"record {outcome.state_hash[:12]}"]
         if "labs" in facts:

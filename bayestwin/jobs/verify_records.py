@@ -24,5 +24,7 @@ def damaged_records(store) -> list[str]:
         except StoreError:
             same = False
         if not same:
-            found.append(f"the record of mark {store.mark(key)} is not the one that was taken in; refresh all its files")
+            found.append(
+                f"the record of mark {store.mark(key)} is not the one that was taken in; refresh all its files"
+            )
     return found

@@ -1,8 +1,8 @@
 """Where a store is: a path or URL becomes one address, and the address an engine.
 
-    clinic.db                              one SQLite file; its files in clinic.db.files/ beside it
-    sqlite:///folder/clinic.db             the same, as a URL
-    postgresql://user@host/database        PostgreSQL (extra `postgres`); the folder of files is named when it is made
+clinic.db                              one SQLite file; its files in clinic.db.files/ beside it
+sqlite:///folder/clinic.db             the same, as a URL
+postgresql://user@host/database        PostgreSQL (extra `postgres`); the folder of files is named when it is made
 """
 
 from pathlib import Path

@@ -55,7 +55,7 @@ def current(connection: Connection, subjects=None, *, stored_by: datetime | None
         for row in part:
             mine = found.setdefault(row.subject, Counter())
             mine[Item(row.kind, row.body, row.happened, row.known)] += row.sign
-    for subject, mine in found.items():
+    for mine in found.values():
         if any(count < 0 for count in mine.values()):
             raise StoreError(
                 "a record in the store contradicts itself",

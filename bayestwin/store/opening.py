@@ -20,7 +20,7 @@ from bayestwin.store.plain_errors import plain_errors
 from bayestwin.store.schema import meta, now
 from bayestwin.store.store import Store
 
-SCHEMA = "0001"
+SCHEMA = "0002"
 MAKE = "bayestwin store-population"
 OURS = {"subjects", "record_items", "outcomes"}  # tables by which a store is told from other databases
 
@@ -34,7 +34,7 @@ def create_store(url: str, *, files=None, settings: dict[str, Any] | None = None
 
     Raises
     ------
-    StoreOptionError  no folder for a PostgreSQL store; the store that is there has its files elsewhere, or in plain text
+    StoreOptionError  no folder for a PostgreSQL store; the store there has its files elsewhere, or in plain text
     StoreError        no key for an encrypted store; a database that holds something else
     """
     address = store_url(url)
@@ -114,7 +114,7 @@ def open_store(url: str) -> Store:
 
     Raises
     ------
-    StoreError      none there; made by an older or newer program; encrypted and no key, or another one; damaged settings
+    StoreError      none there; made by an older or newer program; encrypted and no key or another one; damaged settings
     """
     address = store_url(url)
     _refuse_absent(address)

@@ -12,7 +12,17 @@ from bayestwin.errors import StoreError
 from bayestwin.store import audit
 from bayestwin.store.files import SEALED
 from bayestwin.store.items import current
-from bayestwin.store.schema import UtcTime, doomed_files, meta, metadata, objects, outcomes, record_items, subjects
+from bayestwin.store.schema import (
+    UtcTime,
+    doomed_files,
+    meta,
+    metadata,
+    objects,
+    outcomes,
+    record_items,
+    refused,
+    subjects,
+)
 from bayestwin.store.store import Store
 
 JSON_COLUMNS = {
@@ -20,6 +30,7 @@ JSON_COLUMNS = {
     "record_items": ("body",),
     "objects": ("provenance",),
     "outcomes": ("objects", "facts"),
+    "refused": ("body",),
     "audit": ("details",),
 }
 
@@ -145,6 +156,7 @@ def content_digest(store: Store) -> str:
         "items": [c for c in record_items.c if c.name not in ("id", "stored_at")],
         "objects": [c for c in objects.c if c.name != "stored_at"],
         "outcomes": [c for c in outcomes.c if c.name not in ("id", "at")],
+        "refused": [refused.c.id, refused.c.subject, refused.c.body],
         "audit": [audit.audit.c.action, audit.audit.c.mark, audit.audit.c.details],
     }
     digest = hashlib.sha256()

@@ -8,10 +8,14 @@ import pytest
 import sqlalchemy as sa
 
 from bayestwin.errors import StoreError, StoreOptionError
-from bayestwin.store.encryption import VARIABLE
+from bayestwin.store import opening
 from bayestwin.store.address import make_engine, store_url
+from bayestwin.store.encryption import VARIABLE
+from bayestwin.store.items import append, current, item
 from bayestwin.store.opening import SCHEMA, create_store, migrate_store, open_store
+from bayestwin.store.refused import keep_refused
 from bayestwin.store.schema import metadata
+from bayestwin.store.verify import verify_store
 
 
 def test_the_migrations_make_the_tables_that_the_program_reads(store):
@@ -81,7 +85,9 @@ def test_options_that_contradict_the_store_that_is_there_are_refused(tmp_path, m
     create_store(elsewhere, files=tmp_path / "files")
     with pytest.raises(StoreOptionError, match="--encrypt: this store was made without encryption.*Make a new store"):
         create_store(plain, encrypt=True)
-    with pytest.raises(StoreOptionError, match="--files: the files of this store lie in another folder.*plain.db.files"):
+    with pytest.raises(
+        StoreOptionError, match="--files: the files of this store lie in another folder.*plain.db.files"
+    ):
         create_store(plain, files=tmp_path / "files")
     with pytest.raises(StoreOptionError, match="lie in another folder"):
         create_store(elsewhere, files=tmp_path / "elsewhere.db.files")
@@ -92,13 +98,35 @@ def test_options_that_contradict_the_store_that_is_there_are_refused(tmp_path, m
     assert create_store(sealed, encrypt=True).files.cipher and create_store(sealed).files.cipher
 
 
-@pytest.mark.parametrize("damage", ["DELETE FROM meta", "UPDATE meta SET settings = '{'", "UPDATE meta SET settings = '[]'"])
+@pytest.mark.parametrize(
+    "damage", ["DELETE FROM meta", "UPDATE meta SET settings = '{'", "UPDATE meta SET settings = '[]'"]
+)
 @pytest.mark.parametrize("opened", [open_store, create_store])
 def test_damaged_settings_are_named(sqlite_store, tmp_path, damage, opened):
     with sqlite_store.engine.begin() as connection:
         connection.execute(sa.text(damage))
     with pytest.raises(StoreError, match="table meta: the settings of this store are damaged or missing.*backup"):
         opened(str(tmp_path / "s.db"))
+
+
+def test_a_store_of_the_first_schema_is_migrated_and_loses_nothing(tmp_path, monkeypatch):
+    url = str(tmp_path / "s.db")
+    with monkeypatch.context() as patch:
+        patch.setattr(opening, "SCHEMA", "0001")
+        old = create_store(url, settings={"seed": 3})
+        with old.writing() as connection:
+            append(connection, "P-1", [], [item("lab", {"value": 1.5})])
+        old.close()
+    with pytest.raises(StoreError, match="older bayestwin.*store-migrate"):
+        open_store(url)
+    assert migrate_store(url) == ("0001", SCHEMA) and migrate_store(url) == (SCHEMA, SCHEMA)
+    store = open_store(url)
+    assert store.settings["seed"] == 3 and verify_store(store).problems == []
+    with store.writing() as connection:
+        assert current(connection)["P-1"] and keep_refused(connection, [("P-1", {"row": 2})] * 2) == 1
+    with pytest.raises(StoreError, match="cannot be changed"):
+        with store.writing() as connection:
+            connection.execute(sa.text("UPDATE refused SET body = '{}'"))
 
 
 def test_what_is_no_store_is_told_apart(tmp_path):
@@ -118,7 +146,9 @@ def test_what_is_no_store_is_told_apart(tmp_path):
 def test_addresses_of_other_databases_are_refused_without_their_password():
     wrong = ("mysql://u:secret@h/d", "sqlite://", "sqlite:///:memory:", "://", "postgresql://u:secret@h:port/d", "")
     for text in (*wrong, "sqlite:///s.db?mode=ro"):
-        with pytest.raises(StoreOptionError, match="address of a store|kind of database|name of a file|options of") as caught:
+        with pytest.raises(
+            StoreOptionError, match="address of a store|kind of database|name of a file|options of"
+        ) as caught:
             store_url(text)
         assert "secret" not in str(caught.value)
 
