@@ -112,6 +112,10 @@ def refresh(
     as_of: AsOf = None,
     snapshot: Snapshot = False,
     workers: Annotated[int, typer.Option(help="Processes on this machine.", min=1, max=64)] = 1,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(help="Address of a Dask scheduler whose workers do the work (extra distributed)."),
+    ] = None,
     rebuild_damaged: Annotated[
         bool,
         typer.Option("--rebuild-damaged", help="Start a twin again from its record where its file is damaged."),
@@ -122,9 +126,14 @@ def refresh(
     from bayestwin.jobs.refresh import refresh as refresh_store
     from bayestwin.store.opening import open_store
 
+    if scheduler is not None and workers > 1:
+        raise usage_error("--workers counts processes of this machine; with --scheduler the cluster has its own.")
+    if scheduler is not None and not scheduler.strip():
+        raise usage_error("--scheduler is empty: name the address of a Dask scheduler, tcp://machine:8786.")
     opened, batches = open_store(store), [input_files(labs)] if labs else []
     reading: dict[str, Any] = {"as_of": as_of, "time_unit": time_unit, "snapshot": snapshot}
     how: dict[str, Any] = {"model_text": model, "workers": workers, "rebuild_damaged": rebuild_damaged}
+    how["scheduler"] = scheduler
     with _progress(opened) as log:
         found = refresh_store(opened, batches, log=log, **how, **reading)
     for refusal in found.refusals if sys.stderr.isatty() else ():  # else each is a line of the log

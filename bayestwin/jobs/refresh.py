@@ -121,13 +121,11 @@ def refresh_due(
                 if not leases.take(key):
                     continue
                 try:
-                    moved = _still_due(store, basis, key, began) and _move(store, basis, key, rebuild_damaged)
+                    moved = still_due(store, basis, key, began) and move_or_fail(store, basis, key, rebuild_damaged)
                     if moved:
                         tried.add((key, moved.state_hash or state))
                         moved_any = True
-                        if _commit(store, basis, leases, moved):
-                            publish_one(store, key)
-                            _tell(store, log, found, moved)
+                        if finish(store, basis, leases, moved, found, log):
                             after(moved)
                 finally:
                     leases.let_go(key)
@@ -135,13 +133,13 @@ def refresh_due(
                 return
 
 
-def _still_due(store, basis, key, began) -> bool:
+def still_due(store, basis, key, began) -> bool:
     """Asked again once the lease is held: another run may have been faster."""
     with store.reading() as connection:
         return bool(due(connection, basis.name, began, subject=key))
 
 
-def _move(store, basis, key, rebuild_damaged) -> Moved:
+def move_or_fail(store, basis, key, rebuild_damaged) -> Moved:
     """One patient; whatever goes wrong with them alone is their outcome, a full disk or lost database is not."""
     try:
         moved = move_patient(store, basis, key, rebuild_damaged=rebuild_damaged)
@@ -157,6 +155,15 @@ def _move(store, basis, key, rebuild_damaged) -> Moved:
     with store.reading() as connection:
         state = state_of(connection, key)
     return Moved(key, state.state_hash if state else "", FAILED, reason)
+
+
+def finish(store, basis, leases, moved: Moved, found: Refreshed, log: RunLog) -> bool:
+    """Commit what was made, publish it, tell it; False where the lease was lost."""
+    if not _commit(store, basis, leases, moved):
+        return False
+    publish_one(store, moved.key)
+    _tell(store, log, found, moved)
+    return True
 
 
 def _commit(store, basis, leases, moved: Moved) -> bool:
@@ -185,7 +192,16 @@ def _tell(store, log, found: Refreshed, moved: Moved) -> None:
 
 
 def refresh(
-    store, batches, *, model_text=None, log=None, workers=1, rebuild_damaged=False, lease_seconds=None, **reading
+    store,
+    batches,
+    *,
+    model_text=None,
+    log=None,
+    workers=1,
+    scheduler=None,
+    rebuild_damaged=False,
+    lease_seconds=None,
+    **reading,
 ) -> Refreshed:
     """Take in files, move who is due, publish.
 
@@ -194,6 +210,7 @@ def refresh(
     store : Store
     batches : list of dict          table name -> paths, as for `read_records`; several are taken in one after the other
     workers : int                   processes; each is a run of its own, started afresh and never forked
+    scheduler : str                 address of a Dask scheduler whose workers do the work; see scheduler.py
     rebuild_damaged : bool          start a twin again from the record where its file is damaged
     reading                         as_of, time_unit, snapshot: as for `read_records`
 
@@ -209,7 +226,11 @@ def refresh(
         basis = load_basis(store, model_text=model_text)
         publish_all(store)
         take_in_all(store, basis.model.record_schema(), batches, found, log, **reading)
-        if workers > 1:
+        if scheduler:
+            from bayestwin.jobs.scheduler import refresh_on_cluster
+
+            refresh_on_cluster(store, basis, began, found, log, scheduler, model_text, **how)
+        elif workers > 1:
             from bayestwin.jobs.workers import refresh_with_workers
 
             refresh_with_workers(store, basis, began, found, log, workers, model_text, **how)
