@@ -108,7 +108,7 @@ def fit_population(
     with jax.enable_x64(True):
         groups, order = stack_cohort(model, cohort)
         if centred is None:
-            centred = sum(len(r.labs) for r in order) >= 2 * len(model.individual_names) * len(order)
+            centred = well_identified(model, order)
 
         def program():
             population_program(fitted, groups, rho=rho, centred=centred, accuracy=accuracy)
@@ -133,6 +133,11 @@ def fit_population(
                 next_step="Look for a lab far outside what the priors allow.",
             ) from error
         return posterior_from(model, order, drawn, rho, cohort, random_seed, fitted=fitted)
+
+
+def well_identified(model, records) -> bool:
+    """True where labs outnumber individual parameters at least two to one: then individual effects are centred."""
+    return sum(len(r.labs) for r in records) >= 2 * len(model.individual_names) * len(records)
 
 
 def sites_with_priors(model) -> dict:
