@@ -15,6 +15,7 @@ from bayestwin.cli.patient_commands import forecast, report, start, update
 from bayestwin.cli.replay_command import replay
 from bayestwin.cli.response_command import response
 from bayestwin.cli.score_commands import scores
+from bayestwin.cli.scoreboard_command import scoreboard
 from bayestwin.cli.simulate_command import simulate
 from bayestwin.cli.store_commands import (
     believed,
@@ -38,7 +39,7 @@ app = typer.Typer(
 )
 
 patients = (demo, check, fit, start, update, forecast, report, response, replay, scores, simulate, verify_updates)
-stores = (store_population, refresh, believed, history, erase, verify_store, store_migrate)
+stores = (store_population, refresh, believed, history, scoreboard, erase, verify_store, store_migrate)
 for command in (*patients, *stores):
     app.command(command.__name__.replace("_", "-"))(clean_errors(command))
 

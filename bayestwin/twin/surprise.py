@@ -123,9 +123,9 @@ def surprises(
         mean = float(np.sum(weights * on_scale))
         wrong_unit = None
         if lab.censoring == "none" and lab.value > 0:
-            members = (np.broadcast_to(a, joint.shape).ravel() for a in (location, scale))
+            at, width = (np.broadcast_to(a, joint.shape).ravel() for a in (location, scale))
             expected = weighted_quantiles(simulated, weights, (np.arange(VALUES) + 0.5) / VALUES)
-            wrong_unit = tenfold(observation, *members, joint.ravel(), lab.value, expected)
+            wrong_unit = tenfold(observation, at, width, joint.ravel(), lab.value, expected)
         found.append(
             Surprise(
                 lab_id=lab.lab_id,
