@@ -48,7 +48,7 @@ def twin_event_rows(
         if twin is None:
             twin = start_twin(population, known, random_seed=random_seed, **sizes)
         elif known != twin.record:
-            twin, _ = update_twin(twin, known, random_seed=random_seed, population=population)
+            twin, _ = update_twin(twin, known, random_seed=random_seed, population=population, anchor_every=0)
         chances = _chances(twin, known, months, random_seed)
         for month in months if chances is not None else ():
             row = {"patient": record.key, "landmark": moment, "horizon": month * per_month, "forecaster": TWIN}

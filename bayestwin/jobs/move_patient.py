@@ -76,6 +76,8 @@ def move_patient(store, basis: Basis, key: str, *, rebuild_damaged: bool = False
         "labs": len(record.labs),
         "time": twin.time,
     }
+    if info.anchor_gap is not None:
+        facts |= {"anchor_gap": round(info.anchor_gap, 2), "anchor_shift": round(float(info.anchor_shift), 3)}
     if info.verdict != PASS:
         return Moved(key, record.data_hash, HELD, "; ".join(info.reasons), {}, facts, clock.perf_counter() - begin)
     twin_kept = _keep(store, basis, twin_to_tree(twin), "twin", record, seed, parent=_last(past, "twin"))
