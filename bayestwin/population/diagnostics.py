@@ -32,6 +32,13 @@ class Diagnostics:
         """passed, failed or approximate; an approximation never passes, it may be used where that is said."""
         return "approximate" if self.approximate else "passed" if self.passed else "failed"
 
+    @property
+    def too_short(self) -> bool:
+        """True where nothing but R-hat or effective sample size is amiss, so that longer chains may mend it."""
+        amiss = not (self.rhat < LIMITS["rhat"] and self.ess_bulk > LIMITS["ess"] and self.ess_tail > LIMITS["ess"])
+        lengths = ("R-hat", "bulk ESS", "tail ESS")
+        return amiss and all(reason.startswith(lengths) for reason in self.reasons)
+
     def __str__(self):
         if self.approximate:
             return f"APPROXIMATE, not sampled: {self.approximate}"

@@ -13,12 +13,15 @@ import xarray as xr
 from bayestwin.dynamics import Accuracy, happens
 from bayestwin.errors import FitError
 from bayestwin.individual import compile_record, covariate_terms, prior_mean
+from bayestwin.population.diagnostics import diagnose
 from bayestwin.population.hyper import assemble, hyper_sites
 from bayestwin.population.posterior import PopulationPosterior, patient_mark
 from bayestwin.population.program import population_program
 from bayestwin.population.sampling import run_nuts
 from bayestwin.population.start_values import unconstrained_medians
 from bayestwin.specification.other_priors import with_priors
+
+DRAWS, MOST_DRAWS = 500, 4000  # of each chain, where the caller does not say
 
 
 def versions() -> dict[str, str]:
@@ -63,7 +66,7 @@ def fit_population(
     random_seed: int,
     chains: int = 4,
     warmup: int = 500,
-    draws: int = 500,
+    draws: int | None = None,
     target_accept: float = 0.95,
     max_tree_depth: int = 8,
     rho: float | None = None,
@@ -80,7 +83,8 @@ def fit_population(
     model : Model
     cohort : Cohort          patients; records in the model's units and time
     random_seed : int        decides every random number
-    chains, warmup, draws :  chains run side by side in one program
+    chains, warmup, draws :  chains run side by side in one program; draws None: 500 of each chain, and where R-hat or
+                             effective sample size alone fall short, as many again, up to MOST_DRAWS
     rho : float              response correlation, default the model's declared one
     centred : bool           parameterisation of individual effects; None: centred where labs outnumber individual
                              parameters at least two to one (well identified patients), else non-centred
@@ -120,7 +124,9 @@ def fit_population(
                 key=jax.random.key(random_seed),
                 chains=chains,
                 warmup=warmup,
-                draws=draws,
+                draws=DRAWS if draws is None else draws,
+                most=MOST_DRAWS if draws is None else None,
+                enough=long_enough,
                 target_accept=target_accept,
                 max_tree_depth=max_tree_depth,
                 climb=climb,
@@ -133,6 +139,16 @@ def fit_population(
                 next_step="Look for a lab far outside what the priors allow.",
             ) from error
         return posterior_from(model, order, drawn, rho, cohort, random_seed, fitted=fitted)
+
+
+def long_enough(drawn) -> bool:
+    """False where the population-level sites of a run fail for nothing but its length."""
+    sites = {name: values for name, values in drawn.samples.items() if name not in ("psi", "z")}
+    if not sites or next(iter(sites.values())).shape[0] < 2:
+        return True
+    arrays = {k: (("chain", "draw", *(f"{k}_{d}" for d in range(v.ndim - 2))), v) for k, v in sites.items()}
+    stats = {name: (("chain", "draw"), drawn.stats[name]) for name in ("energy", "diverging")}
+    return not diagnose(xr.Dataset(arrays), xr.Dataset(stats)).too_short
 
 
 def well_identified(model, records) -> bool:
