@@ -34,10 +34,18 @@ class Diagnostics:
 
     @property
     def too_short(self) -> bool:
-        """True where nothing but R-hat or effective sample size is amiss, so that longer chains may mend it."""
+        """True where R-hat or effective sample size is amiss and longer chains may mend it: at most 1 % divergences,
+        not clustered, E-BFMI as it should be."""
         amiss = not (self.rhat < LIMITS["rhat"] and self.ess_bulk > LIMITS["ess"] and self.ess_tail > LIMITS["ess"])
         lengths = ("R-hat", "bulk ESS", "tail ESS")
-        return amiss and all(reason.startswith(lengths) for reason in self.reasons)
+        others = [reason for reason in self.reasons if not reason.startswith(lengths)]
+        few = 0 < self.divergences <= 0.01 * self.draws and not any("clustered" in reason for reason in others)
+        return amiss and all(few and "divergences" in reason for reason in others)
+
+    @property
+    def too_bold(self) -> bool:
+        """True where divergences are amiss, which smaller steps may mend."""
+        return any("divergences" in reason for reason in self.reasons)
 
     def __str__(self):
         if self.approximate:
