@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from bayestwin.cli.check_fit_command import check_fit
 from bayestwin.cli.cohort_commands import check, demo, fit
 from bayestwin.cli.options import clean_errors
 from bayestwin.cli.patient_commands import forecast, report, start, update
@@ -38,9 +39,10 @@ app = typer.Typer(
     "4 diagnostics failed, nothing published.",
 )
 
-patients = (demo, check, fit, start, update, forecast, report, response, replay, scores, simulate, verify_updates)
+populations = (demo, check, fit, check_fit, simulate)
+patients = (start, update, forecast, report, response, replay, scores, verify_updates)
 stores = (store_population, refresh, believed, history, scoreboard, erase, verify_store, store_migrate)
-for command in (*patients, *stores):
+for command in (*populations, *patients, *stores):
     app.command(command.__name__.replace("_", "-"))(clean_errors(command))
 
 

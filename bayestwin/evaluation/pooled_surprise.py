@@ -77,7 +77,7 @@ def pooled_shifts(rows, *, by=("output",), random_seed: int, probability: float 
         row |= {"p": float(stats.ttest_1samp(own, 0.0).pvalue) if enough else np.nan}
         found.append(row | {"labs": len(part), "patients": len(own)})
     table = pd.DataFrame(found)
-    table["p_adjusted"] = _holm(table["p"].to_numpy(float))
+    table["p_adjusted"] = holm(table["p"].to_numpy(float))
     return table[columns].sort_values("p", kind="stable").reset_index(drop=True)
 
 
@@ -102,7 +102,7 @@ def _weighted_mean(part, rng, probability, resamples=2000):
     return float(value), float(low), float(high)
 
 
-def _holm(p):
+def holm(p):
     """Holm's adjusted p-values; NaN stays."""
     adjusted, tested = np.full(len(p), np.nan), np.flatnonzero(~np.isnan(p))
     order, running = tested[np.argsort(p[tested])], 0.0
