@@ -96,3 +96,18 @@ def test_a_twin_says_it_and_learns_the_lab_all_the_same(level_population, level_
     assert [row.value for row in after.record.labs][-1] == 205.0
     (fine,) = predict_labs(before, level_record([20.0, 21.0, 19.0, 20.5]), random_seed=1)
     assert fine.alarm == "" and fine.tenfold_high < 0
+
+
+def test_whatever_the_forecast_an_alarm_is_false_for_at_most_one_lab_in_a_hundred_each_way():
+    """Markov's inequality, on a forecast of the worst kind: a narrow peak and a wide base around a tenth of it."""
+    assert np.exp(ALARM) == pytest.approx(100.0)
+    location, scale, weight = np.array([0.0, -TEN]), np.array([0.02, 0.02]), np.array([0.985, 0.015])
+    expected = np.exp(np.where(np.arange(VALUES) < VALUES // 2, 0.0, -TEN))
+    right = np.exp(np.concatenate([location[0] + 0.02 * normal_scores(985), location[1] + 0.02 * normal_scores(15)]))
+    alarms = [tenfold(LOG, location, scale, weight, y, expected).low > ALARM for y in right]
+    assert np.mean(alarms) <= 0.01
+
+
+def normal_scores(n):
+    """Normal quantiles evenly through the distribution."""
+    return stats.norm.ppf((np.arange(n) + 0.5) / n)
