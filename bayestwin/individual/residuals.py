@@ -88,11 +88,11 @@ def _t_log_lower_tail(x, nu: int):
     return jnp.where(far, constant - nu * jnp.log(t) + jnp.log(series), near)
 
 
-def log_pdf(x, nu):
-    """ln f(x) of the standard normal (nu None) or Student-t."""
+def log_pdf(x, nu, *, xp=jnp):
+    """ln f(x) of the standard normal (nu None) or Student-t; xp : the array library, jax.numpy or numpy."""
     if nu is None:
-        return norm.logpdf(x)
-    return lgamma((nu + 1) / 2) - lgamma(nu / 2) - 0.5 * np.log(nu * np.pi) - (nu + 1) / 2 * jnp.log1p(x**2 / nu)
+        return norm.logpdf(x) if xp is jnp else -0.5 * (x**2 + np.log(2.0 * np.pi))
+    return lgamma((nu + 1) / 2) - lgamma(nu / 2) - 0.5 * np.log(nu * np.pi) - (nu + 1) / 2 * xp.log1p(x**2 / nu)
 
 
 def log_likelihood_of(model, k: int, prediction, value, censoring, sigma, *, form: str = "either"):
