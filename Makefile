@@ -32,7 +32,7 @@ $(BIN)/python:
 
 # A stamp per set of packages: installed again only when the requirements change.
 $(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
-	@echo "Installing bayestwin and its test tools into $(VENV) (84 packages, 1.2 GB; some minutes the first time)"
+	@echo "Installing bayestwin and its test tools into $(VENV) (96 packages, 1.2 GB; some minutes the first time)"
 	@$(INSTALL) -e '.[test]'
 	@touch $@
 

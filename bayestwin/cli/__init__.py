@@ -23,6 +23,7 @@ from bayestwin.cli.store_commands import (
     erase,
     history,
     refresh,
+    refused,
     store_migrate,
     store_population,
     verify_store,
@@ -41,7 +42,7 @@ app = typer.Typer(
 
 populations = (demo, check, fit, check_fit, simulate)
 patients = (start, update, forecast, report, response, replay, scores, verify_updates)
-stores = (store_population, refresh, believed, history, scoreboard, erase, verify_store, store_migrate)
+stores = (store_population, refresh, refused, believed, history, scoreboard, erase, verify_store, store_migrate)
 for command in (*populations, *patients, *stores):
     app.command(command.__name__.replace("_", "-"))(clean_errors(command))
 

@@ -115,7 +115,16 @@ def load_basis(store, *, model_text: str | None = None) -> Basis:
         raise StoreError(
             "this store holds no population posterior", place="store", next_step="Run `bayestwin store-population`."
         )
-    model = load_model(model_text or kept.provenance["model_text"])
+    try:
+        place, seed = kept.provenance["model_text"], int(store.settings["seed"])
+        sizes = dict(store.settings["sizes"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError(
+            "the settings of this store are damaged",
+            place="tables meta and objects",
+            next_step="`bayestwin verify-store` checks every row; restore the database from a backup.",
+        ) from error
+    model = load_model(model_text or place)
     with store.files.at_hand(kept.name, kept.suffix) as path:
         population = load_population(path, model)
-    return Basis(kept.name, model, population, int(store.settings["seed"]), dict(store.settings["sizes"]))
+    return Basis(kept.name, model, population, seed, sizes)

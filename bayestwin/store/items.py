@@ -55,9 +55,13 @@ def current(connection: Connection, subjects=None, *, stored_by: datetime | None
         for row in part:
             mine = found.setdefault(row.subject, Counter())
             mine[Item(row.kind, row.body, row.happened, row.known)] += row.sign
-    for subject, mine in found.items():
+    for mine in found.values():
         if any(count < 0 for count in mine.values()):
-            raise StoreError("the record in the store contradicts itself", subject=f"patient {subject}", place="store")
+            raise StoreError(
+                "a record in the store contradicts itself",
+                place="table record_items",
+                next_step="`bayestwin verify-store` gives its mark; restore the database from a backup.",
+            )
     return {subject: list(mine.elements()) for subject, mine in found.items()}
 
 
