@@ -42,8 +42,7 @@ app = typer.Typer(
 
 populations = (demo, check, fit, check_fit, simulate)
 patients = (start, update, forecast, report, response, replay, scores, verify_updates)
-asked = (believed, history, scoreboard, refused)
-stores = (store_population, refresh, *asked, erase, verify_store, store_migrate)
+stores = (store_population, refresh, refused, believed, history, scoreboard, erase, verify_store, store_migrate)
 for command in (*populations, *patients, *stores):
     app.command(command.__name__.replace("_", "-"))(clean_errors(command))
 
