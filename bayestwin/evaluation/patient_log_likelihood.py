@@ -9,7 +9,7 @@ differences between draws, which the cross-validation lives on, are quiet. Whole
 to come is what a population is for; leaving out single labs asks another question.
 
 The result is a DataTree with a `log_likelihood` group over patients: ArviZ's `loo`, `compare` (stacking) and `loo_pit`
-take it as it is, and, with the `log_prior` group, `psense` (does the posterior hang on a prior?). `ess` says how many of
+take it as it is, and, with the `log_prior` group, `psense` (does the posterior hang on a prior?). `ess`: how many of
 the S points carry the integral of each patient.
 
 Sources: Merkle, Furr and Rabe-Hesketh (2019), Psychometrika 84:802 (marginal against conditional likelihoods); Vehtari,
