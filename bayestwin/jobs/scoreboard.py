@@ -11,8 +11,8 @@ from bayestwin.evaluation.kept_forecasts import score_kept
 from bayestwin.evaluation.pooled_surprise import surprise_rows
 from bayestwin.jobs.basis import load_basis
 from bayestwin.jobs.patient_rows import record_of
+from bayestwin.jobs.public_names import public_name
 from bayestwin.prognosis import load_prognosis
-from bayestwin.records.refusal import shown_key
 from bayestwin.store.items import current, first_stored
 from bayestwin.store.outcomes import PUBLISHED, in_force, outcomes_of
 from bayestwin.twin import load_twin
@@ -56,12 +56,12 @@ def gather(store, *, model_text: str | None = None, progress=False) -> Gathered:
                 with store.files.at_hand(outcome.objects["prognosis"], ".nc") as path:
                     forecasts += score_kept(load_prognosis(path, basis.model), record)
             except StoreError as error:
-                problems.append(f"patient {shown_key(key)}: a forecast is left out: {error}")
+                problems.append(f"patient {public_name(store, key)}: a forecast is left out: {error}")
         try:
             with store.files.at_hand(published[-1].objects["twin"], ".nc") as path:
                 rows = surprise_rows(load_twin(path, basis.model))
         except StoreError as error:
-            problems.append(f"patient {shown_key(key)}: surprises are left out: {error}")
+            problems.append(f"patient {public_name(store, key)}: surprises are left out: {error}")
             continue
         days = {(c["row"]["lab_id"], c["row"]["time"]): moment.date().isoformat() for c, moment in reversed(stored)}
         words = {name: value for name, value in record.covariates.items() if isinstance(value, str)}
