@@ -3,7 +3,9 @@
 VENV  ?= .venv
 BIN   := $(VENV)/bin
 PYTHON ?=
-# Two test processes suit two cores; one test file stays in one process, so that it compiles its solvers once.
+# Two test processes suit two cores; one test file stays in one process, so that it compiles its solvers once. Files
+# start in the order of collection, the longest first (tests/conftest.py): xdist would start those with the fewest tests
+# last, and the longest file has one.
 TEST_PROCESSES ?= 2
 # Notebooks and demos call bayestwin as an installed program would.
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -45,7 +47,7 @@ demo: $(VENV)/.installed
 	$(BIN)/bayestwin demo --out demo_report
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile
+	$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .

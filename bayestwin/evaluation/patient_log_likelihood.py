@@ -9,12 +9,14 @@ differences between draws, which the cross-validation lives on, are quiet. Whole
 to come is what a population is for; leaving out single labs asks another question.
 
 The result is a DataTree with a `log_likelihood` group over patients: ArviZ's `loo`, `compare` (stacking) and `loo_pit`
-take it as it is. `ess` says how many of the S points carry the integral of each patient.
+take it as it is, and, with the `log_prior` group, `psense` (does the posterior hang on a prior?). `ess`: how many of
+the S points carry the integral of each patient.
 
 Sources: Merkle, Furr and Rabe-Hesketh (2019), Psychometrika 84:802 (marginal against conditional likelihoods); Vehtari,
 Gelman and Gabry (2017), Stat Comput 27:1413 (PSIS-LOO); Yao et al. (2018), Bayesian Anal 13:917 (stacking).
 """
 
+import json
 from typing import Any
 
 import jax
@@ -26,6 +28,8 @@ from bayestwin.dynamics import NO_GRADIENT
 from bayestwin.errors import FitError
 from bayestwin.individual import compile_record
 from bayestwin.population import PopulationPosterior
+from bayestwin.population.hyper import hyper_sites
+from bayestwin.population.program import distribution
 from bayestwin.twin.oracle import rebuild_twin
 from bayestwin.twin.particles import log_sum_exp, population_for
 from bayestwin.twin.target import evaluator, full_likelihood, log_target
@@ -47,8 +51,9 @@ def patient_log_likelihood(
 
     Returns
     -------
-    DataTree        posterior (the draws used), log_likelihood with `patient` (chain, draw, patient), and, in
-                    `importance`, ess (patient): effective number of points, of the draw where it is least
+    DataTree        posterior (the draws used), log_prior of each of its sites (chain, draw), log_likelihood with
+                    `patient` (chain, draw, patient), and, in `importance`, ess (patient): effective number of points,
+                    of the draw where it is least
 
     Raises
     ------
@@ -154,10 +159,23 @@ def _as_tree(population, take, values, ess, keys) -> xr.DataTree:
     likelihood = values.T.reshape(*shape, len(keys))
     groups = {
         "posterior": xr.Dataset(data),
+        "log_prior": xr.Dataset(_log_priors(population, data)),
         "log_likelihood": xr.Dataset({"patient_record": (("chain", "draw", "patient"), likelihood)}, {"patient": keys}),
         "importance": xr.Dataset({"ess": (("patient",), ess)}, {"patient": keys}),
     }
     return xr.DataTree.from_dict(groups)
+
+
+def _log_priors(population, data) -> dict:
+    """ln prior density of every site at its draws by the model file's priors; without constants, and without sites that
+    the fit had other priors for (`--priors`)."""
+    fitted = json.loads(population.attributes.get("other_priors") or "{}")
+    sites, found = hyper_sites(population.model), {}
+    with jax.enable_x64(True):
+        for name, (dims, values) in data.items():
+            if name in sites and name not in fitted and np.std(values) > 0:
+                found[name] = (dims, np.asarray(distribution(sites[name]).log_prob(jnp.asarray(values))))
+    return found
 
 
 def _folded(variable, shape):

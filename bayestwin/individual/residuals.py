@@ -138,7 +138,19 @@ def draw_observation(model, k: int, rng: np.random.Generator, prediction, sigma,
     """
     location, scale = location_and_scale(model, k, np.asarray(prediction), np.asarray(sigma), xp=np)
     location, scale = departed(location, scale, departure, xp=np)
+    noise = standard_noise(model, k, rng, np.broadcast_shapes(np.shape(location), np.shape(scale)))
+    y = location + scale * noise
+    return np.exp(y) if model.observations[k].log_scale else y
+
+
+def standard_noise(model, k: int, rng: np.random.Generator, shape) -> np.ndarray:
+    """Residual errors of output k with location 0 and scale 1."""
     nu = model.observations[k].error.nu
-    shape = np.broadcast_shapes(np.shape(location), np.shape(scale))
-    y = location + scale * (rng.standard_normal(shape) if nu is None else rng.standard_t(nu, shape))
+    return rng.standard_normal(shape) if nu is None else rng.standard_t(nu, shape)
+
+
+def observed_with(model, k: int, prediction, sigma, noise) -> np.ndarray:
+    """As `draw_observation`, from standard noise (..., shape of the predictions) drawn before."""
+    location, scale = location_and_scale(model, k, np.asarray(prediction), np.asarray(sigma), xp=np)
+    y = location + scale * noise
     return np.exp(y) if model.observations[k].log_scale else y

@@ -10,6 +10,7 @@ from bayestwin.errors import StoreError
 from bayestwin.population import load_population
 from bayestwin.specification import load_model
 from bayestwin.store import audit, checksum_of
+from bayestwin.store.quick_netcdf import NotQuick, netcdf_bytes
 
 LIBRARIES = ("bayestwin", "jax", "jaxlib", "numpyro", "diffrax", "numpy", "xarray")
 POPULATION = "population"
@@ -45,13 +46,22 @@ def tree_bytes(tree) -> bytes:
     """
     tree = tree.copy()
     tree.attrs["checksum"] = checksum_of(tree)
+    try:
+        return netcdf_bytes(tree, compressed=_large)
+    except NotQuick:
+        pass
     encoding: dict[str, dict] = {}
     for node in tree.subtree:
         arrays = node.to_dataset(inherit=False).variables.items()
-        large = {str(name): COMPRESSION for name, array in arrays if array.size > 500 and array.dtype.kind in "fiub"}
+        large = {str(name): COMPRESSION for name, array in arrays if _large(array)}
         if large:
             encoding[node.path] = large
     return bytes(tree.to_netcdf(None, engine="h5netcdf", encoding=encoding))
+
+
+def _large(array) -> bool:
+    """True for arrays that are worth compressing."""
+    return array.size > 500 and array.dtype.kind in "fiub"
 
 
 def keep_population(store, population, *, model_text: str) -> bool:

@@ -81,3 +81,13 @@ def test_arviz_leaves_patients_out_and_stacks_models(population, found):
     )
     table = arviz_stats.compare({"right": found, "wrong": wrong})
     assert table.index[0] == "right" and table.loc["right", "weight"] > 0.9
+
+
+def test_priors_of_the_draws_are_there_and_arviz_says_what_hangs_on_them(population, found):
+    own = found["log_prior"]
+    level = found["posterior"]["level_pop"].values
+    assert own["level_pop"].values == pytest.approx(stats.norm(20.0, 1.0).logpdf(level), abs=1e-6)
+    omega = found["posterior"]["omega_level"].values
+    assert own["omega_level"].values == pytest.approx(stats.halfnorm(scale=2.0).logpdf(omega), abs=1e-6)
+    table = arviz_stats.psense_summary(found, var_names=["level_pop"])
+    assert {"prior", "likelihood"} <= set(table.columns)
