@@ -94,8 +94,8 @@ def store_population(
         say(f"Note: this store was made with seed {kept['seed']} and {kept['sizes']}; they stay.")
     if opened.files.cipher:
         say(
-            "Note: draws and reports are sealed; the tables of the database hold labs, doses, events and reasons in plain "
-            "text: encrypt its disk."
+            "Note: draws and reports are sealed; the tables of the database hold labs, doses, events and reasons in "
+            "plain text: encrypt its disk."
         )
     if (usual := kept["sizes"]["population_draws"]) > there_are:
         say(f"Note: twins rest on all {there_are} draws of this posterior, fewer than {usual}.")
