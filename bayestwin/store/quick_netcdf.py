@@ -75,6 +75,7 @@ def _write_array(group, name: str, variable: xr.Variable, compressed):
     elif values.dtype.kind in "fiub":
         as_number = values.astype(np.int8) if values.dtype == bool else values
         made = group.create_dataset(name, data=as_number, **how)
+        made.flush()  # else HDF5 places the chunks when objects happen to be freed, and the same tree gives other bytes
         if values.dtype == bool:
             _write_attribute(made, "dtype", "bool")
     else:
