@@ -94,7 +94,8 @@ def compile_record(model, record, *, resume_at: float | None = None, resumed: bo
 
     resumed : that state already contains the doses and treatment starts of `resume_at` itself
 
-    sizes : (observations, intervals) to pad to, or None for the next bucket; a third number pads the steady states
+    sizes : (observations, intervals) to pad to, or None for the next bucket; further numbers pad the steady states and
+        the jumps of doses that move with the parameters
     """
     start = beginning(record) if resume_at is None else resume_at
     end = max(information_time(record), start)

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayestwin.dynamics import Accuracy, Timeline, build_timeline, pad_timeline, solve_patient, treatment_starts
-from bayestwin.dynamics.timeline import NEVER
+from bayestwin.dynamics.layout import NEVER
 from bayestwin.individual import covariate_terms, natural_values, outputs_at
 from bayestwin.individual.residuals import draw_observation
 from bayestwin.prognosis.assessments import MOMENT, episode_at

@@ -116,7 +116,7 @@ class PatientRecord:
 
 def _dose_content(dose: DoseEvent) -> dict[str, Any]:
     """A dose for the hash; what it does not use is left out, so that hashes outlive the language of doses."""
-    later = {"rate": 0.0, "lag": 0.0, "bioavailability": 1.0, "reset": False}
+    later = {"rate": 0.0, "lag": 0.0, "bioavailability": 1.0, "reset": False, "modelled": ""}
     return {k: v for k, v in asdict(dose).items() if k not in later or v != later[k]}
 
 
