@@ -8,13 +8,14 @@ a dose (event_kinds.py, event_doses.py). Censoring follows Monolix (CENS, LIMIT)
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from bayestwin.dosing import DoseEvent
 from bayestwin.labs import RecordSchema
 from bayestwin.records.cells import one_of
 from bayestwin.records.clocks import Moment, parse_moment
 from bayestwin.records.covariates import MISSING, Column
 from bayestwin.records.dose_rows import compartment
 from bayestwin.records.drafts import Clock, Draft, collect, patient_of
-from bayestwin.records.event_doses import dose_of
+from bayestwin.records.event_doses import dose_of, overlapping_resets
 from bayestwin.records.event_kinds import OBSERVATION, OTHER, kind_of, may_be_a_dose
 from bayestwin.records.plausibility import measured
 from bayestwin.records.record import Lab
@@ -106,6 +107,7 @@ class _Reader:
     last: dict[str, Moment] = field(default_factory=dict)
     seen: dict[tuple, list] = field(default_factory=dict)
     given: dict[tuple, int] = field(default_factory=dict)
+    resets: dict[tuple, DoseEvent] = field(default_factory=dict)
 
     def read(self, row: Row) -> Draft | None:
         patient = patient_of(row, self.keys, "id")
@@ -137,6 +139,8 @@ class _Reader:
         body = dose_of(row, evid, self.schema, self.clock, mine, self.units, self.findings)
         self.given[patient, moment] = self.given.get((patient, moment), 0) + 1
         copy = self._copy((patient, moment, "dose", body.target), body)
+        if body.reset and self.resets.setdefault((patient, moment), body) != body:
+            raise overlapping_resets(row)
         return Draft(patient, row.file, row.number, body, moment, None, copy=copy, sequence=row.number, cells=row.cells)
 
     def _observation(self, patient: str, moment: Moment, row: Row) -> Draft | None:

@@ -180,7 +180,8 @@ def _one_patient(
             base_without_dates=base is not None and not base.time_zero and bool(base.labs or base.doses or base.events),
         )
     )
-    placed = settle_ties(place(drafts, zero, as_of, schema.time_unit, findings))
+    placed = place(drafts, zero, as_of, schema.time_unit, findings)
+    placed = settle_ties(placed, lambda target: schema.says(target, "lag"))
     withdrawn_at = max((p.known for p in placed), default=0.0)
     if zero.date:
         withdrawn_at = Moment(date=as_of).after(zero.date, schema.time_unit)
