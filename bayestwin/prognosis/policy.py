@@ -157,9 +157,9 @@ def _templates(model, record, now: float, times, applied: bool) -> list[Timeline
     edges = [now, *(now + times)]
     lines = []
     for k, (start, end) in enumerate(zip(edges, edges[1:])):
-        line, _ = build_timeline(
-            model, doses_only, start=start, end=end, asked=[(end, False)], resumed=applied and k == 0
-        )
+        # with doses that move, a place after those that happen to arrive on the day of the visit
+        asked = [(end, False), (start, True)] if model.dosing else [(end, False)]
+        line, _ = build_timeline(model, doses_only, start=start, end=end, asked=asked, resumed=applied and k == 0)
         first = int(np.argmax(line.end > line.start))  # after the doses of the visit
         lines.append(line._replace(jump=np.eye(len(line.start))[first]))
     longest = -4 * (-max(len(line.start) for line in lines) // 4)
