@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from bayestwin.dynamics.cycle import linear_steady_state, newton_steady_state
 from bayestwin.dynamics.linear import LARGEST_NORM, matrix_exponential
 from bayestwin.dynamics.moving import moving_cycles, with_arrivals
-from bayestwin.dynamics.names import Doing, listed_state, named_state, parameters_at
+from bayestwin.dynamics.names import CHANGED, Doing, listed_state, named_state, parameters_at
 from bayestwin.dynamics.timeline import happens
 from bayestwin.specification import Linear
 
@@ -54,7 +54,8 @@ class Solution(NamedTuple):
 
 def initial_values(model, values: dict):
     """States at time zero followed by zero hazard integrals, (S + H,)."""
-    y0 = listed_state(model, model.initial_state(parameters_at(model, values, 0.0)), "initial_state")
+    first = {name: value for name, value in values.items() if name != CHANGED}  # covariates as first recorded
+    y0 = listed_state(model, model.initial_state(parameters_at(model, first, 0.0)), "initial_state")
     return jnp.concatenate([jnp.stack(y0), jnp.zeros(len(model.hazards))])
 
 

@@ -17,6 +17,7 @@ from bayestwin.dynamics.arrivals import Arrival, Moving, pad_moving, stacked_arr
 from bayestwin.dynamics.doses import Happening, dose_happenings
 from bayestwin.dynamics.layout import Rows, between_moving, standing
 from bayestwin.dynamics.resets import Resets, gather_resets, pad_resets
+from bayestwin.records.covariate_changes import covariate_changes
 from bayestwin.specification import Steps
 
 BEFORE, AFTER = -1.0, np.inf  # places among the jumps of one time: a trough, and after all of them
@@ -70,6 +71,12 @@ def _jumps(model, record) -> tuple[list[Happening], list[Arrival]]:
     return sorted(found, key=lambda h: (h.time, h.order)), moving
 
 
+def change_times(model, record) -> list[float]:
+    """Times at which a covariate that acts on a parameter changes, each once."""
+    acting = {effect.covariate for _, _, effect in model.effects}
+    return sorted({time for time, _, _ in covariate_changes(record, acting)})
+
+
 def build_timeline(model, record, *, start: float, end: float, asked=(), resumed: bool = False):
     """Intervals of a record from `start` to `end`, and where to read the solution.
 
@@ -99,6 +106,7 @@ def build_timeline(model, record, *, start: float, end: float, asked=(), resumed
     times = {start, end, *(h.time for h in jumps), *(t for t, _ in asked)}
     times |= {t for d in model.drift for t in d.every * np.arange(1, d.steps + 1) if start < t < end}
     jump_times = sorted({start, *(h.time for h in jumps)})
+    times |= {t for t in change_times(model, record) if start < t < end}
     points = _with_steps(sorted(times), jump_times, model.steps)
     moving = None
     if model.dosing:

@@ -50,11 +50,15 @@ COLUMNS = (
 )
 
 
-def table_covariates(table: Table, columns: list[Column], findings: Findings) -> dict[str, dict[str, float | str]]:
-    """Covariates by patient: the first value that is not missing; a later change is noted, not used."""
+def table_covariates(
+    table: Table, columns: list[Column], schema: RecordSchema, findings: Findings
+) -> dict[str, dict[str, float | str]]:
+    """Covariates by patient: the value of the first row where it acts on a parameter (later ones are changes, see
+    covariate_changes.py), else the first that is not missing, of which a later change is noted and not used."""
     found: dict[str, dict[str, float | str]] = {}
     refused: set[tuple[str, str, str]] = set()
     for row in table.rows:
+        first = row["id"] not in found
         mine = found.setdefault(row["id"], {})
         for column in columns:
             text = row[column.column]
@@ -67,6 +71,12 @@ def table_covariates(table: Table, columns: list[Column], findings: Findings) ->
             except RowRefused as problem:
                 findings.refuse(row["id"], table.file, row.number, problem, row.cells)
                 refused.add((row["id"], column.column, text))  # said once, not on every row of the patient
+                continue
+            if column.name in schema.effects:
+                if mine.get(column.name) != value:
+                    column.note_reference(value, table.file, findings)
+                if first:
+                    mine[column.name] = value
                 continue
             if column.name not in mine:
                 column.note_reference(value, table.file, findings)

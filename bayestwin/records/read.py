@@ -13,6 +13,7 @@ from bayestwin.errors import RecordError
 from bayestwin.labs import RecordSchema
 from bayestwin.records import dose_rows, event_rows, event_table, lab_rows
 from bayestwin.records.clocks import Moment, parse_as_of, parse_zero, zero_text
+from bayestwin.records.covariate_changes import change_drafts
 from bayestwin.records.covariates import BY_CUSTOM, covariate_columns
 from bayestwin.records.drafts import Clock, Draft, note_mixed_times
 from bayestwin.records.identity import Believed, believe
@@ -121,7 +122,7 @@ def _covariates(tables: dict[str, Table], people, earlier, schema: RecordSchema,
     if "event_table" in tables:
         table = tables["event_table"]
         columns = covariate_columns(table, schema, event_table.COLUMNS, findings, by_custom=True)
-        for key, mine in event_table.table_covariates(table, columns, findings).items():
+        for key, mine in event_table.table_covariates(table, columns, schema, findings).items():
             found.setdefault(key, {}).update(mine)
     for key, person in people.items():
         found.setdefault(key, {}).update(person.covariates)
@@ -138,7 +139,9 @@ def _drafts(
     if name == "events":
         return event_rows.event_drafts(table, schema, clock, keys, findings)
     if name == "event_table":
-        return event_table.table_drafts(table, schema, clock, keys, covariates, findings)
+        columns = covariate_columns(table, schema, event_table.COLUMNS, Findings(), by_custom=True)  # noted before
+        changes = change_drafts(table, columns, schema, clock, keys, findings)
+        return [*event_table.table_drafts(table, schema, clock, keys, covariates, findings), *changes]
     return []
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from bayestwin.labs import LabSpec, RecordSchema
+from bayestwin.records.covariate_changes import covariate_changes
 
 HEAD = "ID,TIME,DV,AMT,EVID,CMT,RATE,ADDL,II,SS,MDV"
 TWO = RecordSchema(
@@ -309,3 +310,51 @@ def test_an_observation_after_a_dose_with_a_lag_of_the_model_is_written_after_wh
     rows = [row[:-1] + "2" if row.endswith(",1") else row for row in rows]
     patient = one(read(open_doses, event_table=table(*rows, head="ID,TIME,DV,AMT,EVID,CMT")))
     assert [lab.order for lab in patient.labs] == [-1, -1, -1]
+
+
+WEIGHED = "ID,TIME,DV,AMT,EVID,WT"
+
+
+@pytest.fixture
+def by_weight(theophylline):
+    return replace(theophylline, covariates={"weight_kg": "kg"}, effects=("weight_kg",), numeric=("weight_kg",))
+
+
+def test_a_covariate_that_acts_on_a_parameter_is_carried_forward_from_each_row_that_changes_it(read, by_weight):
+    rows = ("1,0,,320,1,80", "1,1,5,,0,80", "1,2,5,,0,.", "1,3,4,,0,72.5", "1,4,4,,0,", "1,5,3,,0,80")
+    reading = read(by_weight, event_table=table(*rows, head=WEIGHED))
+    patient = one(reading)
+    assert patient.covariates == {"weight_kg": 80.0} and not reading.refusals
+    assert covariate_changes(patient, ("weight_kg",)) == [(3.0, "weight_kg", 72.5), (5.0, "weight_kg", 80.0)]
+    assert covariate_changes(patient.known_at(4.0), ("weight_kg",)) == [(3.0, "weight_kg", 72.5)]
+    again = read(by_weight, event_table=table(*rows, head=WEIGHED), base=reading.cohort)
+    assert one(again) == patient
+
+
+@pytest.mark.parametrize("later", ["80", "."])
+def test_a_covariate_missing_at_the_first_record_is_refused_with_its_row_and_stands_at_its_reference(
+    read, by_weight, later
+):
+    rows = ("1,0,,320,1,.", f"1,2,5,,0,{later}", "2,0,,320,1,70", "2,2,5,,0,.")
+    reading = read(by_weight, event_table=table(*rows, head=WEIGHED))
+    (refusal,) = reading.refusals
+    assert (refusal.patient, refusal.row, refusal.column) == ("1", 2, "wt") and "first record" in refusal.reason
+    assert "weight_kg" not in reading.cohort["1"].covariates and reading.cohort["2"].covariates == {"weight_kg": 70.0}
+    changes = covariate_changes(reading.cohort["1"], ("weight_kg",))
+    assert changes == ([] if later == "." else [(2.0, "weight_kg", 80.0)])
+    assert len(reading.cohort["1"].labs) == len(reading.cohort["1"].doses) == 1
+
+
+def test_a_tidy_file_of_events_says_a_change_too_and_corrects_it(read, by_weight):
+    head, patients = "patient,time,known_time,event,value\n", "patient,weight_kg\nP,80\n"
+    first = read(by_weight, patients=patients, events=head + "P,10,10,covariate,weight_kg = 72\n")
+    assert covariate_changes(first.cohort["P"], ("weight_kg",)) == [(10.0, "weight_kg", 72.0)]
+    then = read(by_weight, events=head + "P,10,12,covariate,weight_kg=74\n", base=first.cohort)
+    assert covariate_changes(then.cohort["P"], ("weight_kg",)) == [(10.0, "weight_kg", 74.0)]
+    for said, reason in (
+        ("height_cm = 180", "no change"),
+        ("weight_kg", "no change"),
+        ("weight_kg = 800", "implausib"),
+    ):
+        (refusal,) = read(by_weight, patients=patients, events=head + f"P,10,10,covariate,{said}\n").refusals
+        assert refusal.row == 2 and reason in refusal.reason and refusal.next_step
