@@ -137,6 +137,9 @@ def page(table) -> str:
     agree, same = ([key for key in ids if all(one[s][key][1] == 0 for s in SOLVERS)] for one in (literal, control))
     worst = ", ".join(f"{max(literal[s][key][0] for key in agree):.1e} ({s})" for s in SOLVERS)
     left = ", ".join(str(key) for key in ids if key not in same)
+    said = differences(solved_by_parameters(table, SOLVERS[0]))
+    fine = [key for key in said if said[key][1] == 0]
+    rest = ", ".join(str(key) for key in said if key not in fine)
     lines = [
         "# Dosing edge cases against NONMEM 7.4.3",
         "",
@@ -161,6 +164,12 @@ def page(table) -> str:
         "`F2 = BIOAV`, `ALAG2 = LAGT`: neutral values on doses into compartment 1, as in",
         "`bayestwin simulate --lag-and-bioavailability-of central`.",
         f"{len(same)} of {len(ids)} ids agree in every row; left: {left} (lag longer than the interval).",
+        "",
+        "## With the columns as parameters of the model",
+        "",
+        '`Dosing("central", lag=, bioavailability=, rate=, duration=)`, the parameters being LAGT, BIOAV, RAT2 and DUR2;',
+        f"matrix exponential. {len(said)} ids have doses into compartment 2, {len(fine)} agree in every row (largest",
+        f"relative error {max(said[key][0] for key in fine):.1e}); left: {rest} (lag longer than the interval).",
         "",
         "## Largest relative error per id, as the file stands",
         "",
