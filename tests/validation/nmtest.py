@@ -167,7 +167,7 @@ def page(table) -> str:
         "",
         "## With the columns as parameters of the model",
         "",
-        '`Dosing("central", lag=, bioavailability=, rate=, duration=)`, the parameters being LAGT, BIOAV, RAT2 and DUR2;',
+        '`Dosing("central", lag=, bioavailability=, rate=, duration=)`, parameters LAGT, BIOAV, RAT2 and DUR2;',
         f"matrix exponential. {len(said)} ids have doses into compartment 2, {len(fine)} agree in every row (largest",
         f"relative error {max(said[key][0] for key in fine):.1e}); left: {rest} (lag longer than the interval).",
         "",
