@@ -29,9 +29,21 @@ def covariate_event(name: str, value: float | str) -> ClinicalEvent:
     )
 
 
-def change_drafts(table: Table, columns: list[Column], schema: RecordSchema, clock: Clock, keys, findings: Findings):
+def change_drafts(
+    table: Table,
+    columns: list[Column],
+    schema: RecordSchema,
+    clock: Clock,
+    keys,
+    first: dict,
+    earlier,
+    findings: Findings,
+):
     """Changes of covariates that act on parameters, from one row of a patient to the next; a cell left empty changes
     nothing. A covariate missing at the patient's first row is refused there, and stands at its reference until known.
+
+    first : patient -> first covariates, from whatever file; earlier : patients of an earlier record, of whom the
+        table's first row may be a change
     """
     acting = [column for column in columns if column.name in schema.effects]
     reached: dict[tuple[str, str], float | str] = {}
@@ -41,15 +53,16 @@ def change_drafts(table: Table, columns: list[Column], schema: RecordSchema, clo
         patient = row["id"]
         if not acting or not patient or (keys is not None and patient not in keys):
             continue
-        first = patient not in begun
+        begins, known = patient not in begun, first.get(patient, {})
         begun.add(patient)
         for column in acting:
             value = _read(row, column)
             if value is None:
-                if first:
+                if begins and column.name not in known:
                     findings.refuse(patient, table.file, row.number, _missing(row, column), row.cells)
                 continue
-            if not first and reached.get((patient, column.name)) != value:
+            before = reached.get((patient, column.name), known.get(column.name))
+            if before != value and (not begins or patient in earlier):
                 try:
                     moment = parse_moment(row["time"], "time", clock.file_unit, clock.time_unit)
                 except RowRefused:

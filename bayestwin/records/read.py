@@ -83,7 +83,7 @@ def read_records(
     covariates = _covariates(tables, people, earlier, schema, findings)
     drafts: dict[str, list[Draft]] = {key: [] for key in people}
     for name, table in tables.items():
-        found = _drafts(name, table, schema, clock, keys, covariates, findings)
+        found = _drafts(name, table, schema, clock, keys, covariates, earlier, findings)
         note_mixed_times(table.file, found, clock, findings)
         for draft in found:
             drafts.setdefault(draft.patient, []).append(draft)
@@ -123,14 +123,15 @@ def _covariates(tables: dict[str, Table], people, earlier, schema: RecordSchema,
         table = tables["event_table"]
         columns = covariate_columns(table, schema, event_table.COLUMNS, findings, by_custom=True)
         for key, mine in event_table.table_covariates(table, columns, schema, findings).items():
-            found.setdefault(key, {}).update(mine)
+            before = found.setdefault(key, {})
+            before.update({name: v for name, v in mine.items() if name not in before or name not in schema.effects})
     for key, person in people.items():
         found.setdefault(key, {}).update(person.covariates)
     return found
 
 
 def _drafts(
-    name: str, table: Table, schema: RecordSchema, clock: Clock, keys, covariates, findings: Findings
+    name: str, table: Table, schema: RecordSchema, clock: Clock, keys, covariates, earlier, findings: Findings
 ) -> list[Draft]:
     if name == "labs":
         return lab_rows.lab_drafts(table, schema, clock, keys, findings)
@@ -140,7 +141,7 @@ def _drafts(
         return event_rows.event_drafts(table, schema, clock, keys, findings)
     if name == "event_table":
         columns = covariate_columns(table, schema, event_table.COLUMNS, Findings(), by_custom=True)  # noted before
-        changes = change_drafts(table, columns, schema, clock, keys, findings)
+        changes = change_drafts(table, columns, schema, clock, keys, covariates, earlier, findings)
         return [*event_table.table_drafts(table, schema, clock, keys, covariates, findings), *changes]
     return []
 

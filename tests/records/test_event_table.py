@@ -329,6 +329,11 @@ def test_a_covariate_that_acts_on_a_parameter_is_carried_forward_from_each_row_t
     assert covariate_changes(patient.known_at(4.0), ("weight_kg",)) == [(3.0, "weight_kg", 72.5)]
     again = read(by_weight, event_table=table(*rows, head=WEIGHED), base=reading.cohort)
     assert one(again) == patient
+    more = read(by_weight, event_table=table("1,6,3,,0,77", head=WEIGHED), base=reading.cohort)
+    assert one(more).covariates == {"weight_kg": 80.0}  # what is new is a change, not another beginning
+    assert covariate_changes(one(more), ("weight_kg",))[-1] == (6.0, "weight_kg", 77.0)
+    known = read(by_weight, event_table=table("1,0,,320,1,.", head=WEIGHED), patients="patient,weight_kg\n1,66\n")
+    assert not known.refusals and one(known).covariates == {"weight_kg": 66.0}
 
 
 @pytest.mark.parametrize("later", ["80", "."])
