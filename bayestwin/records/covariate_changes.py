@@ -18,7 +18,9 @@ from bayestwin.records.tables import Row, Table
 
 def covariate_changes(record, names: Iterable[str]) -> list[tuple[float, str, float | str]]:
     """(time, covariate, value from then on) of the covariates named, in order of time."""
-    found = [(e.time, *covariate_in(e.value)) for e in record.events if e.event == COVARIATE]
+    found = [
+        (e.time, *covariate_in(e.value)) for e in record.events if e.event == COVARIATE and e.status != "retracted"
+    ]
     return sorted((one for one in found if one[1] in names), key=lambda one: one[:2])
 
 
@@ -58,7 +60,7 @@ def change_drafts(
         for column in acting:
             value = _read(row, column)
             if value is None:
-                if begins and column.name not in known:
+                if begins and column.name not in known and _empty(row[column.column]):
                     findings.refuse(patient, table.file, row.number, _missing(row, column), row.cells)
                 continue
             before = reached.get((patient, column.name), known.get(column.name))
@@ -76,12 +78,14 @@ def change_drafts(
 def _read(row: Row, column: Column) -> float | str | None:
     """The value of a cell, None where it is missing or was refused already."""
     text = row[column.column]
-    if not text or text.lower() in MISSING:
-        return None
     try:
-        return column.read(text)
+        return None if _empty(text) else column.read(text)
     except RowRefused:
         return None
+
+
+def _empty(text: str) -> bool:
+    return not text or text.lower() in MISSING
 
 
 def _missing(row: Row, column: Column) -> RowRefused:
