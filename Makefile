@@ -3,7 +3,9 @@
 VENV  ?= .venv
 BIN   := $(VENV)/bin
 PYTHON ?=
-# Two test processes suit two cores; one test file stays in one process, so that it compiles its solvers once.
+# Two test processes suit two cores; one test file stays in one process, so that it compiles its solvers once. Files
+# start in the order of collection, the longest first (tests/conftest.py): xdist would start those with the fewest tests
+# last, and the longest file has one.
 TEST_PROCESSES ?= 2
 # Notebooks and demos call bayestwin as an installed program would.
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -32,7 +34,7 @@ $(BIN)/python:
 
 # A stamp per set of packages: installed again only when the requirements change.
 $(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
-	@echo "Installing bayestwin and its test tools into $(VENV) (84 packages, 1.2 GB; some minutes the first time)"
+	@echo "Installing bayestwin and its test tools into $(VENV) (96 packages, 1.2 GB; some minutes the first time)"
 	@$(INSTALL) -e '.[test]'
 	@touch $@
 
@@ -45,7 +47,7 @@ demo: $(VENV)/.installed
 	$(BIN)/bayestwin demo --out demo_report
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile
+	$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .

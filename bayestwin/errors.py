@@ -45,3 +45,7 @@ class FitError(BayestwinError):
 
 class StoreError(BayestwinError):
     """A saved object cannot be read or does not belong here."""
+
+
+class StoreOptionError(StoreError):
+    """What was asked of a store contradicts the store, or names none: a mistake in the command, not in the store."""

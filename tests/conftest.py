@@ -18,6 +18,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Before any test imports JAX: the second test run, and the second process of this one, compile little.
 use_compilation_cache(ROOT / ".cache" / "tests")
+# Most programs here run for less time than they are compiled. At level 1 compiling takes a tenth less CPU and running
+# no more; at level 0 running takes two to three times as long, so that is chosen program by program (QUICK).
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=1 --xla_llvm_disable_expensive_passes=true")
 os.environ.setdefault("MPLBACKEND", "agg")
 
 try:
@@ -28,6 +31,29 @@ try:
     settings.load_profile("bayestwin")
 except ImportError:
     pass
+
+
+# These files start first, so that no process is left alone with one of them at the end.
+LONGEST = (
+    "notebooks/test_follow_real_labs.py",
+    "models/test_contract.py",
+    "twin/test_rival_samplers.py",
+    "jobs/test_refresh_killed.py",
+    "population/test_variational.py",
+    "cli/test_fit_command.py",
+    "twin/test_update_equals_oracle.py",
+    "population/test_priors.py",
+    "population/test_fit_and_save.py",
+    "data/test_synthetic_cohort.py",
+    "notebooks/test_quick_start.py",
+    "validation/test_nmtest.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """The longest files first, the others as they come."""
+    places = {ROOT / "tests" / name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(LONGEST)))
 
 
 @pytest.fixture(scope="session")

@@ -9,18 +9,21 @@ from typing import Annotated
 
 import typer
 
+from bayestwin.cli.check_fit_command import check_fit
 from bayestwin.cli.cohort_commands import check, demo, fit
 from bayestwin.cli.options import clean_errors
 from bayestwin.cli.patient_commands import forecast, report, start, update
 from bayestwin.cli.replay_command import replay
 from bayestwin.cli.response_command import response
 from bayestwin.cli.score_commands import scores
+from bayestwin.cli.scoreboard_command import scoreboard
 from bayestwin.cli.simulate_command import simulate
 from bayestwin.cli.store_commands import (
     believed,
     erase,
     history,
     refresh,
+    refused,
     store_migrate,
     store_population,
     verify_store,
@@ -37,9 +40,10 @@ app = typer.Typer(
     "4 diagnostics failed, nothing published.",
 )
 
-patients = (demo, check, fit, start, update, forecast, report, response, replay, scores, simulate, verify_updates)
-stores = (store_population, refresh, believed, history, erase, verify_store, store_migrate)
-for command in (*patients, *stores):
+populations = (demo, check, fit, check_fit, simulate)
+patients = (start, update, forecast, report, response, replay, scores, verify_updates)
+stores = (store_population, refresh, refused, believed, history, scoreboard, erase, verify_store, store_migrate)
+for command in (*populations, *patients, *stores):
     app.command(command.__name__.replace("_", "-"))(clean_errors(command))
 
 

@@ -144,6 +144,8 @@ def fit(
         population.save(out, keep_individuals=keep_individuals)
         typer.echo(f"wrote {out}")
         return SOME_REFUSED if reading.refusals else DONE
+    if note := population.attributes.get("method_note"):
+        say(f"note: {note}")
     passed = population.diagnostics.passed
     typer.echo(f"diagnostics: {'PASS' if passed else 'FAILED'}")
     for reason in population.diagnostics.reasons:

@@ -14,6 +14,7 @@ EXIT_OF_ERROR = {
     "ModelError": USAGE,
     "RecordError": NOTHING_USABLE,
     "StoreError": NOTHING_USABLE,
+    "StoreOptionError": USAGE,
     "FitError": DIAGNOSTICS_FAILED,
 }
 

@@ -37,17 +37,12 @@ def tell(reading) -> None:
 
 
 def add_recognised(files: dict, path: Path) -> None:
-    """Put a file into the table that its header speaks of; in a folder, every CSV file that bears a table's name."""
+    """Put a file into the table that its header speaks of; of a folder, the tables that it holds."""
     if path.is_dir():
-        found = [path / f"{name}.csv" for name in TABLES if (path / f"{name}.csv").is_file()]
-        if not found:
-            raise usage_error(f"{path.name}: the folder holds none of {', '.join(f'{name}.csv' for name in TABLES)}.")
-        for inside in found:
+        for inside in _tables_in(path):
             add_recognised(files, inside)
         return
-    header = path.read_text(encoding="utf-8-sig", errors="replace").partition("\n")[0]
-    columns = {name.strip().strip('"').lower() for name in header.split(",")}
-    table = next((name for name, needed in SIGNS.items() if needed <= columns), None)
+    table = _table_of(path)
     if table is None:
         raise usage_error(f"{path.name}: the header fits none of {', '.join(TABLES)} (see docs/files.md).")
     if files.get(table) is not None:
@@ -55,16 +50,53 @@ def add_recognised(files: dict, path: Path) -> None:
     files[table] = path
 
 
-def input_batches(path: Path) -> list[dict]:
-    """The tables of a file or folder as sets of one file per table, in the order of their names.
+def _table_of(path: Path) -> str | None:
+    """The table that the header of a CSV file speaks of."""
+    header = path.read_text(encoding="utf-8-sig", errors="replace").partition("\n")[0]
+    columns = {name.strip().strip('"').lower() for name in header.split(",")}
+    return next((name for name, needed in SIGNS.items() if needed <= columns), None)
 
-    A single file is known by its header; in a folder a file belongs to the table that its name begins with, and several
-    files of one kind (labs_monday.csv, labs_tuesday.csv) are read one after the other onto the same records.
+
+def _tables_in(folder: Path) -> list[Path]:
+    """Files of a folder that bear a table's name; without such files those whose header speaks of one, one of each.
+
+    A key of patients in the header is not enough: results hold one too, so patients.csv keeps its name.
+    """
+    named = [folder / f"{name}.csv" for name in TABLES if (folder / f"{name}.csv").is_file()]
+    if named:
+        return named
+    found: dict[str, list[Path]] = {}
+    for file in sorted(folder.glob("*.csv")):
+        table = _table_of(file)
+        if table is None or table == "patients" and not file.stem.lower().startswith("patients"):
+            say(f"not read: {file.name} (its header fits none of {', '.join(TABLES)})")
+        else:
+            found.setdefault(table, []).append(file)
+    for table, several in found.items():
+        if len(several) > 1:
+            names = ", ".join(file.name for file in several)
+            raise usage_error(
+                f"{folder.name}: several files could be the table {table}: {names}. "
+                f"Name the one that is meant {table}.csv, or give that file instead of the folder."
+            )
+    if not found:
+        raise usage_error(
+            f"{folder.name}: the folder holds none of {', '.join(f'{name}.csv' for name in TABLES)}, and no CSV file "
+            "whose header speaks of one (see docs/files.md)."
+        )
+    return [several[0] for several in found.values()]
+
+
+def input_files(path: Path) -> dict[str, list[Path]]:
+    """The tables of a file or folder: table name -> its files, which are read as one table.
+
+    A single file is known by its header; in a folder a file belongs to the table that its name begins with
+    (labs_monday.csv, labs_tuesday.csv).
     """
     if not path.is_dir():
         files: dict = {}
         add_recognised(files, path)
-        return [files]
+        return {table: [file] for table, file in files.items()}
     found: dict[str, list[Path]] = {}
     for file in sorted(path.glob("*.csv")):
         table = next((name for name in TABLES if file.stem.lower().startswith(name)), None)
@@ -74,8 +106,7 @@ def input_batches(path: Path) -> list[dict]:
             found.setdefault(table, []).append(file)
     if not found:
         raise usage_error(f"{path.name}: no CSV file here begins with {', '.join(TABLES)}.")
-    number = max(len(files) for files in found.values())
-    return [{table: files[k] for table, files in found.items() if k < len(files)} for k in range(number)]
+    return found
 
 
 def one_patient(cohort, key: str | None):

@@ -68,10 +68,10 @@ def replay(
         say("Nothing usable: no lab was accepted.")
         return NOTHING_USABLE
     limits: dict[str, Any] = {"reveal_until": reveal_until, "doses_known_until": doses_known_until}
-    fitted = _rivals(known, schema, training, reveal_until, time_unit, as_of) if rivals else ()
+    fitted, of_events = _rivals(known, schema, training, reveal_until, time_unit, as_of) if rivals else ((), None)
     common: dict[str, Any] = {"random_seed": seed, "particles": particles, **limits}
-    found = replay_cohort(known, cohort, rivals=fitted, progress=sys.stderr.isatty(), **common)
-    said = provenance(known, cohort, **common, rivals=[rival.name for rival in fitted])
+    found = replay_cohort(known, cohort, rivals=fitted, event_rival=of_events, progress=sys.stderr.isatty(), **common)
+    said = provenance(known, cohort, **common, rivals=[r.name for r in (*fitted, of_events) if r is not None])
     for key, why in found.failed.items():
         say(f"not replayed: {why}" if key in why else f"not replayed: patient {key}: {why}")
     if not found.rows:
@@ -93,8 +93,10 @@ def _chosen(cohort, keys):
 
 
 def _rivals(known, schema, training, reveal_until, time_unit, as_of):
-    """Rivals fitted on the patients that the population was fitted on."""
-    from bayestwin.evaluation.rivals import fit_rivals
+    """Rivals for labs, and one for events or None, fitted on the patients that the population was fitted on."""
+    from bayestwin.errors import FitError
+    from bayestwin.evaluation.event_replay import horizons_of
+    from bayestwin.evaluation.rivals import fit_landmark_cox, fit_rivals
     from bayestwin.jobs.replay import training_part
 
     files: dict = dict.fromkeys(TABLES)
@@ -102,7 +104,14 @@ def _rivals(known, schema, training, reveal_until, time_unit, as_of):
     reading = read_files(schema, files, time_unit=time_unit, as_of=as_of)
     tell(reading)
     cohort = training_part(known, reading.cohort)
-    return tuple(fit_rivals(known.model, known, cohort, reveal_until=reveal_until).values())
+    fitted, of_events = tuple(fit_rivals(known.model, known, cohort, reveal_until=reveal_until).values()), None
+    months, per_month = horizons_of(known.model)
+    if months and reveal_until is None:
+        try:
+            of_events = fit_landmark_cox(known.model, cohort, horizon=max(months) * per_month)
+        except FitError as error:
+            say(f"no rival for events: {error}")
+    return fitted, of_events
 
 
 def _summary(found, seed, reveal_until):
@@ -121,3 +130,10 @@ def _summary(found, seed, reveal_until):
         whole = found.rivals_frame()
         rivals = {name: part.drop(columns="forecaster") for name, part in whole.groupby("forecaster", sort=False)}
         typer.echo(compare_forecasters(frame, rivals, random_seed=seed, reveal_until=reveal_until).headline)
+    if found.events:
+        from bayestwin.evaluation.event_replay import TWIN
+        from bayestwin.evaluation.rivals import compare_events
+
+        typer.echo("Brier score of no progression or death (rival - twin: positive, the twin is better):")
+        table = compare_events(found.events, twin=TWIN, random_seed=seed)
+        typer.echo(table.to_string(index=False, float_format="{:.3f}".format))

@@ -54,6 +54,7 @@ def response(
     """Observed response and endpoints by the model's criteria, from labs and events; nothing is predicted."""
     from bayestwin.errors import RecordError
     from bayestwin.prognosis import Conventions, response_schema, response_table
+    from bayestwin.prognosis.response import check_criteria
     from bayestwin.specification import load_model
 
     if folder is not None:
@@ -68,6 +69,7 @@ def response(
         raise usage_error(f"--visit-every wants a number of {known.time_unit}s (found {visit_every}).")
     try:
         rules = Conventions(new_therapy, missed_visits, visit_every, deaths_end_response)
+        check_criteria(known, options)
     except RecordError as problem:
         raise usage_error(str(problem)) from problem
     files = {"patients": patients, "labs": labs, "doses": doses, "events": events}
@@ -99,8 +101,13 @@ RESULTS = ("response.csv", "endpoints.csv")
 def _numbers(criteria) -> dict[str, float]:
     """NAME=NUMBER of every option."""
     said = "--criterion wants NAME=NUMBER, as in serum_measurable=5"
-    pairs = [text.partition("=") for text in criteria or ()]
-    return {name.strip(): _number(value, said) for name, _, value in pairs}
+    found: dict[str, float] = {}
+    for text in criteria or ():
+        name, _, value = (part.strip() for part in text.partition("="))
+        if name in found:
+            raise usage_error(f"--criterion {name} is given twice.")
+        found[name] = _number(value, said)
+    return found
 
 
 def _number(text: str, said: str) -> float:

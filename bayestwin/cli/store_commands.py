@@ -20,11 +20,24 @@ from bayestwin.cli.options import (
     Snapshot,
     TimeUnit,
     _folder_exists,
+    _moment,
     say,
     usage_error,
 )
 from bayestwin.cli.populations import usable_population
-from bayestwin.cli.reading import input_batches
+from bayestwin.cli.reading import input_files
+
+
+def _readable_key(key: str) -> str:
+    """A key that no file could hold is a mistake in the command."""
+    try:
+        key.encode()
+    except UnicodeEncodeError as error:
+        raise usage_error("PATIENT is not UTF-8 text: type the study key as it stands in the files.") from error
+    if not key.strip() or not key.isprintable():
+        raise usage_error("PATIENT is empty or holds control characters: type the study key as it stands in the files.")
+    return key
+
 
 StoreUrl = Annotated[
     str,
@@ -35,7 +48,8 @@ StoreUrl = Annotated[
         show_envvar=True,
     ),
 ]
-StudyKey = Annotated[str, typer.Argument(metavar="PATIENT", help="Study key.")]
+StudyKey = Annotated[str, typer.Argument(metavar="PATIENT", help="Study key.", callback=_readable_key)]
+POPULATION_DRAWS = 400
 WHAT = {"report": "report", "json": "report_json", "prognosis": "prognosis", "twin": "twin"}
 
 
@@ -56,7 +70,10 @@ def store_population(
         ),
     ] = False,
     particles: Particles = 4000,
-    population_draws: Annotated[int, typer.Option(help="Population draws under a twin.", min=8)] = 400,
+    population_draws: Annotated[
+        int | None,
+        typer.Option(help=f"Population draws under a twin; default: {POPULATION_DRAWS}, or all there are.", min=8),
+    ] = None,
     seed: Seed = 1,
 ):
     """Make a store, or give one a newer population posterior; every twin then rests on it."""
@@ -64,7 +81,10 @@ def store_population(
     from bayestwin.store.opening import create_store
 
     known = usable_population(population, model)
-    sizes = {"particles": particles, "islands": 8, "population_draws": population_draws}
+    there_are = known.posterior.sizes["chain"] * known.posterior.sizes["draw"]
+    if population_draws is not None and population_draws > there_are:
+        raise usage_error(f"--population-draws {population_draws}: this posterior holds {there_are} draws.")
+    sizes = {"particles": particles, "islands": 8, "population_draws": population_draws or POPULATION_DRAWS}
     settings = {"model_name": known.model.name, "seed": seed, "sizes": sizes}
     opened = create_store(store, files=files, settings=settings, encrypt=encrypt)
     place = str(Path(model).absolute()) if model and (Path(model) / "model.py").is_file() else known.model.name
@@ -72,6 +92,8 @@ def store_population(
     kept = {name: opened.settings[name] for name in ("seed", "sizes")}
     if kept != {"seed": seed, "sizes": sizes}:
         say(f"Note: this store was made with seed {kept['seed']} and {kept['sizes']}; they stay.")
+    if (usual := kept["sizes"]["population_draws"]) > there_are:
+        say(f"Note: twins rest on all {there_are} draws of this posterior, fewer than {usual}.")
     typer.echo(f"{'now rests on' if new else 'rests on this population already:'} {known!r}")
     return DONE
 
@@ -90,6 +112,10 @@ def refresh(
     as_of: AsOf = None,
     snapshot: Snapshot = False,
     workers: Annotated[int, typer.Option(help="Processes on this machine.", min=1, max=64)] = 1,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(help="Address of a Dask scheduler whose workers do the work (extra distributed)."),
+    ] = None,
     rebuild_damaged: Annotated[
         bool,
         typer.Option("--rebuild-damaged", help="Start a twin again from its record where its file is damaged."),
@@ -100,32 +126,54 @@ def refresh(
     from bayestwin.jobs.refresh import refresh as refresh_store
     from bayestwin.store.opening import open_store
 
-    opened, batches = open_store(store), input_batches(labs) if labs else []
-    if snapshot and len(batches) > 1:
-        raise usage_error(
-            "--snapshot says that the files are the whole record, and this folder holds several files of one kind, "
-            "each of which would withdraw the rows of the others: put each kind into one file."
-        )
+    if scheduler is not None and workers > 1:
+        raise usage_error("--workers counts processes of this machine; with --scheduler the cluster has its own.")
+    if scheduler is not None and not scheduler.strip():
+        raise usage_error("--scheduler is empty: name the address of a Dask scheduler, tcp://machine:8786.")
+    opened, batches = open_store(store), [input_files(labs)] if labs else []
     reading: dict[str, Any] = {"as_of": as_of, "time_unit": time_unit, "snapshot": snapshot}
     how: dict[str, Any] = {"model_text": model, "workers": workers, "rebuild_damaged": rebuild_damaged}
+    how["scheduler"] = scheduler
     with _progress(opened) as log:
         found = refresh_store(opened, batches, log=log, **how, **reading)
+    for refusal in found.refusals if sys.stderr.isatty() else ():  # else each is a line of the log
+        say(f"refused: {refusal}")
     for line in (*found.unusable, *problem_lines(found)):
         say(line)
     typer.echo(found.summary())
     published = found.counts["published"]
-    if found.unusable and not published or found.stopped and not published:
+    nothing = found.unusable or found.stopped or found.refusals and not found.known
+    if nothing and not published:
         return NOTHING_USABLE
     if found.counts["held"] and not published:
         return DIAGNOSTICS_FAILED
-    trouble = found.problems or found.unusable or found.refused or found.stopped or found.erased
+    trouble = found.problems or found.unusable or found.refusals or found.stopped or found.erased
     return SOME_REFUSED if trouble else DONE
+
+
+def refused(
+    store: StoreUrl,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the table to this file; default: the standard output.")
+    ] = None,
+):
+    """Every row of every file that was not used, with its place and reason, as a CSV table."""
+    if out is not None and out.exists():
+        raise usage_error(f"{out.name} is there already and would be replaced: name a new file for --out.")
+    _folder_exists(out)
+    from bayestwin.jobs.ask_store import refused_table
+    from bayestwin.store.opening import open_store
+
+    table = refused_table(open_store(store))
+    table.to_csv(out or sys.stdout, index=False)
+    say(f"{len(table)} rows refused since the store was made" + (f"; wrote {out}" if out else ""))
+    return DONE
 
 
 def believed(
     patient: StudyKey,
     store: StoreUrl,
-    on: Annotated[str, typer.Option(help="ISO date (end of that day, UTC) or moment.")],
+    on: Annotated[str, typer.Option(help="ISO date (end of that day, UTC) or moment.", callback=_moment)],
     what: Annotated[str, typer.Option(help="report, json, prognosis or twin.")] = "json",
     out: Annotated[
         Path | None,
@@ -157,7 +205,10 @@ def history(patient: StudyKey, store: StoreUrl):
     from bayestwin.jobs.ask_store import history as ask
     from bayestwin.store.opening import open_store
 
-    for outcome in ask(open_store(store), patient):
+    opened = open_store(store)
+    outcomes = ask(opened, patient)
+    say(f"mark {opened.mark(patient)} in the audit log")
+    for outcome in outcomes:
         facts = outcome.facts
         parts = [f"{outcome.status:9}", _utc(outcome.at), f"record {outcome.state_hash[:12]}"]
         if "labs" in facts:
@@ -190,17 +241,20 @@ def verify_store(
     head: Annotated[str, typer.Option(help="Last hash of the audit log, noted at an earlier time.")] = "",
 ):
     """Check the audit log's chain, every file against its checksum, every record against itself."""
+    from bayestwin.jobs.verify_records import damaged_records
     from bayestwin.store.opening import open_store
     from bayestwin.store.verify import verify_store as verify
 
-    found = verify(open_store(store), head=head)
-    for problem in found.problems:
+    opened = open_store(store)
+    found = verify(opened, head=head)
+    problems = [*found.problems, *(damaged_records(opened) if found.records_readable else ())]
+    for problem in problems:
         typer.echo(f"problem: {problem}")
     for name in found.orphans:
         typer.echo(f"note: a file that no row speaks of (left by a killed run; the same update takes it up): {name}")
-    typer.echo(f"{found.objects} files and {found.lines} audit lines checked, {len(found.problems)} problems")
+    typer.echo(f"{found.objects} files and {found.lines} audit lines checked, {len(problems)} problems")
     typer.echo(f"audit head {found.head}\ncontent {found.digest}")
-    return NOTHING_USABLE if found.problems else DONE
+    return NOTHING_USABLE if problems else DONE
 
 
 def store_migrate(store: StoreUrl):

@@ -19,6 +19,7 @@ def replay(
     reveal_until: float | None = None,
     doses_known_until: float | None = None,
     learnt=None,
+    anchor_every: int = 0,
 ):
     """Follow one patient panel by panel.
 
@@ -30,6 +31,7 @@ def replay(
         the rows are those of these labs only
     doses_known_until : float            doses of a later time are hidden from the twin
     learnt : called with every panel     to show progress
+    anchor_every : int                   as for `update_twin`; 0: the forecasts are those of the updates alone
 
     Returns
     -------
@@ -58,7 +60,9 @@ def replay(
         if panel.final:
             expected = predict_labs(before, panel.newer, random_seed=random_seed)
         else:
-            twin, info = update_twin(twin, panel.newer, random_seed=random_seed, population=population)
+            twin, info = update_twin(
+                twin, panel.newer, random_seed=random_seed, population=population, anchor_every=anchor_every
+            )
             expected = info.surprise if twin is not before else ()
             twins.append(twin)
         if panel.final or reveal_until is None:

@@ -88,11 +88,11 @@ def _t_log_lower_tail(x, nu: int):
     return jnp.where(far, constant - nu * jnp.log(t) + jnp.log(series), near)
 
 
-def log_pdf(x, nu):
-    """ln f(x) of the standard normal (nu None) or Student-t."""
+def log_pdf(x, nu, *, xp=jnp):
+    """ln f(x) of the standard normal (nu None) or Student-t; xp : the array library, jax.numpy or numpy."""
     if nu is None:
-        return norm.logpdf(x)
-    return lgamma((nu + 1) / 2) - lgamma(nu / 2) - 0.5 * np.log(nu * np.pi) - (nu + 1) / 2 * jnp.log1p(x**2 / nu)
+        return norm.logpdf(x) if xp is jnp else -0.5 * (x**2 + np.log(2.0 * np.pi))
+    return lgamma((nu + 1) / 2) - lgamma(nu / 2) - 0.5 * np.log(nu * np.pi) - (nu + 1) / 2 * xp.log1p(x**2 / nu)
 
 
 def log_likelihood_of(model, k: int, prediction, value, censoring, sigma, *, form: str = "either"):
@@ -138,7 +138,19 @@ def draw_observation(model, k: int, rng: np.random.Generator, prediction, sigma,
     """
     location, scale = location_and_scale(model, k, np.asarray(prediction), np.asarray(sigma), xp=np)
     location, scale = departed(location, scale, departure, xp=np)
+    noise = standard_noise(model, k, rng, np.broadcast_shapes(np.shape(location), np.shape(scale)))
+    y = location + scale * noise
+    return np.exp(y) if model.observations[k].log_scale else y
+
+
+def standard_noise(model, k: int, rng: np.random.Generator, shape) -> np.ndarray:
+    """Residual errors of output k with location 0 and scale 1."""
     nu = model.observations[k].error.nu
-    shape = np.broadcast_shapes(np.shape(location), np.shape(scale))
-    y = location + scale * (rng.standard_normal(shape) if nu is None else rng.standard_t(nu, shape))
+    return rng.standard_normal(shape) if nu is None else rng.standard_t(nu, shape)
+
+
+def observed_with(model, k: int, prediction, sigma, noise) -> np.ndarray:
+    """As `draw_observation`, from standard noise (..., shape of the predictions) drawn before."""
+    location, scale = location_and_scale(model, k, np.asarray(prediction), np.asarray(sigma), xp=np)
+    y = location + scale * noise
     return np.exp(y) if model.observations[k].log_scale else y

@@ -1,4 +1,4 @@
-"""Questions to a store: what was believed on a date, what happened to a patient, forget a patient."""
+"""Questions to a store: what was believed on a date, what happened to a patient, what was refused; forget a patient."""
 
 import time
 from dataclasses import dataclass
@@ -8,10 +8,11 @@ from bayestwin.jobs.leases import Leases
 from bayestwin.jobs.patient_rows import record_of
 from bayestwin.jobs.publish import WAITING, publish_all, published_files
 from bayestwin.records.clocks import parse_as_of
-from bayestwin.records.refusal import shown_key
+from bayestwin.records.refusal import Refusal, refusals_to_frame, shown_key, spreadsheet_safe
 from bayestwin.store.erase import erase_rows, remove_doomed
 from bayestwin.store.items import current
 from bayestwin.store.outcomes import PUBLISHED, Outcome, outcomes_of, state_of
+from bayestwin.store.refused import refused_rows
 
 ROLES = {"report": ".html", "report_json": ".json", "prognosis": ".nc", "twin": ".nc"}
 
@@ -63,6 +64,15 @@ def history(store, key: str) -> list[Outcome]:
     return _known(store, key)
 
 
+def refused_table(store):
+    """Every row that was ever refused, oldest first (pandas); columns as `Refusal`, and when it was first seen."""
+    with store.reading() as connection:
+        rows = refused_rows(connection)
+    frame = refusals_to_frame(Refusal(**{k: v for k, v in row.items() if k != "first_seen"}) for row in rows)
+    frame = spreadsheet_safe(frame)
+    return frame.assign(first_seen=[row["first_seen"].isoformat(timespec="seconds") for row in rows])
+
+
 def erase(store, key: str, *, wait_seconds: float = 60.0) -> int:
     """Remove a patient's rows, draws and reports; an audit line stays. How many files were removed.
 
@@ -83,7 +93,7 @@ def erase(store, key: str, *, wait_seconds: float = 60.0) -> int:
                 )
             time.sleep(0.2)
         with store.writing() as connection:
-            number = erase_rows(store, connection, key, published_files(connection, key))
+            number = erase_rows(store, connection, key, published_files(connection, key), shown=shown_key(key))
     remove_doomed(store)
     publish_all(store)
     return number

@@ -10,6 +10,7 @@ from bayestwin.errors import StoreError
 from bayestwin.population import load_population
 from bayestwin.specification import load_model
 from bayestwin.store import audit, checksum_of
+from bayestwin.store.quick_netcdf import NotQuick, netcdf_bytes
 
 LIBRARIES = ("bayestwin", "jax", "jaxlib", "numpyro", "diffrax", "numpy", "xarray")
 POPULATION = "population"
@@ -45,13 +46,22 @@ def tree_bytes(tree) -> bytes:
     """
     tree = tree.copy()
     tree.attrs["checksum"] = checksum_of(tree)
+    try:
+        return netcdf_bytes(tree, compressed=_large)
+    except NotQuick:
+        pass
     encoding: dict[str, dict] = {}
     for node in tree.subtree:
         arrays = node.to_dataset(inherit=False).variables.items()
-        large = {str(name): COMPRESSION for name, array in arrays if array.size > 500 and array.dtype.kind in "fiub"}
+        large = {str(name): COMPRESSION for name, array in arrays if _large(array)}
         if large:
             encoding[node.path] = large
     return bytes(tree.to_netcdf(None, engine="h5netcdf", encoding=encoding))
+
+
+def _large(array) -> bool:
+    """True for arrays that are worth compressing."""
+    return array.size > 500 and array.dtype.kind in "fiub"
 
 
 def keep_population(store, population, *, model_text: str) -> bool:
@@ -115,7 +125,16 @@ def load_basis(store, *, model_text: str | None = None) -> Basis:
         raise StoreError(
             "this store holds no population posterior", place="store", next_step="Run `bayestwin store-population`."
         )
-    model = load_model(model_text or kept.provenance["model_text"])
+    try:
+        place, seed = kept.provenance["model_text"], int(store.settings["seed"])
+        sizes = dict(store.settings["sizes"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError(
+            "the settings of this store are damaged",
+            place="tables meta and objects",
+            next_step="`bayestwin verify-store` checks every row; restore the database from a backup.",
+        ) from error
+    model = load_model(model_text or place)
     with store.files.at_hand(kept.name, kept.suffix) as path:
         population = load_population(path, model)
-    return Basis(kept.name, model, population, int(store.settings["seed"]), dict(store.settings["sizes"]))
+    return Basis(kept.name, model, population, seed, sizes)

@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 
 from bayestwin.errors import StoreError
+from bayestwin.evaluation.kept_forecasts import score_kept
 from bayestwin.jobs.basis import Basis, tree_bytes, versions
 from bayestwin.jobs.patient_rows import record_of, refusals_of
 from bayestwin.prognosis import forecast, load_prognosis
 from bayestwin.prognosis.save import prognosis_to_tree
 from bayestwin.report.inputs import day_text, gather_report_input
-from bayestwin.report.model import PastForecast
+from bayestwin.report.model import PastForecast, TrackRecord
 from bayestwin.report.write import make_report
 from bayestwin.store.items import current
 from bayestwin.store.outcomes import HELD, PUBLISHED, Outcome, outcomes_of
@@ -31,6 +32,7 @@ from bayestwin.twin.save import twin_to_tree
 PASS, WITHHELD = "PASS", "WITHHELD"
 EARLIER_TWINS = 5
 MAIN_MONTH = 12
+FEWEST = 5  # labs that came after forecasts, before a report says how these held
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,8 @@ def move_patient(store, basis: Basis, key: str, *, rebuild_damaged: bool = False
         "labs": len(record.labs),
         "time": twin.time,
     }
+    if info.anchor_gap is not None:
+        facts |= {"anchor_gap": round(info.anchor_gap, 2), "anchor_shift": round(float(info.anchor_shift), 3)}
     if info.verdict != PASS:
         return Moved(key, record.data_hash, HELD, "; ".join(info.reasons), {}, facts, clock.perf_counter() - begin)
     twin_kept = _keep(store, basis, twin_to_tree(twin), "twin", record, seed, parent=_last(past, "twin"))
@@ -81,7 +85,7 @@ def move_patient(store, basis: Basis, key: str, *, rebuild_damaged: bool = False
     prognosis_kept = _keep(store, basis, prognosis_to_tree(prognosis), "prognosis", record, seed, twin_kept.name)
     made = {"twin": twin_kept, "prognosis": prognosis_kept}
     facts |= _main_chance(prognosis)
-    report = _report(twins, twin, prognosis, past, rebuild_damaged)
+    report, facts["held"] = _report(twins, twin, prognosis, past, rebuild_damaged)
     if report.status == WITHHELD:
         fired = [w for w in report.document["warnings"] if w.get("fired") == "withheld"]
         why = "; ".join(f"{w['code']}: {w['trigger']}" for w in fired) or "the page failed its own checks"
@@ -169,7 +173,10 @@ def _last(past: list[Outcome], role: str) -> str:
 
 
 def _report(twins, twin, prognosis, past, rebuild_damaged):
-    """The report in memory, checked; block 2 and the history come from what was published before."""
+    """The report in memory, checked, and (inside, n): new labs within the 80 % range of the forecast before.
+
+    Block 2, history and track record come from what was published before.
+    """
     basis = twins.basis
     published = [o for o in past if o.status == PUBLISHED]
     before = next((o for o in reversed(published) if o.basis == basis.name), None)
@@ -181,6 +188,8 @@ def _report(twins, twin, prognosis, past, rebuild_damaged):
         except StoreError:
             if not rebuild_damaged:
                 raise  # else block 2 says that this is a first report
+    held = (0, 0) if previous is None else _held(*previous, twin.record)
+    counts = [held, *(o.facts.get("held", (0, 0)) for o in published)]
     history = tuple(_past_forecast(basis.model, o) for o in published) if basis.model.progression is not None else ()
     inputs = gather_report_input(
         twin,
@@ -191,7 +200,25 @@ def _report(twins, twin, prognosis, past, rebuild_damaged):
         report_number=1 + len(published),
         generated=generated_at(),
     )
-    return make_report(inputs)
+    inside, number = (sum(column) for column in zip(*counts))
+    return make_report(replace(inputs, track=track_record(inside, number))), list(held)
+
+
+def _held(twin, prognosis, record) -> tuple[int, int]:
+    """How many labs that came since lie within the 80 % range of this forecast, and of how many."""
+    seen = {(lab.lab_id, lab.time) for lab in twin.record.labs}
+    rows = [row for row in score_kept(prognosis, record) if (row["lab_id"], row["time"]) not in seen]
+    return sum(abs(row["pit"] - 0.5) <= 0.4 for row in rows), len(rows)
+
+
+def track_record(inside: int, number: int) -> TrackRecord:
+    """How the forecasts of one patient held, with Wilson's 90 % interval; not tested under FEWEST labs."""
+    if number < FEWEST:
+        return TrackRecord()
+    share, z2 = inside / number, 1.6449**2
+    centre, half = share + z2 / (2 * number), np.sqrt(z2 * (share * (1 - share) / number + z2 / (4 * number**2)))
+    low, high = ((centre + sign * half) / (1 + z2 / number) for sign in (-1, 1))
+    return TrackRecord("of this patient", number, share, (float(max(low, 0.0)), float(min(high, 1.0))))
 
 
 def generated_at() -> str:

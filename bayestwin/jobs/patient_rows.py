@@ -8,7 +8,9 @@ import json
 from dataclasses import asdict
 
 from bayestwin.dosing import DoseEvent
+from bayestwin.errors import StoreError
 from bayestwin.records import ClinicalEvent, Lab, PatientRecord, Refusal
+from bayestwin.records.refusal import shown_key
 from bayestwin.store.items import Item, item
 from bayestwin.twin.save import record_from_json
 
@@ -38,7 +40,24 @@ def _row_item(row, until: float | None) -> Item:
 
 
 def record_of(key: str, items) -> PatientRecord:
-    """The record that these items make; the same for every order of them."""
+    """The record that these items make; the same for every order of them.
+
+    Raises
+    ------
+    StoreError      an item of the store is damaged
+    """
+    try:
+        return _record_of(key, items)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise StoreError(
+            "a row of this record in the store is damaged",
+            subject=f"patient {shown_key(key)}",
+            place="table record_items",
+            next_step="`bayestwin verify-store` names the row; restore the database from a backup.",
+        ) from error
+
+
+def _record_of(key: str, items) -> PatientRecord:
     raw: dict = {"key": key, "labs": [], "doses": [], "events": [], "covariates": {}, "time_zero": "", "past": []}
     for one in sorted(items, key=lambda i: (i.kind, i.body)):
         if one.kind == PERSON:

@@ -12,6 +12,7 @@ import json
 from pathlib import Path
 
 from bayestwin.errors import StoreError
+from bayestwin.jobs.public_names import discreet, public_name
 from bayestwin.store.durable import remove_durably, write_durably
 from bayestwin.store.files import SEALED
 from bayestwin.store.outcomes import PUBLISHED, InForce, in_force, outcomes_of
@@ -47,7 +48,7 @@ def publish_all(store) -> list[str]:
         for path in store.files.reports.glob("bt_*") if store.files.reports.is_dir() else ():
             if path.name not in wanted:
                 remove_durably(path)
-        index = json.dumps([_index_entry(entry) for entry in entries], indent=1) + "\n"
+        index = json.dumps([_index_entry(store, entry) for entry in entries], indent=1) + "\n"
         target = store.files.reports / INDEX
         if not target.is_file() or target.read_text(encoding="utf-8") != index:
             write_durably(target, index.encode())
@@ -74,7 +75,8 @@ def _files_of(store, entry: InForce) -> dict[str, tuple[str, str] | bytes]:
     for role, suffix in REPORTS.items():
         found[f"{stem}{suffix}{SEALED if store.files.cipher else ''}"] = (entry.published.objects[role], suffix)
     if not entry.fresh:
-        text = f"Newer data of this patient are known and not in this report.\n{_why(entry)}\n"
+        why = discreet(store, entry.subject, _why(entry))
+        text = f"Newer data of this patient are known and not in this report.\n{why}\n"
         found[f"{stem}.superseded_data_waiting.txt"] = text.encode()
     return found
 
@@ -103,9 +105,11 @@ def _write_missing(store, wanted) -> list[str]:
     return problems
 
 
-def _index_entry(entry: InForce) -> dict:
+def _index_entry(store, entry: InForce) -> dict:
+    named = {"patient": public_name(store, entry.subject)}
     if entry.published is None:
-        reason = entry.newest.reason if entry.newest else "not worked in yet"
-        return {"patient": entry.subject, "report": None, "state": "no report", "reason": reason}
-    said = {"patient": entry.subject, "report": entry.published.facts["report"]}
-    return said | ({"state": "current", "reason": ""} if entry.fresh else {"state": WAITING, "reason": _why(entry)})
+        reason = discreet(store, entry.subject, entry.newest.reason) if entry.newest else "not worked in yet"
+        return named | {"report": None, "state": "no report", "reason": reason}
+    said = named | {"report": entry.published.facts["report"]}
+    why = "" if entry.fresh else discreet(store, entry.subject, _why(entry))
+    return said | {"state": "current" if entry.fresh else WAITING, "reason": why}

@@ -8,17 +8,18 @@ one goes on. Which patients are due is read from the store, never remembered. Ru
 
 import os
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from bayestwin.errors import BayestwinError, StoreError
 from bayestwin.jobs.basis import load_basis
 from bayestwin.jobs.leases import Leases
 from bayestwin.jobs.move_patient import Moved, move_patient
+from bayestwin.jobs.public_names import discreet, public_name
 from bayestwin.jobs.publish import publish_all, publish_one
 from bayestwin.jobs.run_log import RunLog
-from bayestwin.jobs.take_in import TakenIn, take_in
-from bayestwin.records.refusal import shown_key
+from bayestwin.jobs.take_in import TakenIn, take_in, without_unusable_labs
+from bayestwin.records.refusal import Refusal
 from bayestwin.store import audit
 from bayestwin.store.durable import DiskFull, remove_unfinished
 from bayestwin.store.erase import remove_doomed
@@ -28,15 +29,19 @@ from bayestwin.store.schema import now
 
 @dataclass
 class Refreshed:
-    """What a run did. counts : status -> patients; refused : rows; problems : patient -> reason; waiting : not current
+    """What a run did. counts : status -> patients; refusals : rows; waiting : patients who are not current
+    problems : patient, as others may read it -> reason
+
 
     stopped : why the run ended early (a full disk), "" where it did not
     unusable : files that could not be read, reports that could not be shown
+    known : patients of the files whose record is in the store now
     """
 
     counts: Counter = field(default_factory=Counter)
     changed: int = 0
-    refused: int = 0
+    refusals: list[Refusal] = field(default_factory=list)
+    known: int = 0
     erased: int = 0
     problems: dict[str, str] = field(default_factory=dict)
     unusable: list[str] = field(default_factory=list)
@@ -47,7 +52,11 @@ class Refreshed:
     def summary(self) -> str:
         """One line for the mail of a cron job."""
         parts = [f"{self.counts[status]} {status}" for status in (PUBLISHED, HELD, FAILED)]
-        parts += [f"{self.changed} records changed", f"{self.refused} rows refused", f"{self.waiting} patients waiting"]
+        parts += [
+            f"{self.changed} records changed",
+            f"{len(self.refusals)} rows refused",
+            f"{self.waiting} patients waiting",
+        ]
         if self.erased:
             parts.append(f"{self.erased} erased patients left out")
         if self.unusable:
@@ -59,21 +68,31 @@ class Refreshed:
 def take_in_all(store, schema, batches, found: Refreshed, log: RunLog, **reading) -> list[TakenIn]:
     """Take in each set of tables; one that cannot be used is told and stops nothing else."""
     taken = []
+
+    def unusable(problem):
+        found.unusable.append(str(problem))
+        log.line("file unusable", reason=str(problem))
+
     for files in batches:
+        usable, problems = (files, []) if reading.get("snapshot") else without_unusable_labs(schema, files)
+        for problem in problems:
+            unusable(problem)
         try:
-            one = take_in(store, schema, files, **reading)
+            one = take_in(store, schema, usable, **reading)
+        except StoreError:
+            raise
         except BayestwinError as error:
-            if isinstance(error, StoreError):
-                raise
-            found.unusable.append(str(error))
-            log.line("file unusable", reason=str(error))
+            unusable(error)
             continue
         found.changed += len(one.changed)
-        found.refused += len(one.reading.refusals)
+        found.refusals += one.reading.refusals
+        found.known += len(one.reading.cohort) - len(one.erased)
         found.erased += len(one.erased)
         for key in one.erased:
             log.line("erased patient left out", mark=store.mark(key))
         log.line("files read", patients=len(one.changed), entries=one.entries, refused=len(one.reading.refusals))
+        for refusal in one.reading.refusals:
+            log.refused(refusal)
         taken.append(one)
     return taken
 
@@ -102,13 +121,11 @@ def refresh_due(
                 if not leases.take(key):
                     continue
                 try:
-                    moved = _still_due(store, basis, key, began) and _move(store, basis, key, rebuild_damaged)
+                    moved = still_due(store, basis, key, began) and move_or_fail(store, basis, key, rebuild_damaged)
                     if moved:
                         tried.add((key, moved.state_hash or state))
                         moved_any = True
-                        if _commit(store, basis, leases, moved):
-                            publish_one(store, key)
-                            _tell(log, found, moved)
+                        if finish(store, basis, leases, moved, found, log):
                             after(moved)
                 finally:
                     leases.let_go(key)
@@ -116,20 +133,21 @@ def refresh_due(
                 return
 
 
-def _still_due(store, basis, key, began) -> bool:
+def still_due(store, basis, key, began) -> bool:
     """Asked again once the lease is held: another run may have been faster."""
     with store.reading() as connection:
         return bool(due(connection, basis.name, began, subject=key))
 
 
-def _move(store, basis, key, rebuild_damaged) -> Moved:
+def move_or_fail(store, basis, key, rebuild_damaged) -> Moved:
     """One patient; whatever goes wrong with them alone is their outcome, a full disk or lost database is not."""
     try:
-        return move_patient(store, basis, key, rebuild_damaged=rebuild_damaged)
+        moved = move_patient(store, basis, key, rebuild_damaged=rebuild_damaged)
+        return replace(moved, reason=discreet(store, key, moved.reason))
     except (DiskFull, OSError):
         raise
     except BayestwinError as error:
-        reason = str(error)
+        reason = discreet(store, key, str(error))
     except Exception as error:  # a fault of this program; its text may hold values
         if os.environ.get("BAYESTWIN_TRACEBACK"):
             raise
@@ -137,6 +155,15 @@ def _move(store, basis, key, rebuild_damaged) -> Moved:
     with store.reading() as connection:
         state = state_of(connection, key)
     return Moved(key, state.state_hash if state else "", FAILED, reason)
+
+
+def finish(store, basis, leases, moved: Moved, found: Refreshed, log: RunLog) -> bool:
+    """Commit what was made, publish it, tell it; False where the lease was lost."""
+    if not _commit(store, basis, leases, moved):
+        return False
+    publish_one(store, moved.key)
+    _tell(store, log, found, moved)
+    return True
 
 
 def _commit(store, basis, leases, moved: Moved) -> bool:
@@ -154,25 +181,36 @@ def _commit(store, basis, leases, moved: Moved) -> bool:
     return True
 
 
-def _tell(log, found: Refreshed, moved: Moved) -> None:
+def _tell(store, log, found: Refreshed, moved: Moved) -> None:
     found.counts[moved.status] += 1
     fields = {**moved.facts, "seconds": round(moved.seconds, 2)}
+    name = public_name(store, moved.key)
     if moved.reason:
-        found.problems[moved.key] = moved.reason
+        found.problems[name] = moved.reason
         fields["reason"] = moved.reason
-    log.line(moved.status, patient=moved.key, **fields)
+    log.line(moved.status, patient=name, **fields)
 
 
 def refresh(
-    store, batches, *, model_text=None, log=None, workers=1, rebuild_damaged=False, lease_seconds=None, **reading
+    store,
+    batches,
+    *,
+    model_text=None,
+    log=None,
+    workers=1,
+    scheduler=None,
+    rebuild_damaged=False,
+    lease_seconds=None,
+    **reading,
 ) -> Refreshed:
     """Take in files, move who is due, publish.
 
     Parameters
     ----------
     store : Store
-    batches : list of dict          table name -> path, as for `read_records`; several are taken in one after the other
+    batches : list of dict          table name -> paths, as for `read_records`; several are taken in one after the other
     workers : int                   processes; each is a run of its own, started afresh and never forked
+    scheduler : str                 address of a Dask scheduler whose workers do the work; see scheduler.py
     rebuild_damaged : bool          start a twin again from the record where its file is damaged
     reading                         as_of, time_unit, snapshot: as for `read_records`
 
@@ -188,7 +226,11 @@ def refresh(
         basis = load_basis(store, model_text=model_text)
         publish_all(store)
         take_in_all(store, basis.model.record_schema(), batches, found, log, **reading)
-        if workers > 1:
+        if scheduler:
+            from bayestwin.jobs.scheduler import refresh_on_cluster
+
+            refresh_on_cluster(store, basis, began, found, log, scheduler, model_text, **how)
+        elif workers > 1:
             from bayestwin.jobs.workers import refresh_with_workers
 
             refresh_with_workers(store, basis, began, found, log, workers, model_text, **how)
@@ -208,6 +250,5 @@ def refresh(
 def problem_lines(found: Refreshed) -> list[str]:
     """One sentence per patient whose forecast was not renewed."""
     return [
-        reason if shown_key(key) in reason else f"patient {shown_key(key)}: {reason}"
-        for key, reason in sorted(found.problems.items())
+        reason if name in reason else f"patient {name}: {reason}" for name, reason in sorted(found.problems.items())
     ]

@@ -12,17 +12,22 @@ from typing import Any
 
 from bayestwin.errors import BayestwinError, RecordError
 from bayestwin.evaluation import predictions_frame, replay
-from bayestwin.evaluation.rivals import rival_rows
+from bayestwin.evaluation.event_replay import horizons_of, twin_event_rows
+from bayestwin.evaluation.rivals import event_rows, rival_rows
 from bayestwin.records import Cohort
 
 
 @dataclass(frozen=True)
 class Replayed:
-    """rows of predictions.csv; rivals : name -> rows of the same labs; failed : patient -> why there are no rows"""
+    """rows of predictions.csv; rivals : name -> rows of the same labs; failed : patient -> why there are no rows
+
+    events : chances of no progression or death of the twin and of an event rival, at every assessment
+    """
 
     rows: list[dict] = field(default_factory=list)
     rivals: dict[str, list[dict]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    events: list[dict] = field(default_factory=list)
 
     def frame(self):
         """The twin's rows as a DataFrame with the columns of predictions.csv."""
@@ -43,6 +48,7 @@ def replay_cohort(
     *,
     random_seed: int,
     rivals=(),
+    event_rival=None,
     reveal_until: float | None = None,
     doses_known_until: float | None = None,
     progress=False,
@@ -55,6 +61,7 @@ def replay_cohort(
     population : PopulationPosterior     fitted without these patients
     cohort : Cohort
     rivals : fitted rivals               see `bayestwin.evaluation.rivals`
+    event_rival : a fitted LandmarkCox   then the twin forecasts events at every assessment too
     reveal_until, doses_known_until      as for `replay`
     sizes                                particles, islands, population_draws, as for `replay`
     progress : bool                      a bar on the standard error
@@ -77,15 +84,25 @@ def replay_cohort(
                 **sizes,
             )
             beside = {rival.name: rival_rows(rival, record, random_seed=random_seed, **limits) for rival in rivals}
+            events = _events(population, record, event_rival, random_seed, sizes) if event_rival is not None else []
         except BayestwinError as error:
             found.failed[record.key] = str(error)
         else:
             found.rows.extend(rows)
+            found.events.extend(events)
             for name, own in beside.items():
                 found.rivals[name].extend(own)
         bar.update(len(record.labs) - (bar.n - done))
     bar.close()
     return found
+
+
+def _events(population, record, rival, random_seed: int, sizes) -> list[dict]:
+    """Rows of the twin and of the rival at every assessment of one patient."""
+    months, per_month = horizons_of(population.model)
+    own = twin_event_rows(population, record, random_seed=random_seed, **sizes)
+    asked = event_rows(rival, [record], horizons=[month * per_month for month in months])
+    return [*own, *(row | {"verdict": "PASS"} for row in asked)]
 
 
 def training_part(population, cohort) -> Cohort:
@@ -132,10 +149,14 @@ def provenance(population, cohort, **asked) -> dict:
 
 
 def write_replay(found: Replayed, out: Path, said: dict) -> list[Path]:
-    """predictions.csv, the rivals beside it (`<name>_rivals.csv`), and `<name>.provenance.json`; the files written."""
+    """predictions.csv and, beside it, `<name>_rivals.csv`, `_events.csv`, `.provenance.json`; the files written."""
     files = {out: found.frame().to_csv(index=False)}
     if found.rivals:
         files[out.with_name(f"{out.stem}_rivals.csv")] = found.rivals_frame().to_csv(index=False)
+    if found.events:
+        import pandas as pd
+
+        files[out.with_name(f"{out.stem}_events.csv")] = pd.DataFrame(found.events).to_csv(index=False)
     said = said | {"failed": found.failed}
     files[out.with_name(f"{out.stem}.provenance.json")] = json.dumps(said, indent=1, sort_keys=True) + "\n"
     for path, text in files.items():

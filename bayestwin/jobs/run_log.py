@@ -1,10 +1,13 @@
 """What an unattended run says: one JSON object per line, patients by study key, no value of any lab."""
 
 import json
+import re
 import sys
 from datetime import UTC, datetime
 
 from bayestwin.records.refusal import shown_key
+
+NUMBER = re.compile(r"[-+]?\d[\d.,]*([eE][-+]?\d+)?")
 
 
 class RunLog:
@@ -20,3 +23,11 @@ class RunLog:
         said = {"at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"), "event": event}
         said |= ({"patient": shown_key(patient)} if patient else {}) | fields
         print(json.dumps(said), file=self.stream or sys.stderr, flush=True)
+
+    def refused(self, refusal) -> None:
+        """One row that was not used: its place and why; numbers in the reason are left out, they may be of a lab.
+
+        The store keeps the row with its value: `bayestwin refused`.
+        """
+        reason = NUMBER.sub("#", refusal.reason)
+        self.line("row refused", patient=refusal.patient, file=refusal.file, row=refusal.row, reason=reason)

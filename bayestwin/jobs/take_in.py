@@ -1,21 +1,26 @@
 """Files into the store: rows that are new, corrected or withdrawn become items; the rest is known already.
 
 Reading is done outside the write lock, on the record as it stood; where another run wrote something meanwhile it is
-read again. Rows of erased patients are not taken in again: the files of a hospital outlive an erasure.
+read again. Several files of one kind are read as one table, so neither their names nor their order decide anything.
+Rows of erased patients are not taken in again: the files of a hospital outlive an erasure. Every row that is not used
+is kept in the table of refused rows, whether or not its patient is known.
 """
 
 import csv
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from bayestwin.errors import RecordError
 from bayestwin.jobs.patient_rows import PERSON, REFUSAL, record_items, record_of, refusal_items
 from bayestwin.records import Cohort, RecordReading, read_records
+from bayestwin.records.read import each_file, refuse_unreadable
 from bayestwin.store import audit
 from bayestwin.store.erase import erased_marks
 from bayestwin.store.files import content_hash
 from bayestwin.store.items import append, current, newest
 from bayestwin.store.outcomes import set_state, state_of
+from bayestwin.store.refused import keep_refused
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,7 @@ class TakenIn:
 
 
 def take_in(store, schema, files: dict, *, as_of=None, time_unit=None, snapshot=False) -> TakenIn:
-    """Read tables (table name -> path or DataFrame) onto the records in the store and append what differs.
+    """Read tables (table name -> path, DataFrame or a list of them) onto the records in the store, append what differs.
 
     Raises
     ------
@@ -72,19 +77,35 @@ def _append(store, connection, reading, items, files) -> TakenIn:
         if written:
             counts = Counter(one.kind for one in after if one.kind != PERSON)
             audit.note(connection, "record taken in", store.mark(record.key), state=state, rows=dict(counts))
+    rows = [r for r in reading.refusals if not r.patient or store.mark(r.patient) not in gone]
+    keep_refused(connection, [(r.patient, asdict(r)) for r in rows])
     if entries:
-        paths = {name: Path(source) for name, source in files.items() if isinstance(source, str | Path)}
-        hashes = {name: content_hash(path.read_bytes()) for name, path in paths.items()}
+        paths = {name: [Path(one) for one in each_file(files[name]) if isinstance(one, str | Path)] for name in files}
+        hashes = {name: sorted(content_hash(path.read_bytes()) for path in found) for name, found in paths.items()}
         audit.note(connection, "files read", patients=len(changed), entries=entries, files=hashes)
     return TakenIn(reading, tuple(changed), tuple(erased), entries)
+
+
+def without_unusable_labs(schema, files: dict) -> tuple[dict, list[RecordError]]:
+    """The files without those of labs that cannot be read as a whole, and why.
+
+    Late labs come later; doses, events and patients do not: without them the labs would be read as something else, so a
+    damaged file of those, or of labs where there is no other, stops the whole reading.
+    """
+    kept, problems = [], []
+    for source in each_file(files.get("labs")):
+        try:
+            refuse_unreadable("labs", source, schema)
+            kept.append(source)
+        except RecordError as problem:
+            problems.append(problem)
+    return (files | {"labs": kept}, problems) if kept and problems else (files, [])
 
 
 def _named_patients(files) -> list[str]:
     """Study keys that the files name, so that only their records are fetched; a file that is no CSV names none."""
     keys: dict[str, None] = {}
-    for source in files.values():
-        if source is None:
-            continue
+    for source in (one for given in files.values() for one in each_file(given)):
         if hasattr(source, "to_csv"):  # a DataFrame from a notebook
             column = next((name for name in source.columns if str(name).strip().lower() in ("patient", "id")), None)
             keys |= dict.fromkeys(() if column is None else map(str, source[column]))

@@ -10,6 +10,7 @@ import time
 from datetime import datetime
 
 from bayestwin.errors import StoreError
+from bayestwin.jobs.public_names import public_name
 from bayestwin.jobs.run_log import RunLog
 from bayestwin.store.outcomes import PUBLISHED, newest_number, outcomes_since
 
@@ -50,7 +51,7 @@ def refresh_with_workers(store, basis, began: datetime, found, log: RunLog, work
         for outcome in outcomes_since(connection, before):
             found.counts[outcome.status] += 1
             if outcome.status != PUBLISHED:
-                found.problems[outcome.subject] = outcome.reason
+                found.problems[public_name(store, outcome.subject)] = outcome.reason
     if left == 0:
         raise StoreError(
             "the workers died again and again",

@@ -32,6 +32,21 @@ class Diagnostics:
         """passed, failed or approximate; an approximation never passes, it may be used where that is said."""
         return "approximate" if self.approximate else "passed" if self.passed else "failed"
 
+    @property
+    def too_short(self) -> bool:
+        """True where R-hat or effective sample size is amiss and longer chains may mend it: at most 1 % divergences,
+        not clustered, E-BFMI as it should be."""
+        amiss = not (self.rhat < LIMITS["rhat"] and self.ess_bulk > LIMITS["ess"] and self.ess_tail > LIMITS["ess"])
+        lengths = ("R-hat", "bulk ESS", "tail ESS")
+        others = [reason for reason in self.reasons if not reason.startswith(lengths)]
+        few = 0 < self.divergences <= 0.01 * self.draws and not any("clustered" in reason for reason in others)
+        return amiss and all(few and "divergences" in reason for reason in others)
+
+    @property
+    def too_bold(self) -> bool:
+        """True where divergences are amiss, which smaller steps may mend."""
+        return any("divergences" in reason for reason in self.reasons)
+
     def __str__(self):
         if self.approximate:
             return f"APPROXIMATE, not sampled: {self.approximate}"

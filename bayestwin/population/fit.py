@@ -13,12 +13,16 @@ import xarray as xr
 from bayestwin.dynamics import Accuracy, happens
 from bayestwin.errors import FitError
 from bayestwin.individual import compile_record, covariate_terms, prior_mean
+from bayestwin.population.diagnostics import diagnose
 from bayestwin.population.hyper import assemble, hyper_sites
 from bayestwin.population.posterior import PopulationPosterior, patient_mark
 from bayestwin.population.program import population_program
 from bayestwin.population.sampling import run_nuts
 from bayestwin.population.start_values import unconstrained_medians
 from bayestwin.specification.other_priors import with_priors
+
+DRAWS, MOST_DRAWS = 500, 4000  # of each chain, where the caller does not say
+BOLD, CAUTIOUS = 0.95, 0.99  # target acceptance, where the caller does not say
 
 
 def versions() -> dict[str, str]:
@@ -67,8 +71,8 @@ def fit_population(
     random_seed: int,
     chains: int = 4,
     warmup: int = 500,
-    draws: int = 500,
-    target_accept: float = 0.95,
+    draws: int | None = None,
+    target_accept: float | None = None,
     max_tree_depth: int = 8,
     rho: float | None = None,
     centred: bool | None = None,
@@ -84,7 +88,10 @@ def fit_population(
     model : Model
     cohort : Cohort          patients; records in the model's units and time
     random_seed : int        decides every random number
-    chains, warmup, draws :  chains run side by side in one program
+    chains, warmup, draws :  chains run side by side in one program; draws None: 500 of each chain, and where R-hat or
+                             effective sample size alone fall short, as many again, up to MOST_DRAWS
+    target_accept : float    None: 0.95, and, with draws None, where divergences fail the diagnostics once more from the
+                             start at 0.99; the result's attribute `method_note` says so
     rho : float              response correlation, default the model's declared one
     centred : bool           parameterisation of individual effects; None: centred where labs outnumber individual
                              parameters at least two to one (well identified patients), else non-centred
@@ -112,31 +119,62 @@ def fit_population(
     with jax.enable_x64(True):
         groups, order = stack_cohort(model, cohort)
         if centred is None:
-            centred = sum(len(r.labs) for r in order) >= 2 * len(model.individual_names) * len(order)
+            centred = well_identified(model, order)
 
         def program():
             population_program(fitted, groups, rho=rho, centred=centred, accuracy=accuracy)
 
-        try:
-            drawn = run_nuts(
+        def sampled(accept):
+            return run_nuts(
                 program,
                 unconstrained_medians(fitted, groups, rho=rho, centred=centred),
                 key=jax.random.key(random_seed),
                 chains=chains,
                 warmup=warmup,
-                draws=draws,
-                target_accept=target_accept,
+                draws=DRAWS if draws is None else draws,
+                most=MOST_DRAWS if draws is None else None,
+                enough=long_enough,
+                target_accept=accept,
                 max_tree_depth=max_tree_depth,
                 climb=climb,
                 progress=progress,
             )
+
+        note = ""
+        try:
+            drawn = sampled(BOLD if target_accept is None else target_accept)
+            found = diagnosed(drawn) if target_accept is None and draws is None else None
+            if found is not None and found.too_bold:
+                note = f"sampled again at target acceptance {CAUTIOUS}, after {found.divergences} divergences at {BOLD}"
+                drawn = sampled(CAUTIOUS)
         except RuntimeError as error:
             raise FitError(
                 f"the sampler could not start: {error}",
                 subject=f"model {model.name}",
                 next_step="Look for a lab far outside what the priors allow.",
             ) from error
-        return posterior_from(model, order, drawn, rho, cohort, random_seed, fitted=fitted)
+        return posterior_from(model, order, drawn, rho, cohort, random_seed, fitted=fitted, note=note)
+
+
+def long_enough(drawn) -> bool:
+    """False where the population-level sites of a run fail for its length."""
+    found = diagnosed(drawn)
+    return found is None or not found.too_short
+
+
+def diagnosed(drawn):
+    """Diagnostics of the population-level sites of a run; None without any, or with one chain."""
+    sites = {name: values for name, values in drawn.samples.items() if name not in ("psi", "z")}
+    if not sites or next(iter(sites.values())).shape[0] < 2:
+        return None
+    arrays = {k: (("chain", "draw", *(f"{k}_{d}" for d in range(v.ndim - 2))), v) for k, v in sites.items()}
+    stats = {name: (("chain", "draw"), drawn.stats[name]) for name in ("energy", "diverging")}
+    return diagnose(xr.Dataset(arrays), xr.Dataset(stats))
+
+
+def well_identified(model, records) -> bool:
+    """True where labs outnumber individual parameters at least two to one: then individual effects are centred."""
+    return sum(len(r.labs) for r in records) >= 2 * len(model.individual_names) * len(records)
 
 
 def sites_with_priors(model) -> dict:

@@ -67,10 +67,13 @@ def draw_site(name, prior):
     )
 
 
-def population_program(model, groups, *, rho: float, centred: bool = False, accuracy: Accuracy = Accuracy()):
+def population_program(
+    model, groups, *, rho: float, centred: bool = False, labs: bool = True, accuracy: Accuracy = Accuracy()
+):
     """The NumPyro program for a cohort.
 
     groups : list of stacked PatientData (leading patient axis), patients in cohort order across groups
+    labs : False leaves the likelihood out
     """
     natural = {name: draw_site(name, prior) for name, prior in hyper_sites(model).items()}
     if model.correlation is not None:
@@ -92,6 +95,9 @@ def population_program(model, groups, *, rho: float, centred: bool = False, accu
         else:
             z = numpyro.sample("z", dist.Normal(0.0, 1.0).expand([size]).to_event(1))
             psi = means + z @ scale.T
+
+    if not labs:
+        return
 
     def one(psi_i, data):
         return total_log_likelihood(class_likelihood(model, psi_i, hyper, data, rho=rho, accuracy=accuracy))

@@ -34,6 +34,8 @@ def run_nuts(
     draws: int,
     target_accept: float,
     max_tree_depth: int,
+    most: int | None = None,
+    enough: Callable[[Draws], bool] | None = None,
     block: int = 25,
     climb: int = 0,
     progress=False,
@@ -41,6 +43,7 @@ def run_nuts(
     """Sample a NumPyro program with NUTS; float64 must be on.
 
     start : unbounded value of every site, near which each chain starts at a point of its own
+    draws : kept of each chain; where they are not `enough`, as many again, up to `most`
     climb : so many steps of gradient ascent before warm-up, for models whose warm-up would be spent far out
     progress : False, True (a bar on stderr) or a callable(done, total, message)
     """
@@ -71,14 +74,23 @@ def run_nuts(
         return jax.lax.scan(step, state, None, length=block)
 
     postprocess = jax.jit(lambda z: constrain_fn(program, (), {}, z, batch_ndims=2))
-    collected, done = [], 0
-    while done < warmup + draws:
-        state, piece = jax.block_until_ready(advance(state))  # else progress runs ahead of the work
-        done += block
-        if done > warmup:
-            collected.append(jax.tree.map(lambda a: np.swapaxes(np.asarray(a), 0, 1), piece))
-        report(min(done, warmup + draws), progress_line(collected, done, warmup))
-    close()
+    collected, done, wanted = [], 0, draws
+    while True:
+        while done < warmup + wanted:
+            state, piece = jax.block_until_ready(advance(state))  # else progress runs ahead of the work
+            done += block
+            if done > warmup:
+                collected.append(jax.tree.map(lambda a: np.swapaxes(np.asarray(a), 0, 1), piece))
+            report(min(done, warmup + wanted), progress_line(collected, done, warmup), warmup + wanted)
+        found = as_draws(collected, wanted, postprocess)
+        if enough is None or most is None or wanted + draws > most or enough(found):
+            close()
+            return found
+        wanted += draws
+
+
+def as_draws(collected, draws: int, postprocess) -> Draws:
+    """The last so many draws of each chain, constrained, and the sampler's statistics."""
     stacked = jax.tree.map(lambda *a: np.concatenate(a, axis=1)[:, -draws:], *collected)
     samples = {k: np.asarray(v) for k, v in postprocess(jax.tree.map(jnp.asarray, stacked.pop("z"))).items()}
     stats = {
@@ -127,16 +139,17 @@ def progress_line(collected, done, warmup) -> str:
 
 
 def reporter(progress, total):
-    """(report, close) for a progress bar on stderr, a callable, or silence."""
+    """(report, close) for a progress bar on stderr, a callable, or silence; a run that grows tells its new total."""
     if callable(progress):
-        return (lambda done, message: progress(done, total, message)), (lambda: None)
+        return (lambda done, message, now=None: progress(done, now or total, message)), (lambda: None)
     if not progress:
-        return (lambda done, message: None), (lambda: None)
+        return (lambda done, message, now=None: None), (lambda: None)
     from tqdm import tqdm
 
     bar = tqdm(total=total, file=sys.stderr, unit="draw")
 
-    def report(done, message):
+    def report(done, message, now=None):
+        bar.total = now or total
         bar.set_postfix_str(message, refresh=False)
         bar.update(done - bar.n)
 

@@ -21,7 +21,7 @@ from numpyro.infer.autoguide import (
 
 from bayestwin.dynamics import Accuracy
 from bayestwin.errors import FitError
-from bayestwin.population.fit import posterior_from, stack_cohort
+from bayestwin.population.fit import posterior_from, stack_cohort, well_identified
 from bayestwin.population.program import population_program
 from bayestwin.population.sampling import Draws, reporter
 from bayestwin.specification.other_priors import with_priors
@@ -32,7 +32,8 @@ START = {"init_loc_fn": init_to_median(num_samples=15), "init_scale": 0.05}
 def _by_patient(program):
     """Population and every patient a normal of their own."""
     parts = AutoGuideList(program)
-    population, patients = block(program, hide=["psi", "patient"]), block(program, expose=["psi", "patient"])
+    own = ["psi", "z", "patient"]
+    population, patients = block(program, hide=own), block(program, expose=own)
     parts.append(AutoMultivariateNormal(population, prefix="population", **START))
     parts.append(AutoBatchedMultivariateNormal(patients, prefix="patient", batch_ndim=1, **START))
     return parts
@@ -67,8 +68,9 @@ def approximate_population(
                                  fortieth: at a constant rate the noise of the gradient hid 200 units of the bound
     draws : int                  independent draws from the fitted normal, in four "chains"
     guide : str                  "full": one normal over everything, non-centred; "by_patient": population and every
-                                 patient a normal of their own, centred, for many patients or individual parameters
-                                 (no correlation between patient and population, so population SDs come out too small)
+                                 patient a normal of their own, for many patients or individual parameters. Centred
+                                 where labs are many (`well_identified`), then without correlation between patient
+                                 and population, so that population SDs come out too small; else non-centred
 
     priors : dict                site -> prior instead of the model file's, as for `fit_population`
 
@@ -86,8 +88,10 @@ def approximate_population(
     with jax.enable_x64(True):
         groups, order = stack_cohort(model, cohort)
 
-        def program():
-            population_program(fitted, groups, rho=rho, centred=guide == "by_patient", accuracy=accuracy)
+        centred = guide == "by_patient" and well_identified(model, order)
+
+        def program(labs=True):
+            population_program(fitted, groups, rho=rho, centred=centred, labs=labs, accuracy=accuracy)
 
         normal = GUIDES[guide](program)
 
@@ -96,7 +100,8 @@ def approximate_population(
 
         svi = SVI(program, normal, numpyro.optim.ClippedAdam(schedule, clip_norm=200.0), Trace_ELBO())
         key_start, key_draw = jax.random.split(jax.random.key(random_seed))
-        state = svi.init(key_start)
+        # without the likelihood: it decides nothing here, is slow uncompiled, and may have no number at random patients
+        state = svi.init(key_start, labs=False)
 
         @jax.jit
         def fifty(state):

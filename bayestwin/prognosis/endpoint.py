@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bayestwin.individual.residuals import draw_observation
+from bayestwin.individual.residuals import observed_with, standard_noise
 from bayestwin.prognosis.first_event import first_events, value_at, ways_out
 from bayestwin.prognosis.rises import exceeds
 
@@ -53,18 +53,22 @@ def code_progression(values, rule, *, first_valid: int, confirmations: int, epis
     episode : (..., V) or (V,) what each assessment belongs to: nadir, rise and confirmation lie in one episode, and
         where it is not a number nothing counts; None: all belong together
     """
-    v = np.asarray(values, dtype=float)
-    e = np.zeros(v.shape) if episode is None else np.broadcast_to(episode, v.shape)
-    goes_on = e[..., 1:] == e[..., :-1]  # not a number never equals itself
-    found, lowest = np.full(v.shape[:-1], -1), v[..., 0]
-    for i in range(1, v.shape[-1] - confirmations + 1):
+    # assessments first: each is then one piece of memory for all draws (twice as fast, measured)
+    v = np.ascontiguousarray(np.moveaxis(np.asarray(values, dtype=float), -1, 0))
+    goes_on = np.ones((len(v) - 1, *(1,) * (v.ndim - 1)), dtype=bool)
+    if episode is not None:
+        e = np.moveaxis(np.broadcast_to(episode, np.shape(values)), -1, 0)
+        goes_on = np.ascontiguousarray(e[1:] == e[:-1])  # not a number never equals itself
+    found, lowest = np.full(v.shape[1:], -1), v[0]
+    for i in range(1, len(v) - confirmations + 1):
         if i >= first_valid:
-            confirmed = goes_on[..., i - 1 : i - 1 + confirmations].all(axis=-1)
+            confirmed = goes_on[i - 1 : i - 1 + confirmations].all(axis=0)
             for j in range(confirmations):
-                confirmed &= exceeds(rule, v[..., i + j], lowest)
+                confirmed = confirmed & exceeds(rule, v[i + j], lowest)
             found = np.where((found < 0) & confirmed, i, found)
-        both = np.maximum(v[..., i], v[..., i - 1])
-        lowest = np.where(goes_on[..., i - 1], np.minimum(lowest, both), v[..., i])
+        both = np.maximum(v[i], v[i - 1])
+        lower = np.minimum(lowest, both)
+        lowest = lower if episode is None else np.where(goes_on[i - 1], lower, v[i])
     return found
 
 
@@ -81,6 +85,19 @@ def crossing(hazard, times, threshold) -> np.ndarray:
     return np.where(at > 0, grid[np.maximum(at - 1, 0)] + share * (grid[at] - grid[np.maximum(at - 1, 0)]), np.inf)
 
 
+class Noise(NamedTuple):
+    """What is left to chance in a row: assay (R, P, V) standard assay errors, luck (2, P) unit exponentials."""
+
+    assay: np.ndarray
+    luck: np.ndarray
+
+
+def draw_noise(model, rule, rng, draws: int, visits: int, repeats: int = 8) -> Noise:
+    """Noise of so many draws and visits: half the time of coding a row, so what shares it draws it once."""
+    assay = standard_noise(model, model.observation_index[rule.output], rng, (repeats, draws, visits))
+    return Noise(assay, rng.standard_exponential((2, draws)))
+
+
 def event_times(
     model,
     rule,
@@ -93,8 +110,7 @@ def event_times(
     history,
     start: float,
     landmarks,
-    rng,
-    repeats: int = 8,
+    noise: Noise,
     episode=None,
     background=None,
 ) -> EventTimes:
@@ -114,12 +130,12 @@ def event_times(
     others, deaths = ways_out(model, endpoint, hazards, background)
     others = np.maximum(others - value_at(others, times, start)[:, None], 0.0)
     other, death = others.sum(axis=-1), deaths.sum(axis=-1)
+    repeats = len(noise.assay)
     serological = np.empty((repeats, len(outputs)))
-    for r in range(repeats):
-        seen = draw_observation(model, k, rng, outputs[:, :, k], sigma[:, None, :])
+    for r, seen in enumerate(observed_with(model, k, outputs[:, :, k], sigma[:, None, :], noise.assay)):
         seen = np.maximum(seen, limit) if limit is not None else seen
         serological[r] = _serological(seen, times, rule, endpoint, history, skipped, episode)
-    e1, e2 = rng.standard_exponential((2, len(outputs)))
+    e1, e2 = noise.luck
     progression = np.minimum(
         serological[0],
         start + crossing(other[:, counted:], times[counted:] - start, e1) if counted < len(times) else np.inf,

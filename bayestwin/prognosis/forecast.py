@@ -1,6 +1,6 @@
 """`forecast`: a twin's future under each treatment, as draws from which every reported number is computed."""
 
-from dataclasses import replace
+from typing import Any
 
 import jax
 
@@ -10,8 +10,8 @@ from bayestwin.errors import FitError, ModelError
 from bayestwin.prognosis.courses import past_courses
 from bayestwin.prognosis.particles import forecast_draws
 from bayestwin.prognosis.plan import make_plans
-from bayestwin.prognosis.result import Prognosis, TreatmentPrognosis
-from bayestwin.prognosis.row import Asked, forecast_row, simulated_row
+from bayestwin.prognosis.result import Prognosis
+from bayestwin.prognosis.row import Asked, forecast_row
 
 SMALLEST_ESS_SHARE = 0.1  # under another rho; less and the number is not shown
 
@@ -79,9 +79,9 @@ def forecast(
     asked = Asked(twin, endpoint, span, landmarks, per_month, random_seed, accuracy)
     with jax.enable_x64(True):
         draws = forecast_draws(twin, rho, asked.rng(0))
-        rows = [forecast_row(asked, plan, number, draws) for number, plan in enumerate(plans)]
-        if over_rho and endpoint is not None and model.response_correlation is not None:
-            rows = _over_rho(asked, rows, draws, rho)
+        ranged = over_rho and endpoint is not None and model.response_correlation is not None
+        by_rho = _draws_by_rho(asked, draws, rho) if ranged else {}
+        rows = [forecast_row(asked, plan, number, draws, by_rho) for number, plan in enumerate(plans)]
         past = past_courses(twin, plans[0], draws, asked.rng(1), accuracy)
     return Prognosis(
         model,
@@ -102,20 +102,11 @@ def forecast(
     )
 
 
-def _over_rho(asked: Asked, rows, draws, rho: float) -> list[TreatmentPrognosis]:
-    """Survival of every row under each declared rho; None where reweighting leaves too few draws."""
-    found: list[dict] = [{} for _ in rows]
+def _draws_by_rho(asked: Asked, draws, rho: float) -> dict:
+    """Draws under each declared rho; None where reweighting leaves too few of them."""
+    found: dict[float, Any] = {}
     for value in asked.twin.model.response_correlation.shown:
         same = abs(value - rho) < 1e-12
         other = draws if same else forecast_draws(asked.twin, value, asked.rng(4))
-        for number, (store, row) in enumerate(zip(found, rows)):
-            if row.events is None:
-                continue
-            if same:
-                store[value] = (row.events.survival, draws.log_weights)
-            elif other.ess < SMALLEST_ESS_SHARE * len(other.draw):
-                store[value] = None
-            else:
-                again = simulated_row(asked, row.plan, number, other)
-                store[value] = (again.events.survival, other.log_weights)
-    return [replace(row, by_rho=store or None) for row, store in zip(rows, found)]
+        found[value] = other if same or other.ess >= SMALLEST_ESS_SHARE * len(other.draw) else None
+    return found

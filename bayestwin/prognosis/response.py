@@ -8,6 +8,7 @@ A folder in models/ that holds `endpoints.py` says how response is coded in its 
     LIFE_TABLE   name of the mortality below which no forecast may fall (life_table.py); optional
     code_record(model, record, start, end, **options) -> CodedRecord
     features(model, record, start) -> tuple of sentences; optional: scores at the start of treatment
+    check_criteria(**options): optional; RecordError where an option is unknown or means nothing
 
 `response_table` decides what is coded (from which treatment on, until when), and makes the endpoints.
 """
@@ -164,6 +165,19 @@ def response_table(model, record, *, start=None, conventions: Conventions = Conv
     features = part.features(model, record, time) if hasattr(part, "features") else ()
     ended = observed.endpoints(found, conventions)
     return ResponseTable(record.key, model.time_unit, time, treatment, coded, ended, conventions, features)
+
+
+def check_criteria(model, options) -> None:
+    """Refuse options of the model's criteria that it has not, before any record is coded.
+
+    Raises
+    ------
+    ModelError      the model has no criteria
+    RecordError     an option that there is not, or a value that means nothing
+    """
+    part = _criteria(model)
+    if hasattr(part, "check_criteria"):
+        part.check_criteria(**options)
 
 
 def codes_response(model) -> bool:

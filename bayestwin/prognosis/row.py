@@ -12,7 +12,14 @@ from bayestwin.axes import DAYS_PER_MONTH
 from bayestwin.dynamics import Accuracy
 from bayestwin.prognosis.assessments import check_counts_on, marker_history, visit_episodes, visit_times
 from bayestwin.prognosis.courses import courses
-from bayestwin.prognosis.endpoint import EventTimes, code_progression, event_times, event_times_of_paths
+from bayestwin.prognosis.endpoint import (
+    EventTimes,
+    Noise,
+    code_progression,
+    draw_noise,
+    event_times,
+    event_times_of_paths,
+)
 from bayestwin.prognosis.first_event import check_hazards
 from bayestwin.prognosis.life_table import background_integral, life_table_of
 from bayestwin.prognosis.plan import Plan
@@ -54,6 +61,7 @@ class Simulated(NamedTuple):
     """One simulated row: outputs (P, V, K) of one future per draw at `times` (V,) from the data cut, ok (P,).
 
     events : in months, None without an endpoint; time_on : of schedules and policies
+    noise : what chance added, None where it cannot be shared with other draws
     """
 
     outputs: np.ndarray
@@ -61,10 +69,11 @@ class Simulated(NamedTuple):
     times: np.ndarray
     events: EventTimes | None
     time_on: TimeOnTreatment | None
+    noise: Noise | None = None
 
 
-def forecast_row(asked: Asked, plan: Plan, number: int, draws) -> TreatmentPrognosis:
-    """Events and courses under one plan."""
+def forecast_row(asked: Asked, plan: Plan, number: int, draws, by_rho) -> TreatmentPrognosis:
+    """Events and courses under one plan; by_rho : rho -> Draws, or None where too few are left of them."""
     twin = asked.twin
     if plan.refused:
         return TreatmentPrognosis(plan, plan.refused)
@@ -86,11 +95,15 @@ def forecast_row(asked: Asked, plan: Plan, number: int, draws) -> TreatmentProgn
         twin.islands,
         asked.rng(2, number),
     )
-    return TreatmentPrognosis(plan, "", found.events, drawn, None, float((~found.ok).mean()), found.time_on)
+    failed, survival = float((~found.ok).mean()), {}
+    for rho, other in by_rho.items():
+        again = found if other is draws or other is None else simulated_row(asked, plan, number, other, found.noise)
+        survival[rho] = None if other is None else (again.events.survival, other.log_weights)
+    return TreatmentPrognosis(plan, "", found.events, drawn, survival or None, failed, found.time_on)
 
 
-def simulated_row(asked: Asked, plan: Plan, number: int, draws) -> Simulated:
-    """Every draw to the horizon under one plan, with its events."""
+def simulated_row(asked: Asked, plan: Plan, number: int, draws, noise: Noise | None = None) -> Simulated:
+    """Every draw to the horizon under one plan, with its events; noise : that of the same row with other draws."""
     if plan.policy is not None:
         return _followed(asked, plan, number, draws)
     if asked.endpoint is None:
@@ -105,10 +118,10 @@ def simulated_row(asked: Asked, plan: Plan, number: int, draws) -> Simulated:
             accuracy=asked.accuracy,
         )
         return Simulated(outputs, ok, times, None, _time_on_schedule(asked, plan, None, len(ok)))
-    return _fixed(asked, plan, number, draws)
+    return _fixed(asked, plan, number, draws, noise)
 
 
-def _fixed(asked: Asked, plan: Plan, number: int, draws) -> Simulated:
+def _fixed(asked: Asked, plan: Plan, number: int, draws, noise: Noise | None) -> Simulated:
     """A treatment or a schedule: solved at the visits and more often soon after a start."""
     twin = asked.twin
     wait = max(plan.start - twin.time, 0.0) if plan.new else 0.0
@@ -123,6 +136,8 @@ def _fixed(asked: Asked, plan: Plan, number: int, draws) -> Simulated:
     first = np.flatnonzero(ok)[:1]  # a failed solve has no weight, and borrows numbers
     outputs, hazards = (np.where(ok[:, None, None], a, a[first]) for a in (outputs, hazards))
     at = np.searchsorted(times, visits)
+    if noise is None:
+        noise = draw_noise(twin.model, asked.rule, asked.rng(3, number), len(ok), len(visits))
     events = event_times(
         twin.model,
         asked.rule,
@@ -132,13 +147,13 @@ def _fixed(asked: Asked, plan: Plan, number: int, draws) -> Simulated:
         np.asarray(twin.population.sigma)[draws.draw],
         visits,
         start=wait,
-        rng=asked.rng(3, number),
+        noise=noise,
         episode=visit_episodes(twin.model, asked.rule, plan, twin.time, visits),
         background=asked.background(visits),
         **_counting(asked, plan),
     )
     events = _in_months(asked, events)
-    return Simulated(outputs, ok, times, events, _time_on_schedule(asked, plan, events, len(ok)))
+    return Simulated(outputs, ok, times, events, _time_on_schedule(asked, plan, events, len(ok)), noise)
 
 
 def _followed(asked: Asked, plan: Plan, number: int, draws) -> Simulated:

@@ -36,8 +36,8 @@ def trajectories(twin, draws, plan, times, *, past: bool, rng, accuracy: Accurac
     timeline, index = build_timeline(
         model, plan.record, start=start, end=float(max(times)), asked=asked, resumed=not past and twin.applied
     )
-    size = bucket(len(timeline.start), (256, 512, 1024, 2048))
-    padded = bucket(len(times), (96, 192, 384))
+    size = bucket(len(timeline.start), (128, 256, 512, 1024, 2048))
+    padded = bucket(len(times), (64, 96, 192, 384))
     index = np.concatenate([index, np.zeros(padded - len(times), dtype=int)])
     psi, draw, rows = jnp.asarray(draws.psi), jnp.asarray(draws.draw), jnp.asarray(draws.class_rows)
     terms = jnp.asarray(covariate_terms(model, twin.record.covariates))

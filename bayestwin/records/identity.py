@@ -1,8 +1,9 @@
 """Which rows are believed: duplicates, corrections, withdrawals, contradictions.
 
-Versions of one name form a chain in the order in which they became known: the same
-value again is a duplicate, another value that became known later a correction, `retracted` a withdrawal. Two
-values that became known together contradict each other, and both are refused: which is right is not guessed.
+Versions of one name form a chain in the order in which they became known: the same value again is a duplicate (in
+another file of the same reading it is known already), another value that became known later a correction, `retracted`
+a withdrawal. Two values that became known together contradict each other, and both are refused: which is right is not
+guessed.
 """
 
 from collections.abc import Iterable, Mapping
@@ -158,6 +159,7 @@ def _follow(before: list[Version], new: list[Version], result: Believed, finding
                 findings,
             )
     current: Version | None = None
+    said_by: set[str] = set()  # files of this reading that say what is believed
     for v in sorted((*before, *steps), key=_in_order):
         body, believed = v.body, current.body if current else None
         if body is None and believed is None:
@@ -171,6 +173,10 @@ def _follow(before: list[Version], new: list[Version], result: Believed, finding
             )
             continue
         if body is not None and believed is not None and _same(body, believed):
+            if v.placed and v.placed.draft.file not in said_by:  # files that overlap are no mistake
+                said_by.add(v.placed.draft.file)
+                result.unchanged += 1
+                continue
             _refuse(
                 v,
                 DUPLICATE,
@@ -183,6 +189,7 @@ def _follow(before: list[Version], new: list[Version], result: Believed, finding
         if believed is not None and v.known > believed.known_time:
             result.past.append(Superseded(believed, v.known))
         current = v if body is not None else None
+        said_by = {v.placed.draft.file} if v.placed else set()
     if current is not None and current.body is not None:
         result.rows.append(current.body)
         if current.placed:

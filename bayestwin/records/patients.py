@@ -3,6 +3,7 @@
 One row per patient. Rows of one patient that contradict each other lose the cells they disagree on.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -26,8 +27,42 @@ class Person:
     zero_refused: bool = False
 
 
-def read_patients(table: Table, schema: RecordSchema, as_of: datetime, findings: Findings) -> dict[str, Person]:
-    """Patients by study key, in file order. Rows that contradict each other lose the cells they disagree on."""
+def read_patients(
+    tables: Sequence[Table], schema: RecordSchema, as_of: datetime, findings: Findings
+) -> dict[str, Person]:
+    """Patients by study key, in file order. Rows that contradict each other lose the cells they disagree on.
+
+    A row that another file holds too is read once; twice in one file it is refused.
+    """
+    found: dict[str, _Found] = {}
+    for table in tables:
+        zero = _zero_column(table)
+        columns = covariate_columns(table, schema, ("patient", zero), findings)
+        for row in table.rows:
+            try:
+                key = patient_of(row, None)
+            except RowRefused as problem:
+                findings.refuse("", table.file, row.number, problem)
+                continue
+            if looks_identifying(key):
+                findings.note(
+                    f"{table.file} row {row.number}: the patient key looks like a name, an address or a date of birth; "
+                    "use study keys only. It is not shown in messages."
+                )
+            mine = found.setdefault(key, _Found())
+            if (table.file, row.cells) in mine.rows:
+                twice = RowRefused(
+                    "the row is a duplicate", column="patient", allowed="one row per patient", next_step="Remove it."
+                )
+                findings.refuse(key, table.file, row.number, twice)
+                continue
+            mine.rows.append((table.file, row.cells))
+            _read_row(row, key, zero, columns, mine, as_of, findings)
+    return {key: _agreed(key, mine, findings) for key, mine in found.items()}
+
+
+def _zero_column(table: Table) -> str:
+    """The column that gives the time zero, "" if there is none."""
     zeros = [c for c in table.columns if c in TIME_ZERO]
     if len(zeros) > 1:
         raise RecordError(
@@ -37,38 +72,12 @@ def read_patients(table: Table, schema: RecordSchema, as_of: datetime, findings:
             allowed="time_zero",
             next_step="Leave one of them out.",
         )
-    columns = covariate_columns(table, schema, ("patient", *zeros), findings)
-    found: dict[str, _Found] = {}
-    for row in table.rows:
-        try:
-            key = patient_of(row, None)
-        except RowRefused as problem:
-            findings.refuse("", table.file, row.number, problem)
-            continue
-        if looks_identifying(key):
-            findings.note(
-                f"{table.file} row {row.number}: the patient key looks like a name, an address or a date of birth; "
-                "use study keys only. It is not shown in messages."
-            )
-        mine = found.setdefault(key, _Found())
-        if row.cells in mine.rows:
-            findings.refuse(
-                key,
-                table.file,
-                row.number,
-                RowRefused(
-                    "the row is a duplicate", column="patient", allowed="one row per patient", next_step="Remove it."
-                ),
-            )
-            continue
-        mine.rows.append(row.cells)
-        _read_row(row, key, zeros[0] if zeros else "", columns, mine, as_of, findings)
-    return {key: _agreed(key, mine, zeros[0] if zeros else "", table.file, findings) for key, mine in found.items()}
+    return zeros[0] if zeros else ""
 
 
 @dataclass
 class _Found:
-    """Cells of one patient's rows that could be read: (value, row number, column, text) by covariate."""
+    """Cells of one patient's rows that could be read: (value, file, row number, column, text) by covariate."""
 
     rows: list = field(default_factory=list)
     zeros: list = field(default_factory=list)
@@ -89,7 +98,7 @@ def _read_row(row, key: str, zero: str, columns, mine: _Found, as_of: datetime, 
                     allowed=f"up to {as_of.date()}",
                     next_step="Correct the date, or give a later as-of.",
                 )
-            mine.zeros.append((moment.date, row.number, zero, row[zero]))
+            mine.zeros.append((moment.date, row.file, row.number, zero, row[zero]))
         except RowRefused as problem:
             findings.refuse(key, row.file, row.number, problem)
             mine.zero_refused = True
@@ -99,7 +108,7 @@ def _read_row(row, key: str, zero: str, columns, mine: _Found, as_of: datetime, 
             findings.tally(f"{row.file}: {column.name} written as {text!r} is read as missing")
         elif text:
             try:
-                read = (column.read(text), row.number, column.column, text)
+                read = (column.read(text), row.file, row.number, column.column, text)
                 mine.values.setdefault(column.name, []).append(read)
                 column.note_reference(read[0], row.file, findings)
             except (RowRefused, RecordError) as problem:
@@ -108,13 +117,13 @@ def _read_row(row, key: str, zero: str, columns, mine: _Found, as_of: datetime, 
                 findings.refuse(key, row.file, row.number, problem)
 
 
-def _agreed(key: str, mine: _Found, zero: str, file: str, findings: Findings) -> Person:
+def _agreed(key: str, mine: _Found, findings: Findings) -> Person:
     """The cells on which all rows of one patient agree; the others are refused."""
 
     def agreed(name, values) -> bool:
         if len({value for value, *_ in values}) == 1:
             return True
-        for _, number, column, text in values:
+        for _, file, number, column, text in values:
             findings.refuse(
                 key,
                 file,
@@ -131,7 +140,7 @@ def _agreed(key: str, mine: _Found, zero: str, file: str, findings: Findings) ->
 
     person = Person(zero_refused=mine.zero_refused)
     if mine.zeros:
-        person.zero = mine.zeros[0][0] if agreed(zero, mine.zeros) else None
+        person.zero = mine.zeros[0][0] if agreed(mine.zeros[0][3], mine.zeros) else None
         person.zero_refused |= person.zero is None
     person.covariates = {name: values[0][0] for name, values in mine.values.items() if agreed(name, values)}
     return person

@@ -44,7 +44,8 @@ def read_records(
     Parameters
     ----------
     schema : RecordSchema            labs with unit and plausible range, compartments, treatments, covariates
-    patients, labs, doses, events, event_table : path or DataFrame, any of them; see docs/files.md
+    patients, labs, doses, events, event_table : path or DataFrame, or a list of them that is read as one table,
+                                     whose order and names do not matter; any of them; see docs/files.md
     as_of : str, date or datetime    what lies after it is the future (dated rows only); default now, UTC
     time_unit : str                  unit of plain numbers of time in the files; default the model's
     snapshot : bool                  the files are the whole record of the patients they name: rows of `base` that
@@ -62,7 +63,8 @@ def read_records(
     Source: formats.md conventions, explained in docs/files.md.
     """
     given = {"patients": patients, "labs": labs, "doses": doses, "events": events, "event_table": event_table}
-    if all(source is None for source in given.values()):
+    sources = [(name, one) for name, source in given.items() for one in each_file(source)]
+    if not sources:
         raise RecordError(
             "no file was given",
             allowed="patients, labs, doses, events or an event table",
@@ -76,13 +78,14 @@ def read_records(
             next_step="Correct --time-unit.",
         )
     clock, findings, now = Clock(time_unit or schema.time_unit, schema.time_unit), Findings(), parse_as_of(as_of)
-    tables = {name: _read(name, source, schema, findings) for name, source in given.items() if source is not None}
+    tables = [(name, _read(name, source, schema, findings)) for name, source in sources]
+    lists = [table for name, table in tables if name == "patients"]
     earlier = {p.key: p for p in ((base,) if isinstance(base, PatientRecord) else base or ())}
-    people = read_patients(tables["patients"], schema, now, findings) if "patients" in tables else {}
-    keys = frozenset((*people, *earlier)) if "patients" in tables else None
+    people = read_patients(lists, schema, now, findings)
+    keys = frozenset((*people, *earlier)) if lists else None
     covariates = _covariates(tables, people, earlier, schema, findings)
     drafts: dict[str, list[Draft]] = {key: [] for key in people}
-    for name, table in tables.items():
+    for name, table in tables:
         found = _drafts(name, table, schema, clock, keys, covariates, earlier, findings)
         note_mixed_times(table.file, found, clock, findings)
         for draft in found:
@@ -95,13 +98,25 @@ def read_records(
             people.get(key, Person()),
             earlier.get(key),
             covariates.get(key, {}),
-            _withdrawing(tables) if snapshot else (),
+            _withdrawing(dict.fromkeys(name for name, _ in tables)) if snapshot else (),
             now,
             schema,
             findings,
         )
         records[key], unchanged = record, unchanged + believed.unchanged
-    return _reading(records, tables, findings, unchanged, schema.time_unit)
+    return _reading(records, [table for _, table in tables], findings, unchanged, schema.time_unit)
+
+
+def each_file(source) -> tuple:
+    """The files of one table, as `read_records` takes them: none, one or a list."""
+    if source is None:
+        return ()
+    return tuple(source) if isinstance(source, list | tuple) else (source,)
+
+
+def refuse_unreadable(name: str, source, schema: RecordSchema) -> None:
+    """RecordError where a file of this table cannot be used as a whole; its rows are not looked at."""
+    _read(name, source, schema, Findings())
 
 
 def _read(name: str, source, schema: RecordSchema, findings: Findings) -> Table:
@@ -116,15 +131,22 @@ def _read(name: str, source, schema: RecordSchema, findings: Findings) -> Table:
     return read_table(source, name, required=required, known=known, key=required[0], doses=doses, findings=findings)
 
 
-def _covariates(tables: dict[str, Table], people, earlier, schema: RecordSchema, findings: Findings) -> dict[str, dict]:
+def _covariates(tables: list[tuple[str, Table]], people, earlier, schema: RecordSchema, findings: Findings):
     """Covariates by patient: the earlier record's, then the event table's, then those of patients.csv."""
     found = {key: dict(record.covariates) for key, record in earlier.items()}
-    if "event_table" in tables:
-        table = tables["event_table"]
+    said: dict[tuple[str, str], float | str] = {}
+    for table in (table for name, table in tables if name == "event_table"):
         columns = covariate_columns(table, schema, event_table.COLUMNS, findings, by_custom=True)
         for key, mine in event_table.table_covariates(table, columns, schema, findings).items():
-            before = found.setdefault(key, {})
-            before.update({name: v for name, v in mine.items() if name not in before or name not in schema.effects})
+            known = earlier[key].covariates if key in earlier else {}
+            for name, value in mine.items():
+                if name in schema.effects and name in known:
+                    continue  # of a patient known already, another value is a change
+                if said.setdefault((key, name), value) == value:
+                    found.setdefault(key, {})[name] = value
+                else:  # which of two tables is right is not guessed
+                    found[key].pop(name, None)
+                    findings.note(f"{table.file}: covariate {name} differs between event tables and is not used")
     for key, person in people.items():
         found.setdefault(key, {}).update(person.covariates)
     return found
@@ -229,10 +251,10 @@ def _note_products(records: dict[str, PatientRecord], findings: Findings) -> Non
 
 
 def _reading(
-    records: dict[str, PatientRecord], tables: dict[str, Table], findings: Findings, unchanged: int, time_unit: str
+    records: dict[str, PatientRecord], tables: list[Table], findings: Findings, unchanged: int, time_unit: str
 ) -> RecordReading:
     """Put the parts together, refusals in order of file and row."""
-    order = {table.file: k for k, table in enumerate(tables.values())}
+    order = {table.file: k for k, table in enumerate(tables)}
     refusals = tuple(sorted(findings.refusals, key=lambda r: (order.get(r.file, 0), r.row)))
     lost = findings.keys.keys() - records.keys()
     if lost:
@@ -241,8 +263,7 @@ def _reading(
         )
     _note_products(records, findings)
     counts = tuple(
-        FileCount(t.file, t.read, len({r.row for r in refusals if r.file == t.file and r.row > 1}))
-        for t in tables.values()
+        FileCount(t.file, t.read, len({r.row for r in refusals if r.file == t.file and r.row > 1})) for t in tables
     )
     return RecordReading(
         Cohort(tuple(records.values())),

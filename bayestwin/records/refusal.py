@@ -111,6 +111,14 @@ def looks_identifying(key: str) -> bool:
     return "@" in key or bool(_NAME.search(key)) or bool(_DATE_OF_BIRTH.search(key))
 
 
+def is_study_key(key: str) -> bool:
+    """True where a key may stand in files that others read: nothing in it looks like a person.
+
+    A word without a digit may be a name; a name with a number behind it cannot be told from a study key.
+    """
+    return not looks_identifying(key) and (any(c.isdigit() for c in key) or len(key) <= 3)
+
+
 def shown_key(key: str) -> str:
     """The study key as messages may show it: a key that looks identifying is not repeated."""
     return "(key not shown)" if looks_identifying(key) else shown(key)
@@ -139,13 +147,15 @@ def refusals_to_frame(refusals: Iterable[Refusal]):
     return pd.DataFrame([asdict(r) for r in refusals], columns=[f.name for f in fields(Refusal)])
 
 
-def write_refusals(refusals: Iterable[Refusal], path) -> None:
-    """Write the same table as UTF-8 CSV.
-
-    A text cell that a spreadsheet would run as a formula gets a leading apostrophe.
-    """
-    frame = refusals_to_frame(refusals)
+def spreadsheet_safe(frame):
+    """The same table; a text cell that a spreadsheet would run as a formula gets a leading apostrophe."""
+    frame = frame.copy()
     for column in frame.columns:
         if column != "row":
             frame[column] = [f"'{v}" if re.match(r"[=@]|[+-](?![\d.])", v) else v for v in frame[column]]
-    frame.to_csv(path, index=False, encoding="utf-8")
+    return frame
+
+
+def write_refusals(refusals: Iterable[Refusal], path) -> None:
+    """Write the same table as UTF-8 CSV, safe to open in a spreadsheet."""
+    spreadsheet_safe(refusals_to_frame(refusals)).to_csv(path, index=False, encoding="utf-8")

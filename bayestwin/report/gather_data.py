@@ -70,7 +70,7 @@ def lab_ledger(twin, previous):
             replaces=shown_value(old) if old is not None else "", limit=lab.value if lab.censoring != "none" else None,
             forecast_before={q: s.quantiles[q] for q in LEVELS} if s is not None else None,
             pit=None if below is None else (below, below), pit_drawn=below,
-            log_score=s.log_score if s is not None else None, new=new,
+            log_score=s.log_score if s is not None else None, alarm=s.alarm if s is not None else "", new=new,
         ))  # fmt: skip
     return tuple(rows)
 

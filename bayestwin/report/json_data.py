@@ -5,7 +5,14 @@ from datetime import date, timedelta
 from bayestwin.report import rounding
 from bayestwin.report.json_forecasts import finite
 from bayestwin.report.model import ReportInput
-from bayestwin.report.warnings import LAB_AGE_DAYS, is_surprising, lab_age_days, lab_when, surprise_values, unit_ratio
+from bayestwin.report.warnings import (
+    LAB_AGE_DAYS,
+    is_surprising,
+    lab_age_days,
+    lab_when,
+    may_be_tenfold,
+    surprise_values,
+)
 from bayestwin.report.wording import short_label, shorten
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -182,7 +189,7 @@ def surprise_words(lab) -> str:
             "OUTSIDE, "
             + ("lower" if high < 0.5 else "higher")
             + " than expected"
-            + (", possible unit error" if unit_ratio(lab) else "")
+            + (", possible unit error" if may_be_tenfold(lab) else "")
         )
     if high - low > 1e-6:
         return f"{_in_100(high - low)} in 100 expected beyond the limit"

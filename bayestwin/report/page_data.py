@@ -33,6 +33,7 @@ class LabEntry:
     forecast_before : QUANTILE_LEVELS -> value, predicted before the lab was learnt; None if not forecast
     pit : (low, high) of the one-step-ahead probability; equal for a measured value, an interval if censored;
           pit_drawn the randomised value that is plotted
+    alarm : "ten times too high", "ten times too low" or "": what the value is more likely than right
     new : arrived since the previous report
     moved_chance : leave-one-out change of the 12-month chance of the current treatment
     """
@@ -58,6 +59,7 @@ class LabEntry:
     pit: Range | None = None
     pit_drawn: float | None = None
     log_score: float | None = None
+    alarm: str = ""
     new: bool = False
     moved_chance: float | None = None
 

@@ -145,16 +145,20 @@ def _data_counts(inputs):
 def _surprise(inputs):
     for lab in inputs.labs:
         if lab.new and is_surprising(lab):
-            ratio = unit_ratio(lab)
             label = next((out.label for out in inputs.outputs if out.name == lab.output), lab.output)
             text = f"{label} of {lab_when(lab, inputs)} was outside what was expected"
-            text += " (possible unit error)" if ratio else ""
+            text += " (possible unit error)" if may_be_tenfold(lab) else ""
             yield _warn("W-FIT-1", CAUTION, text, lab_id=lab.lab_id, pit=lab.pit[0])
 
 
 def is_surprising(lab: LabEntry) -> bool:
     """The whole one-step-ahead probability lies in an outer tail."""
     return lab.pit is not None and (lab.pit[1] < PIT_TAIL or lab.pit[0] > 1 - PIT_TAIL)
+
+
+def may_be_tenfold(lab: LabEntry) -> bool:
+    """Ten times or a tenth of what was expected: by its Bayes factor, or by its ratio to the median."""
+    return bool(lab.alarm) or unit_ratio(lab) is not None
 
 
 def unit_ratio(lab: LabEntry) -> float | None:

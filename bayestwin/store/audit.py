@@ -39,7 +39,7 @@ def note(connection, action: str, mark: str = "", **details) -> None:
 
 def _hash(row) -> str:
     parts = [row[name] for name in ("previous", "number", "at", "action", "mark", "details")]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(parts, default=repr).encode()).hexdigest()  # repr: bytes of a damaged cell
 
 
 def lines(connection) -> list[dict]:

@@ -8,16 +8,18 @@ from sqlalchemy import Connection, delete, insert, select
 
 from bayestwin.store import audit
 from bayestwin.store.durable import remove_durably
+from bayestwin.store.refused import forget_refused
 from bayestwin.store.schema import doomed_files, objects, outcomes, record_items, subjects
 from bayestwin.store.store import Store
 
 ERASED = "erased"
 
 
-def erase_rows(store: Store, connection: Connection, subject: str, published=()) -> int:
-    """Remove the rows of a subject and doom its files; how many files.
+def erase_rows(store: Store, connection: Connection, subject: str, published=(), *, shown: str = "") -> int:
+    """Remove the rows of a subject and doom its files; how many files there are to remove.
 
-    published : names of its files in the folder of reports
+    published : names that its files have or had in the folder of reports
+    shown : what stands for the subject where messages do not repeat it; such refused rows cannot be told apart, all go
     """
     mine = connection.execute(select(objects).where(objects.c.subject == subject)).all()
     objects_folder = store.files.objects
@@ -27,8 +29,10 @@ def erase_rows(store: Store, connection: Connection, subject: str, published=())
         connection.execute(insert(doomed_files).values(name=name))
     for table in (record_items, outcomes, objects, subjects):
         connection.execute(delete(table).where(table.c.subject == subject))
-    audit.note(connection, ERASED, store.mark(subject), files=len(doomed))
-    return len(doomed)
+    forget_refused(connection, {subject, shown or subject})
+    there = sum((store.files.folder / name).is_file() for name in set(doomed))
+    audit.note(connection, ERASED, store.mark(subject), files=there)
+    return there
 
 
 def remove_doomed(store: Store) -> int:

@@ -55,10 +55,21 @@ def current(connection: Connection, subjects=None, *, stored_by: datetime | None
         for row in part:
             mine = found.setdefault(row.subject, Counter())
             mine[Item(row.kind, row.body, row.happened, row.known)] += row.sign
-    for subject, mine in found.items():
+    for mine in found.values():
         if any(count < 0 for count in mine.values()):
-            raise StoreError("the record in the store contradicts itself", subject=f"patient {subject}", place="store")
+            raise StoreError(
+                "a record in the store contradicts itself",
+                place="table record_items",
+                next_step="`bayestwin verify-store` gives its mark; restore the database from a backup.",
+            )
     return {subject: list(mine.elements()) for subject, mine in found.items()}
+
+
+def first_stored(connection: Connection, subject: str, kind: str) -> list[tuple[Any, datetime]]:
+    """Everything of one kind that ever came of a subject, as read, and when it was stored."""
+    mine = (record_items.c.subject == subject, record_items.c.kind == kind, record_items.c.sign > 0)
+    wanted = select(record_items.c.body, record_items.c.stored_at).where(*mine).order_by(record_items.c.id)
+    return [(json.loads(body), moment) for body, moment in connection.execute(wanted)]
 
 
 def newest(connection: Connection) -> int:

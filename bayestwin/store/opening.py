@@ -1,8 +1,4 @@
-"""Open, make and migrate a store.
-
-    clinic.db                              one SQLite file; its files in clinic.db.files/ beside it
-    sqlite:///folder/clinic.db             the same, as a URL
-    postgresql://user@host/database        PostgreSQL (extra `postgres`); the folder of files is named when it is made
+"""Open, make and migrate a store; its address is read in address.py.
 
 Everything here is imported when it is needed: a twin on a worker knows nothing of databases.
 """
@@ -13,104 +9,45 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import URL, Engine, make_url
+from sqlalchemy.engine import URL
 
-from bayestwin.errors import StoreError
+from bayestwin.errors import StoreError, StoreOptionError
 from bayestwin.store import audit
+from bayestwin.store.address import make_engine, store_url
 from bayestwin.store.encryption import VARIABLE, Cipher, cipher_from_environment
 from bayestwin.store.files import ObjectFiles
 from bayestwin.store.plain_errors import plain_errors
 from bayestwin.store.schema import meta, now
 from bayestwin.store.store import Store
 
-SCHEMA = "0001"
+SCHEMA = "0002"
 MAKE = "bayestwin store-population"
-
-
-def store_url(text: str) -> URL:
-    """A path or URL as SQLAlchemy's URL, with the driver this program uses."""
-    if "://" not in text:
-        return URL.create("sqlite", database=str(Path(text)))
-    try:
-        url = make_url(text)
-    except sa.exc.ArgumentError as error:
-        raise StoreError(
-            "this is no address of a store",
-            place="--store",
-            allowed="a file name, sqlite:///file or postgresql://user@host/database",
-        ) from error
-    kind = url.get_backend_name()
-    if kind in ("postgresql", "postgres"):
-        return url.set(drivername="postgresql+psycopg")
-    if kind == "sqlite" and url.database and url.database != ":memory:":
-        return url
-    raise StoreError(
-        "this kind of database is not known",
-        place="--store",
-        value=url.render_as_string(hide_password=True),
-        allowed="a file name, sqlite:///file or postgresql://user@host/database",
-    )
-
-
-def make_engine(url: URL) -> Engine:
-    """The engine; SQLite with write-ahead log, full syncs and real transactions."""
-    try:
-        if url.get_backend_name() == "postgresql":
-            return sa.create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 10})
-        engine = sa.create_engine(url)
-    except ModuleNotFoundError as error:
-        raise StoreError(
-            "PostgreSQL needs its driver",
-            place="--store",
-            next_step="Install it with `pip install 'bayestwin[postgres]'`.",
-        ) from error
-
-    @sa.event.listens_for(engine, "connect")
-    def _settle(raw, _):
-        raw.isolation_level = None  # this program begins its transactions itself
-        for line in ("busy_timeout=60000", "journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
-            raw.execute(f"PRAGMA {line}").close()
-
-    @sa.event.listens_for(engine, "begin")
-    def _begin(connection):
-        writing = connection.get_execution_options().get("writing")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
-
-    return engine
+OURS = {"subjects", "record_items", "outcomes"}  # tables by which a store is told from other databases
 
 
 def create_store(url: str, *, files=None, settings: dict[str, Any] | None = None, encrypt: bool = False) -> Store:
     """Make a new store, or open the one that is there.
 
     files : folder of draws and reports; default <file name>.files beside an SQLite file
+    encrypt : seal draws and reports; a store that is there must have been made so
     settings : kept in the store; of a store that is there they are not changed
 
     Raises
     ------
-    StoreError      no folder for a PostgreSQL store; no key for an encrypted one; a database that holds something else
+    StoreOptionError  no folder for a PostgreSQL store; the store there has its files elsewhere, or in plain text
+    StoreError        no key for an encrypted store; a database that holds something else
     """
     address = store_url(url)
     beside = address.get_backend_name() == "sqlite"
     if beside and not Path(address.database).parent.is_dir():
-        raise StoreError(
+        raise StoreOptionError(
             "there is no such folder", place="--store", value=str(Path(address.database).parent), next_step="Make it."
         )
-    engine = make_engine(address)
-    with plain_errors(), engine.connect() as connection:
-        tables = sa.inspect(connection).get_table_names()
-    if "alembic_version" in tables:
-        engine.dispose()
-        return open_store(url)
-    if tables:
-        raise StoreError(
-            "this database holds something else",
-            place="--store",
-            value=", ".join(sorted(tables)[:5]),
-            allowed="an empty database",
-            next_step="Make a database for the store alone.",
-        )
+    if not beside or Path(address.database).is_file():
+        if _holds_a_store(address):
+            return _as_asked(open_store(url), files, encrypt)
     if files is None and not beside:
-        raise StoreError(
+        raise StoreOptionError(
             "a store in PostgreSQL needs a folder for its files",
             place="--files",
             next_step="Name one that every machine that refreshes can reach.",
@@ -118,6 +55,7 @@ def create_store(url: str, *, files=None, settings: dict[str, Any] | None = None
     cipher = cipher_from_environment() if encrypt else None
     kept = {**(settings or {}), "files": None if files is None else str(Path(files).absolute())}
     kept["key_proof"] = cipher.proof() if cipher else None
+    engine = make_engine(address)
     with plain_errors(), engine.connect().execution_options(writing=True) as connection, connection.begin():
         _upgrade(connection)
         if connection.execute(sa.select(meta.c.id)).first() is None:
@@ -125,7 +63,45 @@ def create_store(url: str, *, files=None, settings: dict[str, Any] | None = None
             connection.execute(sa.insert(meta).values(**row))
             audit.note(connection, "store made", schema=SCHEMA, encrypted=encrypt)
     engine.dispose()
-    return open_store(url)
+    return _as_asked(open_store(url), files, encrypt)
+
+
+def _holds_a_store(address: URL) -> bool:
+    """True where the database is a store, False where it is empty."""
+    engine = make_engine(address)
+    with plain_errors(), engine.connect() as connection:
+        tables = sa.inspect(connection).get_table_names()
+    engine.dispose()
+    if tables and not OURS & set(tables):
+        raise StoreError(
+            "this database holds something else",
+            place="--store",
+            value=", ".join(sorted(tables)[:5]),
+            allowed="an empty database",
+            next_step="Make a database for the store alone.",
+        )
+    return bool(tables)
+
+
+def _as_asked(store: Store, files, encrypt: bool) -> Store:
+    """The store, if it is what the options say; they hold when a store is made and cannot change it afterwards."""
+    if encrypt and store.files.cipher is None:
+        store.close()
+        raise StoreOptionError(
+            "this store was made without encryption, and its files stay in plain text",
+            place="--encrypt",
+            next_step="Make a new store with --encrypt, refresh all labs into it, and remove this one with its files.",
+        )
+    if files is not None and Path(files).resolve() != store.files.folder.resolve():
+        store.close()
+        raise StoreOptionError(
+            "the files of this store lie in another folder",
+            place="--files",
+            value=str(files),
+            allowed=str(store.files.folder),
+            next_step="Leave --files out.",
+        )
+    return store
 
 
 def _files_beside(database: Path) -> Path:
@@ -138,29 +114,63 @@ def open_store(url: str) -> Store:
 
     Raises
     ------
-    StoreError      none there; made by an older or newer program; encrypted and no key, or another one
+    StoreError      none there; made by an older or newer program; encrypted and no key or another one; damaged settings
     """
     address = store_url(url)
-    if address.get_backend_name() == "sqlite" and not Path(address.database).is_file():
-        raise StoreError("there is no store", place=Path(address.database).name, next_step=f"Make one with `{MAKE}`.")
+    _refuse_absent(address)
     engine = make_engine(address)
     with plain_errors(), engine.connect() as connection:
         _check_schema(connection)
-        row = connection.execute(sa.select(meta)).first()
-    settings = json.loads(row.settings)
+        settings, salt = _settings(connection)
     folder = settings["files"] or _files_beside(Path(address.database))
-    return Store(engine, ObjectFiles(folder, _cipher(settings["key_proof"])), settings, row.salt)
+    return Store(engine, ObjectFiles(folder, _cipher(settings["key_proof"])), settings, salt)
+
+
+def _refuse_absent(address: URL) -> None:
+    """Asked before a connection is made: SQLite would make a file, or write into an empty one."""
+    if address.get_backend_name() != "sqlite":
+        return
+    file = Path(address.database)
+    if not file.is_file() or not file.stat().st_size:
+        problem = "this file is empty, no store" if file.is_file() else "there is no store"
+        raise StoreError(problem, place=file.name, next_step=f"Make one with `{MAKE}`.")
+
+
+def _settings(connection) -> tuple[dict[str, Any], str]:
+    """Settings and salt of a store, from the one row of the table meta."""
+    row = connection.execute(sa.select(meta.c.settings, meta.c.salt)).first()
+    try:
+        settings, salt = json.loads(row.settings), row.salt
+        whole = isinstance(salt, str) and {"files", "key_proof"} <= settings.keys()
+    except (AttributeError, TypeError, ValueError):  # no row, no text, no JSON
+        whole = False
+    if not whole:
+        raise StoreError(
+            "the settings of this store are damaged or missing",
+            place="table meta",
+            allowed="one row with a salt and settings as JSON",
+            next_step="Restore the database from a backup; files and other tables were not looked at.",
+        )
+    return settings, salt
 
 
 def migrate_store(url: str) -> tuple[str, str]:
-    """Bring an older store to this program's schema; (before, after)."""
-    engine = make_engine(store_url(url))
+    """Bring an older store to this program's schema; (before, after).
+
+    Raises
+    ------
+    StoreError      none there; a database that is no store; made by a newer program
+    """
+    address = store_url(url)
+    _refuse_absent(address)
+    engine = make_engine(address)
     with plain_errors():
         with engine.connect().execution_options(writing=True) as connection, connection.begin():
             before = _schema_of(connection)
             if before and before < SCHEMA:
                 _upgrade(connection)
             _check_schema(connection)
+    engine.dispose()
     return before, SCHEMA
 
 
@@ -174,10 +184,18 @@ def _cipher(proof: str | None) -> Cipher | None:
 
 
 def _schema_of(connection) -> str:
-    """The schema's number; "" where this is no store."""
-    if "alembic_version" not in sa.inspect(connection).get_table_names():
+    """The schema's number; "" where this is no store, whatever else numbers its versions in this way."""
+    tables = set(sa.inspect(connection).get_table_names())
+    if not OURS & tables or "alembic_version" not in tables:
         return ""
-    return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar() or ""
+    found = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+    if not isinstance(found, str):
+        raise StoreError(
+            "the number of this store's schema is missing",
+            place="table alembic_version",
+            next_step="Restore the database from a backup.",
+        )
+    return found
 
 
 def _check_schema(connection) -> None:

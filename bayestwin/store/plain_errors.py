@@ -1,5 +1,6 @@
-"""What the database says, in the words of this program: full, locked, unreachable, read-only."""
+"""What the database says, in the words of this program: full, locked, unreachable, read-only, damaged."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -40,5 +41,13 @@ def plain_errors() -> Iterator[None]:
                 place="--store",
                 value=type(error.orig).__name__,
                 next_step="Check that it runs, its address and your rights; nothing was changed.",
+            ) from error
+        raise
+    except ValueError as error:
+        if isinstance(error, json.JSONDecodeError) or "isoformat" in str(error) or "datetime" in str(error):
+            raise StoreError(
+                "a row of the store is damaged and cannot be read",
+                place="store",
+                next_step="`bayestwin verify-store` names it; restore the database from a backup.",
             ) from error
         raise

@@ -27,6 +27,7 @@ class UpdateInfo:
     island_agreement : SD of island means over posterior SD, largest
     monte_carlo_error : parameter -> error of its posterior mean on the transformed scale
     surprise : each new lab before it was learnt; log_evidence : ln p(new labs | old ones), with its error
+    anchor_gap, anchor_shift : of an anchored update, see `anchor.Gap`: z and shift; else None
     verdict : "PASS" or "WITHHELD"; reasons : why, and every restart or fallback on the way
     """
 
@@ -47,6 +48,8 @@ class UpdateInfo:
     moves: int = 0
     reasons: tuple[str, ...] = ()
     new_labs: int = 0
+    anchor_gap: float | None = None
+    anchor_shift: float | None = None
     seconds: float = field(default=0.0, compare=False)
 
     def __str__(self):

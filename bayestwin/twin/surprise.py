@@ -2,6 +2,7 @@
 
 Scores are on the observation's error scale (ln for log-normal outputs), the log score on the datum as measured.
 Of a censored lab: log of its probability, PIT uniform in its interval, CRPS of the censored distribution.
+Of a lab with a value above 0: was it reported ten times too high or too low? See `tenfold`.
 Sources: Gneiting and Raftery (2007), JASA 102:359.
 """
 
@@ -21,6 +22,7 @@ from bayestwin.individual.residuals import (
     log_density,
 )
 from bayestwin.twin.particles import log_sum_exp
+from bayestwin.twin.tenfold import ALARM, VALUES, tenfold
 
 QUANTILES = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975)
 
@@ -32,7 +34,11 @@ _CENSORING = {"none": NONE, "left": LEFT, "right": RIGHT}
 
 @dataclass(frozen=True)
 class Surprise:
-    """One lab against its predictive distribution; quantiles on the natural scale, mean, sd, crps on `scale`."""
+    """One lab against its predictive distribution; quantiles on the natural scale, mean, sd, crps on `scale`.
+
+    tenfold_high, tenfold_low : ln Bayes factors of a report ten times too high, too low; tenfold_power : the share of
+        such errors that would raise an alarm; None for a censored lab and one of 0 or less
+    """
 
     lab_id: str
     output: str
@@ -47,6 +53,17 @@ class Surprise:
     crps: float
     log_score: float
     pit: float
+    tenfold_high: float | None = None
+    tenfold_low: float | None = None
+    tenfold_power: float | None = None
+
+    @property
+    def alarm(self) -> str:
+        """What to ask the laboratory: "ten times too high", "ten times too low", or "" for nothing."""
+        if self.tenfold_high is None or self.tenfold_low is None:
+            return ""
+        high = self.tenfold_high >= self.tenfold_low
+        return "" if max(self.tenfold_high, self.tenfold_low) < ALARM else f"ten times too {'high' if high else 'low'}"
 
 
 def weighted_quantiles(values, weights, probabilities):
@@ -104,6 +121,11 @@ def surprises(
         pit = {"none": below, "left": u * below, "right": below + u * (1.0 - below)}[lab.censoring]
         clipped = {"none": on_scale, "left": np.maximum(on_scale, y), "right": np.minimum(on_scale, y)}[lab.censoring]
         mean = float(np.sum(weights * on_scale))
+        wrong_unit = None
+        if lab.censoring == "none" and lab.value > 0:
+            at, width = (np.broadcast_to(a, joint.shape).ravel() for a in (location, scale))
+            expected = weighted_quantiles(simulated, weights, (np.arange(VALUES) + 0.5) / VALUES)
+            wrong_unit = tenfold(observation, at, width, joint.ravel(), lab.value, expected)
         found.append(
             Surprise(
                 lab_id=lab.lab_id,
@@ -119,6 +141,9 @@ def surprises(
                 crps=sample_crps(clipped, weights, y),
                 log_score=log_score,
                 pit=pit,
+                tenfold_high=None if wrong_unit is None else wrong_unit.high,
+                tenfold_low=None if wrong_unit is None else wrong_unit.low,
+                tenfold_power=None if wrong_unit is None else wrong_unit.power,
             )
         )
     return tuple(found)

@@ -7,7 +7,8 @@
     4 withhold        when that fails too
 
 Information taken away or changed (retraction, correction, past dose or treatment, covariate) restarts from the newest
-earlier twin that had not seen it, else from scratch: reweighting back can pass every check and be wrong.
+earlier twin that had not seen it, else from scratch: reweighting back can pass every check and be wrong. Every tenth
+update is anchored: rebuilt from scratch, the gap told (see `anchor`).
 """
 
 import time as clock
@@ -20,6 +21,7 @@ import numpy as np
 from bayestwin.dynamics import NO_GRADIENT, Accuracy
 from bayestwin.errors import FitError, RecordError
 from bayestwin.individual import compile_record, information_time, with_seen
+from bayestwin.twin.anchor import EVERY, gap, since_scratch
 from bayestwin.twin.check import judge
 from bayestwin.twin.compare import difference
 from bayestwin.twin.newer import expected, seen_labs, solve_through, surprise_rng, where_it_stands
@@ -41,6 +43,7 @@ def update_twin(
     rejuvenate_below: float = 0.5,
     population=None,
     earlier: tuple[Twin, ...] = (),
+    anchor_every: int = EVERY,
     accuracy: Accuracy = NO_GRADIENT,
 ):
     """Move one patient's twin to a newer record of labs, doses and events.
@@ -52,6 +55,8 @@ def update_twin(
     rejuvenate_below : float    rejuvenate when ESS / P falls under this, in (0, 1]
     population : PopulationPosterior    for the last rung, the from-scratch oracle; without it that rung withholds
     earlier : tuple[Twin, ...]  stored twins; a restart begins at the newest that had not seen what changed
+    anchor_every : int          rebuild from scratch after so many updates, tell the gap and go on from there; 0 for
+        never; needs a population, and a patient that it was not fitted on
 
     Returns
     -------
@@ -86,6 +91,8 @@ def update_twin(
         moved, info = _forward(twin, record, change, random_seed, rejuvenate_below, accuracy)
         if info.verdict != PASS:
             moved, info = _last_rung(twin, record, info, random_seed, population, accuracy)
+        elif 0 < anchor_every <= 1 + since_scratch(twin.history) and population is not None:
+            moved, info = _anchored(moved, info, random_seed, population, accuracy)
     info = replace(info, seconds=clock.perf_counter() - begin)
     return replace(moved, updates=twin.updates + 1, history=(*twin.history, info), refusals=twin.refusals), info
 
@@ -164,6 +171,7 @@ def _restart(twin, record, change, random_seed, rejuvenate_below, population, ea
                 random_seed=random_seed,
                 rejuvenate_below=rejuvenate_below,
                 population=population,
+                anchor_every=0,
                 accuracy=accuracy,
             )
             info = replace(
@@ -198,6 +206,21 @@ def _from_scratch(twin, record, times: int, reasons, random_seed, population, ac
         reasons=reasons,
     )
     return replace(rebuilt, size=twin.asked_size), info
+
+
+def _anchored(moved, info, random_seed, population, accuracy):
+    """The twin rebuilt from scratch, with what the update says of the new labs and the gap between the two."""
+    if population.knows(moved.record):
+        return moved, info
+    rebuilt, check = _from_scratch(moved, moved.record, 1, (), random_seed, population, accuracy)
+    if check.verdict != PASS:
+        note = f"not anchored: the rebuilt twin failed its check ({'; '.join(check.reasons)})"
+        return moved, replace(info, reasons=(*info.reasons, note))
+    found = gap(moved, rebuilt)
+    note = f"anchored from scratch, after {info.path}: {found}"
+    kept = {name: getattr(info, name) for name in ("surprise", "log_evidence", "log_evidence_error", "new_labs")}
+    info = replace(check, reasons=(*info.reasons, note), anchor_gap=found.z, anchor_shift=found.shift, **kept)
+    return replace(rebuilt, updates=moved.updates), info
 
 
 def _last_rung(twin, record, failed, random_seed, population, accuracy):

@@ -3,6 +3,8 @@
 Called by `bayestwin.response_table`, `bayestwin response` and forecasts; criteria: imwg.py and progression.py.
 """
 
+from math import isfinite
+
 from bayestwin.errors import RecordError
 from bayestwin.labs import LabSpec
 from bayestwin.prognosis.observed_endpoints import Event
@@ -47,13 +49,27 @@ LABS = {lab.name: lab for lab in (*_LABS, *SCORE_LABS, *CRS_LABS)}
 COVARIATES = {"light_chain": ("kappa", "lambda"), "lenalidomide_refractory": ("1",), "plasma_cell_leukaemia": ("1",)}
 
 
-def code_record(model, record, start, end, *, window: float = 3.0, baseline_at=None, **criteria) -> CodedRecord:
-    """Response of a record from its start to `end`, see `record_visits`; further options are fields of `Criteria`."""
+def check_criteria(*, window: float = 3.0, baseline_at=None, **criteria) -> Criteria:
+    """The criteria that these options make.
+
+    Raises
+    ------
+    RecordError     an option that there is not, or a value that means nothing (a negative window)
+    """
     unknown = [name for name in criteria if name not in Criteria.__dataclass_fields__]
     if unknown:
         allowed = ", ".join(("window", "baseline_at", *Criteria.__dataclass_fields__))
         raise RecordError("no such option of the criteria", value=unknown[0], allowed=f"one of {allowed}")
-    rules = Criteria(**criteria)
+    if not (isfinite(window) and window >= 0.0):
+        raise RecordError("the criteria cannot use this", place="window", value=window, allowed="0 or more days")
+    if baseline_at is not None and not isfinite(baseline_at):
+        raise RecordError("the criteria cannot use this", place="baseline_at", value=baseline_at, allowed="a day")
+    return Criteria(**criteria)
+
+
+def code_record(model, record, start, end, *, window: float = 3.0, baseline_at=None, **criteria) -> CodedRecord:
+    """Response of a record from its start to `end`, see `record_visits`; further options are fields of `Criteria`."""
+    rules = check_criteria(window=window, baseline_at=baseline_at, **criteria)
     found = record_visits(record, start, end, window=window, baseline_at=baseline_at)
     coded = code(found.visits, rules)
     words, worse = Words(found, coded, rules), coded.progressed

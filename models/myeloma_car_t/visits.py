@@ -5,10 +5,12 @@ imwg.py codes response from them and progression.py progression; record_visits.p
 """
 
 from dataclasses import dataclass, fields
+from math import inf
 from typing import NamedTuple
 
 import numpy as np
 
+from bayestwin.errors import RecordError
 from bayestwin.prognosis.rises import DUST
 
 
@@ -25,6 +27,18 @@ class Criteria:
     chains_measurable: float = 100.0  # mg/L of the involved chain, with an abnormal ratio
     marrow_measurable: float = 30.0  # % plasma cells
     mr_plasmacytoma: float = 0.5
+
+    def __post_init__(self):
+        for name, highest in (("serum", inf), ("urine", inf), ("chains", inf), ("marrow", 100.0)):
+            in_range(f"{name}_measurable", getattr(self, f"{name}_measurable"), highest)
+        in_range("mr_plasmacytoma", self.mr_plasmacytoma, 1.0)
+
+
+def in_range(name: str, value: float, highest: float = inf) -> None:
+    """RecordError where an option of the criteria is no number above 0 and up to `highest`."""
+    if not (0.0 < value <= highest and value < inf):
+        said = "a number above 0" if highest == inf else f"a number above 0, at most {highest:g}"
+        raise RecordError("the criteria cannot use this", place=name, value=value, allowed=said)
 
 
 @dataclass(frozen=True)

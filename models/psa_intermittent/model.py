@@ -11,8 +11,8 @@ it grows or dies; resistant cells R need no androgen. B and R are relative to th
     dE/dt = k_E (eps + (1 - eps) s - E)      d ln B/dt = g s - d (1 - s)      ln R = ln f_R + g_R t
     PSA = P0 (B E + R)                       testosterone = T_c + (T_0 - T_c) A
 
-What these equations do not say of ln PSA is a serially correlated departure, larger where PSA is low (`serial`), summed
-out in the likelihood. PSA itself is cleared within days and follows at once.
+What these equations do not say of ln PSA is a serially correlated departure, larger where PSA is low and in men whose
+PSA wanders (`serial`), summed out in the likelihood. PSA itself is cleared within days and follows at once.
 
 Sources: structure after Hirata et al. (2010), J Theor Biol 264:517 (on and off treatment, sensitive and resistant
 cells) and Brady-Nicholls et al. (2020), Nat Commun 11:1750; priors wide and assumed, see card.md.
@@ -22,6 +22,7 @@ import jax.numpy as jnp
 
 from bayestwin.specification import (
     Drift,
+    Fixed,
     HalfNormal,
     LogitNormal,
     LogNormal,
@@ -104,6 +105,8 @@ model = Model(
                   source="wide", mark="assumed"),
         Parameter("g_R", unit="1/day", scale="log", typical=LogNormal(median=0.001, sd_log=0.8), between=HalfNormal(sd=0.7),
                   source="wide", mark="assumed"),
+        Parameter("wander", unit="", scale="log", typical=Fixed(value=1.0), between=HalfNormal(sd=0.5),
+                  source="men differ in how far PSA strays from a course", mark="assumed"),
         Parameter("T_0", unit="nmol/L", scale="log", typical=LogNormal(median=12.0, sd_log=0.2), between=HalfNormal(sd=0.4),
                   source="reference range of adult men 8 to 29 nmol/L", mark="memory"),
         Parameter("T_c", unit="nmol/L", scale="log", typical=LogNormal(median=0.4, sd_log=0.4), between=HalfNormal(sd=0.4),
@@ -113,7 +116,7 @@ model = Model(
     outputs={"psa": psa, "testosterone": testosterone},
     observations=(
         Observation("psa", unit="ng/mL", error=LogNormalError(sd=LogNormal(median=0.12, sd_log=0.5), low=LogNormal(median=0.04, sd_log=0.5),
-                    serial=SerialCorrelation(sd=LogNormal(median=0.3, sd_log=0.5), time=LogNormal(median=90.0, sd_log=0.7), low=LogNormal(median=2.0, sd_log=1.0))), plausible=(0.001, 5_000.0),
+                    serial=SerialCorrelation(sd=LogNormal(median=0.3, sd_log=0.5), time=LogNormal(median=90.0, sd_log=0.7), low=LogNormal(median=2.0, sd_log=1.0), scaled_by="wander")), plausible=(0.001, 5_000.0),
                     lower_limit=0.1, label="PSA", source="assay 5 to 10 %, day to day more"),
         Observation("testosterone", unit="nmol/L", error=LogNormalError(sd=LogNormal(median=0.25, sd_log=0.4), nu=3.0), plausible=(0.01, 80.0),
                     lower_limit=0.1, label="testosterone", source="assay and time of day"),

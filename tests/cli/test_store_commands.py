@@ -1,6 +1,8 @@
 """The commands on a store: what they print, and exit codes that a scheduler can act on."""
 
 import json
+import shutil
+import sqlite3
 import sys
 from pathlib import Path
 
@@ -84,13 +86,70 @@ def test_what_was_believed_is_printed_or_written_byte_for_byte(store, tmp_path):
     assert "published  20" in run("history", "P-0", "--store", url).stdout
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("believed", "P-0", "--on", "x"), "as-of is not a date (found 'x')"),
+        (("believed", "P-0", "--on", "2026-02-30"), "as-of is not a date"),
+        (("history", "\udcff"), "PATIENT is not UTF-8 text"),
+        (("history", " "), "PATIENT is empty or holds control characters"),
+        (("erase", "P\x00-0", "--yes"), "PATIENT is empty or holds control characters"),
+        (("verify-store", "--store", "mysql://u:secret@h/d"), "this kind of database is not known"),
+        (("verify-store", "--store", "postgresql://h:port/d"), "this is no address of a store"),
+        (("store-migrate", "--store", "://"), "this is no address of a store"),
+        (("refresh", "--store", "sqlite:///s.db?mode=ro"), "options of SQLite are not taken"),
+        (("store-population", "--files", "elsewhere"), "the files of this store lie in another folder"),
+        (("store-population", "--encrypt"), "this store was made without encryption"),
+        (("store-population", "--population-draws", 101), "--population-draws 101: this posterior holds 100 draws"),
+    ],
+)
+def test_a_mistake_in_the_command_is_exit_code_2_and_changes_nothing(store, words, said):
+    url, folder = store
+    before = Path(url).read_bytes()
+    words = words if "--store" in words else (*words, "--store", url)
+    if words[0] == "store-population":
+        words = (*words, "--population", folder / "population.nc", "--model", folder / "level")
+    answer = run(*words, code=2)
+    assert said in " ".join(answer.output.replace("│", " ").split()) and "secret" not in answer.output
+    assert Path(url).read_bytes() == before
+
+
+def test_fewer_draws_than_twins_usually_rest_on_are_all_used_and_said(store, tmp_path):
+    _, folder = store
+    given = ("--population", folder / "population.nc", "--model", folder / "level")
+    answer = run("store-population", "--store", tmp_path / "few.db", *given)
+    assert "twins rest on all 100 draws of this posterior, fewer than 400" in answer.stderr
+
+
+def test_a_store_with_damaged_rows_is_exit_code_3_and_says_which(store, tmp_path):
+    url, folder = store
+    copy = tmp_path / "s.db"
+    shutil.copytree(f"{url}.files", f"{copy}.files")
+    raw = sqlite3.connect(copy)
+    sqlite3.connect(url).backup(raw)
+    for (name,) in raw.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+        raw.execute(f"DROP TRIGGER {name}")
+    raw.execute("UPDATE record_items SET body = replace(body, '20.1', '29.1') WHERE subject = 'P-0'")
+    raw.commit()
+    assert "is not the one that was taken in" in run("verify-store", "--store", copy, code=3).stdout
+    raw.execute("UPDATE audit SET details = '' WHERE number = 2")
+    raw.execute("UPDATE record_items SET body = '{' WHERE subject = 'P-0'")
+    raw.commit()
+    said = run("verify-store", "--store", copy, code=3).stdout
+    assert "table audit, row 2: damaged" in said and "table record_items, row " in said
+    assert "verify-store" in run("refresh", "--store", copy, "--labs", folder / "labs.csv", code=3).stderr
+    raw.execute("DELETE FROM meta")
+    raw.commit()
+    assert "table meta: the settings of this store" in run("verify-store", "--store", copy, code=3).stderr
+
+
 def test_verify_names_a_head_that_is_not_in_the_log(store):
     url, _ = store
     answer = run("verify-store", "--store", url)
     head = next(line.split()[-1] for line in answer.stdout.splitlines() if line.startswith("audit head"))
     assert "0 problems" in answer.stdout and run("verify-store", "--store", url, "--head", head)
     assert "does not hold the hash" in run("verify-store", "--store", url, "--head", "f" * 64, code=3).stdout
-    assert run("store-migrate", "--store", url).stdout.startswith("schema 0001: nothing to do")
+    assert run("store-migrate", "--store", url).stdout.startswith("schema 0002: nothing to do")
 
 
 def test_erasing_asks_first(store):
@@ -111,12 +170,19 @@ def test_an_answer_never_replaces_the_store_nor_any_other_file(store):
     assert "is there already" in answer.output and Path(url).read_bytes() == before
 
 
-def test_a_snapshot_in_several_files_of_one_kind_is_refused_before_anything_is_withdrawn(store, tmp_path):
+def test_files_none_of_whose_rows_can_be_used_are_exit_code_3_and_every_row_is_listed(store, tmp_path):
     url, folder = store
-    for name in ("labs_monday.csv", "labs_tuesday.csv"):
-        labs_csv(tmp_path / name, patients=1)
-    answer = run("refresh", "--store", url, "--labs", tmp_path, "--snapshot", code=2)
-    assert "several files of one kind" in answer.output
+    (tmp_path / "patients.csv").write_text("patient\nX-1\n", encoding="utf-8")
+    (tmp_path / "labs.csv").write_text("patient,time,output,value,unit\nX-9,1,m_protein,20,g/L\n", encoding="utf-8")
+    assert "1 rows refused" in run("refresh", "--store", url, "--labs", tmp_path, code=1).stdout
+    (tmp_path / "labs.csv").write_text("patient,time,output,value,unit\nX-7,1,m_protein,900,g/L\n", encoding="utf-8")
+    answer = run("refresh", "--store", url, "--labs", tmp_path / "labs.csv", code=3)
+    assert json.loads(answer.stderr.splitlines()[1])["event"] == "row refused"
+    run("refused", "--store", url, "--out", tmp_path / "refused.csv")
+    listed = (tmp_path / "refused.csv").read_text(encoding="utf-8")
+    assert "X-7,labs.csv,2,value,900," in listed and "X-9,labs.csv,2,patient,X-9," in listed
+    assert run("refused", "--store", url).stdout == listed
+    assert "is there already" in run("refused", "--store", url, "--out", tmp_path / "refused.csv", code=2).stderr
 
 
 def test_two_stores_whose_names_differ_in_the_ending_keep_their_files_apart(store):

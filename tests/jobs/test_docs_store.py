@@ -43,4 +43,4 @@ def test_the_extras_that_the_pages_name_exist():
         for m in re.findall(r"'(?:bayestwin|\.)\[([\w,]+)\]'", page.read_text())
         for e in m.split(",")
     }
-    assert named == {"postgres", "crypto"} and named <= set(extras)
+    assert named == {"postgres", "crypto", "distributed"} and named <= set(extras)

@@ -192,6 +192,24 @@ def test_log_lines_are_json_with_study_keys_and_no_value(store, tmp_path, capsys
     assert not any("P-0" in str(path) for path in store.files.folder.rglob("*"))
 
 
+def test_a_name_used_as_a_key_stands_in_no_log_line_no_list_and_no_note(store, tmp_path, monkeypatch, capsys):
+    names = ("Anna Muster", "muster", "anna.muster@example.org", "Muster 1961-03-09")
+    rows = [f"{name},{t},m_protein,2{t},g/L" for name in (*names, "P-1") for t in (1, 2)]
+    (tmp_path / "labs.csv").write_text("patient,time,output,value,unit\n" + "\n".join(rows) + "\n", encoding="utf-8")
+
+    def fails(population, record, **how):
+        raise FitError("nothing fits", subject=f"patient {record.key}")
+
+    monkeypatch.setattr(move_patient, "start_twin", fails)
+    found = refresh(store, [{"labs": tmp_path / "labs.csv"}], log=RunLog())
+    assert found.counts == {"failed": 5} and "patient P-1: nothing fits." in problem_lines(found)
+    said = [*problem_lines(found), capsys.readouterr().err]
+    said += [path.read_text(encoding="utf-8") for path in store.files.reports.iterdir()]
+    said += [path.name for path in store.files.folder.rglob("*")]
+    assert not any(name in text for name in (*names, "Anna", "example.org", "1961") for text in said)
+    assert states(store) == {f"mark {store.mark(name)}": "no report" for name in names} | {"P-1": "no report"}
+
+
 def test_a_damaged_report_is_told_and_stops_nobody(store, tmp_path):
     run(store, labs_csv(tmp_path / "labs.csv", patients=2))
     last = outcomes(store, "P-0")[-1]

@@ -1,5 +1,6 @@
 """Files into the store: order of arrival leaves no trace, and no file brings the program down."""
 
+import json
 import random
 
 import pytest
@@ -8,12 +9,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from level_store import labs_csv
 
-from bayestwin.cli.reading import input_batches
+from bayestwin.cli.reading import input_files
 from bayestwin.errors import BayestwinError
 from bayestwin.jobs import take_in as take_in_module
+from bayestwin.jobs.ask_store import refused_table
 from bayestwin.jobs.patient_rows import record_of, refusals_of
+from bayestwin.jobs.refresh import Refreshed, take_in_all
+from bayestwin.jobs.run_log import RunLog
 from bayestwin.jobs.take_in import take_in
+from bayestwin.store.erase import erase_rows
 from bayestwin.store.items import current
+from bayestwin.store.verify import verify_store
 
 HEADER = "patient,lab_id,time,known_time,output,value,unit,status"
 ROWS = [
@@ -93,21 +99,101 @@ def test_a_table_from_a_notebook_is_put_onto_the_record_like_a_file(store, popul
     assert len(records(store)["P-1"].labs) == 3
 
 
-def test_a_folder_is_read_file_by_file_and_each_file_is_known_by_its_name(tmp_path, capsys):
+def test_the_files_of_a_folder_are_known_by_their_names(tmp_path, capsys):
     for name in ("labs_1.csv", "Labs_2.csv"):
         labs_csv(tmp_path / name, patients=1)
     for name in ("patients.csv", "truth.csv"):
         (tmp_path / name).write_text("patient,age\nP-0,60\n", encoding="utf-8")
-    first, second = input_batches(tmp_path)
-    assert {k: p.name for k, p in first.items()} == {"labs": "Labs_2.csv", "patients": "patients.csv"}
-    assert {k: p.name for k, p in second.items()} == {"labs": "labs_1.csv"}
+    found = {table: [path.name for path in paths] for table, paths in input_files(tmp_path).items()}
+    assert found == {"labs": ["Labs_2.csv", "labs_1.csv"], "patients": ["patients.csv"]}
     assert capsys.readouterr().err == (
         "not read: truth.csv (its name begins with none of patients, labs, doses, events, event_table)\n"
     )
-    assert input_batches(tmp_path / "labs_1.csv") == [{"labs": tmp_path / "labs_1.csv"}]
+    assert input_files(tmp_path / "labs_1.csv") == {"labs": [tmp_path / "labs_1.csv"]}
     (tmp_path / "empty").mkdir()
     with pytest.raises(typer.Exit):
-        input_batches(tmp_path / "empty")
+        input_files(tmp_path / "empty")
+
+
+FOLDER = {
+    "patients": ["P-1,60", "P-2,61", "P-3,62"],
+    "labs": [*ROWS, "P-9,e,1,1,m_protein,20,g/L,", "P-2,f,9,9,m_protein,17,g/L,", "P-3,g,2,2,m_protein,1000,g/L,"],
+    "events": ["P-2,5,death", "P-3,1,line_of_therapy"],
+}
+HEADERS = {"patients": "patient,age_years", "labs": HEADER, "events": "patient,time,event"}
+
+
+def test_which_file_a_row_stands_in_and_what_it_is_called_decides_nothing(new_store, population, tmp_path):
+    seen = []
+    for number in range(5):
+        store, rng = new_store(f"s{number}"), random.Random(number)
+        folder = tmp_path / f"folder{number}"
+        folder.mkdir()
+        for table, rows in FOLDER.items():
+            mixed, names = rows.copy(), ["", "_b", "_c"] if number else [""]
+            rng.shuffle(mixed)
+            rng.shuffle(names)
+            for part, name in enumerate(names):
+                text = "\n".join([HEADERS[table], *mixed[part :: len(names)]])
+                (folder / f"{table}{name}.csv").write_text(text + "\n", encoding="utf-8")
+        taken = take_in(store, population.model.record_schema(), input_files(folder), as_of="2026-11-01")
+        refused = sorted((r.patient, r.column, r.value, r.reason) for r in taken.reading.refusals)
+        seen.append((records(store), {k: r.past for k, r in records(store).items()}, refused))
+        assert take_in(store, population.model.record_schema(), input_files(folder)).entries == 0
+    assert all(one == seen[0] for one in seen)
+    assert [who for who, *_ in seen[0][2]] == ["P-2", "P-3", "P-3", "P-9"]
+    assert seen[0][0]["P-1"].covariates == {"age_years": 60.0} and len(seen[0][1]["P-1"]) == 2
+
+
+def test_files_of_one_kind_that_overlap_are_read_once_and_together_are_a_snapshot(store, population, tmp_path):
+    schema, paths = population.model.record_schema(), [tmp_path / "labs_1.csv", tmp_path / "labs_2.csv"]
+    paths[0].write_text("\n".join([HEADER, ROWS[0], ROWS[2]]) + "\n", encoding="utf-8")
+    paths[1].write_text("\n".join([HEADER, ROWS[2], ROWS[4], ROWS[4]]) + "\n", encoding="utf-8")
+    first = take_in(store, schema, {"labs": paths})
+    assert [(r.file, r.row, r.reason) for r in first.reading.refusals] == [("labs_2.csv", 4, "the row is a duplicate")]
+    assert len(records(store)["P-1"].labs) == 3
+    assert take_in(store, schema, {"labs": paths}, snapshot=True).changed == ()
+    assert take_in(store, schema, {"labs": paths[:1]}, snapshot=True).changed == ("P-1",)
+    assert len(records(store)["P-1"].labs) == 2
+
+
+def test_every_refused_row_is_kept_once_also_of_unknown_patients_and_goes_with_its_patient(
+    store, population, tmp_path, capsys
+):
+    (tmp_path / "patients.csv").write_text("patient\nP-1\nP-2\n", encoding="utf-8")
+    bad = ["P-1,h,4,4,m_protein,777,g/L,", "P-9,e,1,1,m_protein,20,g/L,", ",e,1,1,m_protein,20,g/L,"]
+    (tmp_path / "labs.csv").write_text("\n".join([HEADER, *ROWS, *bad]) + "\n", encoding="utf-8")
+    for _ in range(2):
+        take_in_all(store, population.model.record_schema(), [input_files(tmp_path)], found := Refreshed(), RunLog())
+    assert len(found.refusals) == 3 and found.known == 2
+    said = [line for line in map(json.loads, capsys.readouterr().err.splitlines()) if line["event"] == "row refused"]
+    assert [(line.get("patient"), line["file"], line["row"]) for line in said[:3]] == [
+        ("P-1", "labs.csv", 8),
+        ("P-9", "labs.csv", 9),
+        (None, "labs.csv", 10),
+    ]
+    assert "m_protein = # g/L is implausible" in said[0]["reason"] and "777" not in json.dumps(said)
+    table = refused_table(store)
+    assert sorted(table["patient"]) == ["", "P-1", "P-9"]
+    assert set(table["row"]) == {8, 9, 10} and "777" in set(table["value"])
+    with store.writing() as connection:
+        erase_rows(store, connection, "P-1")
+    take_in_all(store, population.model.record_schema(), [input_files(tmp_path)], Refreshed(), RunLog(quiet=True))
+    assert sorted(refused_table(store)["patient"]) == ["", "P-9"] and verify_store(store).problems == []
+
+
+def test_a_damaged_file_of_labs_stops_no_other_and_one_of_doses_stops_all(store, population, tmp_path):
+    schema, quiet = population.model.record_schema(), RunLog(quiet=True)
+    labs_csv(tmp_path / "labs_1.csv", patients=1)
+    (tmp_path / "labs_0.csv").write_text('patient,time,output,value,unit\n"P-1,1', encoding="utf-8")
+    take_in_all(store, schema, [input_files(tmp_path)], found := Refreshed(), quiet)
+    assert list(records(store)) == ["P-0"] and len(found.unusable) == 1 and "labs_0.csv" in found.unusable[0]
+    labs_csv(tmp_path / "labs_2.csv", patients=2)
+    take_in_all(store, schema, [input_files(tmp_path)], found := Refreshed(), quiet, snapshot=True)
+    assert list(records(store)) == ["P-0"] and "labs_0.csv" in found.unusable[0]
+    (tmp_path / "events.csv").write_bytes(b"\xff\xfe")
+    take_in_all(store, schema, [input_files(tmp_path)], found := Refreshed(), quiet)
+    assert list(records(store)) == ["P-0"] and "events.csv" in found.unusable[-1]
 
 
 cell = st.one_of(
@@ -125,9 +211,8 @@ def test_no_file_whatever_is_in_it_gives_anything_but_a_clear_error(store, popul
     path = tmp_path / "fuzzed.csv"
     path.write_bytes(data)
     try:
-        for files in input_batches(path):
-            taken = take_in(store, population.model.record_schema(), files)
-            assert taken.reading is not None
+        taken = take_in(store, population.model.record_schema(), input_files(path))
+        assert taken.reading is not None
     except (BayestwinError, typer.Exit) as error:
         assert len(str(error)) < 2000
     for key, record in records(store).items():

@@ -35,13 +35,13 @@ def predicted(model, values):
 
 
 def test_a_lesion_grows_and_is_killed_as_the_closed_form_says():
-    v = {"D0": 40.0, "activity": 1.6, "g": 0.0008, "s_atz": 0.01, "s_doc": 0.05, "r_atz": 0.02, "r_doc": 0.1}
+    v = {"D0": 40.0, "activity": 1.6, "g": 0.0008, "depth_atz": 0.5, "depth_doc": 0.5, "r_atz": 0.02, "r_doc": 0.1}
     found = predicted(load_model(FOLDER), v)
     t = np.array(TIMES)
-    killed = v["s_atz"] / v["r_atz"] * (1 - np.exp(-v["r_atz"] * np.maximum(t - 1.0, 0.0)))
+    killed = v["depth_atz"] * (1 - np.exp(-v["r_atz"] * np.maximum(t - 1.0, 0.0)))
     exact = 40.0 * np.exp(1.6 * (0.0008 * (t + 20.0) - killed))
     np.testing.assert_allclose(found, exact, rtol=2e-4)
-    other = predicted(load_model(FOLDER), v | {"s_doc": 0.5})
+    other = predicted(load_model(FOLDER), v | {"depth_doc": 5.0})
     np.testing.assert_allclose(found, other, rtol=1e-12)  # a drug that is not given does nothing
 
 

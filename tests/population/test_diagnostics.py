@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from bayestwin.population.diagnostics import diagnose, moving
+from bayestwin.population.diagnostics import Diagnostics, diagnose, moving
 
 SHAPE = (4, 500)
 
@@ -102,3 +102,26 @@ def test_one_chain_cannot_be_judged():
     verdict = diagnose(posterior, stats)
     assert not verdict.passed and "one chain only: R-hat cannot be judged" in verdict.reasons
     assert pytest.approx(500) == verdict.draws
+
+
+@pytest.mark.parametrize(
+    "reasons, divergences, too_short, too_bold",
+    [
+        ((), 0, False, False),
+        (("R-hat 1.012 of k is not under 1.01",), 0, True, False),
+        (("bulk ESS 300 of k is not above 400", "2 divergences in 2000 draws (0.10%), not under 0.1 %"), 2, True, True),
+        (
+            ("bulk ESS 300 of k is not above 400", "90 divergences in 2000 draws (4.5%), not under 0.1 %"),
+            90,
+            False,
+            True,
+        ),
+        (("bulk ESS 300 of k is not above 400", "5 divergences, clustered in k"), 5, False, True),
+        (("bulk ESS 300 of k is not above 400", "E-BFMI 0.20 is not above 0.3"), 0, False, False),
+        (("5 divergences, clustered in k",), 5, False, True),
+    ],
+)
+def test_what_a_fit_lacks_decides_what_is_tried_next(reasons, divergences, too_short, too_bold):
+    short = any("ESS" in reason or "R-hat" in reason for reason in reasons)
+    found = Diagnostics(not reasons, reasons, 1.0, 300.0 if short else 900.0, 900.0, divergences, 2000, 0.9)
+    assert (found.too_short, found.too_bold) == (too_short, too_bold)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bayestwin.errors import FitError, StoreError
-from bayestwin.population import combine_chains, fit_population, load_population
+from bayestwin.population import combine_chains, fit, fit_population, load_population
 from bayestwin.records import Cohort
 
 pytestmark = pytest.mark.slow  # compiles NUTS once
@@ -77,3 +77,17 @@ def test_a_cohort_without_labs_is_refused(level_model, four_patients):
     bare = Cohort(tuple(p.with_labs(()) for p in four_patients))
     with pytest.raises(FitError, match="model level: no patient has a lab"):
         fit_population(level_model, bare, random_seed=1)
+
+
+def test_a_run_that_is_only_too_short_goes_on_and_keeps_all_its_draws(level_model, four_patients, monkeypatch):
+    monkeypatch.setattr(fit, "DRAWS", 50)
+    monkeypatch.setattr(fit, "MOST_DRAWS", 150)
+    seen = []
+    common = {"random_seed": 1, "chains": 2, "warmup": 250}
+    found = fit_population(level_model, four_patients, progress=lambda done, total, _: seen.append(total), **common)
+    assert found.posterior.sizes["draw"] == 150 and seen[0] == 300 and seen[-1] == 400
+    assert found.diagnostics.too_short and not found.diagnostics.passed
+    asked = fit_population(level_model, four_patients, draws=50, **common)
+    assert asked.posterior.sizes["draw"] == 50  # as many as were asked for, and no more
+    name = "level_pop"
+    assert np.array_equal(found.posterior[name][:, :50], asked.posterior[name])

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from scipy.special import ndtri
 
 from bayestwin.errors import FitError
 from bayestwin.population import approximate_population
+from bayestwin.records import Cohort, Lab, PatientRecord
 
 pytestmark = pytest.mark.slow  # compiles two programs
 
@@ -30,6 +32,20 @@ def test_every_patient_keeps_the_spread_that_the_labs_leave(fitted):
 
 def test_it_says_that_it_is_approximate(fitted):
     assert fitted.diagnostics.approximate and "APPROXIMATE" in str(fitted.diagnostics)
+
+
+def test_patients_with_few_labs_each_leave_the_spread_between_them_where_quadrature_has_it(level_model):
+    """One lab each. Centred, the normal found 0.75 where quadrature has 1.98."""
+    levels = 20.0 + 2.5 * ndtri((np.arange(40) + 0.5) / 40)
+    labs = [(Lab("m", "m_protein", 1.0, level, 1.0),) for level in levels]
+    cohort = Cohort(tuple(PatientRecord(f"F-{n}", labs=lab) for n, lab in enumerate(labs)))
+    found = approximate_population(level_model, cohort, random_seed=1, steps=3000, guide="by_patient")
+    omega = np.linspace(0.02, 8, 400)
+    spread = omega**2 + 1.5**2
+    # the typical level, Normal(20, 1), integrated out: its posterior is centred on 20 by symmetry
+    log_p = -0.5 * (omega / 2.0) ** 2 - 20 * np.log(spread) - 0.5 * ((levels - 20) ** 2).sum() / spread
+    p = np.exp(log_p - log_p.max()) / np.sqrt(1 + 40 / spread)
+    assert float(found.posterior["omega_level"].mean()) == pytest.approx((p * omega).sum() / p.sum(), abs=0.25)
 
 
 def test_an_unknown_guide_is_refused(level_model, four_patients):

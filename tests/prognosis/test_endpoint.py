@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from bayestwin.prognosis.endpoint import code_progression, crossing, event_times, event_times_of_paths
+from bayestwin.prognosis.endpoint import code_progression, crossing, draw_noise, event_times, event_times_of_paths
 from bayestwin.specification import load_model
 
 MODEL = load_model("myeloma_car_t")
@@ -101,7 +101,7 @@ def events(
             history=list(history),
             start=start,
             landmarks=landmarks,
-            rng=np.random.default_rng(3),
+            noise=draw_noise(MODEL, M_PROTEIN, np.random.default_rng(3), n, len(times)),
             **more,
         )
 

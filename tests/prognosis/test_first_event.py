@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bayestwin.errors import ModelError
-from bayestwin.prognosis.endpoint import event_times, event_times_of_paths
+from bayestwin.prognosis.endpoint import Noise, event_times, event_times_of_paths
 from bayestwin.prognosis.first_event import check_hazards, first_events, ways_out
 from bayestwin.prognosis.life_table import TABLES, background_integral, life_table, life_table_of, not_below
 from bayestwin.specification import Progression, SerologicalRule, load_model
@@ -61,14 +61,16 @@ def test_the_ways_and_what_is_left_sum_to_one():
 @pytest.fixture
 def marker(monkeypatch):
     """Assay errors off: a lab is what the model says."""
-    monkeypatch.setattr("bayestwin.prognosis.endpoint.draw_observation", lambda model, k, rng, value, sigma: value)
+    monkeypatch.setattr("bayestwin.prognosis.endpoint.observed_with", lambda m, k, value, s, z: value + 0.0 * z)
     observations = (SimpleNamespace(lower_limit=None),)
     return SimpleNamespace(**vars(MODEL), observation_index={"m_protein": 0}, observations=observations)
 
 
 def coded(model, level, hazards, **more):
     outputs = np.broadcast_to(np.asarray(level, float)[None, :, None], (len(hazards), len(TIMES), 1))
-    how = {"history": [20.0], "start": 0.0, "landmarks": (182.0, 365.25), "rng": np.random.default_rng(3)}
+    luck = np.random.default_rng(3).standard_exponential((2, len(hazards)))
+    how = {"history": [20.0], "start": 0.0, "landmarks": (182.0, 365.25)}
+    how["noise"] = Noise(np.zeros((8, len(hazards), len(TIMES))), luck)
     sigma = np.zeros((len(hazards), 1))
     return event_times(model, RULE, ENDPOINT, outputs, hazards, sigma, TIMES, **{**how, **more})
 

@@ -7,10 +7,15 @@ import sys
 import pytest
 import sqlalchemy as sa
 
-from bayestwin.errors import StoreError
+from bayestwin.errors import StoreError, StoreOptionError
+from bayestwin.store import opening
+from bayestwin.store.address import make_engine, store_url
 from bayestwin.store.encryption import VARIABLE
-from bayestwin.store.opening import SCHEMA, create_store, make_engine, migrate_store, open_store, store_url
+from bayestwin.store.items import append, current, item
+from bayestwin.store.opening import SCHEMA, create_store, migrate_store, open_store
+from bayestwin.store.refused import keep_refused
 from bayestwin.store.schema import metadata
+from bayestwin.store.verify import verify_store
 
 
 def test_the_migrations_make_the_tables_that_the_program_reads(store):
@@ -39,6 +44,91 @@ def test_a_store_of_this_schema_needs_no_migration(sqlite_store, tmp_path):
     assert migrate_store(str(tmp_path / "s.db")) == (SCHEMA, SCHEMA)
 
 
+@pytest.mark.parametrize("content", [None, b"", b"a text, no database\n" * 400])
+def test_a_file_that_is_no_store_is_not_migrated_nor_made_nor_touched(tmp_path, content):
+    file = tmp_path / "x.db"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(StoreError, match="no store|no database"):
+        migrate_store(str(file))
+    assert (file.read_bytes() if file.exists() else None) == content and len(list(tmp_path.iterdir())) <= 1
+
+
+def test_another_program_s_database_with_numbered_migrations_is_no_store(tmp_path):
+    url = str(tmp_path / "other.db")
+    with make_engine(store_url(url)).begin() as connection:
+        connection.execute(sa.text("CREATE TABLE alembic_version (version_num VARCHAR(32))"))
+        connection.execute(sa.text(f"INSERT INTO alembic_version VALUES ('{SCHEMA}')"))
+    for opened in (migrate_store, open_store):
+        with pytest.raises(StoreError, match="this database is no store"):
+            opened(url)
+    with pytest.raises(StoreError, match="holds something else.*alembic_version"):
+        create_store(url)
+
+
+def test_a_store_behind_a_link_is_the_same_store_with_the_same_files(sqlite_store, tmp_path):
+    kept = sqlite_store.put(b"draws", kind="twin", suffix=".nc")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "link.db").symlink_to(tmp_path / "s.db")
+    (tmp_path / "folder").symlink_to(tmp_path)
+    for text in (tmp_path / "elsewhere" / "link.db", tmp_path / "folder" / "s.db"):
+        for url in (str(text), f"sqlite:///{text}"):
+            assert open_store(url).files.get(kept.name, ".nc") == b"draws"
+            assert create_store(url, files=tmp_path / "s.db.files").files.folder == sqlite_store.files.folder
+    assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["link.db"]
+
+
+def test_options_that_contradict_the_store_that_is_there_are_refused(tmp_path, monkeypatch):
+    pytest.importorskip("cryptography")
+    plain, sealed, elsewhere = (str(tmp_path / name) for name in ("plain.db", "sealed.db", "elsewhere.db"))
+    create_store(plain)
+    create_store(elsewhere, files=tmp_path / "files")
+    with pytest.raises(StoreOptionError, match="--encrypt: this store was made without encryption.*Make a new store"):
+        create_store(plain, encrypt=True)
+    with pytest.raises(
+        StoreOptionError, match="--files: the files of this store lie in another folder.*plain.db.files"
+    ):
+        create_store(plain, files=tmp_path / "files")
+    with pytest.raises(StoreOptionError, match="lie in another folder"):
+        create_store(elsewhere, files=tmp_path / "elsewhere.db.files")
+    assert create_store(elsewhere, files=tmp_path / "files").files.folder == tmp_path / "files"
+    (tmp_path / "key").write_text(os.urandom(32).hex(), encoding="ascii")
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "key"))
+    create_store(sealed, encrypt=True)
+    assert create_store(sealed, encrypt=True).files.cipher and create_store(sealed).files.cipher
+
+
+@pytest.mark.parametrize(
+    "damage", ["DELETE FROM meta", "UPDATE meta SET settings = '{'", "UPDATE meta SET settings = '[]'"]
+)
+@pytest.mark.parametrize("opened", [open_store, create_store])
+def test_damaged_settings_are_named(sqlite_store, tmp_path, damage, opened):
+    with sqlite_store.engine.begin() as connection:
+        connection.execute(sa.text(damage))
+    with pytest.raises(StoreError, match="table meta: the settings of this store are damaged or missing.*backup"):
+        opened(str(tmp_path / "s.db"))
+
+
+def test_a_store_of_the_first_schema_is_migrated_and_loses_nothing(tmp_path, monkeypatch):
+    url = str(tmp_path / "s.db")
+    with monkeypatch.context() as patch:
+        patch.setattr(opening, "SCHEMA", "0001")
+        old = create_store(url, settings={"seed": 3})
+        with old.writing() as connection:
+            append(connection, "P-1", [], [item("lab", {"value": 1.5})])
+        old.close()
+    with pytest.raises(StoreError, match="older bayestwin.*store-migrate"):
+        open_store(url)
+    assert migrate_store(url) == ("0001", SCHEMA) and migrate_store(url) == (SCHEMA, SCHEMA)
+    store = open_store(url)
+    assert store.settings["seed"] == 3 and verify_store(store).problems == []
+    with store.writing() as connection:
+        assert current(connection)["P-1"] and keep_refused(connection, [("P-1", {"row": 2})] * 2) == 1
+    with pytest.raises(StoreError, match="cannot be changed"):
+        with store.writing() as connection:
+            connection.execute(sa.text("UPDATE refused SET body = '{}'"))
+
+
 def test_what_is_no_store_is_told_apart(tmp_path):
     with pytest.raises(StoreError, match=r"none.db: there is no store.*store-population"):
         open_store(str(tmp_path / "none.db"))
@@ -54,8 +144,11 @@ def test_what_is_no_store_is_told_apart(tmp_path):
 
 
 def test_addresses_of_other_databases_are_refused_without_their_password():
-    for text in ("mysql://u:secret@h/d", "sqlite://", "sqlite:///:memory:", "://"):
-        with pytest.raises(StoreError, match="address of a store|kind of database") as caught:
+    wrong = ("mysql://u:secret@h/d", "sqlite://", "sqlite:///:memory:", "://", "postgresql://u:secret@h:port/d", "")
+    for text in (*wrong, "sqlite:///s.db?mode=ro"):
+        with pytest.raises(
+            StoreOptionError, match="address of a store|kind of database|name of a file|options of"
+        ) as caught:
             store_url(text)
         assert "secret" not in str(caught.value)
 

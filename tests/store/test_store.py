@@ -21,6 +21,7 @@ from bayestwin.store.outcomes import (
     set_state,
     take,
 )
+from bayestwin.store.refused import keep_refused, refused_rows
 from bayestwin.store.schema import now
 from bayestwin.store.verify import content_digest, verify_store
 
@@ -41,6 +42,19 @@ def test_the_record_is_the_sum_of_what_came_and_went(store):
         earlier = current(connection, ["P-1"], stored_by=moment)["P-1"]
         assert sorted(earlier, key=repr) == sorted(first, key=repr)
         assert current(connection, ["P-2"]) == {}
+
+
+def test_a_refused_row_is_kept_once_in_the_order_in_which_it_came(store):
+    rows = [("P-1", {"row": 2, "reason": "x"}), ("", {"row": 3, "reason": "y"})]
+    with store.writing() as connection:
+        assert keep_refused(connection, rows[:1]) == 1 and keep_refused(connection, rows + rows) == 1
+    with store.reading() as connection:
+        assert [row["row"] for row in refused_rows(connection)] == [2, 3]
+    before = content_digest(store)
+    with store.writing() as connection:
+        erase_rows(store, connection, "P-1")
+    with store.reading() as connection:
+        assert [row["row"] for row in refused_rows(connection)] == [3] and content_digest(store) != before
 
 
 def test_rows_of_the_record_and_the_audit_log_cannot_be_changed(store):

@@ -6,11 +6,12 @@ Each is fitted on training patients and follows a patient panel by panel like th
     gaussian_process   the training patients' mean course by treatment and a Gaussian process around it
     own_map            our own model at the mode of the patient's parameters
 
-For events: `fit_landmark_cox`, whose chances of event-free time are scored by `event_scores`.
+For events: `fit_landmark_cox`, whose chances of event-free time are scored by `event_scores` and beside the twin's by
+`compare_events`.
 """
 
 from bayestwin.errors import FitError
-from bayestwin.evaluation.rivals.event_scores import event_rows, event_scores
+from bayestwin.evaluation.rivals.event_scores import compare_events, event_rows, event_scores
 from bayestwin.evaluation.rivals.gaussian_process import GaussianProcess, fit_gaussian_process
 from bayestwin.evaluation.rivals.landmark_cox import LandmarkCox, fit_landmark_cox
 from bayestwin.evaluation.rivals.last_value import LastValue, fit_last_value
@@ -50,6 +51,7 @@ __all__ = [
     "LastValue",
     "OwnMap",
     "Rival",
+    "compare_events",
     "crps",
     "event_rows",
     "event_scores",

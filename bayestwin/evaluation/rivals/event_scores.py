@@ -18,6 +18,8 @@ from bayestwin.errors import RecordError
 from bayestwin.evaluation.rivals.landmark_cox import follow_up, landmarks_of
 from bayestwin.evaluation.scores import clustered_interval
 
+PLACE = ["patient", "landmark", "horizon"]
+
 
 def event_rows(forecaster, cohort, *, horizons, landmarks=None) -> list[dict]:
     """Forecasts of every patient at risk at every landmark.
@@ -74,6 +76,43 @@ def event_scores(rows, *, random_seed: int, probability: float = 0.9):
         found.append(
             {"forecaster": forecaster, "horizon": horizon, "brier": value, "low": low, "high": high}
             | {"landmarks": len(mine), "events": int(in_time.sum()), "patients": mine["patient"].nunique()}
+        )
+    return pd.DataFrame(found)
+
+
+def compare_events(rows, *, twin: str, random_seed: int, probability: float = 0.9):
+    """Brier score of the twin beside every rival, on landmarks of which both have a number.
+
+    Parameters
+    ----------
+    rows : of `event_rows` and of the twin's `twin_event_rows`; twin : its name in column `forecaster`
+
+    Returns
+    -------
+    DataFrame       rival, horizon, twin and rival_score (Brier), difference (rival - twin: positive, the twin is
+                    better), low, high (patients drawn), landmarks, events, patients, without_number (of the twin)
+    """
+    import pandas as pd
+
+    table = pd.DataFrame(rows)
+    once = table.drop_duplicates("patient")
+    uncensored = censoring_survival(once["time"].to_numpy(float), once["event"].to_numpy(bool))
+    mine, found = table[table["forecaster"] == twin], []
+    for (name, horizon), theirs in table[table["forecaster"] != twin].groupby(["forecaster", "horizon"], sort=False):
+        both = mine.merge(theirs[[*PLACE, "probability"]], on=PLACE, suffixes=("", "_rival"))
+        seen = both[both["probability"].notna() & both["probability_rival"].notna()]
+        own = brier_parts(seen, uncensored)
+        other = brier_parts(seen.assign(probability=seen["probability_rival"]), uncensored)
+        value, low, high = clustered_interval(
+            other - own, seen["patient"].to_numpy(), random_seed=random_seed, probability=probability
+        )
+        in_time = seen["event"] & (seen["time"] <= seen["landmark"] + horizon)
+        own_mean, other_mean = (float(part.mean()) if len(seen) else np.nan for part in (own, other))
+        found.append(
+            {"rival": name, "horizon": horizon, "twin": own_mean, "rival_score": other_mean}
+            | {"difference": value, "low": low, "high": high}
+            | {"landmarks": len(seen), "events": int(in_time.sum()), "patients": seen["patient"].nunique()}
+            | {"without_number": int(both["probability"].isna().sum())}
         )
     return pd.DataFrame(found)
 

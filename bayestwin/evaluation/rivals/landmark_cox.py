@@ -136,8 +136,9 @@ def follow_up(record) -> FollowUp:
 
 
 def landmarks_of(record, landmarks=None) -> list[float]:
-    """The given times, else those of the patient's assessments."""
-    assessed = sorted({e.time for e in record.events if e.event == "assessed"})
+    """The given times, else when each of the patient's assessments became known."""
+    seen = (e for e in record.events if e.event == "assessed" and e.status != "retracted")
+    assessed = sorted({max(e.time, e.known_time) for e in seen})
     return assessed if landmarks is None else [float(s) for s in landmarks]
 
 

@@ -35,7 +35,9 @@ def follow(
     earlier = [twin]
     for panel in course[learnt:]:
         kept = tuple(earlier) if keep_earlier else ()
-        twin, _ = update_twin(twin, panel.newer, random_seed=random_seed, population=population, earlier=kept)
+        twin, _ = update_twin(
+            twin, panel.newer, random_seed=random_seed, population=population, earlier=kept, anchor_every=0
+        )
         earlier.append(twin)
         yield twin
 

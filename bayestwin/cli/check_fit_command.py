@@ -1,0 +1,121 @@
+"""The command `check-fit`: does a fitted population look like the cohort it was fitted on?"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bayestwin.cli.options import (
+    DONE,
+    NOTHING_USABLE,
+    SOME_REFUSED,
+    AsOf,
+    Doses,
+    Events,
+    EventTable,
+    Labs,
+    ModelOfPopulation,
+    Patients,
+    PopulationFile,
+    Seed,
+    TimeUnit,
+    say,
+)
+from bayestwin.cli.populations import usable_population
+from bayestwin.cli.reading import read_files, tell
+
+PROBABILITY = 0.9
+
+
+def check_fit(
+    out: Annotated[Path, typer.Option(help="Folder for tables (CSV) and figures (PNG).", file_okay=False)],
+    population: PopulationFile = None,
+    model: ModelOfPopulation = None,
+    patients: Patients = None,
+    labs: Labs = None,
+    doses: Doses = None,
+    events: Events = None,
+    event_table: EventTable = None,
+    time_unit: TimeUnit = None,
+    as_of: AsOf = None,
+    prediction_corrected: Annotated[
+        bool, typer.Option("--prediction-corrected", help="Prediction-corrected VPC (pcVPC).")
+    ] = False,
+    count: Annotated[int, typer.Option("--replicates", help="Simulated cohorts.", min=100)] = 300,
+    seed: Seed = 1,
+):
+    """Visual predictive check, NPDE with its tests, random effects, shrinkage, covariates; tables and figures."""
+    from bayestwin.evaluation.predictive_checks import npde, npde_tests, vpc
+    from bayestwin.evaluation.replicates import replicates
+
+    known = usable_population(population, model)
+    files = {"patients": patients, "labs": labs, "doses": doses, "events": events, "event_table": event_table}
+    reading = read_files(known.model.record_schema(), files, time_unit=time_unit, as_of=as_of)
+    tell(reading)
+    if not any(record.labs for record in reading.cohort):
+        say("Nothing usable: no lab was accepted.")
+        return NOTHING_USABLE
+    found = replicates(known, reading.cohort, random_seed=seed, count=count, progress=sys.stderr.isatty())
+    if found.failures:
+        say(f"{100 * found.failures:.2g} % of the simulated patients could not be solved and are left out")
+    out.mkdir(parents=True, exist_ok=True)
+    for output in dict.fromkeys(found.labs["output"]):
+        bands = vpc(found, output, prediction_corrected=prediction_corrected, probability=PROBABILITY)
+        errors = npde(found, output, random_seed=seed)
+        bands.to_csv(out / f"vpc_{output}.csv", index=False)
+        errors.to_csv(out / f"npde_{output}.csv", index=False)
+        _draw(out, known.model, found.of(output), output, bands, errors, prediction_corrected)
+        outside = (bands["observed"] < bands["low"]) | (bands["observed"] > bands["high"])
+        test = npde_tests(errors)
+        typer.echo(
+            f"{output}: VPC {int(outside.sum())} of {len(bands)} points outside their {100 * PROBABILITY:g} % bands; "
+            f"NPDE mean {test['mean']:.2f}, variance {test['variance']:.2f}, p {test['p']:.2g} ({test['labs']} labs)"
+        )
+    _effects(out, known, reading.cohort)
+    typer.echo(f"wrote tables and figures to {out}")
+    return SOME_REFUSED if reading.refusals else DONE
+
+
+def _draw(out, model, mine, output, bands, errors, corrected):
+    """vpc_<output>.png and npde_<output>.png."""
+    import matplotlib.pyplot as plt
+
+    from bayestwin.plots.predictive_checks import plot_npde, plot_vpc
+
+    observation = model.observations[model.observation_index[output]]
+    labs = () if corrected else [(row.time, row.observed) for row in mine.labs.itertuples()]
+    scale = "log" if observation.log_scale else "linear"
+    words = {"label": observation.label or output, "unit": observation.unit, "time_label": f"time, {model.time_unit}"}
+    axes = plot_vpc(bands, probability=PROBABILITY, labs=labs, scale=scale, **words)
+    figure = (axes[0] if isinstance(axes, tuple) else axes).figure
+    figure.savefig(out / f"vpc_{output}.png", dpi=150)
+    plt.close(figure)
+    panels = plot_npde(errors, time_label=words["time_label"])
+    panels[0].figure.savefig(out / f"npde_{output}.png", dpi=150)
+    plt.close(panels[0].figure)
+
+
+def _effects(out, known, cohort):
+    """random_effects.csv, shrinkage.csv, covariates.csv and a figure per parameter, where the fit kept them."""
+    import matplotlib.pyplot as plt
+
+    from bayestwin.errors import FitError
+    from bayestwin.evaluation.random_effects import against_covariates, random_effects, shrinkage
+    from bayestwin.plots.predictive_checks import plot_random_effects
+
+    try:
+        effects = random_effects(known, cohort)
+    except FitError as error:
+        say(f"no random effects: {error}")
+        return
+    shrunk, beside = shrinkage(known, effects), against_covariates(effects, cohort)
+    for name, table in {"random_effects": effects, "shrinkage": shrunk, "covariates": beside}.items():
+        table.to_csv(out / f"{name}.csv", index=False)
+    typer.echo(shrunk.to_string(index=False, float_format="{:.3g}".format))
+    for row in beside[beside["p_adjusted"] < 0.05].itertuples():
+        typer.echo(f"eta of {row.parameter} goes with {row.covariate} ({row.test}, adjusted p {row.p_adjusted:.2g})")
+    for row in shrunk.itertuples():
+        ax = plot_random_effects(effects, row.parameter, shrinkage=row.shrinkage_sd)
+        ax.figure.savefig(out / f"eta_{row.parameter}.png", dpi=150)
+        plt.close(ax.figure)

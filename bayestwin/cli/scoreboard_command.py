@@ -1,0 +1,131 @@
+"""The command `scoreboard`: how the forecasts that a store has published held, and which labs do not fit."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bayestwin.cli.options import DONE, NOTHING_USABLE, SOME_REFUSED, Seed, say, usage_error
+from bayestwin.cli.store_commands import StoreUrl
+
+SHIFT_SHOWN = 0.05  # adjusted p of a group that is named
+CORE = ("laboratory", "product")
+
+
+def scoreboard(
+    store: StoreUrl,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for tables (CSV) and the figure (PNG).", file_okay=False)
+    ] = None,
+    by: Annotated[
+        list[str] | None,
+        typer.Option("--by", help="Group labs by laboratory, product or a covariate such as hospital; repeatable."),
+    ] = None,
+    model: Annotated[str | None, typer.Option("--model", help="New place of the model's folder, if it moved.")] = None,
+    seed: Seed = 1,
+):
+    """Score every published forecast against the labs that came after it; pool surprises to find drift and swaps."""
+    from bayestwin.evaluation.kept_forecasts import scoreboard as board_of
+    from bayestwin.evaluation.pooled_surprise import swapped_samples
+    from bayestwin.jobs.scoreboard import gather
+    from bayestwin.store.opening import open_store
+
+    found = gather(open_store(store), model_text=model, progress=sys.stderr.isatty())
+    for problem in found.problems:
+        say(problem)
+    board = board_of(found.forecasts, days_per_unit=found.days_per_unit, random_seed=seed)
+    typer.echo(f"{found.published} published forecasts, {len(found.forecasts)} of labs that came after them")
+    if board.empty and not found.surprises:
+        say("Nothing to score yet: no lab has come after a forecast.")
+        return NOTHING_USABLE
+    _print_board(board)
+    shifts = {column: _shifts(found.surprises, column, seed) for column in by or CORE}
+    _print_shifts(shifts)
+    swaps = swapped_samples(found.surprises)
+    _print_labs(found.surprises, swaps)
+    if out is not None:
+        _write(out, found, board, shifts, swaps)
+    return SOME_REFUSED if found.problems else DONE
+
+
+def _print_board(board):
+    """Coverage over all treatments, by output and months ahead."""
+    if board.empty:
+        return
+    shown = board[(board["treatment"] == "all") & board["score"].isin(["coverage_80", "crps"])]
+    typer.echo(shown.drop(columns="treatment").to_string(index=False, float_format="{:.3f}".format))
+
+
+def _shifts(rows, column, seed):
+    """Shifts by one column; a usage error where no lab has it."""
+    from bayestwin.evaluation.pooled_surprise import pooled_shifts
+
+    if rows and not any(column in row for row in rows):
+        words = sorted({name for row in rows for name, value in row.items() if isinstance(value, str)} - {"scale"})
+        raise usage_error(f"--by {column}: no lab has it; choose one of {', '.join(words)}.")
+    rows = [row for row in rows if row.get(column)]
+    return pooled_shifts(rows, by=("output", column), random_seed=seed)
+
+
+def _print_shifts(shifts):
+    """One line per group whose labs were higher or lower than expected."""
+    for column, table in shifts.items():
+        for row in table[table["p_adjusted"] < SHIFT_SHOWN].to_dict("records"):
+            size = f"by the factor {row['ratio']:.2f}" if row["ratio"] == row["ratio"] else f"by {row['shift']:.3g}"
+            way = "higher" if row["shift"] > 0 else "lower"
+            say(
+                f"{column} {row[column]}: {row['output']} was {way} than expected {size} "
+                f"(adjusted p {row['p_adjusted']:.2g}, {row['labs']} labs of {row['patients']} patients)"
+            )
+
+
+def _print_labs(surprises, swaps):
+    """Labs that are perhaps tenfold, pairs that are perhaps swapped, and how many there were."""
+    alarms = [row for row in surprises if row["alarm"]]
+    for row in alarms:
+        say(f"patient {row['patient']}: {row['output']} at {row['time']:g} was {row['observed']:.4g}, {row['alarm']}?")
+    for row in swaps.itertuples():
+        say(
+            f"swapped? {row.output}, stored {row.batch}: {row.value_a:.4g} of patient {row.patient_a} and "
+            f"{row.value_b:.4g} of patient {row.patient_b} fit better the other way round"
+        )
+    typer.echo(
+        f"{len(surprises)} labs forecast before they were learnt: {len(alarms)} perhaps tenfold, "
+        f"{len(swaps)} pairs perhaps swapped. Ask for confirmation; nothing was changed."
+    )
+
+
+def _write(out: Path, found, board, shifts, swaps):
+    """forecasts.csv, scoreboard.csv, surprises.csv, shifts_<column>.csv, swaps.csv and coverage_<output>.png."""
+    import pandas as pd
+
+    out.mkdir(parents=True, exist_ok=True)
+    tables = {"forecasts": pd.DataFrame(found.forecasts), "scoreboard": board, "swaps": swaps}
+    tables |= {"surprises": pd.DataFrame(found.surprises)}
+    tables |= {f"shifts_{column}": table for column, table in shifts.items()}
+    for name, table in tables.items():
+        table.to_csv(out / f"{name}.csv", index=False)
+    for output, part in board.groupby("output", sort=False):
+        _draw(out / f"coverage_{output}.png", output, part)
+    typer.echo(f"wrote tables and figures to {out}")
+
+
+def _draw(path: Path, output: str, board):
+    """Coverage of one output by months ahead, all treatments together."""
+    import matplotlib.pyplot as plt
+
+    from bayestwin.plots.calibration import plot_coverage_by_labs_learnt
+
+    groups = []
+    part = board[(board["treatment"] == "all") & (board["months_ahead"] != "all")]
+    for ahead, rows in part.groupby("months_ahead", sort=False):
+        scores = {
+            int(row.score.rsplit("_", 1)[1]) / 100: (row.value, row.low, row.high)
+            for row in rows.itertuples()
+            if row.score.startswith("coverage")
+        }
+        groups.append((ahead, int(rows["labs"].max()), int(rows["patients"].max()), scores))
+    ax = plot_coverage_by_labs_learnt(groups, probability=0.9, label=f"{output}: months ahead of the forecast")
+    ax.figure.savefig(path, dpi=150)
+    plt.close(ax.figure)

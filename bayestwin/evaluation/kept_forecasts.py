@@ -1,0 +1,145 @@
+"""Forecasts that were kept, scored when their labs arrived: coverage and CRPS by horizon and treatment.
+
+A prognosis holds, for every treatment asked for, quantiles of each output at fixed times. A lab drawn after its data
+cut is scored against the row of what was in truth given: the treatment in force at the data cut, as long as nothing
+else was started, or a treatment that was started within START_SLACK of when the forecast had it start. Other rows are
+answers to questions that were not asked of the patient, and are not scored.
+
+Between its times and levels the forecast is read by interpolation: quantiles linearly in time, and the quantile
+function linearly in the normal score of the level, on the error scale (ln for log-normal outputs), its end pieces
+drawn out. CRPS is twice the pinball loss integrated over the levels, PIT the level at the lab; of a censored lab, the
+CRPS of the censored distribution and a PIT drawn uniformly in its interval.
+
+Source: Gneiting and Raftery (2007), JASA 102:359 (the quantile form of the CRPS).
+"""
+
+import zlib
+
+import numpy as np
+
+from bayestwin.dynamics import treatment_starts
+from bayestwin.evaluation.scores import clustered_means, coverage
+from bayestwin.prognosis.result import QUANTILES
+
+START_SLACK = 7.0  # days between when a treatment was thought to start and when it did
+LEVELS = (0.5, 0.8, 0.95)
+FINE = (np.arange(400) + 0.5) / 400
+COLUMNS = (
+    *("patient", "lab_id", "output", "time", "forecast_at", "horizon", "treatment", "observed", "limit_flag", "scale"),
+    *("median", "low_80", "high_80", "crps", "pit"),
+)
+HORIZONS_MONTHS = (0.0, 1.0, 3.0, 6.0, 12.0, np.inf)
+
+
+def score_kept(prognosis, record) -> list[dict]:
+    """Rows (COLUMNS) of one prognosis: every lab of `record` after its data cut that it has forecast.
+
+    prognosis : Prognosis; record : PatientRecord of the same patient as it is known now
+    """
+    starts, rows = treatment_starts(prognosis.model, record), []
+    slack = START_SLACK * (24.0 if prognosis.model.time_unit == "h" else 1.0)
+    for lab in sorted(record.labs, key=lambda lab: (lab.time, lab.lab_id)):
+        if lab.time <= prognosis.now:
+            continue
+        row = next((r for r in prognosis.rows if _came_true(r, starts, prognosis.now, lab.time, slack)), None)
+        course = None if row is None else next((c for c in row.courses if c.output == lab.output), None)
+        if course is None or lab.time > course.times[-1]:
+            continue
+        observation = prognosis.model.observations[prognosis.model.observation_index[lab.output]]
+        rows.append(
+            {"patient": record.key, "lab_id": lab.lab_id, "output": lab.output, "time": lab.time}
+            | {"forecast_at": prognosis.now, "horizon": lab.time - prognosis.now, "treatment": row.plan.name}
+            | {
+                "observed": lab.value,
+                "limit_flag": lab.censoring,
+                "scale": "ln" if observation.log_scale else "natural",
+            }
+            | _scored(course, lab, observation.log_scale)
+        )
+    return rows
+
+
+def _came_true(row, starts, now: float, time: float, slack: float) -> bool:
+    """Whether what was given until `time` is what this row assumed."""
+    later = [(start, name) for start, name in starts if now < start < time]
+    if row.refused or row.plan.policy is not None or row.plan.sequence:
+        return False
+    if not row.plan.new:
+        return not later
+    return [name for _, name in later] == [row.plan.name] and abs(later[0][0] - row.plan.start) <= slack
+
+
+def _scored(course, lab, log_scale: bool) -> dict:
+    """Median, 80 % range, CRPS and PIT of one lab."""
+    from scipy.special import ndtr, ndtri
+
+    known = np.array([np.interp(lab.time, course.times, q) for q in course.quantiles])
+    on_scale = np.log(np.maximum(known, 1e-12)) if log_scale else known
+    z, y = ndtri(QUANTILES), float(np.log(max(lab.value, 1e-12)) if log_scale else lab.value)
+    fine = _drawn_out(ndtri(FINE), z, on_scale)
+    if lab.censoring != "none":
+        fine = np.maximum(fine, y) if lab.censoring == "left" else np.minimum(fine, y)
+    error = y - fine
+    crps = 2.0 * float(np.mean(np.where(error >= 0, FINE * error, (FINE - 1.0) * error)))
+    rising = np.maximum.accumulate(on_scale) + 1e-9 * np.arange(len(z))
+    below = float(ndtr(_drawn_out(np.array([y]), rising, z)[0]))
+    u = np.random.default_rng(zlib.crc32(f"{lab.lab_id}@{lab.time}".encode())).random()
+    pit = {"none": below, "left": u * below, "right": below + u * (1.0 - below)}[lab.censoring]
+    return {"median": known[3], "low_80": known[1], "high_80": known[5], "crps": crps, "pit": pit}
+
+
+def _drawn_out(at, x, y):
+    """Piecewise linear interpolation of (x, y), x increasing, its first and last piece drawn out."""
+    inside = np.interp(at, x, y)
+    first = y[0] + (at - x[0]) * (y[1] - y[0]) / (x[1] - x[0])
+    last = y[-1] + (at - x[-1]) * (y[-1] - y[-2]) / (x[-1] - x[-2])
+    return np.where(at < x[0], first, np.where(at > x[-1], last, inside))
+
+
+def scoreboard(rows, *, days_per_unit: float = 1.0, random_seed: int, probability: float = 0.9):
+    """How forecasts held, by output, treatment and months ahead.
+
+    Parameters
+    ----------
+    rows : of `score_kept`; days_per_unit : of the model's time unit (1/24 for hours)
+
+    Returns
+    -------
+    DataFrame       output, treatment ("all" too), months_ahead, score (coverage_50, coverage_80, coverage_95, crps on
+                    `scale`), value, low, high (intervals: whole patients drawn), labs, forecasts, patients
+    """
+    import pandas as pd
+
+    columns = ["output", "treatment", "months_ahead", "score", "scale", "value", "low", "high", "labs", "forecasts"]
+    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    if frame.empty:
+        return pd.DataFrame(columns=[*columns, "patients"])
+    months = frame["horizon"] * days_per_unit / 30.4375
+    edges = HORIZONS_MONTHS
+    names = [f"{a:g} to {b:g}" if np.isfinite(b) else f"beyond {a:g}" for a, b in zip(edges, edges[1:])]
+    frame["months_ahead"] = pd.cut(months, edges, labels=names)
+    found = []
+    for output, of_output in frame.groupby("output", sort=False):
+        for treatment in ("all", *of_output["treatment"].unique()):
+            part = of_output if treatment == "all" else of_output[of_output["treatment"] == treatment]
+            for ahead in ("all", *names):
+                rows_of = part if ahead == "all" else part[part["months_ahead"] == ahead]
+                if len(rows_of):
+                    head = {"output": output, "treatment": treatment, "months_ahead": ahead}
+                    found += [head | row for row in _board_rows(rows_of, random_seed, probability)]
+    return pd.DataFrame(found, columns=[*columns, "patients"])
+
+
+def _board_rows(part, random_seed, probability):
+    """Coverage and CRPS of one cell."""
+    pit, patients = part["pit"].to_numpy(), part["patient"].to_numpy()
+    values = np.column_stack([*(coverage(pit, level) for level in LEVELS), part["crps"].to_numpy()])
+    means = clustered_means(
+        values, patients, random_seed=random_seed, probability=probability, shares=range(len(LEVELS))
+    )
+    labs = part.drop_duplicates(["patient", "lab_id", "output", "time"])
+    for k, score in enumerate((*(f"coverage_{100 * level:.0f}" for level in LEVELS), "crps")):
+        numbers = {"value": means.value[0, k], "low": means.low[0, k], "high": means.high[0, k]}
+        scale = part["scale"].iloc[0] if score == "crps" else ""
+        counts = {"labs": len(labs), "forecasts": len(part), "patients": len(np.unique(patients))}
+        yield {"score": score, "scale": scale} | numbers | counts

@@ -1,0 +1,212 @@
+"""Do the replicates of a fitted population look like the cohort? Visual predictive checks and NPDE.
+
+VPC. Labs of one output are put into bins of time with about equal numbers; in each bin stand percentiles of the
+observed values, and of each replicate's values, whose spread over replicates makes a band. Prediction-corrected, every
+value of a bin is multiplied by the bin's median PRED over its own PRED (on the ln scale that is a shift), so that
+doses and covariates that differ do not widen the bands. A censored value stands at its limit, and so does a simulated
+value beyond that lab's limit; beside it the share of labs under the limit is compared.
+
+NPDE. For each patient's labs of one output, y and its R replicates are made uncorrelated with mean and Cholesky factor
+of the replicates, on the error scale; pd is the share of replicates below y, npde its normal score. Under the model
+they are independent standard normal. A censored lab first gets a value drawn from the replicates under its limit.
+
+Sources: Bergstrand, Hooker, Wallin and Karlsson (2011), AAPS J 13:143 (pcVPC); Brendel et al. (2006), Pharm Res
+23:2036; Comets, Brendel and Mentre (2008), Comput Methods Programs Biomed 90:154 (NPDE, its tests); Nguyen et al.
+(2012), J Pharmacokinet Pharmacodyn 39:499 (censored data).
+"""
+
+import numpy as np
+
+from bayestwin.errors import FitError
+
+PERCENTILES = (10.0, 50.0, 90.0)
+FEWEST = 5  # labs in a bin
+
+
+def vpc(
+    found,
+    output: str,
+    *,
+    prediction_corrected: bool = False,
+    percentiles=PERCENTILES,
+    probability: float = 0.9,
+    bins: int = 8,
+    time: str = "time",
+):
+    """Table behind a visual predictive check of one output.
+
+    Parameters
+    ----------
+    found : Replicates
+    percentiles : of the values in a bin; probability : of the bands over replicates
+    bins : int      at most so many; times that many labs share are a bin of their own
+    time : "time" or "since_dose"
+
+    Returns
+    -------
+    DataFrame       one row per bin and line: bin, from_time, to_time, middle (median time), labs, line ("10", "50",
+                    "90" and, where the output has limits, "below limit", a share), observed, low, median, high
+
+    Raises
+    ------
+    FitError        no lab of this output; prediction correction of values that are not positive
+    """
+    import pandas as pd
+
+    mine = found.of(output)
+    at = mine.labs[time].to_numpy(float)
+    y, simulated = _at_limits(mine)
+    if prediction_corrected:
+        y, simulated = _corrected(mine, at, y, simulated, bins)
+    below, below_simulated = _below(mine)
+    rows = []
+    for number, members in enumerate(bins_of(at, bins)):
+        place = {"bin": number, "from_time": at[members].min(), "to_time": at[members].max()}
+        place |= {"middle": float(np.median(at[members])), "labs": len(members)}
+        for q in percentiles:
+            lines = np.nanpercentile(simulated[:, members], q, axis=1)
+            rows.append(
+                place | {"line": f"{q:g}", "observed": np.percentile(y[members], q)} | _band(lines, probability)
+            )
+        if below is not None:
+            shares = below_simulated[:, members].mean(axis=1)
+            rows.append(place | {"line": "below limit", "observed": below[members].mean()} | _band(shares, probability))
+    return pd.DataFrame(rows)
+
+
+def bins_of(at, count: int) -> list[np.ndarray]:
+    """Members of each bin: about equal numbers, equal times never parted, at least FEWEST where there are as many."""
+    known = np.flatnonzero(~np.isnan(at))
+    times, sizes = np.unique(at[known], return_counts=True)
+    wanted = max(FEWEST, int(np.ceil(len(known) / count)))
+    edges, inside = [], 0
+    for k, size in enumerate(sizes):
+        inside += size
+        if inside >= wanted and sizes[k + 1 :].sum() >= FEWEST:
+            edges.append(times[k])
+            inside = 0
+    place = np.searchsorted(edges, at[known], side="left")
+    return [known[place == k] for k in range(len(edges) + 1)]
+
+
+def _band(values, probability):
+    """Median and band over replicates."""
+    low, high = 50 * (1 - probability), 50 * (1 + probability)
+    return dict(zip(("low", "median", "high"), np.nanpercentile(values, [low, 50, high])))
+
+
+def _limits(mine):
+    """Lower limit of each lab where it has one: its own if censored, else the output's usual one; NaN for none."""
+    usual = mine.model.observations[mine.model.observation_index[mine.labs["output"].iloc[0]]].lower_limit
+    own = np.where(mine.labs["limit_flag"] == "left", mine.labs["observed"], np.nan)
+    return np.where(np.isnan(own), np.nan if usual is None else usual, own)
+
+
+def _at_limits(mine):
+    """Observed (N,) and simulated (R, N) values, both no lower than the limit."""
+    limit = _limits(mine)
+    return np.fmax(mine.labs["observed"].to_numpy(float), limit), np.fmax(mine.simulated, limit)
+
+
+def _below(mine):
+    """Which labs are under their limit, observed and simulated; (None, None) without limits."""
+    limit = _limits(mine)
+    if np.isnan(limit).all():
+        return None, None
+    with np.errstate(invalid="ignore"):
+        return (mine.labs["limit_flag"] == "left").to_numpy(), mine.simulated < limit
+
+
+def _corrected(mine, at, y, simulated, bins):
+    """Values times the median PRED of the bin over their own PRED."""
+    pred = mine.labs["pred"].to_numpy(float)
+    if not (pred > 0).all():
+        raise FitError(
+            "a prediction-corrected check divides by PRED",
+            subject=f"output {mine.labs['output'].iloc[0]}",
+            value=float(pred.min()),
+            allowed="predictions above 0",
+            next_step="Leave prediction_corrected out.",
+        )
+    factor = np.ones(len(pred))
+    for members in bins_of(at, bins):
+        factor[members] = np.median(pred[members]) / pred[members]
+    return y * factor, simulated * factor
+
+
+def npde(found, output: str, *, random_seed: int):
+    """Normalised prediction distribution errors of one output.
+
+    Returns
+    -------
+    DataFrame       one row per lab: patient, lab_id, time, pred, limit_flag, pd, npde
+
+    Raises
+    ------
+    FitError        too few replicates for a patient's number of labs
+    """
+    import pandas as pd
+    from scipy.special import ndtri
+
+    mine, rng, rows = found.of(output), np.random.default_rng(random_seed), []
+    log_scale = mine.labs["scale"].iloc[0] == "ln"
+    for key, part in mine.labs.groupby("patient", sort=False):
+        place = part.index.to_numpy()
+        simulated = mine.simulated[:, place]
+        simulated = simulated[np.isfinite(simulated).all(axis=1)]
+        if len(simulated) < 10 * (1 + len(place)) and len(simulated) < 200:
+            raise FitError(
+                "too few replicates to make so many labs uncorrelated",
+                subject=f"patient {key}",
+                value=f"{len(simulated)} replicates, {len(place)} labs",
+                allowed="ten per lab, or 200",
+                next_step="Ask for more replicates (count=).",
+            )
+        y = part["observed"].to_numpy(float)
+        if log_scale:
+            y, simulated = np.log(np.maximum(y, 1e-12)), np.log(np.maximum(simulated, 1e-12))
+        y = _imputed(y, part["limit_flag"].to_numpy(), simulated, rng)
+        own, others = _uncorrelated(y, simulated)
+        smallest = 1.0 / (2.0 * len(others))
+        pd_ = np.clip((others < own).mean(axis=0), smallest, 1.0 - smallest)
+        kept = part[["patient", "lab_id", "time", "pred", "limit_flag"]]
+        rows.append(kept.assign(pd=pd_, npde=ndtri(pd_)))
+    return pd.concat(rows, ignore_index=True)
+
+
+def _imputed(y, flags, simulated, rng):
+    """Censored labs drawn from the replicates beyond their limit."""
+    found = y.copy()
+    for n in np.flatnonzero(flags != "none"):
+        share = (simulated[:, n] < y[n]).mean()
+        u = rng.random() * share if flags[n] == "left" else share + rng.random() * (1.0 - share)
+        found[n] = np.quantile(simulated[:, n], u)
+    return found
+
+
+def _uncorrelated(y, simulated):
+    """(y, simulated) less the replicates' mean and times the inverse Cholesky factor of their covariance."""
+    mean = simulated.mean(axis=0)
+    covariance = np.atleast_2d(np.cov(simulated, rowvar=False))
+    lower = np.linalg.cholesky(covariance + 1e-12 * np.trace(covariance) / len(mean) * np.eye(len(mean)))
+    return np.linalg.solve(lower, y - mean), np.linalg.solve(lower, (simulated - mean).T).T
+
+
+def npde_tests(table) -> dict[str, float]:
+    """Are npde standard normal? mean, variance, and p-values: Wilcoxon (mean 0), chi-square (variance 1), Shapiro-Wilk
+    (shape), and `p`, the least of the three times three. Labs of one patient count as independent, as under the model
+    they are."""
+    from scipy import stats
+
+    z = table["npde"].to_numpy(float)
+    n, variance = len(z), float(z.var(ddof=1))
+    tail = stats.chi2.cdf((n - 1) * variance, n - 1)
+    found = {
+        "labs": n,
+        "mean": float(z.mean()),
+        "variance": variance,
+        "p_mean": float(stats.wilcoxon(z).pvalue),
+        "p_variance": float(2 * min(tail, 1 - tail)),
+        "p_shape": float(stats.shapiro(z).pvalue),
+    }
+    return found | {"p": min(1.0, 3 * min(found["p_mean"], found["p_variance"], found["p_shape"]))}

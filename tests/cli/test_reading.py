@@ -1,0 +1,48 @@
+"""A folder of tables: known by their names, else by their headers, never by a guess between two."""
+
+import pytest
+import typer
+
+from bayestwin.cli.reading import add_recognised
+
+EVENT_TABLE, LABS = "ID,TIME,DV,AMT\n1,0,.,320\n", "patient,time,output,value,unit\n"
+
+
+def write(folder, **files):
+    for name, text in files.items():
+        (folder / f"{name}.csv").write_text(text, encoding="utf-8")
+
+
+def recognised(folder):
+    files = {}
+    add_recognised(files, folder)
+    return {table: path.name for table, path in files.items()}
+
+
+def test_an_event_table_of_any_name_is_found_beside_results(tmp_path, capsys):
+    write(tmp_path, theophylline_1=EVENT_TABLE, predictions="patient,lab_id,time,observed\n", truth="parameter,value\n")
+    assert recognised(tmp_path) == {"event_table": "theophylline_1.csv"}
+    said = capsys.readouterr().err
+    assert "not read: predictions.csv (its header fits none" in said and "not read: truth.csv" in said
+
+
+def test_tidy_files_of_other_names_are_found_and_exact_names_come_first(tmp_path):
+    write(tmp_path, patients_2026="patient,weight_kg\n", lab_export=LABS, given="patient,time,amount,unit\n")
+    assert recognised(tmp_path) == {"doses": "given.csv", "labs": "lab_export.csv", "patients": "patients_2026.csv"}
+    write(tmp_path, labs=LABS)
+    assert recognised(tmp_path) == {"labs": "labs.csv"}
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"a": EVENT_TABLE, "b": EVENT_TABLE}, "several files could be the table event_table: a.csv, b.csv. Name the"),
+        ({"truth": "parameter,value\n"}, "holds none of patients.csv, labs.csv, doses.csv, events.csv, event_table.c"),
+        ({}, "no CSV file whose header speaks of one"),
+    ],
+)
+def test_two_candidates_or_none_are_a_usage_error_that_names_them(tmp_path, capsys, files, said):
+    write(tmp_path, **files)
+    with pytest.raises(typer.Exit) as ended:
+        recognised(tmp_path)
+    assert ended.value.exit_code == 2 and said in capsys.readouterr().err

@@ -1,0 +1,116 @@
+"""Forecasts that were kept, scored when their labs arrived: against closed forms, by what was given."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from bayestwin.evaluation.kept_forecasts import COLUMNS, score_kept, scoreboard
+from bayestwin.prognosis.result import QUANTILES, Course
+from bayestwin.records import ClinicalEvent, Lab, PatientRecord
+
+Z = stats.norm.ppf(QUANTILES)
+NOW = 100.0
+
+
+class Observed(SimpleNamespace):
+    log_scale = True
+
+
+def prognosis(rows, *, log_scale=True):
+    """One output `y` and rows (name, start, new, refused, mean of y on the error scale, SD)."""
+    times = NOW + np.array([0.0, 100.0, 400.0])
+    made = []
+    for name, start, new, refused, mean, sd in rows:
+        on_scale = np.stack([np.full(len(times), mean + sd * z) for z in Z])
+        course = Course("y", times, np.exp(on_scale) if log_scale else on_scale, np.zeros((12, 3)))
+        plan = SimpleNamespace(name=name, start=start, new=new, policy=None, sequence=())
+        made.append(SimpleNamespace(plan=plan, refused=refused, courses=() if refused else (course,)))
+    treatments = tuple(SimpleNamespace(name=n, starts_with="line_of_therapy") for n in ("drug", "other"))
+    model = SimpleNamespace(
+        time_unit="day",
+        observations=(SimpleNamespace(output="y", log_scale=log_scale),),
+        observation_index={"y": 0},
+        treatments=treatments,
+        treatment_names=("drug", "other"),
+        treatment=lambda name: next(t for t in treatments if t.name == name),
+    )
+    return SimpleNamespace(model=model, now=NOW, rows=tuple(made))
+
+
+def record(*labs, starts=((0.0, "drug"),), key="K-1"):
+    events = tuple(ClinicalEvent("line_of_therapy", t, t, name) for t, name in starts)
+    rows = tuple(Lab(f"y@{t:g}", "y", t, v, t, *([c, v] if c else [])) for t, v, c in labs)
+    return PatientRecord(key, labs=rows, events=events)
+
+
+CURRENT = ("drug", 0.0, False, "", np.log(20.0), 0.3)
+
+
+@pytest.mark.parametrize("log_scale", [True, False])
+@pytest.mark.parametrize("z", [-3.0, -1.2, 0.0, 0.4, 2.5])
+def test_scores_of_a_normal_forecast_are_those_of_the_closed_form(z, log_scale):
+    mean, sd = (np.log(20.0), 0.3) if log_scale else (20.0, 3.0)
+    y = np.exp(mean + sd * z) if log_scale else mean + sd * z
+    (row,) = score_kept(prognosis([("drug", 0.0, False, "", mean, sd)], log_scale=log_scale), record((150.0, y, "")))
+    assert tuple(row) == COLUMNS
+    assert row["pit"] == pytest.approx(stats.norm.cdf(z), abs=1e-3)
+    crps = sd * (z * (2 * stats.norm.cdf(z) - 1) + 2 * stats.norm.pdf(z) - 1 / np.sqrt(np.pi))
+    assert row["crps"] == pytest.approx(crps, rel=0.01)
+    assert row["horizon"] == 50.0 and row["treatment"] == "drug" and row["scale"] == ("ln" if log_scale else "natural")
+
+
+def test_a_censored_lab_has_the_scores_of_the_censored_distribution():
+    """Under 15: any value below it is the same to the score."""
+    (row,) = score_kept(prognosis([CURRENT]), record((150.0, 15.0, "left")))
+    limit = (np.log(15.0) - np.log(20.0)) / 0.3
+    assert 0.0 <= row["pit"] <= stats.norm.cdf(limit) + 1e-3
+    x = np.maximum(np.random.default_rng(1).normal(np.log(20.0), 0.3, 4000), np.log(15.0))
+    brute = np.mean(np.abs(x - np.log(15.0))) - 0.5 * np.mean(np.abs(x[:2000] - x[2000:]))
+    assert row["crps"] == pytest.approx(brute, abs=0.01)
+
+
+def test_only_labs_after_the_data_cut_and_within_the_forecast_are_scored():
+    rows = score_kept(
+        prognosis([CURRENT]), record((50.0, 20.0, ""), (100.0, 20.0, ""), (499.0, 20.0, ""), (501.0, 1.0, ""))
+    )
+    assert [row["time"] for row in rows] == [499.0]
+
+
+def test_the_row_that_counts_is_that_of_what_was_given():
+    rows = [CURRENT, ("other", 130.0, True, "", np.log(5.0), 0.3)]
+    given = record((120.0, 20.0, ""), (200.0, 5.0, ""), starts=((0.0, "drug"), (133.0, "other")))
+    assert [(r["time"], r["treatment"]) for r in score_kept(prognosis(rows), given)] == [
+        (120.0, "drug"),
+        (200.0, "other"),
+    ]
+    late = record((200.0, 5.0, ""), starts=((0.0, "drug"), (150.0, "other")))  # 20 days after it was thought to start
+    assert score_kept(prognosis(rows), late) == []
+    refused = [("drug", 0.0, False, "progression", 0.0, 1.0)]
+    assert score_kept(prognosis(refused), record((150.0, 20.0, ""))) == []
+
+
+def test_the_board_counts_what_held_by_months_ahead_and_treatment():
+    rng, rows = np.random.default_rng(2), []
+    for k in range(40):
+        labs = [(NOW + t, np.exp(rng.normal(np.log(20.0), 0.3)), "") for t in (10.0, 50.0, 300.0)]
+        rows += score_kept(prognosis([CURRENT]), record(*labs, key=f"K-{k}"))
+    board = scoreboard(rows, random_seed=1).set_index(["treatment", "months_ahead", "score"])
+    assert set(board.index.get_level_values("months_ahead")) == {"all", "0 to 1", "1 to 3", "6 to 12"}
+    for score, level in (("coverage_50", 0.5), ("coverage_80", 0.8), ("coverage_95", 0.95)):
+        row = board.loc[("all", "all", score)]
+        inside = np.mean([abs(r["pit"] - 0.5) <= level / 2 for r in rows])
+        assert row["value"] == pytest.approx(inside) and row["low"] <= level <= row["high"]
+        assert (row["labs"], row["forecasts"], row["patients"]) == (120, 120, 40)
+    narrow = [r | {"pit": 0.999} for r in rows]
+    assert (
+        scoreboard(narrow, random_seed=1)
+        .set_index(["treatment", "months_ahead", "score"])
+        .loc[("drug", "all", "coverage_80"), "high"]
+        < 0.2
+    )
+
+
+def test_a_board_of_nothing_is_empty():
+    assert scoreboard([], random_seed=1).empty

@@ -1,0 +1,93 @@
+"""Marginal likelihood of each patient against its closed form, leave-one-patient-out against fitting anew, stacking."""
+
+import arviz_stats
+import numpy as np
+import pytest
+from scipy import stats
+
+from bayestwin.evaluation.patient_log_likelihood import patient_log_likelihood
+from bayestwin.population import PopulationPosterior
+from bayestwin.records import ClinicalEvent, Cohort, Lab, PatientRecord
+
+NOISE = 1.5
+
+
+def patients(n=8, seed=3):
+    rng, found = np.random.default_rng(seed), []
+    for k in range(n):
+        level = 20.0 + 2.0 * rng.standard_normal()
+        labs = [
+            Lab(f"m@{t}", "m_protein", float(t), level + NOISE * rng.standard_normal(), float(t)) for t in (1, 2, 3)
+        ]
+        found.append(PatientRecord(f"P-{k}", labs=tuple(labs)))
+    return Cohort(tuple(found))
+
+
+def exact(population, record):
+    """ln p(y | draw): Normal with a common level of variance omega^2 (an untreated patient)."""
+    draws = population.posterior
+    y = np.array([lab.value for lab in record.labs])
+    found = []
+    for mean, omega in zip(draws["level_pop"].values.ravel(), draws["omega_level"].values.ravel()):
+        covariance = omega**2 * np.ones((len(y), len(y))) + NOISE**2 * np.eye(len(y))
+        found.append(stats.multivariate_normal(np.full(len(y), mean), covariance).logpdf(y))
+    return np.array(found)
+
+
+@pytest.fixture(scope="module")
+def found(population):
+    return patient_log_likelihood(population, patients(), random_seed=1, draws=100, points=400)
+
+
+def test_every_patient_and_draw_has_the_integral_of_the_closed_form(population, found):
+    own = found["log_likelihood"]["patient_record"].transpose("patient", "chain", "draw").values.reshape(8, -1)
+    gaps = np.array([own[k] - exact(population, record) for k, record in enumerate(patients())])
+    error = 1 / np.sqrt(found["importance"]["ess"].values)  # of one integral; the draws of a patient share its points
+    assert (np.abs(gaps.mean(axis=1)) < 3.5 * error).all() and (gaps.std(axis=1) < 1.5 * error).all()
+    assert abs(gaps.mean()) < 0.07
+    assert (found["importance"]["ess"].values > 40).all()
+
+
+def test_response_classes_are_summed(population):
+    """Under the drug the level is a mixture of two: with the effect, and without."""
+    record = patients(1)[next(iter(patients(1).keys))]
+    start = ClinicalEvent("line_of_therapy", 0.5, 0.5, "drug")
+    treated = PatientRecord("T-1", labs=record.labs, events=(start,))
+    own = patient_log_likelihood(population, Cohort((treated,)), random_seed=1, draws=100, points=600)
+    values = own["log_likelihood"]["patient_record"].values.ravel()
+    draws, y = population.posterior, np.array([lab.value for lab in record.labs])
+    expected = []
+    names = ("level_pop", "omega_level", "effect_pop", "no_effect_pop", "p_none_pop")
+    for m in range(100):
+        mean, omega, effect, none, p = (draws[name].values.ravel()[m] for name in names)
+        parts = []
+        for share, shift, spread in ((1 - p, effect, 1.0), (p, none, 0.0)):
+            covariance = (omega**2 + spread**2) * np.ones((3, 3)) + NOISE**2 * np.eye(3)
+            parts.append(np.log(share) + stats.multivariate_normal(np.full(3, mean - shift), covariance).logpdf(y))
+        expected.append(np.logaddexp(*parts))
+    assert np.abs(values - expected).mean() < 0.12 and np.corrcoef(values, expected)[0, 1] > 0.99
+
+
+def test_arviz_leaves_patients_out_and_stacks_models(population, found):
+    loo = arviz_stats.loo(found, pointwise=True)
+    by_hand = sum(-np.log(np.mean(np.exp(-exact(population, record)))) for record in patients())
+    assert loo.elpd == pytest.approx(by_hand, abs=1.0) and loo.pareto_k.shape == (8,)
+    tree = population.tree.copy(deep=True)
+    worse = tree["posterior"].to_dataset()
+    worse["level_pop"] = worse["level_pop"] + 6.0
+    tree["posterior"] = type(tree)(worse)
+    wrong = patient_log_likelihood(
+        PopulationPosterior(population.model, tree), patients(), random_seed=1, draws=100, points=200
+    )
+    table = arviz_stats.compare({"right": found, "wrong": wrong})
+    assert table.index[0] == "right" and table.loc["right", "weight"] > 0.9
+
+
+def test_priors_of_the_draws_are_there_and_arviz_says_what_hangs_on_them(population, found):
+    own = found["log_prior"]
+    level = found["posterior"]["level_pop"].values
+    assert own["level_pop"].values == pytest.approx(stats.norm(20.0, 1.0).logpdf(level), abs=1e-6)
+    omega = found["posterior"]["omega_level"].values
+    assert own["omega_level"].values == pytest.approx(stats.halfnorm(scale=2.0).logpdf(omega), abs=1e-6)
+    table = arviz_stats.psense_summary(found, var_names=["level_pop"])
+    assert {"prior", "likelihood"} <= set(table.columns)

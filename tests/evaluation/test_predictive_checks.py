@@ -1,0 +1,212 @@
+"""Replicates, VPC, NPDE, shrinkage: closed forms of the level model, and checks that a wrong population fails."""
+
+from dataclasses import replace
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from typer.testing import CliRunner
+
+from bayestwin.cli import app
+from bayestwin.errors import FitError
+from bayestwin.evaluation.predictive_checks import bins_of, npde, npde_tests, vpc
+from bayestwin.evaluation.random_effects import against_covariates, random_effects, shrinkage
+from bayestwin.evaluation.replicates import Replicates, replicates
+from bayestwin.population import PopulationPosterior
+from bayestwin.records import Cohort, Lab, PatientRecord
+
+matplotlib.use("agg")
+TIMES = np.array([1.0, 2.0, 5.0, 9.0])
+
+
+def cohort_of(levels, noise=1.5, seed=1, times=TIMES, **more):
+    """Patients of the level model with these levels, measured with SD `noise`."""
+    rng, found = np.random.default_rng(seed), []
+    for k, level in enumerate(levels):
+        labs = [Lab(f"m@{t:g}", "m_protein", t, float(level + noise * rng.standard_normal()), t) for t in times]
+        found.append(PatientRecord(f"C-{k}", labs=tuple(labs), **more))
+    return Cohort(tuple(found))
+
+
+def levels_of(n, seed=7, sd=2.0, mean=20.0):
+    return mean + sd * np.random.default_rng(seed).standard_normal(n)
+
+
+@pytest.fixture(scope="module")
+def made(population):
+    """400 replicates of 40 patients of the population."""
+    return replicates(population, cohort_of(levels_of(40)), random_seed=1, count=400)
+
+
+def test_replicates_have_the_mean_and_covariance_of_the_closed_form(population, made):
+    draws = population.posterior
+    level, omega = (draws[name].values.ravel() for name in ("level_pop", "omega_level"))
+    assert made.simulated.shape == (400, 160) and made.failures == 0.0
+    own = made.simulated[:, :4]
+    variance = level.var() + (omega**2).mean() + 1.5**2
+    between = level.var() + (omega**2).mean()
+    covariance = np.mean([np.cov(made.simulated[:, 4 * k : 4 * k + 4], rowvar=False) for k in range(40)], axis=0)
+    assert np.diag(covariance) == pytest.approx(np.full(4, variance), rel=0.1)
+    assert covariance[0, 3] == pytest.approx(between, rel=0.12)
+    assert own.mean() == pytest.approx(level.mean(), abs=0.5)
+    assert made.labs["pred"].to_numpy() == pytest.approx(np.full(160, level.mean()), abs=1e-6)
+
+
+def test_bins_hold_about_equal_numbers_and_never_part_equal_times():
+    at = np.repeat([0.0, 1.0, 2.0, 3.0, 10.0], [10, 10, 10, 10, 3])
+    found = bins_of(at, 4)
+    assert [len(members) for members in found] == [20, 23]
+    assert sorted(np.concatenate(found)) == list(range(43))
+    assert [len(m) for m in bins_of(np.r_[at, np.nan], 100)] == [10, 10, 10, 13]
+
+
+def test_the_bands_hold_cohorts_of_the_population_and_not_of_another(population, made):
+    outside = []
+    for seed in range(30):
+        drawn = replace_observed(made, made.simulated[seed])
+        table = vpc(drawn, "m_protein", probability=0.9, bins=4)
+        outside.append(((table["observed"] < table["low"]) | (table["observed"] > table["high"])).mean())
+    assert 0.03 < np.mean(outside) < 0.17
+    high = vpc(replace_observed(made, made.simulated[0] + 4.0), "m_protein", bins=4)
+    assert (high["observed"] > high["high"]).mean() > 0.6
+
+
+def replace_observed(found, values):
+    return Replicates(found.model, found.labs.assign(observed=values), found.simulated, found.failures)
+
+
+def test_prediction_correction_takes_away_what_pred_explains():
+    """Two halves with PRED 1 and 10: uncorrected the bands span both, corrected they are one distribution."""
+    rng = np.random.default_rng(3)
+    pred = np.tile([1.0, 10.0], 50)
+    labs = pd.DataFrame({"patient": np.arange(100), "lab_id": "", "output": "m_protein", "time": 1.0})
+    labs = labs.assign(observed=pred * np.exp(0.1 * rng.standard_normal(100)), limit_flag="none", scale="ln", pred=pred)
+    simulated = pred * np.exp(0.1 * rng.standard_normal((200, 100)))
+    found = Replicates(FakeModel(None), labs, simulated, 0.0)
+    plain, corrected = (vpc(found, "m_protein", prediction_corrected=on).set_index("line") for on in (False, True))
+    assert plain.loc["90", "observed"] / plain.loc["10", "observed"] > 8
+    ratio = np.exp(0.1 * stats.norm.ppf(0.9))
+    assert corrected.loc["90", "observed"] / corrected.loc["50", "observed"] == pytest.approx(ratio, abs=0.05)
+    assert corrected.loc["50", "observed"] == pytest.approx(5.5, rel=0.05)
+    with pytest.raises(FitError, match="PRED.*above 0"):
+        vpc(Replicates(found.model, labs.assign(pred=-1.0), simulated, 0.0), "m_protein", prediction_corrected=True)
+
+
+class FakeModel:
+    """A model as far as a check looks at it: one output with a usual limit."""
+
+    def __init__(self, limit):
+        self.observations = (type("O", (), {"output": "m_protein", "lower_limit": limit, "log_scale": False})(),)
+        self.observation_index = {"m_protein": 0}
+
+
+def test_values_under_the_limit_stand_at_it_and_their_share_is_compared(made):
+    observed = np.maximum(made.simulated[3], 19.0)
+    flags = np.where(made.simulated[3] < 19.0, "left", "none")
+    labs = made.labs.assign(observed=observed, limit_flag=flags)
+    table = vpc(Replicates(FakeModel(19.0), labs, made.simulated, 0.0), "m_protein", bins=1).set_index("line")
+    assert table.loc["10", "observed"] == 19.0 and table.loc["10", "low"] == 19.0
+    assert table.loc["below limit", "observed"] == pytest.approx((flags == "left").mean())
+    assert table.loc["below limit", "low"] < table.loc["below limit", "observed"] < table.loc["below limit", "high"]
+
+
+def test_npde_are_the_whitened_values_of_the_closed_form(population, made):
+    table = npde(made, "m_protein", random_seed=1)
+    draws = population.posterior
+    level, omega = (draws[name].values.ravel() for name in ("level_pop", "omega_level"))
+    covariance = (level.var() + (omega**2).mean()) * np.ones((4, 4)) + 1.5**2 * np.eye(4)
+    y = made.labs["observed"].to_numpy().reshape(40, 4)
+    exact = np.linalg.solve(np.linalg.cholesky(covariance), (y - level.mean()).T).T
+    assert np.corrcoef(table["npde"].to_numpy(), exact.ravel())[0, 1] > 0.99
+    assert table["npde"].to_numpy() == pytest.approx(exact.ravel(), abs=0.5)
+
+
+def test_the_tests_pass_on_the_population_and_fail_on_a_bias_a_wrong_spread_and_a_wrong_limit(made):
+    fair = []
+    for s in range(20):
+        own = replace_observed(made, made.simulated[s])
+        fair.append(npde_tests(npde(own, "m_protein", random_seed=s))["p"])
+    assert np.mean(np.array(fair) < 0.05) <= 0.2 and np.median(fair) > 0.15
+    biased = npde_tests(npde(replace_observed(made, made.simulated[0] + 5.0), "m_protein", random_seed=1))
+    assert biased["p_mean"] < 1e-3 and biased["mean"] > 0.2
+    wide = made.simulated[0] + 1.5 * np.random.default_rng(1).standard_normal(160)
+    assert npde_tests(npde(replace_observed(made, wide), "m_protein", random_seed=1))["p_variance"] < 1e-3
+    flags = np.where(made.simulated[2] < 20.0, "left", "none")
+    limited = made.labs.assign(observed=np.maximum(made.simulated[2], 20.0), limit_flag=flags)
+    right = npde_tests(npde(Replicates(made.model, limited, made.simulated, 0.0), "m_protein", random_seed=1))
+    assert right["p"] > 0.01
+    turned = limited.assign(limit_flag=np.where(flags == "left", "right", "none"))
+    wrong = npde_tests(npde(Replicates(made.model, turned, made.simulated, 0.0), "m_protein", random_seed=1))
+    assert wrong["p"] < 1e-4
+
+
+def test_too_few_replicates_and_an_unknown_output_are_refused(made):
+    few = Replicates(made.model, made.labs, made.simulated[:20], 0.0)
+    with pytest.raises(FitError, match="patient C-0: .*too few replicates.*20 replicates, 4 labs"):
+        npde(few, "m_protein", random_seed=1)
+    with pytest.raises(FitError, match="no lab of this output.*m_protein"):
+        made.of("x")
+
+
+def fitted_with(population, cohort, effects):
+    """The population with individual parameters: each patient's level known to +- 0.1 around mean + effect."""
+    shape = population.posterior["level_pop"].shape
+    rng, psi = np.random.default_rng(1), []
+    for effect in effects:
+        level = population.posterior["level_pop"].values + effect + 0.1 * rng.standard_normal(shape)
+        psi.append(np.stack([level, population.posterior["effect_pop"].values], axis=-1))
+    import xarray as xr
+
+    tree = population.tree.copy()
+    dims = ("chain", "draw", "patient", "parameter")
+    data = xr.Dataset({"psi": (dims, np.stack(psi, axis=2))})
+    data = data.assign_coords(patient=[r.key for r in cohort], parameter=list(population.model.individual_names))
+    tree["individuals"] = xr.DataTree(data)
+    return PopulationPosterior(population.model, tree)
+
+
+def test_shrinkage_is_one_less_the_spread_of_the_means_over_omega(population):
+    effects = np.linspace(-1.5, 1.5, 13)
+    cohort = Cohort(
+        tuple(replace(r, covariates={"age_years": 60.0 + 5 * e, "sex": "f" if k % 2 else "m"})
+              for k, (r, e) in enumerate(zip(cohort_of(effects), effects)))
+    )  # fmt: skip
+    fit = fitted_with(population, cohort, effects)
+    found = random_effects(fit, cohort, draws=100)
+    own = found[found["parameter"] == "level"]
+    assert own["mean"].to_numpy() == pytest.approx(effects, abs=0.05)
+    assert own["sd"].to_numpy() == pytest.approx(0.1, abs=0.03)
+    omega = float(fit.posterior["omega_level"].mean())
+    row = shrinkage(fit, found).set_index("parameter").loc["level"]
+    assert row["shrinkage_sd"] == pytest.approx(1 - effects.std(ddof=1) / omega, abs=0.02)
+    assert row["shrinkage_variance"] == pytest.approx(1 - effects.var(ddof=1) / omega**2, abs=0.03)
+    beside = against_covariates(found, cohort).set_index(["parameter", "covariate"])
+    assert beside.loc[("level", "age_years"), "p_adjusted"] < 1e-4 and beside.loc[("level", "sex"), "p_adjusted"] > 0.05
+    with pytest.raises(FitError, match="kept no individual parameters"):
+        random_effects(population, cohort)
+
+
+def test_the_command_writes_tables_and_figures(population, tmp_path):
+    tree = population.tree.copy()
+    tree.attrs.update(method="variational", method_note="made up", verdict="approximate", diagnostics="MADE UP")
+    PopulationPosterior(population.model, tree).save(tmp_path / "population.nc")
+    rows = [f"{r.key},{lab.time:g},m_protein,{lab.value:.3f},g/L" for r in cohort_of(levels_of(12)) for lab in r.labs]
+    (tmp_path / "labs.csv").write_text("patient,time,output,value,unit\n" + "\n".join(rows) + "\n")
+    words = [
+        "check-fit",
+        "--population",
+        "population.nc",
+        "--model",
+        str(population.model.folder),
+        "--labs",
+        "labs.csv",
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        answer = CliRunner().invoke(app, [*words, "--out", "out", "--replicates", "200"])
+    assert answer.exit_code == 0, answer.output
+    assert "m_protein: VPC" in answer.output and "no random effects" in answer.output
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"vpc_m_protein.csv", "vpc_m_protein.png", "npde_m_protein.csv", "npde_m_protein.png"}

@@ -1,0 +1,95 @@
+"""The scoreboard of a store: forecasts set beside later labs; tenfold, drift and swaps named; the command."""
+
+import shutil
+
+import pandas as pd
+import pytest
+from scipy.stats import binomtest
+from typer.testing import CliRunner
+
+from bayestwin.cli import app
+from bayestwin.jobs.ask_store import history
+from bayestwin.jobs.move_patient import track_record
+from bayestwin.jobs.refresh import refresh
+from bayestwin.jobs.run_log import RunLog
+from bayestwin.jobs.scoreboard import gather
+from bayestwin.store.opening import open_store
+
+QUIET = RunLog(quiet=True)
+HEAD = "patient,time,output,value,unit,lab\n"
+ON_DRUG = "patient,time,event,value\n" + "".join(f"S-{k},0,line_of_therapy,drug\n" for k in range(3))
+
+
+@pytest.fixture(scope="module")
+def place(empty_store, tmp_path_factory):
+    """Three patients on the drug; three labs each, then one more each, of which one is tenfold."""
+    folder = tmp_path_factory.mktemp("board") / "s"
+    shutil.copytree(empty_store, folder)
+    store = open_store(str(folder / "s.db"))
+    first = [f"S-{k},{t},m_protein,{12 + 0.3 * k + t / 10},g/L,north" for k in range(3) for t in (1, 2, 3)]
+    (folder / "labs.csv").write_text(HEAD + "\n".join(first) + "\n")
+    (folder / "events.csv").write_text(ON_DRUG)
+    refresh(store, [{"labs": folder / "labs.csv", "events": folder / "events.csv"}], log=QUIET)
+    more = ["S-0,20,m_protein,12.4,g/L,north", "S-1,20,m_protein,12.8,g/L,south", "S-2,20,m_protein,1.26,g/L,south"]
+    (folder / "more.csv").write_text(HEAD + "\n".join(more) + "\n")
+    refresh(store, [{"labs": folder / "more.csv"}], log=QUIET)
+    return folder, store
+
+
+def test_every_published_forecast_is_scored_against_the_labs_that_came_later(place):
+    _, store = place
+    found = gather(store)
+    assert not found.problems and found.published >= 5
+    first = [row for row in found.forecasts if row["forecast_at"] == 3.0]
+    assert sorted((row["patient"], row["time"], row["treatment"]) for row in first) == [
+        (f"S-{k}", 20.0, "drug") for k in range(3)
+    ]
+    held = {row["patient"]: row["low_80"] <= row["observed"] <= row["high_80"] for row in first}
+    assert held["S-0"] and held["S-1"] and not held["S-2"]
+
+
+def test_surprises_come_with_laboratory_and_day_of_storing(place):
+    _, store = place
+    rows = {(row["patient"], row["time"]): row for row in gather(store).surprises}
+    assert rows[("S-1", 20.0)]["laboratory"] == "south" and len(rows[("S-1", 20.0)]["batch"]) == 10
+
+
+def test_the_command_prints_the_board_and_writes_its_tables(place, tmp_path):
+    folder, _ = place
+    answer = CliRunner().invoke(app, ["scoreboard", "--store", str(folder / "s.db"), "--out", str(tmp_path / "out")])
+    assert answer.exit_code == 0, answer.output
+    assert (
+        "coverage_80" in answer.output and "patient S-2: m_protein at 20 was 1.26, ten times too low?" in answer.output
+    )
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"forecasts.csv", "scoreboard.csv", "surprises.csv", "shifts_laboratory.csv", "swaps.csv"} <= names
+    assert "coverage_m_protein.png" in names
+    assert set(pd.read_csv(tmp_path / "out" / "scoreboard.csv")["score"]) >= {"coverage_80", "crps"}
+    wrong = CliRunner().invoke(app, ["scoreboard", "--store", str(folder / "s.db"), "--by", "hospital"])
+    assert wrong.exit_code == 2 and "choose one of" in wrong.output
+
+
+def test_a_forecast_that_cannot_be_read_is_told_and_the_rest_goes_on(place, tmp_path):
+    folder, _ = place
+    shutil.copytree(folder, tmp_path / "s")
+    store = open_store(str(tmp_path / "s" / "s.db"))
+    whole = gather(store)
+    damaged = history(store, "S-0")[0].objects["prognosis"]
+    store.files.path(damaged, ".nc").write_bytes(b"nothing")
+    found = gather(store)
+    assert len(found.problems) == 1 and "patient S-0: a forecast is left out" in found.problems[0]
+    assert len(found.forecasts) == len(whole.forecasts) - 1 and len(found.surprises) == len(whole.surprises)
+
+
+def test_a_report_says_how_the_forecasts_of_this_patient_held(place):
+    _, store = place
+    assert [o.facts["held"] for o in history(store, "S-0")] == [[0, 0], [1, 1]]
+    known = track_record(7, 9)
+    wilson = binomtest(7, 9).proportion_ci(confidence_level=0.9, method="wilson")
+    assert known.held_range == pytest.approx((wilson.low, wilson.high), abs=1e-4) and known.held == 7 / 9
+    assert track_record(4, 4).n is None and track_record(5, 5).held_range[1] == pytest.approx(1.0)
+
+
+def test_a_store_without_later_labs_says_that_there_is_nothing_to_score(empty_store):
+    answer = CliRunner().invoke(app, ["scoreboard", "--store", str(empty_store / "s.db")])
+    assert answer.exit_code == 3 and "Nothing to score" in answer.output
