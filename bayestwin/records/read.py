@@ -138,14 +138,14 @@ def _covariates(tables: list[tuple[str, Table]], people, earlier, schema: Record
     for table in (table for name, table in tables if name == "event_table"):
         columns = covariate_columns(table, schema, event_table.COLUMNS, findings, by_custom=True)
         for key, mine in event_table.table_covariates(table, columns, schema, findings).items():
-            before = found.setdefault(key, {})
+            known = earlier[key].covariates if key in earlier else {}
             for name, value in mine.items():
-                if name in schema.effects and name in before and (key, name) not in said:
-                    continue  # the first value of a covariate that may change in time stands
+                if name in schema.effects and name in known:
+                    continue  # of a patient known already, another value is a change
                 if said.setdefault((key, name), value) == value:
-                    before[name] = value
+                    found.setdefault(key, {})[name] = value
                 else:  # which of two tables is right is not guessed
-                    before.pop(name, None)
+                    found[key].pop(name, None)
                     findings.note(f"{table.file}: covariate {name} differs between event tables and is not used")
     for key, person in people.items():
         found.setdefault(key, {}).update(person.covariates)
