@@ -67,11 +67,12 @@ def page(population, cohort) -> str:
     """The validation page."""
     weight = float(np.median([record.covariates["weight_kg"] for record in cohort]))
     labs = sum(len(record.labs) for record in cohort)
+    flag = "--approximate " if population.diagnostics.approximate else ""
     lines = [
         "# Warfarin: an oral dose with an individual lag",
         "",
         f"{len(cohort)} volunteers, {labs} concentrations after one oral dose (O'Reilly 1963, 1968).",
-        "Made by `python tests/validation/warfarin.py --work FOLDER --write docs/validation/warfarin.md`.",
+        f"Made by `python tests/validation/warfarin.py --work FOLDER {flag}--write docs/validation/warfarin.md`.",
         "",
         "| parameter | posterior mean | SD | published |",
         "|---|---|---|---|",
