@@ -92,6 +92,11 @@ def store_population(
     kept = {name: opened.settings[name] for name in ("seed", "sizes")}
     if kept != {"seed": seed, "sizes": sizes}:
         say(f"Note: this store was made with seed {kept['seed']} and {kept['sizes']}; they stay.")
+    if opened.files.cipher:
+        say(
+            "Note: draws and reports are sealed; the tables of the database hold labs, doses, events and reasons in "
+            "plain text: encrypt its disk."
+        )
     if (usual := kept["sizes"]["population_draws"]) > there_are:
         say(f"Note: twins rest on all {there_are} draws of this posterior, fewer than {usual}.")
     typer.echo(f"{'now rests on' if new else 'rests on this population already:'} {known!r}")

@@ -121,6 +121,17 @@ def test_fewer_draws_than_twins_usually_rest_on_are_all_used_and_said(store, tmp
     assert "twins rest on all 100 draws of this posterior, fewer than 400" in answer.stderr
 
 
+def test_an_encrypted_store_says_what_it_does_not_seal(store, tmp_path, monkeypatch):
+    pytest.importorskip("cryptography")
+    _, folder = store
+    (tmp_path / "key").write_text("ab" * 32, encoding="ascii")
+    monkeypatch.setenv("BAYESTWIN_STORE_KEY_FILE", str(tmp_path / "key"))
+    given = ("--population", folder / "population.nc", "--model", folder / "level", "--population-draws", 50)
+    answer = run("store-population", "--store", tmp_path / "sealed.db", "--encrypt", *given)
+    assert "tables of the database hold labs, doses, events and reasons in plain text" in answer.stderr
+    assert "plain text" not in run("store-population", "--store", tmp_path / "plain.db", *given).stderr
+
+
 def test_a_store_with_damaged_rows_is_exit_code_3_and_says_which(store, tmp_path):
     url, folder = store
     copy = tmp_path / "s.db"
