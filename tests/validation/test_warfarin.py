@@ -34,7 +34,7 @@ def test_every_concentration_and_dose_is_read(volunteers):
 @pytest.mark.validate
 def test_a_fit_lies_beside_the_published_values(script, volunteers):
     model, reading = volunteers
-    population = script.fit(model, reading.cohort, warmup=150, draws=150)
+    population = script.fit(model, reading.cohort, chains=2, warmup=300, draws=200)
     (clearance, volume, absorbed) = (drawn for _, drawn, _ in script.rows(population, 70.0)[:3])
     published = script.PUBLISHED
     for drawn, value in (
