@@ -11,6 +11,8 @@ from math import isfinite
 from bayestwin.errors import ModelError
 from bayestwin.units import convert, parse_dose, parse_duration
 
+MODELLED = {"modelled": "duration", "modelled duration": "duration", "modelled rate": "rate"}  # duration of a regimen
+
 
 @dataclass(frozen=True)
 class DoseEvent:
@@ -23,6 +25,7 @@ class DoseEvent:
     addl, ii : further doses and their interval
     ss : 1 the state becomes the steady state of this dose repeated every ii, 2 that state is added to what is there
     lag : time from the dose to its arrival; bioavailability : share of the amount that arrives
+    modelled : "rate" or "duration" where a parameter of the model says it (`Dosing` in a model file); "" as above
     reset : every state returns to its initial value first, infusions and pending doses end; with amount 0 nothing else
     order : position among rows of one time (event tables keep file order)
     """
@@ -41,6 +44,7 @@ class DoseEvent:
     lag: float = 0.0
     bioavailability: float = 1.0
     reset: bool = False
+    modelled: str = ""
 
     def expanded(self) -> tuple["DoseEvent", ...]:
         """Additional doses written out one by one; what a reset or steady state does happens at the first."""
@@ -60,7 +64,8 @@ class DoseEvent:
 class Regimen:
     """Doses relative to the start of a treatment, in a clinician's words.
 
-    doses : (offset, amount text, route, duration text), for example ("0 day", "16 mg/kg", "iv", "4 h")
+    doses : (offset, amount text, route, duration text), for example ("0 day", "16 mg/kg", "iv", "4 h"); the duration
+        "modelled" leaves it to a parameter of the model, and so does "modelled rate" with the rate
     """
 
     doses: tuple[tuple[str, str, str, str], ...] = ()
@@ -88,7 +93,8 @@ class Regimen:
         made = []
         for offset, amount, route, duration in self.doses:
             step, unit = parse_duration(offset)
-            length = convert(*parse_duration(duration), time_unit) if duration else 0.0
+            modelled = MODELLED.get(" ".join(duration.split()), "")
+            length = convert(*parse_duration(duration), time_unit) if duration and not modelled else 0.0
             made.append(
                 DoseEvent(
                     time=start + convert(step, unit, time_unit),
@@ -97,6 +103,7 @@ class Regimen:
                     known_time=start,
                     duration=length,
                     treatment=treatment,
+                    modelled=modelled,
                 )
             )
         return tuple(made)

@@ -50,6 +50,8 @@ class RecordSchema:
     time_unit : "h" or "day"; dose_unit : unit of amounts; covariates : name -> unit ("" if none)
     levels : covariate -> the levels the model names (effects, rules, eligibility); every other value is its reference
     numeric : covariates the model calculates with, so a word is refused
+    effects : covariates that act on parameters, so that a change in time counts
+    modelled : compartment -> what parameters say of doses into it: lag, bioavailability, rate, duration
     compartments : names; routes : route name -> compartment; treatments : names
     """
 
@@ -63,3 +65,9 @@ class RecordSchema:
     covariates: Mapping[str, str] = field(default_factory=dict)
     levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     numeric: tuple[str, ...] = ()
+    effects: tuple[str, ...] = ()
+    modelled: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def says(self, target: str, what: str) -> bool:
+        """True where a parameter of the model says `what` of doses into a compartment or by a route."""
+        return what in self.modelled.get(self.routes.get(target, target), ())

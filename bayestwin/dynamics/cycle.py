@@ -77,10 +77,14 @@ def dosing_cycle(states: int, state: int, amount: float, duration: float, interv
     return Cycle(length, bolus, rate), running, pending
 
 
+def empty_cycle(states: int) -> Cycle:
+    """A cycle in which no time passes."""
+    return Cycle(np.zeros(PARTS), np.zeros((PARTS, states)), np.zeros((PARTS, states)))
+
+
 def stacked_cycles(rows, cycles, states: int, size: int) -> Cycles:
     """Cycles as arrays, padded to `size` with cycles in which no time passes."""
-    empty = Cycle(np.zeros(PARTS), np.zeros((PARTS, states)), np.zeros((PARTS, states)))
-    padded = [*cycles, *[empty] * (size - len(cycles))]
+    padded = [*cycles, *[empty_cycle(states)] * (size - len(cycles))]
     return Cycles(
         np.array([*rows, *[0] * (size - len(cycles))], dtype=int),
         np.stack([c.length for c in padded]),

@@ -5,18 +5,17 @@
 
 A reset (EVID 3 and 4) and SS = 1 end every infusion and cancel what earlier doses still had to give: additional
 doses, and doses on their way through a lag. SS = 2 leaves them. Rows of one time follow each other in file order;
-what an earlier row sends to that time (an additional or a lagged dose) comes before all of them.
+what an earlier row sends to that time (an additional or a lagged dose) comes before all of them. Where the model has
+parameters for a compartment (`Dosing`), doses into it and steady states are left open: arrivals.py, moving.py.
 
 Source: NONMEM Users Guide VI (PREDPP), dose, reset and steady-state event records.
 """
 
 from dataclasses import dataclass
 
+from bayestwin.dynamics.arrivals import ANY_INTERVAL, EARLIER, Arrival, Repeated, arrivals_of, cancelled_after
 from bayestwin.dynamics.cycle import Cycle, dosing_cycle
 from bayestwin.errors import RecordError
-
-EARLIER = -0.5  # order of what an earlier row sends to a time: after a trough (-1), before the rows of that time (0 up)
-ANY_INTERVAL = 100.0  # a constant infusion has none; its steady state is the same for all
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,8 @@ class Happening:
 
     bolus, rate : (state, amount) or (state, change of the infusion rate)
     restart : every state returns to its initial value; clear : infusions end
-    steady : the cycle whose steady state is put in the place of the state (clear) or added to it
+    steady : the cycle whose steady state is put in the place of the state (clear) or added to it; in a model with
+        parameters for doses, what is repeated
     """
 
     time: float
@@ -35,31 +35,48 @@ class Happening:
     treatment: int | None = None
     restart: bool = False
     clear: bool = False
-    steady: Cycle | None = None
+    steady: Cycle | Repeated | None = None
+
+    @property
+    def adds(self) -> bool:
+        """True for a jump that only adds to what is there, so that its place among others like it does not matter."""
+        return not (self.restart or self.clear) and self.steady is None and self.treatment is None
 
 
-def dose_happenings(model, record) -> list[Happening]:
-    """Every jump that the doses of a record bring, in no order."""
+def dose_happenings(model, record) -> tuple[list[Happening], list[Arrival]]:
+    """Every jump that a record's doses bring, in no order: those that stand where they are, and those that move."""
     found: list[Happening] = []
+    moving: list[Arrival] = []
     for dose in record.doses:
         if dose.reset or dose.ss == 1:
             found = [h for h in found if h.time <= dose.time]
+            moving = cancelled_after(moving, dose.time)
         if dose.reset:
             found.append(Happening(dose.time, dose.order, restart=True, clear=True))
         if dose.amount > 0 or dose.ss:
-            found += _given(model, record, dose)
-    return found
+            state = _state(model, record, dose)
+            declared = model.dosing_of.get(state)
+            _check_modelled(model, record, dose, declared)
+            if dose.ss:
+                _check_steady(model, record, dose)
+            if declared is None and not (model.dosing and dose.ss):
+                found += _given(model, dose, state)
+                continue
+            jumps, repeated = arrivals_of(dose, state, lagged=declared is not None and declared.lag is not None)
+            moving += jumps
+            if repeated is not None:
+                found.append(Happening(dose.time, dose.order, steady=repeated, clear=dose.ss == 1))
+    return found, moving
 
 
-def _given(model, record, dose) -> list[Happening]:
+def _given(model, dose, state: int) -> list[Happening]:
     """The jumps of one dose and its additional doses."""
-    state, at = _state(model, record, dose), dose.time
+    at = dose.time
     amount, duration = dose.bioavailability * dose.amount, dose.duration
     if dose.rate > 0:
         duration = amount / dose.rate
     found = []
     if dose.ss:
-        _check_steady(model, record, dose)
         if amount == 0:
             return _constant_infusion(dose, state, len(model.states))
         found += _steady(dose, state, len(model.states), amount, duration)
@@ -116,6 +133,18 @@ def _state(model, record, dose) -> int:
     return model.states.index(compartment)
 
 
+def _check_modelled(model, record, dose, declared) -> None:
+    """A dose leaves its rate or duration to a parameter that the model has; readers refuse others with the row."""
+    if dose.modelled and (declared is None or dose.modelled not in declared.named):
+        raise RecordError(
+            f"the model has no parameter for the {dose.modelled} of this dose",
+            subject=f"patient {record.key}",
+            place=f"dose at {dose.time:g}",
+            value=f"{dose.target}, modelled {dose.modelled}",
+            allowed="a rate or a duration, or Dosing(...) in the model file",
+        )
+
+
 def _check_steady(model, record, dose) -> None:
     """Contradictions of a steady-state dose that was written by hand; readers refuse them with the row."""
     where = {"subject": f"patient {record.key}", "place": f"dose at {dose.time:g}"}
@@ -123,7 +152,8 @@ def _check_steady(model, record, dose) -> None:
         raise RecordError("this kind of steady state is not known", value=f"ss={dose.ss}", allowed="1 or 2", **where)
     if dose.amount > 0 and dose.ii <= 0:
         raise RecordError("a steady-state dose needs its interval", value=dose.ii, allowed="ii more than 0", **where)
-    if dose.amount <= 0 and not (dose.rate > 0 and dose.ii == 0 and dose.addl == 0):
+    runs = dose.rate > 0 or dose.modelled == "rate"
+    if dose.amount <= 0 and not (runs and dose.ii == 0 and dose.addl == 0):
         raise RecordError(
             "a steady-state dose without an amount is a constant infusion",
             value=f"rate={dose.rate:g}, ii={dose.ii:g}, addl={dose.addl}",

@@ -6,6 +6,7 @@ happens while JAX traces, so nothing of it is left in the compiled program.
 
 from copy import copy
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -59,12 +60,29 @@ class Doing:
         return self._t - self._started[self._index(name)]
 
 
-def parameters_at(model, values: dict, t):
-    """Parameters in force at time t: drift steps added on the transformed scale.
+CHANGED = "changed covariates"
 
-    values : name -> natural value, and name of a drift step -> step
+
+class ChangedCovariates(NamedTuple):
+    """What changes of covariates do, J of them: times (J,) in order, and by how much each moves every parameter from
+    its first value, transformed scale, shifts (J, Q)."""
+
+    times: jax.Array
+    shifts: jax.Array
+
+
+def parameters_at(model, values: dict, t):
+    """Parameters in force at time t: changed covariates and drift steps added on the transformed scale.
+
+    values : name -> natural value, name of a drift step -> step, and CHANGED -> ChangedCovariates where some change
     """
     now = {p.name: values[p.name] for p in model.parameters}
+    if CHANGED in values:
+        times, shifts = values[CHANGED]
+        reached = jnp.concatenate([jnp.zeros((1, shifts.shape[1])), shifts])[(t >= times).sum()]
+        for k in sorted({position for _, position, _ in model.effects}):
+            name, scale = model.parameters[k].name, model.parameters[k].scale
+            now[name] = shifted(now[name], reached[k], scale)
     for drift in model.drift:
         steps = jnp.stack([values[name] for name in drift.names])
         reached = jnp.concatenate([jnp.zeros(1), jnp.cumsum(steps)])

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bayestwin.dynamics.cycle import Cycles, stacked_cycles
+from bayestwin.dynamics.cycle import Cycle, Cycles, empty_cycle, stacked_cycles
 
 
 class Resets(NamedTuple):
@@ -25,14 +25,18 @@ class Resets(NamedTuple):
 
 
 def gather_resets(found, intervals: int, states: int) -> Resets:
-    """Arrays from (interval, jump) of every jump that resets or settles the state."""
+    """Arrays from (interval, jump) of every jump that resets or settles the state.
+
+    The cycle of a dose that moves with the parameters is left empty here: `moving.moving_cycles` fills it.
+    """
     restart, put, which = (np.zeros(intervals, dtype=int) for _ in range(3))
     steady = [(row, h) for row, h in found if h.steady is not None]
     for row, h in found:
         restart[row] = h.restart
     for k, (row, h) in enumerate(steady):
         put[row], which[row] = 1 if h.clear else 2, k
-    cycles = stacked_cycles([row for row, _ in steady], [h.steady for _, h in steady], states, max(len(steady), 1))
+    known = [h.steady if isinstance(h.steady, Cycle) else empty_cycle(states) for _, h in steady]
+    cycles = stacked_cycles([row for row, _ in steady], known, states, max(len(steady), 1))
     return Resets(restart, put, which, cycles)
 
 

@@ -10,6 +10,7 @@ into log-likelihood -inf).
 Sources: diffrax documentation; Tsitouras (2011), Computers & Mathematics with Applications 62:770.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import diffrax
@@ -18,7 +19,8 @@ import jax.numpy as jnp
 
 from bayestwin.dynamics.cycle import linear_steady_state, newton_steady_state
 from bayestwin.dynamics.linear import LARGEST_NORM, matrix_exponential
-from bayestwin.dynamics.names import Doing, listed_state, named_state, parameters_at
+from bayestwin.dynamics.moving import moving_cycles, with_arrivals
+from bayestwin.dynamics.names import CHANGED, Doing, listed_state, named_state, parameters_at
 from bayestwin.dynamics.timeline import happens
 from bayestwin.specification import Linear
 
@@ -52,7 +54,8 @@ class Solution(NamedTuple):
 
 def initial_values(model, values: dict):
     """States at time zero followed by zero hazard integrals, (S + H,)."""
-    y0 = listed_state(model, model.initial_state(parameters_at(model, values, 0.0)), "initial_state")
+    first = {name: value for name, value in values.items() if name != CHANGED}  # covariates as first recorded
+    y0 = listed_state(model, model.initial_state(parameters_at(model, first, 0.0)), "initial_state")
     return jnp.concatenate([jnp.stack(y0), jnp.zeros(len(model.hazards))])
 
 
@@ -85,15 +88,19 @@ def solve_patient(model, values: dict, y0, timeline, accuracy: Accuracy = Accura
         return (y, jnp.maximum(error, gap), ok & good), y
 
     plain, dosing, gap, settled = _reset_rows(model, values, timeline, accuracy)
+    places = count = None
+    if plain.moving is not None:
+        plain, dosing, places, count = with_arrivals(model, values, plain, dosing)
     # a tuple of scalars, not one array: under vmap each becomes one contiguous vector (seven times faster, measured)
     good = jnp.isfinite(y0).all()
     # everything carried depends on y0 from the start: vmap else traces the loop again and again to find that it does
     begin = (tuple(y0[k] for k in range(n_states + len(model.hazards))), jnp.where(good, 0.0, 0.0), good)
-    through = jax.lax.scan if accuracy.gradient else _until_last
+    through = jax.lax.scan if accuracy.gradient else partial(_until_last, count=count)
     (_, error, ok), states = through(advance, begin, (plain, dosing))
     if dosing is not None:
         error, ok = jnp.maximum(error, gap), ok & settled
-    return Solution(jnp.stack(states, axis=-1), error, ok & (error < largest_error))
+    states = jnp.stack(states, axis=-1)
+    return Solution(states if places is None else states[places], error, ok & (error < largest_error))
 
 
 def _field(model, values: dict, middle, interval):
@@ -124,11 +131,15 @@ def _reset_rows(model, values, timeline, accuracy) -> tuple:
     resets, plain = timeline.resets, timeline._replace(resets=None)
     if resets is None:
         return plain, None, 0.0, True
-    frozen = jax.lax.stop_gradient(values)
+    frozen, cycles, within = jax.lax.stop_gradient(values), resets.cycles, None
+    if plain.moving is not None:
+        cycles, within = moving_cycles(model, values, plain.moving.repeated, cycles)
+    fixed = plain._replace(moving=None)
 
     def one(cycle):
-        interval = jax.tree.map(lambda a: a[cycle.row], plain)
-        flow, still = (_through_cycle(model, v, interval, cycle, accuracy) for v in (values, frozen))
+        interval = jax.tree.map(lambda a: a[cycle.row], fixed)
+        flow = _through_cycle(model, values, interval, cycle, accuracy)
+        still = _through_cycle(model, frozen, interval, jax.lax.stop_gradient(cycle), accuracy)
         real, n = cycle.length.sum() > 0, len(model.states)
         brought = jnp.where(real, (jnp.abs(cycle.bolus) + jnp.abs(cycle.rate) * cycle.length[:, None]).sum(), 1.0)
         if isinstance(model.steps, Linear):
@@ -137,8 +148,9 @@ def _reset_rows(model, values, timeline, accuracy) -> tuple:
             found, gap, good = newton_steady_state(flow, still, initial_values(model, frozen)[:n], brought)
         return jnp.where(good & real, found, 0.0), jnp.where(real, gap, 0.0), good | ~real
 
-    found, gaps, good = jax.vmap(one)(resets.cycles)
-    return plain, DosingRows(resets.restart, resets.put, found[resets.which]), gaps.max(), good.all()
+    found, gaps, good = jax.vmap(one)(cycles)
+    rows, gap = DosingRows(resets.restart, resets.put, found[resets.which]), gaps.max()
+    return plain, rows, gap, good.all() if within is None else good.all() & within
 
 
 def _through_cycle(model, values, interval, cycle, accuracy):
@@ -180,14 +192,17 @@ def _way_of(model) -> tuple:
     return (_exact, NOT_LINEAR) if isinstance(model.steps, Linear) else (_single_step, LARGEST_ERROR)
 
 
-def _until_last(advance, begin, rows):
-    """As `jax.lax.scan`, but only through the last interval in which something happens; later states repeat."""
+def _until_last(advance, begin, rows, count=None):
+    """As `jax.lax.scan`, but only through the last interval in which something happens; later states repeat.
+
+    count : number of intervals to go through, where the timeline moves with the parameters and cannot say
+    """
     timeline, dosing = rows
     something = happens(timeline)
     if dosing is not None:
         something |= (dosing.restart > 0) | (dosing.put > 0)
     places = jnp.arange(len(timeline.start))
-    count = jnp.max(jnp.where(something, places + 1, 0))
+    count = jnp.max(jnp.where(something, places + 1, 0)) if count is None else count
 
     def one(k, carried):
         carry, states = carried

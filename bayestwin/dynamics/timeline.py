@@ -13,11 +13,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from bayestwin.dynamics.arrivals import Arrival, Moving, pad_moving, stacked_arrivals, stacked_repeated
 from bayestwin.dynamics.doses import Happening, dose_happenings
+from bayestwin.dynamics.layout import Rows, between_moving, standing
 from bayestwin.dynamics.resets import Resets, gather_resets, pad_resets
+from bayestwin.records.covariate_changes import covariate_changes
 from bayestwin.specification import Steps
 
-NEVER = 1.0e9  # start time of a treatment that has not started
 BEFORE, AFTER = -1.0, np.inf  # places among the jumps of one time: a trough, and after all of them
 TOGETHER = 1e-12  # times closer than this, relative to 1 + |time|, are one: 0.3 is 0.1 + 0.2
 
@@ -27,7 +29,7 @@ class Timeline(NamedTuple):
 
     start, end (G,) : times; bolus (G, S) : amounts added at the start; rate (G, S) : infusion rates in force
     jump (G,) : 1 where a treatment starts; active (G, X) : the current treatment; started (G, X) : latest start times
-    resets : resets and steady states, or None
+    resets : resets and steady states, or None; moving : doses whose times or amounts are parameters, or None
     """
 
     start: np.ndarray
@@ -38,10 +40,11 @@ class Timeline(NamedTuple):
     active: np.ndarray
     started: np.ndarray
     resets: Resets | None = None
+    moving: Moving | None = None
 
 
 def happens(timeline: Timeline):
-    """(G,) True for intervals that last, begin with a bolus or a treatment; without resets and steady states."""
+    """(G,) True for intervals that last, begin with a bolus or a treatment; not for resets or what moves."""
     return (timeline.end > timeline.start) | (timeline.jump > 0) | (timeline.bolus != 0).any(axis=-1)
 
 
@@ -56,11 +59,22 @@ def treatment_starts(model, record) -> list[tuple[float, str]]:
 
 
 def happenings(model, record) -> list[Happening]:
-    """Every jump of a record in order of time; additional doses written out."""
-    found = dose_happenings(model, record)
+    """Every jump of a record that stands still in order of time; additional doses written out."""
+    return _jumps(model, record)[0]
+
+
+def _jumps(model, record) -> tuple[list[Happening], list[Arrival]]:
+    """`happenings`, and the jumps of doses that move with the parameters."""
+    found, moving = dose_happenings(model, record)
     for time, name in treatment_starts(model, record):
         found.append(Happening(time, 0.0, treatment=model.treatment_names.index(name)))
-    return sorted(found, key=lambda h: (h.time, h.order))
+    return sorted(found, key=lambda h: (h.time, h.order)), moving
+
+
+def change_times(model, record) -> list[float]:
+    """Times at which a covariate that acts on a parameter changes, each once."""
+    acting = {effect.covariate for _, _, effect in model.effects}
+    return sorted({time for time, _, _ in covariate_changes(record, acting)})
 
 
 def build_timeline(model, record, *, start: float, end: float, asked=(), resumed: bool = False):
@@ -79,36 +93,33 @@ def build_timeline(model, record, *, start: float, end: float, asked=(), resumed
     Timeline, index (len(asked),)     index is the interval at whose end the asked state stands
     """
     asked = [(float(t), _place(after)) for t, after in asked]
-    running = _Running(model)
-    jumps = []
+    rows, jumps = Rows(model), []
     through_end = any(place > BEFORE and time == end for time, place in asked)
-    for h in _together(happenings(model, record), sorted({start, end, *(t for t, _ in asked)})):
+    found, arrivals = _jumps(model, record)
+    for h in _together(found, sorted({start, end, *(t for t, _ in asked)})):
         if h.time > end or (h.time == end and not through_end):
             break
         if h.time < start or (resumed and h.time <= start):
-            running.carry_on(h)
+            rows.carry_on(h)
         else:
             jumps.append(h)
     times = {start, end, *(h.time for h in jumps), *(t for t, _ in asked)}
     times |= {t for d in model.drift for t in d.every * np.arange(1, d.steps + 1) if start < t < end}
     jump_times = sorted({start, *(h.time for h in jumps)})
+    times |= {t for t in change_times(model, record) if start < t < end}
     points = _with_steps(sorted(times), jump_times, model.steps)
-    where: dict[tuple[float, float], int] = {}
-    for k, point in enumerate(points):
-        here = sorted((h for h in jumps if h.time == point), key=lambda h: h.order)
-        places = sorted({place for t, place in asked if t == point})
-        if k > 0:
-            running.add(points[k - 1], point)
-        elif not here or any(place <= here[0].order for place in places):
-            running.add(point, point)
-        for h in here:
-            where.update(
-                {(point, p): len(running.rows) - 1 for p in places if p <= h.order and (point, p) not in where}
-            )
-            running.carry_on(h)
-            running.add(point, point, h)
-        where.update({(point, p): len(running.rows) - 1 for p in places if (point, p) not in where})
-    return running.timeline(), np.array([where[one] for one in asked], dtype=int)
+    moving = None
+    if model.dosing:
+        where, order = between_moving(rows, points, jumps, asked)
+        repeated = [h.steady for _, h in rows.resets if h.steady is not None]
+        cycles = stacked_repeated(repeated, max(len(repeated), 1)) if rows.resets else None
+        jumping = stacked_arrivals(arrivals, max(len(arrivals), 1))
+        moving = Moving(order, jumping, cycles, np.array(float(resumed)), np.array(float(through_end)))
+    else:
+        where = standing(rows, points, jumps, asked)
+    resets = gather_resets(rows.resets, len(rows.rows), rows.states) if rows.resets else None
+    line = Timeline._make([*rows.columns(), resets, moving])
+    return line, np.array([where[one] for one in asked], dtype=int)
 
 
 def _place(after) -> float:
@@ -122,43 +133,6 @@ def _together(sorted_jumps, times):
         k = int(np.searchsorted(times, h.time))
         near = [t for t in times[max(k - 1, 0) : k + 1] if abs(t - h.time) <= TOGETHER * (1.0 + abs(t))]
         yield replace(h, time=near[0]) if near and h.time not in near else h
-
-
-class _Running:
-    """What is being done while a timeline is built: infusion rates, the current treatment; and the rows so far."""
-
-    def __init__(self, model):
-        self.states = len(model.states)
-        self.rate, self.active = np.zeros(self.states), np.zeros(len(model.treatments))
-        self.started = np.full(len(model.treatments), NEVER)
-        self.rows, self.resets = [], []  # the intervals; (interval, jump) of resets and steady states
-
-    def carry_on(self, h: Happening) -> None:
-        """Apply the lasting part of a jump."""
-        if h.clear:
-            self.rate[:] = 0.0
-        if h.rate:
-            self.rate[h.rate[0]] += h.rate[1]
-        if h.treatment is not None:
-            self.active[:] = 0.0
-            self.active[h.treatment], self.started[h.treatment] = 1.0, h.time
-
-    def add(self, t0: float, t1: float, h: Happening | None = None) -> None:
-        """One more interval, begun by the jump `h`."""
-        bolus, jump = np.zeros(self.states), 0.0
-        if h is not None and h.bolus:
-            bolus[h.bolus[0]] = h.bolus[1]
-        if h is not None:
-            jump = float(h.treatment is not None)
-            if h.restart or h.steady is not None:
-                self.resets.append((len(self.rows), h))
-        self.rows.append((t0, t1, bolus, self.rate.copy(), jump, self.active.copy(), self.started.copy()))
-
-    def timeline(self) -> Timeline:
-        """The rows as arrays."""
-        start, end, bolus, rate, jump, active, started = (np.array(c, dtype=float) for c in zip(*self.rows))
-        resets = gather_resets(self.resets, len(self.rows), self.states) if self.resets else None
-        return Timeline(start, end, bolus, rate, jump, active, started, resets)
 
 
 def _with_steps(times, jump_times, steps) -> list[float]:
@@ -181,11 +155,13 @@ def _with_steps(times, jump_times, steps) -> list[float]:
     return points
 
 
-def pad_timeline(timeline: Timeline, intervals: int, cycles: int | None = None) -> Timeline:
+def pad_timeline(
+    timeline: Timeline, intervals: int, cycles: int | None = None, arrivals: int | None = None
+) -> Timeline:
     """Add zero-length intervals at the end until there are `intervals`.
 
-    cycles : steady states to pad to, for a patient stacked with others (0: nobody has a reset or a steady state);
-        None for the next power of two
+    cycles, arrivals : steady states and moving jumps to pad to, for a patient stacked with others (0 cycles: nobody has
+        a reset or a steady state); None for the next power of two
     """
     extra = intervals - len(timeline.start)
     if extra < 0:
@@ -195,6 +171,10 @@ def pad_timeline(timeline: Timeline, intervals: int, cycles: int | None = None) 
         last = np.zeros_like(a[-1:]) if zero else a[-1:]
         return np.concatenate([a, np.repeat(last, extra, axis=0)])
 
+    resets = pad_resets(timeline.resets, intervals, timeline.bolus.shape[-1], cycles)
+    moving = timeline.moving
+    if moving is not None:
+        moving = pad_moving(moving, intervals, 0 if resets is None else len(resets.cycles.row), arrivals)
     return Timeline(
         start=np.append(timeline.start, np.full(extra, timeline.end[-1])),
         end=repeat(timeline.end),
@@ -203,5 +183,6 @@ def pad_timeline(timeline: Timeline, intervals: int, cycles: int | None = None) 
         jump=repeat(timeline.jump, True),
         active=repeat(timeline.active),
         started=repeat(timeline.started),
-        resets=pad_resets(timeline.resets, intervals, timeline.bolus.shape[-1], cycles),
+        resets=resets,
+        moving=moving,
     )

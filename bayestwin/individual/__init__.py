@@ -19,6 +19,7 @@ from bayestwin.individual.likelihood import (
 from bayestwin.individual.parameters import (
     Hyper,
     class_log_probability,
+    covariate_course,
     covariate_terms,
     draw_prior,
     log_prior,
@@ -36,6 +37,7 @@ __all__ = [
     "class_likelihood",
     "class_log_probability",
     "compile_record",
+    "covariate_course",
     "covariate_terms",
     "draw_prior",
     "first_state",

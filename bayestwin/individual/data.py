@@ -15,7 +15,7 @@ import numpy as np
 
 from bayestwin.dynamics import Timeline, build_timeline, pad_timeline, treatment_starts
 from bayestwin.errors import RecordError
-from bayestwin.individual.parameters import covariate_terms
+from bayestwin.individual.parameters import CovariateChanges, covariate_course, covariate_terms
 
 SEROLOGICAL = ("serological", "m_protein", "flc", "biochemical", "")
 
@@ -27,6 +27,7 @@ class PatientData(NamedTuple):
     seen (N,) 1 for labs that the particles have learnt already (`with_seen`); rows stand in order of time
     alive (3,) : interval, known (0/1), died (0/1); other (4,) : interval free, known, interval progressed, progressed
     classes (C, X) rows of response classes to be summed over; relevant (X,) ; begin () time of the initial state
+    changes : covariates that change in time, or None
     """
 
     timeline: Timeline
@@ -41,6 +42,7 @@ class PatientData(NamedTuple):
     terms: np.ndarray
     classes: np.ndarray
     relevant: np.ndarray
+    changes: CovariateChanges | None = None
 
 
 def information_time(record) -> float:
@@ -94,7 +96,8 @@ def compile_record(model, record, *, resume_at: float | None = None, resumed: bo
 
     resumed : that state already contains the doses and treatment starts of `resume_at` itself
 
-    sizes : (observations, intervals) to pad to, or None for the next bucket; a third number pads the steady states
+    sizes : (observations, intervals) to pad to, or None for the next bucket; further numbers pad the steady states,
+        the jumps of doses that move with the parameters and the changes of covariates
     """
     start = beginning(record) if resume_at is None else resume_at
     end = max(information_time(record), start)
@@ -115,7 +118,8 @@ def compile_record(model, record, *, resume_at: float | None = None, resumed: bo
         model, record, start=start, end=end, asked=[*asked, *points.values()], resumed=resumed
     )
     place = dict(zip(points, where[len(asked) :]))
-    n, g, *steady = sizes or (bucket(len(labs), (32, 128, 512, 2048)), bucket(len(timeline.start)))
+    n, g, *more = sizes or (bucket(len(labs), (32, 128, 512, 2048)), bucket(len(timeline.start)))
+    cycles, jumps, changes = (int(m) for m in more) if len(more) == 3 else (None, None, None)
 
     def padded(values, dtype):
         return np.concatenate([np.asarray(values, dtype=dtype), np.zeros(n - len(labs), dtype=dtype)])
@@ -123,7 +127,7 @@ def compile_record(model, record, *, resume_at: float | None = None, resumed: bo
     started = {name for _, name in treatment_starts(model, record)}
     relevant = np.array([float(c.treatment in started) for c in model.response_classes])
     return PatientData(
-        timeline=pad_timeline(timeline, int(g), *map(int, steady)),
+        timeline=pad_timeline(timeline, int(g), cycles, jumps),
         index=padded(where[: len(labs)], int),
         output=padded([model.observation_index[lab.output] for lab in labs], int),
         value=padded([lab.value for lab in labs], float),
@@ -143,6 +147,7 @@ def compile_record(model, record, *, resume_at: float | None = None, resumed: bo
         terms=covariate_terms(model, record.covariates),
         classes=class_rows(relevant),
         relevant=relevant,
+        changes=covariate_course(model, record, changes),
     )
 
 

@@ -69,7 +69,7 @@ def class_likelihood(
     lab_rows = _rows_at_once if accuracy.gradient else _rows_in_turn
 
     def one(response_class, y0):
-        values = natural_values(model, psi, hyper, data.terms, response_class)
+        values = natural_values(model, psi, hyper, data.terms, response_class, data.changes)
         begin = first_state(model, values, hyper.sigma) if y0 is None else y0
         solution = solve_patient(model, values, begin, data.timeline, accuracy)
         rows, predicted = lab_rows(model, values, data, solution.states, hyper.sigma)

@@ -16,6 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import log_ndtr, logit, ndtri
 
+from bayestwin.dynamics.names import CHANGED, ChangedCovariates
+from bayestwin.records.covariate_changes import covariate_changes
 from bayestwin.specification.parameters import Category, Power
 
 
@@ -73,10 +75,15 @@ def shifted_typical(model, hyper: Hyper, terms):
     """Typical values of all Q parameters for a patient with these covariate terms, transformed scale."""
     if not model.effects:
         return hyper.typical
+    return hyper.typical + (hyper.effects * terms) @ _effects_by_parameter(model)
+
+
+def _effects_by_parameter(model) -> np.ndarray:
+    """1 where an effect acts on a parameter, (F, Q)."""
     where = np.zeros((len(model.effects), len(model.parameters)))
     for k, (_, position, _) in enumerate(model.effects):
         where[k, position] = 1.0
-    return hyper.typical + (hyper.effects * terms) @ where
+    return where
 
 
 def prior_mean(model, hyper: Hyper, terms):
@@ -110,8 +117,37 @@ def log_prior(model, psi, hyper: Hyper, terms):
     return -0.5 * jnp.sum(white**2) - log_det - 0.5 * psi.shape[-1] * jnp.log(2 * jnp.pi)
 
 
-def natural_values(model, psi, hyper: Hyper, terms, response_class=None) -> dict:
-    """Natural parameter values and drift steps by name, scalars.
+class CovariateChanges(NamedTuple):
+    """Changes of covariates in time, J of them (padded with some that never come).
+
+    times (J,) in order; terms (J, F) : covariate terms from then on
+    """
+
+    times: np.ndarray
+    terms: np.ndarray
+
+
+def covariate_course(model, record, size: int | None = None) -> CovariateChanges | None:
+    """The record's changes of covariates that act on parameters, padded to `size`; None without any.
+
+    size : None for the next power of two, 0 where nobody in a stack has any
+    """
+    names = tuple(dict.fromkeys(effect.covariate for _, _, effect in model.effects))
+    known, reached = dict(record.covariates), {}
+    for time, name, value in covariate_changes(record, names):
+        known[name] = value
+        reached[time] = covariate_terms(model, known)
+    if size == 0 or (size is None and not reached):
+        return None
+    more = (1 << (len(reached) - 1).bit_length() if size is None else size) - len(reached)
+    times = [*reached, *[np.inf] * more]
+    return CovariateChanges(np.array(times), np.array([*reached.values(), *[np.zeros(len(model.effects))] * more]))
+
+
+def natural_values(model, psi, hyper: Hyper, terms, response_class=None, changes=None) -> dict:
+    """Natural parameter values and drift steps by name, scalars; what changed covariates do under CHANGED.
+
+    changes : CovariateChanges or None; the individual parameters stand at the first covariates, `terms`
 
     response_class : (number of response classes,) 0 responder, 1 non-responder per treatment, or None for all 0
     """
@@ -125,6 +161,9 @@ def natural_values(model, psi, hyper: Hyper, terms, response_class=None) -> dict
     values = dict(zip(model.parameter_names, jnp.unstack(natural)))
     extra = slice(len(model.varying), None)  # frailty and drift steps
     values.update(zip(model.individual_names[extra], jnp.unstack(psi[extra])))
+    if changes is not None:
+        where = _effects_by_parameter(model)
+        values[CHANGED] = ChangedCovariates(changes.times, (hyper.effects * (changes.terms - terms)) @ where)
     if response_class is not None:
         for k, cls in enumerate(model.response_classes):
             values[cls.parameter] = jnp.where(response_class[k] > 0, values[cls.replaced_by], values[cls.parameter])

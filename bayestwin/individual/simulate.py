@@ -58,7 +58,9 @@ def simulate_outputs(model, values, doses, asked, *, accuracy: Accuracy = FINE) 
     with jax.enable_x64(True):
         given = {name: jnp.asarray(value, dtype=float) for name, value in values.items()}
         steady = None if line.resets is None else bucket(len(line.resets.cycles.row), (4, 16, 64))
-        padded = jax.tree.map(jnp.asarray, pad_timeline(line, bucket(len(line.start), (256, 512, 1024, 2048)), steady))
+        moves = None if line.moving is None else bucket(len(line.moving.arrivals.given), (32, 128, 512, 2048))
+        length = bucket(len(line.start), (256, 512, 1024, 2048))
+        padded = jax.tree.map(jnp.asarray, pad_timeline(line, length, steady, moves))
         outputs, ok = _solve(model, accuracy, given, padded, jnp.asarray(index))
         outputs, ok = np.asarray(outputs), bool(ok)
     if not ok or not np.isfinite(outputs[: len(asked)]).all():

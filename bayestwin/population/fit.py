@@ -49,15 +49,19 @@ def stack_cohort(model, cohort):
     return groups, order
 
 
-def used_sizes(data) -> tuple[int, int, int]:
-    """Observations, intervals and steady states a patient really needs, without the padding."""
-    line, cycles = data.timeline, 0
+def used_sizes(data) -> tuple[int, int, int, int, int]:
+    """Observations, intervals, steady states, moving jumps, changes of covariates a patient needs, without padding."""
+    line, cycles, jumps = data.timeline, 0, 0
     real = happens(line)
     if line.resets is not None:
         real |= (line.resets.restart > 0) | (line.resets.put > 0)
         cycles = len(line.resets.cycles.row)
+    if line.moving is not None:
+        real |= np.isfinite(line.moving.order)
+        jumps = int(np.isfinite(line.moving.arrivals.order).sum())
     intervals = int(max(np.flatnonzero(real).max(initial=0), data.index.max(initial=0))) + 1
-    return max(int(data.mask.sum()), 1), intervals, cycles
+    changes = 0 if data.changes is None else int(np.isfinite(data.changes.times).sum())
+    return max(int(data.mask.sum()), 1), intervals, cycles, max(jumps, 1), changes
 
 
 def fit_population(

@@ -20,11 +20,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayestwin.dynamics import Accuracy, Timeline, build_timeline, pad_timeline, solve_patient, treatment_starts
-from bayestwin.dynamics.timeline import NEVER
-from bayestwin.individual import covariate_terms, natural_values, outputs_at
+from bayestwin.dynamics.layout import NEVER
+from bayestwin.individual import covariate_course, covariate_terms, natural_values, outputs_at
 from bayestwin.individual.residuals import draw_observation
 from bayestwin.prognosis.assessments import MOMENT, episode_at
 from bayestwin.prognosis.departures import at_the_cut, carried_on, scaling_of, with_departures
+from bayestwin.records.record import COVARIATE
 from bayestwin.twin.target import hyper_of
 
 PATHS = 4
@@ -148,18 +149,20 @@ def _lanes(twin, draws, paths: int) -> dict:
     many = {"psi": draws.psi, "draw": draws.draw, "rows": draws.class_rows, "state": state}
     lanes = {name: jnp.asarray(np.concatenate([np.asarray(a)] * paths)) for name, a in many.items()}
     terms = jnp.asarray(covariate_terms(twin.model, twin.record.covariates))
-    return {**lanes, "population": twin.population, "terms": terms}
+    changes = jax.tree.map(jnp.asarray, covariate_course(twin.model, twin.record))
+    return {**lanes, "population": twin.population, "terms": terms, "changes": changes}
 
 
 def _templates(model, record, now: float, times, applied: bool) -> list[Timeline]:
     """Intervals from visit to visit without any treatment start, `jump` marking where one would stand."""
-    doses_only = replace(record, events=(), labs=())
+    changes = tuple(e for e in record.events if e.event == COVARIATE)
+    doses_only = replace(record, events=changes, labs=())
     edges = [now, *(now + times)]
     lines = []
     for k, (start, end) in enumerate(zip(edges, edges[1:])):
-        line, _ = build_timeline(
-            model, doses_only, start=start, end=end, asked=[(end, False)], resumed=applied and k == 0
-        )
+        # with doses that move, a place after those that happen to arrive on the day of the visit
+        asked = [(end, False), (start, True)] if model.dosing else [(end, False)]
+        line, _ = build_timeline(model, doses_only, start=start, end=end, asked=asked, resumed=applied and k == 0)
         first = int(np.argmax(line.end > line.start))  # after the doses of the visit
         lines.append(line._replace(jump=np.eye(len(line.start))[first]))
     longest = -4 * (-max(len(line.start) for line in lines) // 4)
@@ -167,12 +170,14 @@ def _templates(model, record, now: float, times, applied: bool) -> list[Timeline
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _to_next_visit(model, accuracy, template, active, started, jumped, state, *, psi, draw, rows, population, terms):
+def _to_next_visit(
+    model, accuracy, template, active, started, jumped, state, *, psi, draw, rows, population, terms, changes
+):
     """Outputs (N, K), state (N, S + H) and ok (N,) at the end of the template."""
     count = len(template.start)
 
     def one(on, since, jump, y0, p, d, r):
-        values = natural_values(model, p, hyper_of(population, d), terms, r)
+        values = natural_values(model, p, hyper_of(population, d), terms, r, changes)
         line = template._replace(
             active=jnp.broadcast_to(on, (count, len(on))),
             started=jnp.broadcast_to(since, (count, len(since))),

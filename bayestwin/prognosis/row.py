@@ -95,7 +95,8 @@ def forecast_row(asked: Asked, plan: Plan, number: int, draws, by_rho) -> Treatm
         twin.islands,
         asked.rng(2, number),
     )
-    failed, survival = float((~found.ok).mean()), {}
+    failed = float((~found.ok).mean())
+    survival: dict[float, Any] = {}
     for rho, other in by_rho.items():
         again = found if other is draws or other is None else simulated_row(asked, plan, number, other, found.noise)
         survival[rho] = None if other is None else (again.events.survival, other.log_weights)

@@ -7,19 +7,23 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayestwin.dynamics import NO_GRADIENT, Accuracy, build_timeline, pad_timeline, solve_patient
-from bayestwin.individual import beginning, bucket, covariate_terms, natural_values, outputs_at
+from bayestwin.individual import beginning, bucket, covariate_course, covariate_terms, natural_values, outputs_at
 from bayestwin.prognosis.departures import future_departures, past_departures, scaling_of, with_departures
 from bayestwin.twin.target import hyper_of, initial_states
 
+TOGETHER = 1000  # draws solved at once: what they carry stays in the processor's cache (a tenth faster, measured)
+
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _solve(model, accuracy: Accuracy, psi, draw, rows, population, timeline, index, terms, state):
+def _solve(model, accuracy: Accuracy, psi, draw, rows, population, timeline, index, terms, changes, state):
     def one(p, d, r, y0):
-        values = natural_values(model, p, hyper_of(population, d), terms, r)
+        values = natural_values(model, p, hyper_of(population, d), terms, r, changes)
         solution = solve_patient(model, values, y0, timeline, accuracy)
         outputs = outputs_at(model, values, timeline, solution.states, index)
         return outputs, solution.states[index][:, len(model.states) :], solution.ok
 
+    if len(psi) > TOGETHER and len(psi) % TOGETHER == 0:
+        return jax.lax.map(lambda x: one(*x), (psi, draw, rows, state), batch_size=TOGETHER)
     return jax.vmap(one)(psi, draw, rows, state)
 
 
@@ -41,13 +45,14 @@ def trajectories(twin, draws, plan, times, *, past: bool, rng, accuracy: Accurac
     index = np.concatenate([index, np.zeros(padded - len(times), dtype=int)])
     psi, draw, rows = jnp.asarray(draws.psi), jnp.asarray(draws.draw), jnp.asarray(draws.class_rows)
     terms = jnp.asarray(covariate_terms(model, twin.record.covariates))
+    changes = jax.tree.map(jnp.asarray, covariate_course(model, twin.record))
     if past:
         state = initial_states(model, psi, draw, rows[:, None], twin.population, terms)[:, 0]
     else:
         state = jnp.asarray(np.asarray(twin.particles.state)[np.arange(len(draws.draw)), draws.known])
     line = jax.tree.map(jnp.asarray, pad_timeline(timeline, size))
     outputs, hazards, ok = _solve(
-        model, accuracy, psi, draw, rows, twin.population, line, jnp.asarray(index), terms, state
+        model, accuracy, psi, draw, rows, twin.population, line, jnp.asarray(index), terms, changes, state
     )
     outputs, hazards, ok = np.asarray(outputs)[:, : len(times)], np.asarray(hazards)[:, : len(times)], np.asarray(ok)
     if model.serial:

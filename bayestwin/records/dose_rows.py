@@ -26,6 +26,7 @@ COLUMNS = (
     "order",
 )
 MOST_DOSES = 10_000
+MODELLED = "modelled"
 
 
 def dose_drafts(table: Table, schema: RecordSchema, clock: Clock, keys, covariates, findings: Findings) -> list[Draft]:
@@ -59,7 +60,8 @@ def _draft(row: Row, schema: RecordSchema, clock: Clock, keys, covariates) -> Dr
         raw = needed_number(row, "amount")
         amount = amount_in(schema, raw, row["unit"], covariates.get(patient, {}), column="amount")
         addl, ii = repeats(row, clock)
-        duration = _duration(row, raw, clock)
+        modelled = _modelled(row, schema, target)
+        duration = 0.0 if modelled else _duration(row, raw, clock)
         body = DoseEvent(
             time=0.0,
             amount=amount,
@@ -70,6 +72,7 @@ def _draft(row: Row, schema: RecordSchema, clock: Clock, keys, covariates) -> Dr
             ii=ii,
             ss=ss,
             rate=amount / duration if duration and not row["duration"] else 0.0,
+            modelled=modelled,
         )
     return Draft(patient, row.file, row.number, body, time, known, status, "", copy_of(sequence), sequence, row.cells)
 
@@ -157,8 +160,9 @@ def steady_state(row: Row) -> int:
     """SS: 0, or 1 (in the place of what was there) or 2 (added to it)."""
     ss = whole(row, "ss")
     if ss not in (0, 1, 2):
+        searched = "a steady state searched for from what is there (SS 3) is not supported"
         raise RowRefused(
-            "this kind of steady state is not known",
+            searched if ss == 3 else "this kind of steady state is not known",
             column="ss",
             value=row["ss"],
             allowed="0 or empty, 1 or 2",
@@ -202,6 +206,31 @@ def not_too_long(value: float, column: str, written, clock: Clock) -> float:
     )
 
 
+def _modelled(row: Row, schema: RecordSchema, target: str) -> str:
+    """ "duration" or "rate" where that cell says `modelled`: a parameter of the model says it."""
+    said = [what for what in ("duration", "rate") if row[what].lower() == MODELLED]
+    if not said:
+        return ""
+    what, other = said[0], "rate" if said[0] == "duration" else "duration"
+    if row[other]:
+        raise RowRefused(
+            f"the {what} is left to the model, and {other} says it again",
+            column=other,
+            value=row[other],
+            allowed="empty",
+            next_step="Leave one of the two cells empty.",
+        )
+    if not schema.says(target, what):
+        raise RowRefused(
+            f"the model has no parameter for the {what} of doses into {schema.routes.get(target, target)}",
+            column=what,
+            value=row[what],
+            allowed="a number",
+            next_step=f"Say the {what} in that row, or take a model with Dosing({what}=...).",
+        )
+    return what
+
+
 def _duration(row: Row, raw: float, clock: Clock) -> float:
     """Infusion time from `duration` or `rate` (in the row's unit per unit of time)."""
     duration, rate = length(row, "duration", clock), number(row, "rate")
@@ -213,7 +242,7 @@ def _duration(row: Row, raw: float, clock: Clock) -> float:
             column="rate",
             value=row["rate"],
             allowed="more than 0, or empty",
-            next_step="Say the infusion time in duration; modelled rates belong to event tables.",
+            next_step=f"Say the infusion time in duration, or write {MODELLED} where the model has a parameter for it.",
         )
     from_rate = convert(raw / rate, clock.file_unit, clock.time_unit)
     if duration and abs(duration - from_rate) > 0.01 * from_rate:

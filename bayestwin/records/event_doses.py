@@ -1,7 +1,8 @@
 """The dose of one row of an event table: amount, infusion, repeats, steady state, lag, bioavailability, reset.
 
 RATE > 0     a pump of that rate: bioavailability changes the duration, not the rate
-RATE -1, -2  the rate stands in RAT2, the duration in DUR2 (then bioavailability changes the rate)
+RATE -1, -2  the rate stands in RAT2, the duration in DUR2 (then bioavailability changes the rate); without them it is
+             a parameter of the model, where the model has one for the compartment
 SS 1, 2      steady state of this dose every II, in the place of what was there or added to it
 SS, AMT 0    an infusion of rate RATE that has always run and stops now (II 0)
 EVID 3, 4    every state back to its initial value; 4 gives the dose of the row then
@@ -45,13 +46,15 @@ def dose_of(
         time=0.0, amount=0.0, target=target, ss=ss, lag=lag, bioavailability=share, reset=evid == RESET_AND_DOSE
     )
     raw = needed_number(row, "amt")
-    if ss and raw == 0 and filled(row, "rate") > 0:
-        return replace(body, rate=_constant_rate(row, schema, clock, covariates, unit))
+    modelled = _modelled(row, schema, target)
+    if ss and raw == 0 and (filled(row, "rate") > 0 or modelled == "rate"):
+        rate = _constant_rate(row, schema, clock, covariates, unit, modelled)
+        return replace(body, rate=rate, modelled=modelled)
     amount = amount_in(schema, raw, unit, covariates, column="amt")
     addl, ii = repeats(row, clock)
-    duration, fixed_rate = _infusion(row, raw, clock)
+    duration, fixed_rate = (0.0, False) if modelled else _infusion(row, raw, clock)
     rate = amount / duration if fixed_rate else 0.0
-    return replace(body, amount=amount, duration=duration, rate=rate, addl=addl, ii=ii)
+    return replace(body, amount=amount, duration=duration, rate=rate, addl=addl, ii=ii, modelled=modelled)
 
 
 def dosed_compartment(row: Row, schema: RecordSchema, findings: Findings) -> str:
@@ -60,6 +63,23 @@ def dosed_compartment(row: Row, schema: RecordSchema, findings: Findings) -> str
         findings.tally(f"{row.file}: doses without CMT go into the first compartment, {schema.compartments[0]}")
         return schema.compartments[0]
     return compartment(row["cmt"], "cmt", schema)
+
+
+def _modelled(row: Row, schema: RecordSchema, target: str) -> str:
+    """ "rate" or "duration" where the row leaves it to the model, and the model says it; "" else."""
+    what, column = {-1.0: ("rate", "rat2"), -2.0: ("duration", "dur2")}.get(filled(row, "rate"), ("", ""))
+    return what if what and filled(row, column) == 0 and schema.says(target, what) else ""
+
+
+def overlapping_resets(row: Row) -> RowRefused:
+    """Why a second reset of one time is not used."""
+    return RowRefused(
+        "two resets of one time overlap: the second takes away what the first has given",
+        column="evid",
+        value=row["evid"],
+        allowed="one row with EVID 3 or 4 at a time",
+        next_step="Keep the row that is meant, as EVID 4 where it gives a dose.",
+    )
 
 
 def _infusion(row: Row, raw: float, clock: Clock) -> tuple[float, bool]:
@@ -83,14 +103,17 @@ def _infusion(row: Row, raw: float, clock: Clock) -> tuple[float, bool]:
             column=column,
             value=row[column],
             allowed="more than 0",
-            next_step=f"Add {column.upper()}, or give the rate of the infusion in RATE.",
+            next_step=f"Add {column.upper()}, or give the rate of the infusion in RATE"
+            + (", or a model with a parameter for it: Dosing(...)." if rate < 0 else "."),
         )
     length = convert(given if column == "dur2" else raw / given, clock.file_unit, clock.time_unit)
     return not_too_long(length, column, row[column], clock), column != "dur2"
 
 
-def _constant_rate(row: Row, schema: RecordSchema, clock: Clock, covariates: Mapping, unit: str) -> float:
-    """The rate of an infusion that has always run, in the model's units."""
+def _constant_rate(
+    row: Row, schema: RecordSchema, clock: Clock, covariates: Mapping, unit: str, modelled: str
+) -> float:
+    """The rate of an infusion that has always run, in the model's units; 0 where the model says it."""
     for column in ("ii", "addl"):
         if filled(row, column):
             raise RowRefused(
@@ -100,6 +123,8 @@ def _constant_rate(row: Row, schema: RecordSchema, clock: Clock, covariates: Map
                 allowed="0 or empty",
                 next_step="Give AMT for infusions that are repeated.",
             )
+    if modelled:
+        return 0.0
     rate = amount_in(schema, filled(row, "rate"), unit, covariates, column="rate")
     return rate / convert(1.0, clock.file_unit, clock.time_unit)
 

@@ -2,10 +2,13 @@
 
 from bayestwin.labs import RecordSchema
 from bayestwin.records.cells import one_of, status_of
+from bayestwin.records.covariate_changes import covariate_event
+from bayestwin.records.covariates import Column
 from bayestwin.records.drafts import Clock, Draft, collect, patient_of
-from bayestwin.records.record import ClinicalEvent
-from bayestwin.records.refusal import Findings
+from bayestwin.records.record import COVARIATE, ClinicalEvent
+from bayestwin.records.refusal import Findings, RowRefused
 from bayestwin.records.tables import Row, Table
+from bayestwin.units import known
 
 REQUIRED = ("patient", "time", "event")
 COLUMNS = (*REQUIRED, "known_time", "value", "status")
@@ -19,6 +22,7 @@ EVENTS = (
     "last_known_alive",
     "imaging",
     "transfusion",
+    COVARIATE,
     "other",
 )
 STARTS_TREATMENT = ("line_of_therapy", "infusion")
@@ -43,6 +47,25 @@ def _draft(row: Row, schema: RecordSchema, clock: Clock, keys) -> Draft:
             "the treatment",
             next_step="Treatments are those of the model; an earlier line it does not know is left out.",
         )
-    time, known = clock.read(row)
-    body = ClinicalEvent(event, 0.0, 0.0, row["value"], status)
-    return Draft(patient, row.file, row.number, body, time, known, status, cells=row.cells)
+    value = _change(row, schema) if event == COVARIATE else row["value"]
+    time, known_time = clock.read(row)
+    body = ClinicalEvent(event, 0.0, 0.0, value, status)
+    return Draft(patient, row.file, row.number, body, time, known_time, status, cells=row.cells)
+
+
+def _change(row: Row, schema: RecordSchema) -> str:
+    """What a covariate becomes, checked like a cell of patients.csv."""
+    name, said = (part.strip() for part in (*row["value"].partition("=")[::2],))
+    if name not in schema.effects or not said:
+        raise RowRefused(
+            "this says no change of a covariate that acts on a parameter",
+            column="value",
+            value=row["value"],
+            allowed=f"name = value, with one of {', '.join(schema.effects) or '(none in this model)'}",
+            next_step="Write for example weight_kg = 72.5, in the unit of the name.",
+        )
+    unit = schema.covariates.get(name) or None
+    unit = unit if unit and known(unit) else None
+    levels = schema.levels.get(name, ())
+    column = Column("value", name, unit, unit, levels=levels, numeric=name in schema.numeric)
+    return covariate_event(name, column.read(said)).value

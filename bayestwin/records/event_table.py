@@ -8,13 +8,14 @@ a dose (event_kinds.py, event_doses.py). Censoring follows Monolix (CENS, LIMIT)
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from bayestwin.dosing import DoseEvent
 from bayestwin.labs import RecordSchema
 from bayestwin.records.cells import one_of
 from bayestwin.records.clocks import Moment, parse_moment
 from bayestwin.records.covariates import MISSING, Column
 from bayestwin.records.dose_rows import compartment
 from bayestwin.records.drafts import Clock, Draft, collect, patient_of
-from bayestwin.records.event_doses import dose_of
+from bayestwin.records.event_doses import dose_of, overlapping_resets
 from bayestwin.records.event_kinds import OBSERVATION, OTHER, kind_of, may_be_a_dose
 from bayestwin.records.plausibility import measured
 from bayestwin.records.record import Lab
@@ -49,11 +50,15 @@ COLUMNS = (
 )
 
 
-def table_covariates(table: Table, columns: list[Column], findings: Findings) -> dict[str, dict[str, float | str]]:
-    """Covariates by patient: the first value that is not missing; a later change is noted, not used."""
+def table_covariates(
+    table: Table, columns: list[Column], schema: RecordSchema, findings: Findings
+) -> dict[str, dict[str, float | str]]:
+    """Covariates by patient: the value of the first row where it acts on a parameter (later ones are changes, see
+    covariate_changes.py), else the first that is not missing, of which a later change is noted and not used."""
     found: dict[str, dict[str, float | str]] = {}
     refused: set[tuple[str, str, str]] = set()
     for row in table.rows:
+        first = row["id"] not in found
         mine = found.setdefault(row["id"], {})
         for column in columns:
             text = row[column.column]
@@ -66,6 +71,12 @@ def table_covariates(table: Table, columns: list[Column], findings: Findings) ->
             except RowRefused as problem:
                 findings.refuse(row["id"], table.file, row.number, problem, row.cells)
                 refused.add((row["id"], column.column, text))  # said once, not on every row of the patient
+                continue
+            if column.name in schema.effects:
+                if mine.get(column.name) != value:
+                    column.note_reference(value, table.file, findings)
+                if first:
+                    mine[column.name] = value
                 continue
             if column.name not in mine:
                 column.note_reference(value, table.file, findings)
@@ -106,6 +117,7 @@ class _Reader:
     last: dict[str, Moment] = field(default_factory=dict)
     seen: dict[tuple, list] = field(default_factory=dict)
     given: dict[tuple, int] = field(default_factory=dict)
+    resets: dict[tuple, DoseEvent] = field(default_factory=dict)
 
     def read(self, row: Row) -> Draft | None:
         patient = patient_of(row, self.keys, "id")
@@ -137,6 +149,8 @@ class _Reader:
         body = dose_of(row, evid, self.schema, self.clock, mine, self.units, self.findings)
         self.given[patient, moment] = self.given.get((patient, moment), 0) + 1
         copy = self._copy((patient, moment, "dose", body.target), body)
+        if body.reset and self.resets.setdefault((patient, moment), body) != body:
+            raise overlapping_resets(row)
         return Draft(patient, row.file, row.number, body, moment, None, copy=copy, sequence=row.number, cells=row.cells)
 
     def _observation(self, patient: str, moment: Moment, row: Row) -> Draft | None:

@@ -112,7 +112,7 @@ def _same(a: Body, b: Body) -> bool:
     if isinstance(a, DoseEvent) and isinstance(b, DoseEvent):
         lengths = (a.duration, b.duration), (a.ii, b.ii), (a.lag, b.lag)
         shares = (a.amount, b.amount), (a.rate, b.rate), (a.bioavailability, b.bioavailability)
-        kinds = [(d.addl, d.ss, d.reset, d.treatment) for d in (a, b)]
+        kinds = [(d.addl, d.ss, d.reset, d.treatment, d.modelled) for d in (a, b)]
         return close(*lengths, *shares) and kinds[0] == kinds[1]
     if isinstance(a, ClinicalEvent) and isinstance(b, ClinicalEvent):
         return close((a.time, b.time)) and a.value == b.value

@@ -4,7 +4,7 @@ Two clocks are checked here: nothing happens after as-of (dated rows), nothing i
 nothing is measured after death.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -153,13 +153,16 @@ def _on_clock(moment: Moment, column: str, zero: Zero, as_of: datetime, time_uni
     return value
 
 
-def settle_ties(placed: list[Placed]) -> list[Placed]:
+def settle_ties(placed: list[Placed], lagged: Callable[[str], bool] = lambda target: False) -> list[Placed]:
     """Order numbers of labs and doses of one time.
+
+    lagged : True for targets whose doses arrive later by a parameter of the model
 
     The first dose, or doses in a row, get 0, the next 2 and so on; a lab between them gets the odd number in
     between, a lab before all of them -1. Without a said sequence a lab comes first (a trough). A dose that resets or
     settles the whole state, and the one after it, begin a new number: their order matters. In an event table a lab at
-    the time of an additional or lagged dose of an earlier row is written after it, and gets 0 in the place of -1.
+    the time of an additional or lagged dose of an earlier row is written after it, and gets 0 in the place of -1; so
+    does one after a dose whose lag is a parameter, since it might arrive then.
     """
 
     def sequence(p: Placed) -> tuple[float, int]:
@@ -180,7 +183,12 @@ def settle_ties(placed: list[Placed]) -> list[Placed]:
                 block += 1
             after_dose = is_dose and not alone
             order = 2 * block + (0 if is_dose else 1)
-            if order < 0 and p.draft.sequence is not None and p.draft.sequence > 0 and _sent_to(p.body.time, timed):
+            if (
+                order < 0
+                and p.draft.sequence is not None
+                and p.draft.sequence > 0
+                and _sent_to(p.body.time, timed, lagged)
+            ):
                 order = 0
             if not isinstance(p.body, ClinicalEvent) and p.body.order != order:
                 p = replace(p, body=replace(p.body, order=order))
@@ -188,10 +196,12 @@ def settle_ties(placed: list[Placed]) -> list[Placed]:
     return settled
 
 
-def _sent_to(time: float, placed: list[Placed]) -> bool:
-    """True where an additional or lagged dose of an earlier time arrives at `time`."""
+def _sent_to(time: float, placed: list[Placed], lagged: Callable[[str], bool]) -> bool:
+    """True where an additional or lagged dose of an earlier time arrives at `time`, or might."""
     for p in placed:
         dose = p.body
+        if isinstance(dose, DoseEvent) and dose.time < time and lagged(dose.target):
+            return True
         if isinstance(dose, DoseEvent) and dose.time < time and (dose.addl or dose.lag):
             if any(isclose(one.time + one.lag, time, rel_tol=1e-12) for one in dose.expanded()):
                 return True

@@ -13,6 +13,7 @@ from bayestwin.errors import RecordError
 from bayestwin.labs import RecordSchema
 from bayestwin.records import dose_rows, event_rows, event_table, lab_rows
 from bayestwin.records.clocks import Moment, parse_as_of, parse_zero, zero_text
+from bayestwin.records.covariate_changes import change_drafts
 from bayestwin.records.covariates import BY_CUSTOM, covariate_columns
 from bayestwin.records.drafts import Clock, Draft, note_mixed_times
 from bayestwin.records.identity import Believed, believe
@@ -85,7 +86,7 @@ def read_records(
     covariates = _covariates(tables, people, earlier, schema, findings)
     drafts: dict[str, list[Draft]] = {key: [] for key in people}
     for name, table in tables:
-        found = _drafts(name, table, schema, clock, keys, covariates, findings)
+        found = _drafts(name, table, schema, clock, keys, covariates, earlier, findings)
         note_mixed_times(table.file, found, clock, findings)
         for draft in found:
             drafts.setdefault(draft.patient, []).append(draft)
@@ -136,8 +137,11 @@ def _covariates(tables: list[tuple[str, Table]], people, earlier, schema: Record
     said: dict[tuple[str, str], float | str] = {}
     for table in (table for name, table in tables if name == "event_table"):
         columns = covariate_columns(table, schema, event_table.COLUMNS, findings, by_custom=True)
-        for key, mine in event_table.table_covariates(table, columns, findings).items():
+        for key, mine in event_table.table_covariates(table, columns, schema, findings).items():
+            known = earlier[key].covariates if key in earlier else {}
             for name, value in mine.items():
+                if name in schema.effects and name in known:
+                    continue  # of a patient known already, another value is a change
                 if said.setdefault((key, name), value) == value:
                     found.setdefault(key, {})[name] = value
                 else:  # which of two tables is right is not guessed
@@ -149,7 +153,7 @@ def _covariates(tables: list[tuple[str, Table]], people, earlier, schema: Record
 
 
 def _drafts(
-    name: str, table: Table, schema: RecordSchema, clock: Clock, keys, covariates, findings: Findings
+    name: str, table: Table, schema: RecordSchema, clock: Clock, keys, covariates, earlier, findings: Findings
 ) -> list[Draft]:
     if name == "labs":
         return lab_rows.lab_drafts(table, schema, clock, keys, findings)
@@ -158,7 +162,9 @@ def _drafts(
     if name == "events":
         return event_rows.event_drafts(table, schema, clock, keys, findings)
     if name == "event_table":
-        return event_table.table_drafts(table, schema, clock, keys, covariates, findings)
+        columns = covariate_columns(table, schema, event_table.COLUMNS, Findings(), by_custom=True)  # noted before
+        changes = change_drafts(table, columns, schema, clock, keys, covariates, earlier, findings)
+        return [*event_table.table_drafts(table, schema, clock, keys, covariates, findings), *changes]
     return []
 
 
@@ -200,7 +206,8 @@ def _one_patient(
             base_without_dates=base is not None and not base.time_zero and bool(base.labs or base.doses or base.events),
         )
     )
-    placed = settle_ties(place(drafts, zero, as_of, schema.time_unit, findings))
+    placed = place(drafts, zero, as_of, schema.time_unit, findings)
+    placed = settle_ties(placed, lambda target: schema.says(target, "lag"))
     withdrawn_at = max((p.known for p in placed), default=0.0)
     if zero.date:
         withdrawn_at = Moment(date=as_of).after(zero.date, schema.time_unit)

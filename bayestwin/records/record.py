@@ -36,6 +36,18 @@ class Lab:
     order: int = -1
 
 
+COVARIATE = "covariate"  # the event of a covariate that changes; `value` is "name = value"
+
+
+def covariate_in(text: str) -> tuple[str, float | str]:
+    """Covariate and value that the event of a change holds."""
+    name, _, said = (part.strip() for part in text.partition("="))
+    try:
+        return name, float(said)
+    except ValueError:
+        return name, said
+
+
 @dataclass(frozen=True)
 class ClinicalEvent:
     """Something that happened: see formats.md, events.csv, for the allowed names."""
@@ -60,7 +72,7 @@ class PatientRecord:
     """All that is known of one patient, under a study key.
 
     labs, doses, events : sorted by time; retracted rows are already gone, corrections applied
-    covariates : name -> number or word; a missing covariate is absent
+    covariates : name -> number or word at the first record; a missing covariate is absent. Changes are events
     past : rows once believed and no longer; only `known_at` looks at them, two records that differ
         in nothing else are equal
     """
@@ -116,7 +128,7 @@ class PatientRecord:
 
 def _dose_content(dose: DoseEvent) -> dict[str, Any]:
     """A dose for the hash; what it does not use is left out, so that hashes outlive the language of doses."""
-    later = {"rate": 0.0, "lag": 0.0, "bioavailability": 1.0, "reset": False}
+    later = {"rate": 0.0, "lag": 0.0, "bioavailability": 1.0, "reset": False, "modelled": ""}
     return {k: v for k, v in asdict(dose).items() if k not in later or v != later[k]}
 
 

@@ -13,7 +13,7 @@ from bayestwin.labs import RecordSchema
 from bayestwin.records.cells import parse_number
 from bayestwin.records.dose_rows import compartment
 from bayestwin.records.drafts import Clock
-from bayestwin.records.event_doses import dose_of, dosed_compartment
+from bayestwin.records.event_doses import dose_of, dosed_compartment, overlapping_resets
 from bayestwin.records.event_kinds import GIVES, OBSERVATION, kind_of
 from bayestwin.records.event_table import COLUMNS, REQUIRED
 from bayestwin.records.refusal import Findings, Refusal, RowRefused
@@ -124,6 +124,8 @@ class _ScheduleReader:
         kind, doses = kind_of(row, self.findings), self.doses.setdefault(row["id"], [])
         if kind in GIVES:
             dose = dose_of(row, kind, self.schema, self.clock, {}, self.units, self.findings)
+            if dose.reset and any(other.reset and other.time == time for other in doses):
+                raise overlapping_resets(row)
             doses.append(replace(dose, time=time, known_time=time, order=row.number))
         elif kind == OBSERVATION:
             if row["cmt"] not in ("", ".", "0"):

@@ -4,6 +4,7 @@ Model files import everything they need from here. Nothing in this room computes
 """
 
 from bayestwin.dosing import Regimen
+from bayestwin.specification.dose_parameters import Dosing
 from bayestwin.specification.endpoints import Progression, SerologicalRule
 from bayestwin.specification.load import load_model, model_folder, models_folder
 from bayestwin.specification.model import Model
@@ -50,6 +51,7 @@ __all__ = [
     "Beta",
     "Category",
     "Combined",
+    "Dosing",
     "Drift",
     "Eligibility",
     "Exponential",

@@ -21,6 +21,7 @@ from typing import Any
 
 from bayestwin.errors import ModelError
 from bayestwin.labs import RecordSchema
+from bayestwin.specification.dose_parameters import Dosing, check_dosing
 from bayestwin.specification.parameters import (
     Category,
     Drift,
@@ -49,6 +50,7 @@ class Model:
     label: str = ""
     routes: Mapping[str, str] = field(default_factory=dict)
     dose_unit: str = ""
+    dosing: tuple[Dosing, ...] = ()
     at_treatment: Callable | None = None
     hazards: Mapping[str, Callable] = field(default_factory=dict)
     correlation: LKJ | None = None
@@ -97,6 +99,7 @@ class Model:
                 self.steps,
                 tuple(self.outputs),
                 tuple(self.hazards),
+                *((self.dosing,) if self.dosing else ()),
             )
         )
         return hashlib.sha256((code + body).encode()).hexdigest()
@@ -177,6 +180,11 @@ class Model:
         return tuple(t.name for t in self.treatments)
 
     @cached_property
+    def dosing_of(self) -> dict[int, Dosing]:
+        """Position of a state -> what parameters say of doses into it."""
+        return {self.states.index(self.routes.get(one.into, one.into)): one for one in self.dosing}
+
+    @cached_property
     def hazard_names(self) -> tuple[str, ...]:
         """Names of the hazards in order; their integrals follow the states."""
         return tuple(self.hazards)
@@ -219,6 +227,8 @@ class Model:
             covariates=covariates,
             levels=self._covariate_levels(),
             numeric=self._numeric_covariates(),
+            effects=tuple(dict.fromkeys(e.covariate for _, _, e in self.effects)),
+            modelled={self.states[state]: tuple(one.named) for state, one in self.dosing_of.items()},
         )
 
     def _covariate_levels(self) -> dict[str, tuple[str, ...]]:
@@ -334,3 +344,12 @@ def _check(model: Model) -> None:
             need(name, "progression endpoint", set(model.hazards))
     if model.at_treatment is not None and not model.treatments:
         raise ModelError("at_treatment needs treatments", subject=subject)
+    check_dosing(model)
+    if model.dosing and isinstance(model.steps, Steps):
+        raise ModelError(
+            "a fixed grid cannot follow doses whose times are parameters",
+            subject=subject,
+            place="steps",
+            value=model.steps,
+            allowed="Linear() or None",
+        )

@@ -22,6 +22,7 @@ def describe(model) -> str:
             + ", ".join(f"{r} -> {c}" for r, c in model.routes.items())
             + (f" (amounts in {model.dose_unit})" if model.dose_unit else "")
         )
+    lines += [f"doses into {one}" for one in model.dosing]
     lines += ["", "parameters (typical value; between-patient SD on the transformed scale):"]
     rows: list[tuple[str, ...]] = [("name", "unit", "scale", "typical value", "between patients", "source")]
     for p in model.parameters:

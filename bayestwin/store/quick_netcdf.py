@@ -47,7 +47,7 @@ def _write_group(group, dataset: xr.Dataset, compressed) -> None:
     """Dimensions, variables and attributes of one group."""
     for name, value in dataset.attrs.items():
         _write_attribute(group, str(name), value)
-    scales = {}
+    scales: dict = {}
     for number, (dim, size) in enumerate(dataset.sizes.items()):
         if dim in dataset.variables and dataset.variables[dim].dims == (dim,):
             scales[dim] = _write_array(group, str(dim), dataset.variables[dim], compressed)
@@ -110,7 +110,8 @@ def read_netcdf(path) -> xr.DataTree:
 
 def _read_group(group, path: str, groups: dict) -> None:
     """One group and those in it."""
-    variables, inner = {}, []
+    variables: dict[str, xr.Variable] = {}
+    inner = []
     for name, item in group.items():
         if isinstance(item, h5py.Group):
             inner.append((name, item))

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from bayestwin.dynamics import treatment_starts
 from bayestwin.individual import beginning, information_time, vital_facts
+from bayestwin.records.covariate_changes import covariate_changes
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,9 @@ def difference(twin, record) -> Change:
     if done != redone:
         why.append(f"doses or treatments up to {now:g} changed")
     used = {e.covariate for _, _, e in model.effects}
+    changes, rechanged = (covariate_changes(one, used) for one in (twin.record, record))
+    if [c for c in changes if c[0] <= now] != [c for c in rechanged if c[0] <= now]:
+        why.append(f"a covariate up to {now:g} changed")
     for name in sorted(used):
         if twin.record.covariates.get(name) != record.covariates.get(name):
             why.append(f"covariate {name} changed")
@@ -53,7 +57,7 @@ def difference(twin, record) -> Change:
         and all(after[k] is not None and after[k] > now for k in moved)
         and "progressed" not in moved
     )
-    same = not new_labs and not moved and _future(model, record) == _future(model, twin.record)
+    same = changes == rechanged and not new_labs and not moved and _future(model, record) == _future(model, twin.record)
     return Change(new_labs, later, bool(why), "; ".join(why), same and not why)
 
 

@@ -1,12 +1,20 @@
 """`bayestwin simulate`: rows in file order, every mistake in the two files said with its place, exit codes."""
 
 import csv
+import sys
+from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "individual"))
+
+from dosing_model import concentration, write_dosing_model
+
 from bayestwin.cli import app
+from bayestwin.dosing import DoseEvent
 
 VALUES = "parameter,value\nka,1.5\nCL,1.1\nV,20\n"
 EVENTS = """id,time,evid,amt,cmt,rate,addl,ii
@@ -131,3 +139,39 @@ def test_unknown_models_and_missing_files_are_usage_errors(simulate, tmp_path):
         "o.csv",
     ]
     assert CliRunner().invoke(app, words).exit_code == 2
+
+
+OPEN_DOSES = """id,time,evid,amt,cmt,rate,addl,ii
+1,0,1,300,1,0,1,12
+1,3,1,100,2,-2,0,0
+1,7,1,80,2,-1,0,0
+"""
+
+
+def test_lag_bioavailability_rate_and_duration_come_from_the_values(simulate, tmp_path):
+    model = write_dosing_model(tmp_path / "models" / "lagged")
+    numbers = {"ka": 1.5, "CL": 3.0, "V": 30.0, "lag": 1.3, "F": 0.6, "rate": 35.0, "duration": 2.5}
+    values = "".join(f"{name},{value}\n" for name, value in numbers.items())
+    head, *rows = OPEN_DOSES.split()
+    times = (1.0, 2.0, 4.0, 5.5, 7.0, 9.0, 13.0, 14.0, 20.0)
+    rows = sorted([*rows, *(f"1,{t},0,0,2,0,0,0" for t in times)], key=lambda row: float(row.split(",")[1]))
+    events = "\n".join([head, *rows]) + "\n"
+    answer, found = simulate("parameter,value\n" + values, events, model=model.folder)
+    assert answer.exit_code == 0, answer.output
+    doses = (
+        DoseEvent(0.0, 300.0, "oral", addl=1, ii=12.0),
+        DoseEvent(3.0, 100.0, "iv", modelled="duration"),
+        DoseEvent(7.0, 80.0, "iv", modelled="rate"),
+    )
+    with jax.enable_x64(True):
+        expected = concentration(numbers, times, doses)
+    np.testing.assert_allclose([float(row["concentration"]) for row in found], expected, rtol=1e-9, atol=1e-12)
+    answer, found = simulate("parameter,value\n" + values.replace("lag,1.3\n", ""), events, model=model.folder)
+    assert answer.exit_code == 3 and "ID 1: missing parameter lag" in answer.output
+
+
+def test_a_rate_that_no_parameter_of_the_model_says_is_refused_with_its_row(simulate):
+    answer, rows = simulate(VALUES, OPEN_DOSES)
+    assert answer.exit_code == 3 and not rows
+    assert "row 3, dur2: RATE -2 needs DUR2" in answer.output and "row 4, rat2: RATE -1 needs RAT2" in answer.output
+    assert "Dosing(...)" in answer.output

@@ -44,7 +44,8 @@ class Solver:
         end = max(t for t, _ in asked) if end is None else end
         timeline, index = build_timeline(self.model, record, start=start, end=end, asked=asked, resumed=resumed)
         length = next(n for n in self.lengths if n >= len(timeline.start))
-        return pad_timeline(timeline, length, self.cycles), index
+        moves = None if timeline.moving is None else 32
+        return pad_timeline(timeline, length, self.cycles, moves), index
 
     def __call__(self, record, values, asked, *, start=0.0, end=None, resumed=False, y0=None):
         asked = [a if isinstance(a, tuple) else (a, False) for a in asked]
@@ -109,3 +110,9 @@ def solve_steady(request):
 def solve_exactly():
     """The exact solver, for long histories."""
     return with_steps(load_model("theophylline"))
+
+
+@pytest.fixture(scope="session")
+def solver_of():
+    """solver_of(model) -> Solver of one length and four steady states, tight, so that each model is compiled once."""
+    return lambda model, lengths=(64,), cycles=4: Solver(model, TIGHT, lengths=lengths, cycles=cycles)

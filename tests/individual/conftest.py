@@ -1,6 +1,8 @@
 """Shared by the tests of individual/: 64-bit numbers, draws of the prior, compiled likelihoods, models on paper."""
 
+import sys
 from functools import lru_cache
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +27,8 @@ from bayestwin.specification import (
     SerologicalRule,
     load_model,
 )
+
+sys.path.insert(0, str(Path(__file__).parent))  # dosing_model.py
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+from bayestwin.individual.residuals import draw_observation, observed_with
 from bayestwin.prognosis.endpoint import code_progression, crossing, draw_noise, event_times, event_times_of_paths
 from bayestwin.specification import load_model
 
@@ -104,6 +105,15 @@ def events(
             noise=draw_noise(MODEL, M_PROTEIN, np.random.default_rng(3), n, len(times)),
             **more,
         )
+
+
+def test_noise_drawn_at_once_is_that_of_labs_drawn_one_after_the_other():
+    noise, rng = draw_noise(MODEL, M_PROTEIN, np.random.default_rng(3), 5, 7), np.random.default_rng(3)
+    k, sigma = MODEL.observation_index["m_protein"], np.full((5, 1, len(MODEL.residual_parameters)), 0.3)
+    levels = np.linspace(5.0, 30.0, 35).reshape(5, 7)
+    for labs in observed_with(MODEL, k, levels, sigma, noise.assay):
+        assert np.array_equal(labs, draw_observation(MODEL, k, rng, levels, sigma))
+    assert np.array_equal(noise.luck, rng.standard_exponential((2, 5)))
 
 
 def test_survival_with_only_hazards_is_exponential():

@@ -1,5 +1,7 @@
 """doses.csv and events.csv: what was given and what happened."""
 
+from dataclasses import replace
+
 import pytest
 
 DOSES = "patient,time,known_time,amount,unit,compartment,route,duration,rate,treatment,addl,ii,ss,status\n"
@@ -71,7 +73,10 @@ def test_rate_and_duration_say_the_same_thing(read):
         ({"route": "", "compartment": ""}, "compartment", "missing"),
         ({"compartment": "central"}, "route", "compartment and a route"),
         ({"treatment": "dara_vd"}, "treatment", "Is dara_pd meant?"),
-        ({"ss": "3", "ii": "12"}, "ss", "0 or empty, 1 or 2"),
+        ({"ss": "3", "ii": "12"}, "ss", "(SS 3) is not supported"),
+        ({"ss": "7", "ii": "12"}, "ss", "0 or empty, 1 or 2"),
+        ({"duration": "modelled"}, "duration", "no parameter for the duration of doses into central"),
+        ({"duration": "modelled", "rate": "5"}, "rate", "left to the model"),
         ({"ss": "1"}, "ii", "steady-state doses need an interval"),
         ({"addl": "3"}, "ii", "need an interval"),
         ({"addl": "-1"}, "addl", "impossible"),
@@ -79,7 +84,7 @@ def test_rate_and_duration_say_the_same_thing(read):
         ({"addl": "9999", "ii": "300"}, "addl", "implausibly long"),
         ({"duration": "-1"}, "duration", "negative"),
         ({"duration": "soon"}, "duration", "30 min"),
-        ({"rate": "-2"}, "rate", "event tables"),
+        ({"rate": "-2"}, "rate", "write modelled"),
         ({"rate": "50", "duration": "5"}, "rate", "contradict"),
         ({"rate": "1e-300"}, "", "too large|implausibly|finite"),
     ],
@@ -198,3 +203,13 @@ def test_a_second_death_sent_later_without_known_time_does_not_replace_the_first
         assert len(second.refusals) == 1 and [e.time for e in second.cohort["P1"].events] == [90.0]
     corrected = read(events=EVENTS + "P1,100,120,death,,\n", base=first.cohort)
     assert not corrected.refusals and [e.time for e in corrected.cohort["P1"].events] == [100.0]
+
+
+def test_a_dose_may_leave_its_duration_or_rate_to_a_parameter_of_the_model(read, schema):
+    said = replace(schema, modelled={"central": ("duration",), "depot": ("rate",)})
+    rows = dose(duration="modelled") + dose(time="3", route="sc", rate="Modelled", ss="1", ii="7")
+    (first, second) = read(said, doses=DOSES + rows).cohort["P1"].doses
+    assert (first.modelled, first.duration, first.target) == ("duration", 0.0, "iv")
+    assert (second.modelled, second.rate, second.ss, second.ii) == ("rate", 0.0, 1, 7.0)
+    (refusal,) = read(said, doses=DOSES + dose(rate="modelled")).refusals
+    assert refusal.column == "rate" and "Dosing(rate=...)" in refusal.next_step

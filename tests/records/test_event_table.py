@@ -1,8 +1,11 @@
 """The NONMEM-style event table: kinds of rows, tied times, infusions, censoring; and real patients."""
 
+from dataclasses import replace
+
 import pytest
 
 from bayestwin.labs import LabSpec, RecordSchema
+from bayestwin.records.covariate_changes import covariate_changes
 
 HEAD = "ID,TIME,DV,AMT,EVID,CMT,RATE,ADDL,II,SS,MDV"
 TWO = RecordSchema(
@@ -100,7 +103,8 @@ def test_an_observation_at_the_time_of_an_additional_or_lagged_dose_is_written_a
 @pytest.mark.parametrize(
     ("extra", "cells", "column", "says"),
     [
-        ("SS,II", "3,12", "ss", "0 or empty, 1 or 2"),
+        ("SS,II", "3,12", "ss", "(SS 3) is not supported"),
+        ("SS,II", "4,12", "ss", "0 or empty, 1 or 2"),
         ("SS", "1", "ii", "steady-state doses need an interval"),
         ("RATE", "-1", "rat2", "RATE -1 needs RAT2"),
         ("RATE,DUR2", "-2,.", "dur2", "RATE -2 needs DUR2"),
@@ -264,3 +268,98 @@ def test_a_row_that_contradicts_itself_is_refused_and_no_dose_is_lost_in_silence
     assert (refusal.patient, refusal.row, refusal.column) == ("1", 3, column) and says in str(refusal), str(refusal)
     assert refusal.next_step and reading.incomplete_doses == (("1",) if hole else ())
     assert [lab.value for lab in reading.cohort["1"].labs] == [4.0, 3.0]
+
+
+@pytest.fixture
+def open_doses(theophylline):
+    return replace(theophylline, modelled={"depot": ("lag", "rate"), "central": ("duration",)})
+
+
+def test_a_rate_or_duration_is_left_to_the_model_exactly_where_it_has_a_parameter_for_it(read, open_doses):
+    rows = ("1,0,100,1,1,-1,.", "1,1,100,1,2,-2,.", "1,2,100,1,1,-1,25", "1,3,100,1,1,-2,.", "1,4,100,1,2,-1,.")
+    reading = read(open_doses, event_table=table(*rows, head="ID,TIME,AMT,EVID,CMT,RATE,RAT2"))
+    assert [(d.target, d.modelled, d.rate, d.duration) for d in reading.cohort["1"].doses] == [
+        ("depot", "rate", 0.0, 0.0),
+        ("central", "duration", 0.0, 0.0),
+        ("depot", "", 25.0, 4.0),  # what the row says goes before the model
+    ]
+    assert [(r.row, r.column) for r in reading.refusals] == [(5, "dur2"), (6, "rat2")]
+    assert all("Dosing(...)" in r.next_step for r in reading.refusals) and reading.incomplete_doses == ("1",)
+
+
+def test_an_infusion_that_has_always_run_may_leave_its_rate_to_the_model(read, open_doses):
+    rows = ("1,0,0,1,1,-1,1,.", "1,9,0,1,2,-2,1,.")
+    reading = read(open_doses, event_table=table(*rows, head="ID,TIME,AMT,EVID,CMT,RATE,SS,II"))
+    (dose,) = reading.cohort["1"].doses
+    assert (dose.amount, dose.rate, dose.ss, dose.modelled) == (0.0, 0.0, 1, "rate")
+    assert [(r.row, r.column) for r in reading.refusals] == [(3, "amt")]
+
+
+@pytest.mark.parametrize("second", ["1,24,,100,4", "1,24,,,3"])
+def test_two_resets_of_one_time_overlap_and_the_second_is_refused(read, theophylline, second):
+    rows = ("1,0,,100,1", "1,24,,60,4", second)
+    reading = read(theophylline, event_table=table(*rows, head="ID,TIME,DV,AMT,EVID"))
+    assert [(r.row, r.column) for r in reading.refusals] == [(4, "evid")] and "overlap" in reading.refusals[0].reason
+    assert [d.amount for d in reading.cohort["1"].doses] == [100.0, 60.0] and reading.incomplete_doses == ("1",)
+
+
+def test_an_observation_after_a_dose_with_a_lag_of_the_model_is_written_after_what_may_arrive_then(read, open_doses):
+    rows = ("1,0,5,,0,", "1,0,,100,1,1", "1,1,5,,0,", "1,2,5,,0,", "1,2,,100,1,2")
+    patient = one(read(open_doses, event_table=table(*rows, head="ID,TIME,DV,AMT,EVID,CMT")))
+    assert [lab.order for lab in patient.labs] == [-1, 0, 0]
+    rows = [row[:-1] + "2" if row.endswith(",1") else row for row in rows]
+    patient = one(read(open_doses, event_table=table(*rows, head="ID,TIME,DV,AMT,EVID,CMT")))
+    assert [lab.order for lab in patient.labs] == [-1, -1, -1]
+
+
+WEIGHED = "ID,TIME,DV,AMT,EVID,WT"
+
+
+@pytest.fixture
+def by_weight(theophylline):
+    return replace(theophylline, covariates={"weight_kg": "kg"}, effects=("weight_kg",), numeric=("weight_kg",))
+
+
+def test_a_covariate_that_acts_on_a_parameter_is_carried_forward_from_each_row_that_changes_it(read, by_weight):
+    rows = ("1,0,,320,1,80", "1,1,5,,0,80", "1,2,5,,0,.", "1,3,4,,0,72.5", "1,4,4,,0,", "1,5,3,,0,80")
+    reading = read(by_weight, event_table=table(*rows, head=WEIGHED))
+    patient = one(reading)
+    assert patient.covariates == {"weight_kg": 80.0} and not reading.refusals
+    assert covariate_changes(patient, ("weight_kg",)) == [(3.0, "weight_kg", 72.5), (5.0, "weight_kg", 80.0)]
+    assert covariate_changes(patient.known_at(4.0), ("weight_kg",)) == [(3.0, "weight_kg", 72.5)]
+    again = read(by_weight, event_table=table(*rows, head=WEIGHED), base=reading.cohort)
+    assert one(again) == patient
+    more = read(by_weight, event_table=table("1,6,3,,0,77", head=WEIGHED), base=reading.cohort)
+    assert one(more).covariates == {"weight_kg": 80.0}  # what is new is a change, not another beginning
+    assert covariate_changes(one(more), ("weight_kg",))[-1] == (6.0, "weight_kg", 77.0)
+    known = read(by_weight, event_table=table("1,0,,320,1,.", head=WEIGHED), patients="patient,weight_kg\n1,66\n")
+    assert not known.refusals and one(known).covariates == {"weight_kg": 66.0}
+
+
+@pytest.mark.parametrize("later", ["80", "."])
+def test_a_covariate_missing_at_the_first_record_is_refused_with_its_row_and_stands_at_its_reference(
+    read, by_weight, later
+):
+    rows = ("1,0,,320,1,.", f"1,2,5,,0,{later}", "2,0,,320,1,70", "2,2,5,,0,.")
+    reading = read(by_weight, event_table=table(*rows, head=WEIGHED))
+    (refusal,) = reading.refusals
+    assert (refusal.patient, refusal.row, refusal.column) == ("1", 2, "wt") and "first record" in refusal.reason
+    assert "weight_kg" not in reading.cohort["1"].covariates and reading.cohort["2"].covariates == {"weight_kg": 70.0}
+    changes = covariate_changes(reading.cohort["1"], ("weight_kg",))
+    assert changes == ([] if later == "." else [(2.0, "weight_kg", 80.0)])
+    assert len(reading.cohort["1"].labs) == len(reading.cohort["1"].doses) == 1
+
+
+def test_a_tidy_file_of_events_says_a_change_too_and_corrects_it(read, by_weight):
+    head, patients = "patient,time,known_time,event,value\n", "patient,weight_kg\nP,80\n"
+    first = read(by_weight, patients=patients, events=head + "P,10,10,covariate,weight_kg = 72\n")
+    assert covariate_changes(first.cohort["P"], ("weight_kg",)) == [(10.0, "weight_kg", 72.0)]
+    then = read(by_weight, events=head + "P,10,12,covariate,weight_kg=74\n", base=first.cohort)
+    assert covariate_changes(then.cohort["P"], ("weight_kg",)) == [(10.0, "weight_kg", 74.0)]
+    for said, reason in (
+        ("height_cm = 180", "no change"),
+        ("weight_kg", "no change"),
+        ("weight_kg = 800", "implausib"),
+    ):
+        (refusal,) = read(by_weight, patients=patients, events=head + f"P,10,10,covariate,{said}\n").refusals
+        assert refusal.row == 2 and reason in refusal.reason and refusal.next_step

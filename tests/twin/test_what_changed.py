@@ -1,6 +1,7 @@
 """What counts as a change of the past, and what is only the future."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -58,3 +59,17 @@ def test_a_covariate_the_model_does_not_use_changes_nothing(at_two, theophylline
     twin = start_twin(theophylline.population, record, random_seed=1, **sizes)
     heavier = replace(record, covariates={"weight_kg": 120.0})
     assert "covariate weight_kg changed" in difference(twin, heavier).why
+
+
+def test_a_covariate_that_changed_in_the_past_is_taken_away_and_one_that_changes_later_is_not(theophylline):
+    def weighed(*changes):
+        events = tuple(ClinicalEvent("covariate", t, t, f"weight_kg = {w}") for t, w in changes)
+        return replace(theophylline.patients[0], events=events)
+
+    twin = SimpleNamespace(model=theophylline.model, time=10.0, applied=False, record=weighed((5.0, 70.0)))
+    assert difference(twin, weighed((5.0, 70.0))).nothing
+    later = difference(twin, weighed((5.0, 70.0), (10.5, 72.0)))
+    assert not later.nothing and not later.taken_away and later.later_only
+    for changes in (((5.0, 71.0),), ((5.0, 70.0), (10.0, 72.0)), ()):
+        change = difference(twin, weighed(*changes))
+        assert change.taken_away and "a covariate up to 10 changed" in change.why

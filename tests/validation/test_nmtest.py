@@ -51,3 +51,11 @@ def test_the_page_names_every_id_that_differs(script, table):
     page = (Path(__file__).resolve().parents[2] / "docs" / "validation" / "nmtest.md").read_text(encoding="utf-8")
     for key in script.reasons(table):
         assert f"\n| {key} | " in page
+
+
+@pytest.mark.parametrize("solver", ["matrix exponential", pytest.param("adaptive", marks=pytest.mark.validate)])
+def test_the_four_columns_as_parameters_of_the_model_give_nonmem_s_numbers_too(script, table, solver):
+    found = script.differences(script.solved_by_parameters(table, solver))
+    into_2 = table[table.evid.isin([1, 4]) & (table.cmt == 2)]
+    long_lag = table[(table.ss > 0) & (table.lagt > table.ii)]
+    assert set(found) == set(into_2.id) and {key for key, (_, count, _) in found.items() if count} == set(long_lag.id)

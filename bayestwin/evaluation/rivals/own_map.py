@@ -22,6 +22,7 @@ from bayestwin.evaluation.rivals.map_search import Modes, find_modes, prediction
 from bayestwin.evaluation.rivals.rival import Rival, observed_labs
 from bayestwin.individual import Hyper, bucket, compile_record, with_seen
 from bayestwin.individual.residuals import departed, location_and_scale
+from bayestwin.population.fit import used_sizes
 
 RANDOM_STARTS, START_SD = 2, 0.7
 LABS, INTERVALS = (128, 512, 2048), (128, 256, 512, 1024, 2048)  # few shapes, so that few programs are compiled
@@ -109,7 +110,8 @@ def compiled_alike(model, course):
     records = [record for panel in course for record in (panel.known, panel.newer)]
     first = [compile_record(model, record) for record in records]
     shape = bucket(max(len(d.mask) for d in first), LABS), bucket(max(len(d.timeline.start) for d in first), INTERVALS)
-    alike = [compile_record(model, record, sizes=shape) for record in records]
+    rest = np.max([used_sizes(d)[2:] for d in first], axis=0)
+    alike = [compile_record(model, record, sizes=(*shape, *rest)) for record in records]
     for n, panel in enumerate(course):
         learnt = set(panel.known.labs)
         rows = [lab for lab in panel.newer.labs if lab.output in model.observation_index]
