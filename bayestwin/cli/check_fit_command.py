@@ -79,8 +79,6 @@ def check_fit(
 
 def _draw(out, model, mine, output, bands, errors, corrected):
     """vpc_<output>.png and npde_<output>.png."""
-    import matplotlib.pyplot as plt
-
     from bayestwin.plots.predictive_checks import plot_npde, plot_vpc
 
     observation = model.observations[model.observation_index[output]]
@@ -90,16 +88,12 @@ def _draw(out, model, mine, output, bands, errors, corrected):
     axes = plot_vpc(bands, probability=PROBABILITY, labs=labs, scale=scale, **words)
     figure = (axes[0] if isinstance(axes, tuple) else axes).figure
     figure.savefig(out / f"vpc_{output}.png", dpi=150)
-    plt.close(figure)
     panels = plot_npde(errors, time_label=words["time_label"])
     panels[0].figure.savefig(out / f"npde_{output}.png", dpi=150)
-    plt.close(panels[0].figure)
 
 
 def _effects(out, known, cohort):
     """random_effects.csv, shrinkage.csv, covariates.csv and a figure per parameter, where the fit kept them."""
-    import matplotlib.pyplot as plt
-
     from bayestwin.errors import FitError
     from bayestwin.evaluation.random_effects import against_covariates, random_effects, shrinkage
     from bayestwin.plots.predictive_checks import plot_random_effects
@@ -118,4 +112,3 @@ def _effects(out, known, cohort):
     for row in shrunk.itertuples():
         ax = plot_random_effects(effects, row.parameter, shrinkage=row.shrinkage_sd)
         ax.figure.savefig(out / f"eta_{row.parameter}.png", dpi=150)
-        plt.close(ax.figure)

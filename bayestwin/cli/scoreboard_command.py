@@ -113,8 +113,6 @@ def _write(out: Path, found, board, shifts, swaps):
 
 def _draw(path: Path, output: str, board):
     """Coverage of one output by months ahead, all treatments together."""
-    import matplotlib.pyplot as plt
-
     from bayestwin.plots.calibration import plot_coverage_by_labs_learnt
 
     groups = []
@@ -128,4 +126,3 @@ def _draw(path: Path, output: str, board):
         groups.append((ahead, int(rows["labs"].max()), int(rows["patients"].max()), scores))
     ax = plot_coverage_by_labs_learnt(groups, probability=0.9, label=f"{output}: months ahead of the forecast")
     ax.figure.savefig(path, dpi=150)
-    plt.close(ax.figure)

@@ -92,10 +92,11 @@ def plot_npde(table, *, time_label="time", width_mm=150.0, height_mm=70.0, data=
 
     table : rows of `evaluation.predictive_checks.npde`; returns two Axes, with data=True (Axes, table)
     """
-    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
 
     with quiet_style():
-        figure, axes = plt.subplots(1, 2, figsize=(width_mm / 25.4, height_mm / 25.4), sharey=True)
+        figure = Figure(figsize=(width_mm / 25.4, height_mm / 25.4))
+        axes = figure.subplots(1, 2, sharey=True)
         figure.subplots_adjust(left=0.09, right=0.98, bottom=0.17, top=0.96, wspace=0.06)
         for ax, column, words in zip(axes, ("time", "pred"), (time_label, "PRED")):
             censored = (table["limit_flag"] != "none").to_numpy()
