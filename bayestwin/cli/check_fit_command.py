@@ -21,6 +21,7 @@ from bayestwin.cli.options import (
     Seed,
     TimeUnit,
     say,
+    usage_error,
 )
 from bayestwin.cli.populations import usable_population
 from bayestwin.cli.reading import read_files, tell
@@ -56,6 +57,10 @@ def check_fit(
     if not any(record.labs for record in reading.cohort):
         say("Nothing usable: no lab was accepted.")
         return NOTHING_USABLE
+    _enough(reading.cohort, count)
+    bare = sum(bool(record.labs) and not record.doses for record in reading.cohort)
+    if known.model.routes and bare:
+        say(f"note: {bare} patients have labs and no dose; what they were given may be missing from these files")
     found = replicates(known, reading.cohort, random_seed=seed, count=count, progress=sys.stderr.isatty())
     if found.failures:
         say(f"{100 * found.failures:.2g} % of the simulated patients could not be solved and are left out")
@@ -68,13 +73,22 @@ def check_fit(
         _draw(out, known.model, found.of(output), output, bands, errors, prediction_corrected)
         outside = (bands["observed"] < bands["low"]) | (bands["observed"] > bands["high"])
         test = npde_tests(errors)
+        tested = f"p {test['p']:.2g}" if test["p"] == test["p"] else "too few labs for a test"
         typer.echo(
             f"{output}: VPC {int(outside.sum())} of {len(bands)} points outside their {100 * PROBABILITY:g} % bands; "
-            f"NPDE mean {test['mean']:.2f}, variance {test['variance']:.2f}, p {test['p']:.2g} ({test['labs']} labs)"
+            f"NPDE mean {test['mean']:.2f}, variance {test['variance']:.2f}, {tested} ({test['labs']} labs)"
         )
     _effects(out, known, reading.cohort)
     typer.echo(f"wrote tables and figures to {out}")
     return SOME_REFUSED if reading.refusals else DONE
+
+
+def _enough(cohort, count):
+    """A usage error where NPDE could not make the labs of some patient uncorrelated."""
+    most = max((len(record.labs) for record in cohort), default=0)
+    needed = min(10 * (1 + most), 200)
+    if count < needed:
+        raise usage_error(f"--replicates {count}: a patient here has {most} labs; ask for at least {needed}.")
 
 
 def _draw(out, model, mine, output, bands, errors, corrected):
@@ -106,6 +120,7 @@ def _effects(out, known, cohort):
     shrunk, beside = shrinkage(known, effects), against_covariates(effects, cohort)
     for name, table in {"random_effects": effects, "shrinkage": shrunk, "covariates": beside}.items():
         table.to_csv(out / f"{name}.csv", index=False)
+    typer.echo("shrinkage, of the labs and patients of the fit itself:")
     typer.echo(shrunk.to_string(index=False, float_format="{:.3g}".format))
     for row in beside[beside["p_adjusted"] < 0.05].itertuples():
         typer.echo(f"eta of {row.parameter} goes with {row.covariate} ({row.test}, adjusted p {row.p_adjusted:.2g})")

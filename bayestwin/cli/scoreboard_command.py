@@ -11,6 +11,7 @@ from bayestwin.cli.store_commands import StoreUrl
 
 SHIFT_SHOWN = 0.05  # adjusted p of a group that is named
 CORE = ("laboratory", "product")
+NO_GROUP = {"scale", "alarm", "batch", "lab_id", "output", "patient"}
 
 
 def scoreboard(
@@ -62,7 +63,7 @@ def _shifts(rows, column, seed):
     from bayestwin.evaluation.pooled_surprise import pooled_shifts
 
     if rows and not any(column in row for row in rows):
-        words = sorted({name for row in rows for name, value in row.items() if isinstance(value, str)} - {"scale"})
+        words = sorted({name for row in rows for name, value in row.items() if isinstance(value, str)} - NO_GROUP)
         raise usage_error(f"--by {column}: no lab has it; choose one of {', '.join(words)}.")
     rows = [row for row in rows if row.get(column)]
     return pooled_shifts(rows, by=("output", column), random_seed=seed)
@@ -71,6 +72,8 @@ def _shifts(rows, column, seed):
 def _print_shifts(shifts):
     """One line per group whose labs were higher or lower than expected."""
     for column, table in shifts.items():
+        if column not in CORE and table["p"].isna().all():
+            say(f"{column}: no group of at least five patients, so none was tested")
         for row in table[table["p_adjusted"] < SHIFT_SHOWN].to_dict("records"):
             size = f"by the factor {row['ratio']:.2f}" if row["ratio"] == row["ratio"] else f"by {row['shift']:.3g}"
             way = "higher" if row["shift"] > 0 else "lower"

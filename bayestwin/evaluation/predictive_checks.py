@@ -8,7 +8,8 @@ value beyond that lab's limit; beside it the share of labs under the limit is co
 
 NPDE. For each patient's labs of one output, y and its R replicates are made uncorrelated with mean and Cholesky factor
 of the replicates, on the error scale; pd is the share of replicates below y, npde its normal score. Under the model
-they are independent standard normal. A censored lab first gets a value drawn from the replicates under its limit.
+they are independent standard normal. A censored lab first gets a value drawn from the replicates under its limit; so
+does every value of a replicate under that limit, else labs of one patient would hang together less than theirs do.
 
 Sources: Bergstrand, Hooker, Wallin and Karlsson (2011), AAPS J 13:143 (pcVPC); Brendel et al. (2006), Pharm Res
 23:2036; Comets, Brendel and Mentre (2008), Comput Methods Programs Biomed 90:154 (NPDE, its tests); Nguyen et al.
@@ -96,10 +97,12 @@ def _band(values, probability):
 
 
 def _limits(mine):
-    """Lower limit of each lab where it has one: its own if censored, else the output's usual one; NaN for none."""
+    """Lower limit of each lab where it has one: its own if censored, else the median of those that are, else the
+    output's usual one but no more than the lab itself; NaN for none."""
     usual = mine.model.observations[mine.model.observation_index[mine.labs["output"].iloc[0]]].lower_limit
-    own = np.where(mine.labs["limit_flag"] == "left", mine.labs["observed"], np.nan)
-    return np.where(np.isnan(own), np.nan if usual is None else usual, own)
+    observed, left = mine.labs["observed"].to_numpy(float), (mine.labs["limit_flag"] == "left").to_numpy()
+    others = float(np.median(observed[left])) if left.any() else np.nan if usual is None else float(usual)
+    return np.where(left, observed, np.where(observed >= others, others, np.nan))
 
 
 def _at_limits(mine):
@@ -149,7 +152,7 @@ def npde(found, output: str, *, random_seed: int):
     from scipy.special import ndtri
 
     mine, rng, rows = found.of(output), np.random.default_rng(random_seed), []
-    log_scale = mine.labs["scale"].iloc[0] == "ln"
+    log_scale, limits = mine.labs["scale"].iloc[0] == "ln", _limits(mine)
     for key, part in mine.labs.groupby("patient", sort=False):
         place = part.index.to_numpy()
         simulated = mine.simulated[:, place]
@@ -165,7 +168,8 @@ def npde(found, output: str, *, random_seed: int):
         y = part["observed"].to_numpy(float)
         if log_scale:
             y, simulated = np.log(np.maximum(y, 1e-12)), np.log(np.maximum(simulated, 1e-12))
-        y = _imputed(y, part["limit_flag"].to_numpy(), simulated, rng)
+        limit = limits[place]
+        y, simulated = _imputed(y, part["limit_flag"].to_numpy(), simulated, np.log(limit) if log_scale else limit, rng)
         own, others = _uncorrelated(y, simulated)
         smallest = 1.0 / (2.0 * len(others))
         pd_ = np.clip((others < own).mean(axis=0), smallest, 1.0 - smallest)
@@ -174,14 +178,20 @@ def npde(found, output: str, *, random_seed: int):
     return pd.concat(rows, ignore_index=True)
 
 
-def _imputed(y, flags, simulated, rng):
-    """Censored labs drawn from the replicates beyond their limit."""
-    found = y.copy()
-    for n in np.flatnonzero(flags != "none"):
-        share = (simulated[:, n] < y[n]).mean()
-        u = rng.random() * share if flags[n] == "left" else share + rng.random() * (1.0 - share)
-        found[n] = np.quantile(simulated[:, n], u)
-    return found
+def _imputed(y, flags, simulated, limit, rng):
+    """(y, simulated) with every value beyond a limit, of y and of the replicates, drawn anew from the replicates beyond
+    it, each lab by itself."""
+    found, replicates = y.copy(), simulated.copy()
+    for n in range(len(y)):
+        upper = flags[n] == "right"
+        edge = y[n] if upper else limit[n]
+        beyond = simulated[:, n] > edge if upper else simulated[:, n] < edge
+        pool = np.sort(simulated[beyond, n])
+        if len(pool):
+            replicates[beyond, n] = rng.choice(pool, len(pool))
+        if flags[n] != "none":
+            found[n] = rng.choice(pool) if len(pool) else edge
+    return found, replicates
 
 
 def _uncorrelated(y, simulated):
@@ -193,13 +203,19 @@ def _uncorrelated(y, simulated):
 
 
 def npde_tests(table) -> dict[str, float]:
-    """Are npde standard normal? mean, variance, and p-values: Wilcoxon (mean 0), chi-square (variance 1), Shapiro-Wilk
-    (shape), and `p`, the least of the three times three. Labs of one patient count as independent, as under the model
-    they are."""
+    """Are npde standard normal? NaN under FEWEST labs.
+
+    mean, variance, and p-values: Wilcoxon (mean 0), chi-square (variance 1), Shapiro-Wilk (shape), and `p`, the least
+    of the three times three. Labs of one patient count as independent, as under the model they are.
+    """
     from scipy import stats
 
     z = table["npde"].to_numpy(float)
-    n, variance = len(z), float(z.var(ddof=1))
+    n = len(z)
+    variance = float(z.var(ddof=1)) if n > 1 else float("nan")
+    if n < FEWEST:
+        nothing = dict.fromkeys(("mean", "variance", "p_mean", "p_variance", "p_shape", "p"), float("nan"))
+        return {"labs": n} | nothing
     tail = stats.chi2.cdf((n - 1) * variance, n - 1)
     found = {
         "labs": n,

@@ -76,6 +76,8 @@ def move_patient(store, basis: Basis, key: str, *, rebuild_damaged: bool = False
         "labs": len(record.labs),
         "time": twin.time,
     }
+    if alarms := [f"{s.output} at {s.time:g}: {s.alarm}?" for s in info.surprise if s.alarm]:
+        facts["alarms"] = alarms
     if info.anchor_gap is not None:
         facts |= {"anchor_gap": round(info.anchor_gap, 2), "anchor_shift": round(float(info.anchor_shift), 3)}
     if info.verdict != PASS:

@@ -44,11 +44,12 @@ def gather(store, *, model_text: str | None = None, progress=False) -> Gathered:
     basis = load_basis(store, model_text=model_text)
     forecasts, surprises, problems, number = [], [], [], 0
     with store.reading() as connection:
-        subjects = [entry.subject for entry in in_force(connection) if entry.published is not None]
+        subjects = [entry.subject for entry in in_force(connection) if entry.newest is not None]
     for key in tqdm(subjects, unit="patient", disable=not progress):
         with store.reading() as connection:
             record = record_of(key, current(connection, [key]).get(key, []))
-            published = [o for o in outcomes_of(connection, key) if o.status == PUBLISHED]
+            past = outcomes_of(connection, key)
+            published = [o for o in past if o.status == PUBLISHED]
             stored = first_stored(connection, key, "lab")
         for outcome in published:
             number += 1
@@ -57,8 +58,11 @@ def gather(store, *, model_text: str | None = None, progress=False) -> Gathered:
                     forecasts += score_kept(load_prognosis(path, basis.model), record)
             except StoreError as error:
                 problems.append(f"patient {public_name(store, key)}: a forecast is left out: {error}")
+        newest = next((o.objects["twin"] for o in reversed(past) if "twin" in o.objects), None)
+        if newest is None:
+            continue
         try:
-            with store.files.at_hand(published[-1].objects["twin"], ".nc") as path:
+            with store.files.at_hand(newest, ".nc") as path:
                 rows = surprise_rows(load_twin(path, basis.model))
         except StoreError as error:
             problems.append(f"patient {public_name(store, key)}: surprises are left out: {error}")

@@ -74,7 +74,8 @@ class ObjectFiles:
                 "a file of the store has changed since it was written: its checksum does not fit",
                 place=path.name,
                 next_step="Restore it from a backup; nothing else is touched. "
-                "`bayestwin refresh --rebuild-damaged` makes a damaged twin again from the record.",
+                "`bayestwin refresh --rebuild-damaged` makes a damaged twin again from the record, "
+                "`bayestwin store-population` puts a population in again.",
             )
         return data
 

@@ -142,6 +142,24 @@ def test_the_tests_pass_on_the_population_and_fail_on_a_bias_a_wrong_spread_and_
     assert wrong["p"] < 1e-4
 
 
+@pytest.mark.parametrize("limit", [17.0, 20.0, 24.0])
+def test_censoring_leaves_npde_standard_normal(made, limit):
+    """From a tenth to nearly all labs under the limit, of cohorts that are replicates themselves."""
+    variances, p = [], []
+    for seed in range(15):
+        flags = np.where(made.simulated[seed] < limit, "left", "none")
+        labs = made.labs.assign(observed=np.maximum(made.simulated[seed], limit), limit_flag=flags)
+        found = npde_tests(npde(Replicates(made.model, labs, made.simulated, 0.0), "m_protein", random_seed=seed))
+        variances.append(found["variance"])
+        p.append(found["p"])
+    assert np.mean(variances) == pytest.approx(1.0, abs=0.1) and np.mean(np.array(p) < 0.05) <= 0.27
+
+
+def test_few_labs_are_not_tested(made):
+    one = Replicates(made.model, made.labs[:2].reset_index(drop=True), made.simulated[:, :2], 0.0)
+    assert np.isnan(npde_tests(npde(one, "m_protein", random_seed=1))["p"])
+
+
 def test_too_few_replicates_and_an_unknown_output_are_refused(made):
     few = Replicates(made.model, made.labs, made.simulated[:20], 0.0)
     with pytest.raises(FitError, match="patient C-0: .*too few replicates.*20 replicates, 4 labs"):
