@@ -38,6 +38,8 @@ def guessed_kind(row: Row) -> int | None:
 
 
 def may_be_a_dose(row: Row) -> bool:
+    """True unless the row says for certain that nothing was given; a refused row of this kind leaves a dose history
+    with a hole."""
     return guessed_kind(row) not in (OBSERVATION, OTHER) or row["amt"].strip("0.") != ""
 
 

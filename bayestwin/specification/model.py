@@ -21,13 +21,13 @@ from typing import Any
 
 from bayestwin.errors import ModelError
 from bayestwin.labs import RecordSchema
-from bayestwin.specification.dose_parameters import Dosing, check_dosing
+from bayestwin.specification.check_model import check_model
+from bayestwin.specification.dose_parameters import Dosing
 from bayestwin.specification.parameters import (
     Category,
     Drift,
     Linear,
     Parameter,
-    Power,
     ResponseClass,
     ResponseCorrelation,
     Steps,
@@ -67,7 +67,7 @@ class Model:
     folder: str = ""
 
     def __post_init__(self):
-        _check(self)
+        check_model(self)
 
     @cached_property
     def hash(self) -> str:
@@ -256,100 +256,3 @@ def _source(function) -> str:
         return inspect.getsource(function)
     except (OSError, TypeError):
         return repr(function.__code__.co_code) + repr(function.__code__.co_consts)
-
-
-def _duplicates(names) -> list[str]:
-    return sorted({n for n in names if list(names).count(n) > 1})
-
-
-def _check(model: Model) -> None:
-    """Contradictions a modeller can mend, found when the model is made."""
-    subject = f"model {model.name}"
-    names = [p.name for p in model.parameters]
-    for kind, listed in (
-        ("parameter", names),
-        ("state", model.states),
-        ("treatment", [t.name for t in model.treatments]),
-        ("observation", [o.output for o in model.observations]),
-    ):
-        if _duplicates(listed):
-            raise ModelError(
-                f"two {kind}s share a name", subject=subject, value=_duplicates(listed)[0], allowed="distinct names"
-            )
-    known = set(names) | ({model.response_correlation.frailty} if model.response_correlation else set())
-
-    def need(name, place, allowed):
-        if name not in allowed:
-            raise ModelError(
-                "unknown name", subject=subject, place=place, value=name, allowed=f"one of {', '.join(sorted(allowed))}"
-            )
-
-    if isinstance(model.steps, Linear) and model.hazards:
-        raise ModelError(
-            "a model with hazards cannot be Linear: their integrals are not linear in the states",
-            subject=subject,
-            place="steps",
-            allowed="Steps(...) or None",
-        )
-    for observation in model.observations:
-        need(observation.output, "observations", set(model.outputs))
-        serial = observation.error.serial
-        if serial is not None and serial.scaled_by is not None:
-            place = f"observation {observation.output}, serial scaled_by"
-            need(serial.scaled_by, place, {p.name for p in model.parameters if p.scale == "log"})
-    for route, compartment in model.routes.items():
-        need(compartment, f"route {route}", set(model.states))
-    varying = {p.name for p in model.parameters if p.between is not None}
-    for name in model.correlation.over if model.correlation else ():
-        need(name, "correlation", varying)
-    for drift in model.drift:
-        need(drift.parameter, "drift", set(names))
-    for cls in model.response_classes:
-        need(cls.parameter, "response class", known)
-        need(cls.replaced_by, "response class", known)
-        need(cls.probability, "response class", set(names))
-        need(cls.treatment, "response class", {t.name for t in model.treatments})
-    for name in model.response_correlation.parameters if model.response_correlation else ():
-        need(name, "response correlation", varying)
-        if model.correlation and name in model.correlation.over:
-            raise ModelError(
-                "a parameter cannot stand in the LKJ block and in the response correlation", subject=subject, value=name
-            )
-    for parameter in model.parameters:
-        for effect in parameter.covariates:
-            if not isinstance(effect, (Power, Category)) and not hasattr(effect, "slope"):
-                raise ModelError(
-                    "unknown covariate effect", subject=subject, place=f"parameter {parameter.name}", value=effect
-                )
-        if parameter.treatment:
-            need(parameter.treatment, f"parameter {parameter.name}", {t.name for t in model.treatments})
-    for cls in model.response_classes:
-        chance = model.parameters[names.index(cls.probability)]
-        if chance.scale != "logit" or chance.between is not None:
-            raise ModelError(
-                "the chance of a response class is a logit-scaled parameter that does not vary between patients",
-                subject=subject,
-                place=f"parameter {chance.name}",
-                value=chance.scale,
-                allowed='scale="logit", between=None',
-            )
-    for endpoint in (e for e in model.endpoints if hasattr(e, "rules")):
-        for rule in endpoint.rules:
-            need(rule.output, "progression rule", {o.output for o in model.observations})
-        if all(rule.when is not None for rule in endpoint.rules):
-            raise ModelError(
-                "no progression rule for everybody else", subject=subject, next_step="Add a rule without `when`."
-            )
-        for name in (*endpoint.progression_hazards, *([endpoint.death_hazard] if endpoint.death_hazard else [])):
-            need(name, "progression endpoint", set(model.hazards))
-    if model.at_treatment is not None and not model.treatments:
-        raise ModelError("at_treatment needs treatments", subject=subject)
-    check_dosing(model)
-    if model.dosing and isinstance(model.steps, Steps):
-        raise ModelError(
-            "a fixed grid cannot follow doses whose times are parameters",
-            subject=subject,
-            place="steps",
-            value=model.steps,
-            allowed="Linear() or None",
-        )

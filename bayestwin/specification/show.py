@@ -1,6 +1,12 @@
 """`print(model)`: every parameter with unit and prior, observations, treatments, endpoints, in plain text."""
 
 
+def describe(model) -> str:
+    """The whole model as text, read like a methods section."""
+    parts = (_head, _doses, _parameters, _covariates_and_drift, _responses, _observations, _treatments, _endpoint)
+    return "\n".join(line for part in parts for line in part(model))
+
+
 def _table(rows, indent="  "):
     if not rows:
         return []
@@ -8,39 +14,36 @@ def _table(rows, indent="  "):
     return [(indent + "  ".join(str(cell).ljust(w) for cell, w in zip(row, widths))).rstrip() for row in rows]
 
 
-def describe(model) -> str:
-    """The whole model as text, read like a methods section."""
+def _head(model):
     lines = [f"{model.name}: {model.label or model.name}", f"source hash {model.hash[:12]}, time in {model.time_unit}"]
     if model.context_of_use:
         lines.append(f"context of use: {model.context_of_use}")
     if model.description:
-        lines += [""] + model.description.strip().splitlines()
-    lines += ["", f"states: {', '.join(model.states)}"]
+        lines += ["", *model.description.strip().splitlines()]
+    return [*lines, "", f"states: {', '.join(model.states)}"]
+
+
+def _doses(model):
+    lines = []
     if model.routes:
-        lines.append(
-            "routes: "
-            + ", ".join(f"{r} -> {c}" for r, c in model.routes.items())
-            + (f" (amounts in {model.dose_unit})" if model.dose_unit else "")
-        )
-    lines += [f"doses into {one}" for one in model.dosing]
-    lines += ["", "parameters (typical value; between-patient SD on the transformed scale):"]
+        routes = ", ".join(f"{route} -> {compartment}" for route, compartment in model.routes.items())
+        lines.append(f"routes: {routes}" + (f" (amounts in {model.dose_unit})" if model.dose_unit else ""))
+    return [*lines, *(f"doses into {one}" for one in model.dosing)]
+
+
+def _parameters(model):
     rows: list[tuple[str, ...]] = [("name", "unit", "scale", "typical value", "between patients", "source")]
     for p in model.parameters:
+        between = str(p.between) if p.between is not None else "same for all"
         mark = f" [{p.mark}]" if p.mark else ""
-        rows.append(
-            (
-                p.name,
-                p.unit or "-",
-                p.scale,
-                str(p.typical),
-                str(p.between) if p.between is not None else "same for all",
-                p.source + mark,
-            )
-        )
-    lines += _table(rows)
+        rows.append((p.name, p.unit or "-", p.scale, str(p.typical), between, p.source + mark))
+    return ["", "parameters (typical value; between-patient SD on the transformed scale):", *_table(rows)]
+
+
+def _covariates_and_drift(model):
+    lines = []
     if model.effects:
-        lines += ["", "covariate effects:"]
-        lines += _table([(name, str(effect)) for name, _, effect in model.effects])
+        lines += ["", "covariate effects:", *_table([(name, str(effect)) for name, _, effect in model.effects])]
     if model.correlation:
         lines += ["", f"correlation of between-patient effects: {model.correlation}"]
     for drift in model.drift:
@@ -49,6 +52,11 @@ def describe(model) -> str:
             f"drift: {drift.parameter} changes every {drift.every:g} {model.time_unit} by a step, "
             f"SD {drift.sd}, {drift.steps} steps",
         ]
+    return lines
+
+
+def _responses(model):
+    lines = []
     for cls in model.response_classes:
         lines += [
             "",
@@ -62,43 +70,45 @@ def describe(model) -> str:
             f"response correlation (declared, not estimated): rho = {rc.rho:g} between {', '.join(rc.parameters)}; "
             f"comparisons shown over rho in {', '.join(f'{r:g}' for r in rc.shown)}",
         ]
-    lines += ["", "observations:"]
+    return lines
+
+
+def _observations(model):
     rows = [("output", "unit", "residual error", "plausible", "limit")]
     for o in model.observations:
         residual = "; ".join(f"{k} {v}" for k, v in o.residual_parameters.items())
         tail = f", Student-t {o.error.nu:g} df" if o.error.nu else ""
-        rows.append(
-            (
-                o.output,
-                o.unit,
-                f"{type(o.error).__name__}({residual}{tail})",
-                f"{o.plausible[0]:g} to {o.plausible[1]:g}",
-                "-" if o.lower_limit is None else f"{o.lower_limit:g}",
-            )
-        )
-    lines += _table(rows)
-    if model.hazards:
-        lines += ["", f"hazards: {', '.join(model.hazards)}"]
-    if model.treatments:
-        lines += ["", "treatments:"]
-        for t in model.treatments:
-            wait = f", starts {t.wait:g} {model.time_unit} after the decision" if t.wait else ""
-            lines.append(f"  {t.name}: {t.label}{wait}")
-            if t.evidence:
-                lines.append(f"    evidence: {t.evidence}")
-            if t.eligibility:
-                lines.append("    holds for: " + "; ".join(str(rule) for rule in t.eligibility))
-    if model.progression:
-        rules = "; ".join(
-            f"{r.output} +{r.relative:.0%} and +{r.absolute:g}"
-            + (f" on {', '.join(r.counts_on)}" if r.counts_on else "")
-            + (f" if {r.when[0]} = {r.when[1]}" if r.when else "")
-            for r in model.progression.rules
-        )
-        lines += [
-            "",
-            f"endpoint: progression ({rules}; {model.progression.confirmations} consecutive visits, "
-            f"every {model.progression.visit_every:g} {model.time_unit})"
-            + (" or death" if model.progression.death_hazard else ""),
-        ]
-    return "\n".join(lines)
+        limit = "-" if o.lower_limit is None else f"{o.lower_limit:g}"
+        error = f"{type(o.error).__name__}({residual}{tail})"
+        rows.append((o.output, o.unit, error, f"{o.plausible[0]:g} to {o.plausible[1]:g}", limit))
+    lines = ["", "observations:", *_table(rows)]
+    return [*lines, "", f"hazards: {', '.join(model.hazards)}"] if model.hazards else lines
+
+
+def _treatments(model):
+    lines = ["", "treatments:"] if model.treatments else []
+    for t in model.treatments:
+        wait = f", starts {t.wait:g} {model.time_unit} after the decision" if t.wait else ""
+        lines.append(f"  {t.name}: {t.label}{wait}")
+        if t.evidence:
+            lines.append(f"    evidence: {t.evidence}")
+        if t.eligibility:
+            lines.append("    holds for: " + "; ".join(str(rule) for rule in t.eligibility))
+    return lines
+
+
+def _endpoint(model):
+    if not model.progression:
+        return []
+    rules = "; ".join(
+        f"{r.output} +{r.relative:.0%} and +{r.absolute:g}"
+        + (f" on {', '.join(r.counts_on)}" if r.counts_on else "")
+        + (f" if {r.when[0]} = {r.when[1]}" if r.when else "")
+        for r in model.progression.rules
+    )
+    return [
+        "",
+        f"endpoint: progression ({rules}; {model.progression.confirmations} consecutive visits, "
+        f"every {model.progression.visit_every:g} {model.time_unit})"
+        + (" or death" if model.progression.death_hazard else ""),
+    ]
