@@ -1,0 +1,142 @@
+"""Contradictions of a model file that a modeller can mend, found when the model is made."""
+
+from bayestwin.errors import ModelError
+from bayestwin.specification.dose_parameters import check_dosing
+from bayestwin.specification.parameters import Category, Linear, Power, Steps
+
+
+def check_model(model) -> None:
+    """Raise ModelError for the first contradiction, with model, place, value and what is allowed."""
+    _names_are_distinct(model)
+    _steps(model)
+    _observations(model)
+    _doses(model)
+    _individual_parameters(model)
+    _response_classes(model)
+    _covariate_effects(model)
+    _endpoints(model)
+
+
+def _need(model, name, place, allowed) -> None:
+    """A name must be one of those allowed."""
+    if name not in allowed:
+        raise ModelError(
+            "unknown name",
+            subject=f"model {model.name}",
+            place=place,
+            value=name,
+            allowed=f"one of {', '.join(sorted(allowed))}",
+        )
+
+
+def _names_are_distinct(model) -> None:
+    for kind, listed in (
+        ("parameter", [p.name for p in model.parameters]),
+        ("state", model.states),
+        ("treatment", [t.name for t in model.treatments]),
+        ("observation", [o.output for o in model.observations]),
+    ):
+        twice = sorted({name for name in listed if list(listed).count(name) > 1})
+        if twice:
+            raise ModelError(
+                f"two {kind}s share a name", subject=f"model {model.name}", value=twice[0], allowed="distinct names"
+            )
+
+
+def _steps(model) -> None:
+    if isinstance(model.steps, Linear) and model.hazards:
+        raise ModelError(
+            "a model with hazards cannot be Linear: their integrals are not linear in the states",
+            subject=f"model {model.name}",
+            place="steps",
+            allowed="Steps(...) or None",
+        )
+    if model.dosing and isinstance(model.steps, Steps):
+        raise ModelError(
+            "a fixed grid cannot follow doses whose times are parameters",
+            subject=f"model {model.name}",
+            place="steps",
+            value=model.steps,
+            allowed="Linear() or None",
+        )
+    if model.at_treatment is not None and not model.treatments:
+        raise ModelError("at_treatment needs treatments", subject=f"model {model.name}")
+
+
+def _observations(model) -> None:
+    for observation in model.observations:
+        _need(model, observation.output, "observations", set(model.outputs))
+        serial = observation.error.serial
+        if serial is not None and serial.scaled_by is not None:
+            place = f"observation {observation.output}, serial scaled_by"
+            _need(model, serial.scaled_by, place, {p.name for p in model.parameters if p.scale == "log"})
+
+
+def _doses(model) -> None:
+    for route, compartment in model.routes.items():
+        _need(model, compartment, f"route {route}", set(model.states))
+    check_dosing(model)
+
+
+def _individual_parameters(model) -> None:
+    """Correlations and drift."""
+    varying = {p.name for p in model.parameters if p.between is not None}
+    for name in model.correlation.over if model.correlation else ():
+        _need(model, name, "correlation", varying)
+    for drift in model.drift:
+        _need(model, drift.parameter, "drift", {p.name for p in model.parameters})
+    for name in model.response_correlation.parameters if model.response_correlation else ():
+        _need(model, name, "response correlation", varying)
+        if model.correlation and name in model.correlation.over:
+            raise ModelError(
+                "a parameter cannot stand in the LKJ block and in the response correlation",
+                subject=f"model {model.name}",
+                value=name,
+            )
+
+
+def _response_classes(model) -> None:
+    named = {p.name: p for p in model.parameters}
+    known = set(named) | ({model.response_correlation.frailty} if model.response_correlation else set())
+    for cls in model.response_classes:
+        _need(model, cls.parameter, "response class", known)
+        _need(model, cls.replaced_by, "response class", known)
+        _need(model, cls.probability, "response class", set(named))
+        _need(model, cls.treatment, "response class", {t.name for t in model.treatments})
+        chance = named[cls.probability]
+        if chance.scale != "logit" or chance.between is not None:
+            raise ModelError(
+                "the chance of a response class is a logit-scaled parameter that does not vary between patients",
+                subject=f"model {model.name}",
+                place=f"parameter {chance.name}",
+                value=chance.scale,
+                allowed='scale="logit", between=None',
+            )
+
+
+def _covariate_effects(model) -> None:
+    for parameter in model.parameters:
+        for effect in parameter.covariates:
+            if not isinstance(effect, (Power, Category)) and not hasattr(effect, "slope"):
+                raise ModelError(
+                    "unknown covariate effect",
+                    subject=f"model {model.name}",
+                    place=f"parameter {parameter.name}",
+                    value=effect,
+                )
+        if parameter.treatment:
+            _need(model, parameter.treatment, f"parameter {parameter.name}", {t.name for t in model.treatments})
+
+
+def _endpoints(model) -> None:
+    for endpoint in (e for e in model.endpoints if hasattr(e, "rules")):
+        for rule in endpoint.rules:
+            _need(model, rule.output, "progression rule", {o.output for o in model.observations})
+        if all(rule.when is not None for rule in endpoint.rules):
+            raise ModelError(
+                "no progression rule for everybody else",
+                subject=f"model {model.name}",
+                next_step="Add a rule without `when`.",
+            )
+        for name in (*endpoint.progression_hazards, *([endpoint.death_hazard] if endpoint.death_hazard else [])):
+            _need(model, name, "progression endpoint", set(model.hazards))
