@@ -119,13 +119,9 @@ def test_a_lab_soon_after_the_last_is_expected_near_it_and_a_late_one_near_the_l
     assert expected[0] < 19.5 and expected[2] > 20.5  # else the two would not be told apart
 
 
+@jax.enable_x64(True)
 def test_paths_of_a_forecast_have_the_moments_of_the_closed_form(population, exact, level_record, sizes):
     twin = start_twin(population, record_of(level_record, range(4)), random_seed=8, **sizes)
-    with jax.enable_x64(True):
-        compare_paths(twin, exact)
-
-
-def compare_paths(twin, exact):
     rng = np.random.default_rng(9)
     draws = forecast_draws(twin, 0.0, rng)
     level, w = np.asarray(draws.psi[:, 0]), twin.weights
