@@ -41,7 +41,8 @@ def replay(
     ------
     RecordError     the patient was in the fitted cohort, whose labs the population has learnt
 
-    A lab that arrives with a change of the past (a restart) has no forecast and no row.
+    A lab that arrives with a change of the past (a restart) has no forecast and no row; nor has one that finds a twin
+    without any weight. The row of a lab forecast by a twin that failed its check says WITHHELD.
     """
     if population.knows(record):
         raise RecordError(

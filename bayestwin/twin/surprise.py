@@ -86,13 +86,15 @@ def sample_crps(values, weights, y) -> float:
 def surprises(
     model, labs, pieces, class_probability, log_weights, population, draw, *, rng: np.random.Generator
 ) -> tuple[Surprise, ...]:
-    """Predictive summary of each new lab, in the order of the rows of `pieces`.
+    """Predictive summary of each new lab, in the order of the rows of `pieces`; none where no particle has weight.
 
     pieces : ClassLikelihood (P, C, N) at the labs' times given what was known before; class_probability (P, C)
     """
     # a particle whose solve failed has no prediction and no say
     fine = np.asarray(pieces.ok).all(axis=1) & np.isfinite(np.asarray(pieces.prediction)).all(axis=(1, 2))
-    weights = np.where(fine, np.exp(np.asarray(log_weights)), 0.0)
+    weights = np.nan_to_num(np.where(fine, np.exp(np.asarray(log_weights)), 0.0))
+    if not weights.sum() > 0:  # nothing is left to expect anything
+        return ()
     weights = weights / weights.sum()
     predictions = np.where(fine[:, None, None], np.asarray(pieces.prediction), 1.0)
     joint = weights[:, None] * class_probability

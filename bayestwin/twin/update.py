@@ -81,8 +81,12 @@ def update_twin(
     if change.nothing:
         return replace(twin, record=record), twin.info
     if twin.info.verdict != PASS and population is not None and not change.taken_away:
-        change = replace(change, why="the last check failed, and a twin that failed is not carried on")
-        return _restart(twin, record, change, random_seed, rejuvenate_below, population, (), accuracy)
+        with jax.enable_x64(True):  # what it expects still counts, for scores and alarms
+            seen = expected(twin, solve_through(twin, record, change, accuracy), surprise_rng(twin, random_seed))
+        why = replace(change, why="the last check failed, and a twin that failed is not carried on")
+        moved, info = _restart(twin, record, why, random_seed, rejuvenate_below, population, (), accuracy)
+        info = replace(info, surprise=seen, new_labs=len(change.new_labs))
+        return replace(moved, history=(*twin.history, info)), info
     if change.taken_away:
         return _restart(twin, record, change, random_seed, rejuvenate_below, population, earlier, accuracy)
     begin = clock.perf_counter()

@@ -64,6 +64,20 @@ def test_a_withheld_twin_is_not_carried_on(at_two, level_population, level_recor
     assert apart(twin, oracle, ("level",)) < 4.5
 
 
+def test_what_a_withheld_twin_expects_is_kept_so_that_scores_and_alarms_do_not_leave_its_labs_out(
+    at_two, level_population, level_record
+):
+    failed = replace(at_two, history=(replace(at_two.info, verdict="WITHHELD", reasons=("k-hat 0.9 above 0.7",)),))
+    newer = level_record((20.0, 21.0, 205.0))
+    _, info = update_twin(failed, newer, random_seed=2, population=level_population)
+    (lab,) = info.surprise
+    assert info.new_labs == 1 and any("not carried on" in reason for reason in info.reasons)
+    assert lab == predict_labs(failed, newer, random_seed=2)[0] and lab.alarm == "ten times too high"
+    empty = with_particles(failed, log_weights=np.full(800, -np.inf))
+    _, info = update_twin(empty, newer, random_seed=2, population=level_population)
+    assert info.surprise == () and info.path == "oracle"
+
+
 def test_predicting_labs_learns_nothing(at_two, level_population, level_record):
     record = level_record((20.0, 21.0, 20.5, 19.0))
     expected = predict_labs(at_two, record, random_seed=2)
