@@ -1,6 +1,7 @@
 """The command `check-fit`: does a fitted population look like the cohort it was fitted on?"""
 
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +28,7 @@ from bayestwin.cli.populations import usable_population
 from bayestwin.cli.reading import read_files, tell
 
 PROBABILITY = 0.9
+REPLICATES = 300
 
 
 def check_fit(
@@ -43,7 +45,10 @@ def check_fit(
     prediction_corrected: Annotated[
         bool, typer.Option("--prediction-corrected", help="Prediction-corrected VPC (pcVPC).")
     ] = False,
-    count: Annotated[int, typer.Option("--replicates", help="Simulated cohorts.", min=100)] = 300,
+    count: Annotated[
+        int | None,
+        typer.Option("--replicates", help="Simulated cohorts; default 300, more for patients with many labs.", min=100),
+    ] = None,
     seed: Seed = 1,
 ):
     """Visual predictive check, NPDE with its tests, random effects, shrinkage, covariates; tables and figures."""
@@ -57,7 +62,7 @@ def check_fit(
     if not any(record.labs for record in reading.cohort):
         say("Nothing usable: no lab was accepted.")
         return NOTHING_USABLE
-    _enough(reading.cohort, count)
+    count = _replicates(reading.cohort, count)
     bare = sum(bool(record.labs) and not record.doses for record in reading.cohort)
     if known.model.routes and bare:
         say(f"note: {bare} patients have labs and no dose; what they were given may be missing from these files")
@@ -83,12 +88,15 @@ def check_fit(
     return SOME_REFUSED if reading.refusals else DONE
 
 
-def _enough(cohort, count):
-    """A usage error where NPDE could not make the labs of some patient uncorrelated."""
-    most = max((len(record.labs) for record in cohort), default=0)
-    needed = min(10 * (1 + most), 200)
-    if count < needed:
-        raise usage_error(f"--replicates {count}: a patient here has {most} labs; ask for at least {needed}.")
+def _replicates(cohort, asked: int | None) -> int:
+    """How many cohorts to simulate; a usage error where NPDE could not make the labs of some patient uncorrelated."""
+    from bayestwin.evaluation.predictive_checks import replicates_needed
+
+    most = max(max(Counter(lab.output for lab in record.labs).values(), default=0) for record in cohort)
+    needed = replicates_needed(most)
+    if asked is not None and asked < needed:
+        raise usage_error(f"--replicates {asked}: a patient here has {most} labs of one output; ask for {needed}.")
+    return asked or max(REPLICATES, needed)
 
 
 def _draw(out, model, mine, output, bands, errors, corrected):

@@ -6,8 +6,9 @@ value of a bin is multiplied by the bin's median PRED over its own PRED (on the 
 doses and covariates that differ do not widen the bands. A censored value stands at its limit, and so does a simulated
 value beyond that lab's limit; beside it the share of labs under the limit is compared.
 
-NPDE. For each patient's labs of one output, y and its R replicates are made uncorrelated with mean and Cholesky factor
-of the replicates, on the error scale; pd is the share of replicates below y, npde its normal score. Under the model
+NPDE. For each patient's labs of one output, y and one half of its replicates are made uncorrelated with mean and
+Cholesky factor of the other half, on the error scale, so that y is treated as the replicates are that it is ranked
+among; pd is the share of these below y, npde its normal score. Under the model
 they are independent standard normal. A censored lab first gets a value drawn from the replicates under its limit; so
 does every value of a replicate under that limit, else labs of one patient would hang together less than theirs do.
 
@@ -22,6 +23,7 @@ from bayestwin.errors import FitError
 
 PERCENTILES = (10.0, 50.0, 90.0)
 FEWEST = 5  # labs in a bin
+PER_LAB = 20  # replicates for each lab of a patient
 
 
 def vpc(
@@ -157,12 +159,12 @@ def npde(found, output: str, *, random_seed: int):
         place = part.index.to_numpy()
         simulated = mine.simulated[:, place]
         simulated = simulated[np.isfinite(simulated).all(axis=1)]
-        if len(simulated) < 10 * (1 + len(place)) and len(simulated) < 200:
+        if len(simulated) < replicates_needed(len(place)):
             raise FitError(
                 "too few replicates to make so many labs uncorrelated",
                 subject=f"patient {key}",
                 value=f"{len(simulated)} replicates, {len(place)} labs",
-                allowed="ten per lab, or 200",
+                allowed=f"at least {replicates_needed(len(place))}",
                 next_step="Ask for more replicates (count=).",
             )
         y = part["observed"].to_numpy(float)
@@ -170,7 +172,7 @@ def npde(found, output: str, *, random_seed: int):
             y, simulated = np.log(np.maximum(y, 1e-12)), np.log(np.maximum(simulated, 1e-12))
         limit = limits[place]
         y, simulated = _imputed(y, part["limit_flag"].to_numpy(), simulated, np.log(limit) if log_scale else limit, rng)
-        own, others = _uncorrelated(y, simulated)
+        own, others = _uncorrelated(y, simulated[1::2], simulated[::2])
         smallest = 1.0 / (2.0 * len(others))
         pd_ = np.clip((others < own).mean(axis=0), smallest, 1.0 - smallest)
         kept = part[["patient", "lab_id", "time", "pred", "limit_flag"]]
@@ -194,12 +196,17 @@ def _imputed(y, flags, simulated, limit, rng):
     return found, replicates
 
 
-def _uncorrelated(y, simulated):
-    """(y, simulated) less the replicates' mean and times the inverse Cholesky factor of their covariance."""
-    mean = simulated.mean(axis=0)
-    covariance = np.atleast_2d(np.cov(simulated, rowvar=False))
+def _uncorrelated(y, simulated, others):
+    """(y, simulated) less the mean of the others and times the inverse Cholesky factor of their covariance."""
+    mean = others.mean(axis=0)
+    covariance = np.atleast_2d(np.cov(others, rowvar=False))
     lower = np.linalg.cholesky(covariance + 1e-12 * np.trace(covariance) / len(mean) * np.eye(len(mean)))
     return np.linalg.solve(lower, y - mean), np.linalg.solve(lower, (simulated - mean).T).T
+
+
+def replicates_needed(labs: int) -> int:
+    """How many replicates make so many labs of one patient uncorrelated, so that what is left is their own spread."""
+    return max(100, PER_LAB * (1 + labs))
 
 
 def npde_tests(table) -> dict[str, float]:

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from bayestwin.cli import app
 from bayestwin.errors import FitError
-from bayestwin.evaluation.predictive_checks import bins_of, npde, npde_tests, vpc
+from bayestwin.evaluation.predictive_checks import bins_of, npde, npde_tests, replicates_needed, vpc
 from bayestwin.evaluation.random_effects import against_covariates, random_effects, shrinkage
 from bayestwin.evaluation.replicates import Replicates, replicates
 from bayestwin.population import PopulationPosterior
@@ -36,14 +36,14 @@ def levels_of(n, seed=7, sd=2.0, mean=20.0):
 
 @pytest.fixture(scope="module")
 def made(population):
-    """400 replicates of 40 patients of the population."""
-    return replicates(population, cohort_of(levels_of(40)), random_seed=1, count=400)
+    """800 replicates of 40 patients of the population."""
+    return replicates(population, cohort_of(levels_of(40)), random_seed=1, count=800)
 
 
 def test_replicates_have_the_mean_and_covariance_of_the_closed_form(population, made):
     draws = population.posterior
     level, omega = (draws[name].values.ravel() for name in ("level_pop", "omega_level"))
-    assert made.simulated.shape == (400, 160) and made.failures == 0.0
+    assert made.simulated.shape == (800, 160) and made.failures == 0.0
     own = made.simulated[:, :4]
     variance = level.var() + (omega**2).mean() + 1.5**2
     between = level.var() + (omega**2).mean()
@@ -155,6 +155,22 @@ def test_censoring_leaves_npde_standard_normal(made, limit):
     assert np.mean(variances) == pytest.approx(1.0, abs=0.1) and np.mean(np.array(p) < 0.05) <= 0.27
 
 
+def test_many_labs_of_a_patient_leave_the_variance_at_one():
+    """30 patients of 25 labs that hang together; whitened with the replicates they are ranked among, it was 1.1."""
+    rng, n, patients = np.random.default_rng(8), 25, 30
+    spread = np.linalg.cholesky(0.8 * np.ones((n, n)) + 0.2 * np.eye(n))
+    count, variances, p = replicates_needed(n), [], []
+    labs = pd.DataFrame({"patient": np.repeat(np.arange(patients), n), "lab_id": "", "output": "m_protein"})
+    labs = labs.assign(time=np.tile(np.arange(n), patients), limit_flag="none", scale="natural", pred=1.0)
+    for seed in range(8):
+        drawn = np.concatenate([rng.standard_normal((count + 1, n)) @ spread.T for _ in range(patients)], axis=1)
+        found = Replicates(FakeModel(None), labs.assign(observed=drawn[0]), drawn[1:], 0.0)
+        tests = npde_tests(npde(found, "m_protein", random_seed=seed))
+        variances.append(tests["variance"])
+        p.append(tests["p"])
+    assert np.mean(variances) == pytest.approx(1.0, abs=0.05) and np.mean(np.array(p) < 0.05) <= 0.4
+
+
 def test_few_labs_are_not_tested(made):
     one = Replicates(made.model, made.labs[:2].reset_index(drop=True), made.simulated[:, :2], 0.0)
     assert np.isnan(npde_tests(npde(one, "m_protein", random_seed=1))["p"])
@@ -162,7 +178,7 @@ def test_few_labs_are_not_tested(made):
 
 def test_too_few_replicates_and_an_unknown_output_are_refused(made):
     few = Replicates(made.model, made.labs, made.simulated[:20], 0.0)
-    with pytest.raises(FitError, match="patient C-0: .*too few replicates.*20 replicates, 4 labs"):
+    with pytest.raises(FitError, match="patient C-0: .*too few replicates.*20 replicates, 4 labs.*at least 100"):
         npde(few, "m_protein", random_seed=1)
     with pytest.raises(FitError, match="no lab of this output.*m_protein"):
         made.of("x")
