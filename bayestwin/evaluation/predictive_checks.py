@@ -213,7 +213,9 @@ def npde_tests(table) -> dict[str, float]:
     """Are npde standard normal? NaN under FEWEST labs.
 
     mean, variance, and p-values: Wilcoxon (mean 0), chi-square (variance 1), Shapiro-Wilk (shape), and `p`, the least
-    of the three times three. Labs of one patient count as independent, as under the model they are.
+    of the three times three. All labs count as independent: those of one patient are made so, and patients are where
+    the population is well known. A cohort that the population was not fitted on shares the doubt about it: then wrong
+    alarms are more than p says.
     """
     from scipy import stats
 
