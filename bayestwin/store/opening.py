@@ -21,6 +21,7 @@ from bayestwin.store.schema import meta, now
 from bayestwin.store.store import Store
 
 SCHEMA = "0002"
+FIRST = "0001"  # kept the files of s.db in s.files
 MAKE = "bayestwin store-population"
 OURS = {"subjects", "record_items", "outcomes"}  # tables by which a store is told from other databases
 
@@ -170,8 +171,21 @@ def migrate_store(url: str) -> tuple[str, str]:
             if before and before < SCHEMA:
                 _upgrade(connection)
             _check_schema(connection)
+            if before == FIRST and address.get_backend_name() == "sqlite":
+                _stay_with_its_files(connection, Path(address.database))
     engine.dispose()
     return before, SCHEMA
+
+
+def _stay_with_its_files(connection, database: Path) -> None:
+    """Schema 0001 kept the files of s.db in s.files; they stay there and the settings say so from now on.
+
+    Not renamed: s.sqlite may have kept its files in the same folder.
+    """
+    settings, _ = _settings(connection)
+    folder = database.with_suffix(".files")
+    if settings["files"] is None and folder.is_dir():
+        connection.execute(sa.update(meta).values(settings=json.dumps(settings | {"files": str(folder)})))
 
 
 def _cipher(proof: str | None) -> Cipher | None:

@@ -113,20 +113,37 @@ def test_a_store_of_the_first_schema_is_migrated_and_loses_nothing(tmp_path, mon
     url = str(tmp_path / "s.db")
     with monkeypatch.context() as patch:
         patch.setattr(opening, "SCHEMA", "0001")
+        patch.setattr(opening, "_files_beside", lambda database: database.with_suffix(".files"))  # as it then was
         old = create_store(url, settings={"seed": 3})
+        kept = old.put(b"draws", kind="twin", suffix=".nc")
         with old.writing() as connection:
             append(connection, "P-1", [], [item("lab", {"value": 1.5})])
+            old.record_object(connection, kept, "P-1")
         old.close()
+    assert (tmp_path / "s.files" / "objects").is_dir()
     with pytest.raises(StoreError, match="older bayestwin.*store-migrate"):
         open_store(url)
     assert migrate_store(url) == ("0001", SCHEMA) and migrate_store(url) == (SCHEMA, SCHEMA)
     store = open_store(url)
     assert store.settings["seed"] == 3 and verify_store(store).problems == []
+    assert store.files.get(kept.name, ".nc") == b"draws" and store.files.folder == tmp_path / "s.files"
+    assert create_store(url, files=tmp_path / "s.files").files.get(kept.name, ".nc") == b"draws"
     with store.writing() as connection:
         assert current(connection)["P-1"] and keep_refused(connection, [("P-1", {"row": 2})] * 2) == 1
     with pytest.raises(StoreError, match="cannot be changed"):
         with store.writing() as connection:
             connection.execute(sa.text("UPDATE refused SET body = '{}'"))
+
+
+def test_a_first_store_that_has_no_old_folder_or_named_one_keeps_its_place(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(opening, "SCHEMA", "0001")
+        create_store(str(tmp_path / "bare.db")).close()
+        create_store(str(tmp_path / "named.db"), files=tmp_path / "elsewhere").close()
+    (tmp_path / "named.files").mkdir()  # another program's, or an older store's
+    for name, folder in (("bare", "bare.db.files"), ("named", "elsewhere")):
+        assert migrate_store(str(tmp_path / f"{name}.db")) == ("0001", SCHEMA)
+        assert open_store(str(tmp_path / f"{name}.db")).files.folder == tmp_path / folder
 
 
 def test_what_is_no_store_is_told_apart(tmp_path):
