@@ -4,13 +4,14 @@
 
 by scaling and squaring about a Taylor polynomial of fixed length, in two forms.
 
-With gradients: one exponential of [[A, b / u], [0, 0]] t as an array (u the size of b, at least 1), which compiles in seconds. JAX's own `expm` compiles
-every Padé order into the program: eight times longer to compile and three times slower for a population fit of
-theophylline (measured).
+With gradients: one exponential of [[A, b / u], [0, 0]] t as an array (u the size of b, at least 1), which compiles in
+seconds. JAX's own `expm` compiles every Padé order into the program: eight times longer to compile and three times
+slower for a population fit of theophylline (measured).
 
 Without gradients, for thousands of particles: phi by the scheme of Paterson and Stockmeyer, then as often as the
-stiffest particle needs it f <- E f + f, E <- E E. Matrices are nested tuples of scalars, so that under vmap each entry is
-one contiguous vector: a likelihood of theophylline takes 2 microseconds where it took 50 (4,000 particles, measured).
+stiffest particle needs it f <- E f + f, E <- E E. Matrices are nested tuples of scalars, so that under vmap each entry
+is one contiguous vector: a likelihood of theophylline takes 2 microseconds where it took 50 (4,000 particles,
+measured).
 
 Sources: Moler and Van Loan (2003), SIAM Review 45:3, method 3; Paterson and Stockmeyer (1973), SIAM J. Comput. 2:60.
 """

@@ -88,9 +88,7 @@ def test_what_no_squaring_can_reach_is_not_ok_and_finite():
         chosen = values | {"ka": ka}
         return solve_patient(model, chosen, initial_values(model, chosen), jax.tree.map(jnp.asarray, timeline))
 
-    many = solve_patient(
-        model, values, initial_values(model, values), jax.tree.map(jnp.asarray, timeline), NO_GRADIENT
-    )
+    many = solve_patient(model, values, initial_values(model, values), jax.tree.map(jnp.asarray, timeline), NO_GRADIENT)
     assert not bool(many.ok) and np.isfinite(many.states).all()
     assert not bool(last(values["ka"]).ok) and np.isfinite(last(values["ka"]).states).all()
     assert np.isfinite(jax.grad(lambda ka: last(ka).states[-1, 1])(values["ka"]))
