@@ -9,7 +9,7 @@ calibration_rows     where the truth of a simulated patient lies in his posterio
 from bayestwin.evaluation.verification.arrivals import first_part
 from bayestwin.evaluation.verification.calibration import calibration_rows
 from bayestwin.evaluation.verification.calibration_verdict import Calibration
-from bayestwin.evaluation.verification.equality import holm, welch
+from bayestwin.evaluation.verification.equality import welch
 from bayestwin.evaluation.verification.follow import follow
 from bayestwin.evaluation.verification.long_nuts import nuts_rows
 from bayestwin.evaluation.verification.one_patient import verify_patient
@@ -25,7 +25,6 @@ __all__ = [
     "calibration_rows",
     "first_part",
     "follow",
-    "holm",
     "nuts_rows",
     "simulated_patient",
     "simulated_with_truth",

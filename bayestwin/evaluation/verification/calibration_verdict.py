@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from bayestwin.evaluation.scores import GRID
-from bayestwin.evaluation.verification.equality import FALSE_ALARM, holm
+from bayestwin.evaluation.scores import GRID, holm
+from bayestwin.evaluation.verification.equality import FALSE_ALARM
 from bayestwin.twin.state import PASS
 
 SEED, SIMULATIONS = 1, 40_000  # of the simulated band: small p are needed where there are many quantities
