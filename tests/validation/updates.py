@@ -6,7 +6,8 @@
     python tests/validation/updates.py --work WORK --write docs/validation/updates.md
 
 Every patient leaves a file in WORK/<part>_<model>, so that a stopped run goes on where it stopped; the page is made of
-what is there. Models: a shipped name, or `censored` (tests/evaluation/censored_model.py: labs under a limit, a hazard).
+what is there. Models: a shipped name (draws of its own priors), `censored` (tests/evaluation/censored_model.py: labs
+under a limit, a hazard) or `theophylline_published` (population draws around the published values).
 """
 
 import argparse
@@ -25,6 +26,8 @@ use_compilation_cache()
 
 import pandas as pd  # noqa: E402
 from censored_model import censored_population  # noqa: E402
+from level_model import as_population  # noqa: E402
+from published_theophylline import published_draws  # noqa: E402
 
 from bayestwin.evaluation.verification import Calibration, Proof  # noqa: E402
 from bayestwin.jobs.verify_simulated import calibrate_cohort, nuts_cohort  # noqa: E402
@@ -35,9 +38,11 @@ SEED = 1
 
 
 def population_of(name: str, folder: Path):
-    """Draws of the model's own priors, or those of the censored model."""
+    """Draws of the model's own priors, or those of the two populations made for tests."""
     if name == "censored":
         return censored_population(folder / "censored")
+    if name == "theophylline_published":
+        return as_population(load_model("theophylline"), published_draws())
     return prior_population(load_model(name), draws=400, random_seed=SEED)
 
 
@@ -95,7 +100,7 @@ def page(work: Path) -> str:
         "# Are updates right?",
         "",
         f"Made by `tests/validation/updates.py` on {date.today().isoformat()}; the commands stand at its top. Every "
-        "patient is simulated from draws of the model's own priors (`censored`: made-up draws) and led through his "
+        "patient is simulated from the population draws the twin rests on and led through his "
         "labs visit by visit.",
     ]
     for part, title, write in (
