@@ -28,8 +28,10 @@ def read_files(schema, files, *, base=None, time_unit=None, as_of=None, snapshot
 
 def tell(reading) -> None:
     """Say what was refused and what should be known, on the standard error."""
+    from bayestwin.records.refusal import shown_key
+
     for key in reading.incomplete_doses:
-        say(f"patient {key}: a dose was refused, so every forecast rests on a wrong dose history")
+        say(f"patient {shown_key(key)}: a dose was refused, so every forecast rests on a wrong dose history")
     for refusal in reading.refusals:
         say(f"refused: {refusal}")
     for note in reading.notes:

@@ -31,7 +31,7 @@ def record_items(record: PatientRecord) -> list[Item]:
 
 def refusal_items(refusals) -> list[Item]:
     """One item per refused row."""
-    return [item(REFUSAL, asdict(refusal)) for refusal in dict.fromkeys(refusals)]
+    return [item(REFUSAL, refusal.as_row()) for refusal in dict.fromkeys(refusals)]
 
 
 def _row_item(row, until: float | None) -> Item:

@@ -15,7 +15,7 @@ from bayestwin.errors import BayestwinError, StoreError
 from bayestwin.jobs.basis import load_basis
 from bayestwin.jobs.leases import Leases
 from bayestwin.jobs.move_patient import Moved, move_patient
-from bayestwin.jobs.public_names import discreet, public_name
+from bayestwin.jobs.public_names import discreet, public_name, public_refusal
 from bayestwin.jobs.publish import publish_all, publish_one
 from bayestwin.jobs.run_log import RunLog
 from bayestwin.jobs.take_in import TakenIn, take_in, without_unusable_labs
@@ -85,13 +85,14 @@ def take_in_all(store, schema, batches, found: Refreshed, log: RunLog, **reading
             unusable(error)
             continue
         found.changed += len(one.changed)
-        found.refusals += one.reading.refusals
+        refused = [public_refusal(store, refusal) for refusal in one.reading.refusals]
+        found.refusals += refused
         found.known += len(one.reading.cohort) - len(one.erased)
         found.erased += len(one.erased)
         for key in one.erased:
             log.line("erased patient left out", mark=store.mark(key))
-        log.line("files read", patients=len(one.changed), entries=one.entries, refused=len(one.reading.refusals))
-        for refusal in one.reading.refusals:
+        log.line("files read", patients=len(one.changed), entries=one.entries, refused=len(refused))
+        for refusal in refused:
             log.refused(refusal)
         taken.append(one)
     return taken

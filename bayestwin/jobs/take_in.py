@@ -8,7 +8,7 @@ is kept in the table of refused rows, whether or not its patient is known.
 
 import csv
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from bayestwin.errors import RecordError
@@ -78,7 +78,7 @@ def _append(store, connection, reading, items, files) -> TakenIn:
             counts = Counter(one.kind for one in after if one.kind != PERSON)
             audit.note(connection, "record taken in", store.mark(record.key), state=state, rows=dict(counts))
     rows = [r for r in reading.refusals if not r.patient or store.mark(r.patient) not in gone]
-    keep_refused(connection, [(r.patient, asdict(r)) for r in rows])
+    keep_refused(connection, [(r.key, r.as_row()) for r in rows])
     if entries:
         paths = {name: [Path(one) for one in each_file(files[name]) if isinstance(one, str | Path)] for name in files}
         hashes = {name: sorted(content_hash(path.read_bytes()) for path in found) for name, found in paths.items()}

@@ -6,21 +6,24 @@ accepted and what to do, and the other rows go on. Patients appear by study key 
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 
 from bayestwin.errors import RecordError
 
 _DATE_OF_BIRTH = re.compile(r"(19|20)\d\d[-./]?[01]\d[-./]?[0-3]\d|[0-3]?\d[-./][01]?\d[-./](19|20)?\d\d")
 _NAME = re.compile(r"[^\W\d_]{2,}[\s,]+[^\W\d_]{2,}")
 _WORD = re.compile(r"[^\W\d_]{2,}")
+HIDDEN_KEY = "(key not shown)"
 
 
 @dataclass(frozen=True)
 class Refusal:
     """One row, or one cell of a patient's row, that was not used.
 
+    patient : the study key as messages show it
     row : row in the file as a spreadsheet counts them, the header being row 1; 0 for the whole file
     value : the cell of that column as written, shortened; hidden where it looks like a person's name
+    key : the study key as written, to tell patients apart; never shown, and no part of `as_row`
     """
 
     patient: str
@@ -31,6 +34,11 @@ class Refusal:
     reason: str
     allowed: str = ""
     next_step: str = ""
+    key: str = field(default="", repr=False, compare=False)
+
+    def as_row(self) -> dict:
+        """Column -> cell of everything that may be shown."""
+        return {name: getattr(self, name) for name in SHOWN}
 
     def __str__(self) -> str:
         place = f"{self.file} row {self.row}" + (f", {self.column}" if self.column else "")
@@ -45,6 +53,9 @@ class Refusal:
                 next_step=self.next_step,
             )
         )
+
+
+SHOWN = tuple(f.name for f in fields(Refusal) if f.name != "key")
 
 
 class RowRefused(Exception):
@@ -84,7 +95,7 @@ class Findings:
         column, *said = parts
         if patient:
             self.keys[patient] = None
-        self.refusals.append(Refusal(shown_key(patient), file, row, column, quoted, *said))
+        self.refusals.append(Refusal(shown_key(patient), file, row, column, quoted, *said, key=patient))
 
     def note(self, text: str) -> None:
         """Say something once."""
@@ -121,7 +132,7 @@ def is_study_key(key: str) -> bool:
 
 def shown_key(key: str) -> str:
     """The study key as messages may show it: a key that looks identifying is not repeated."""
-    return "(key not shown)" if looks_identifying(key) else shown(key)
+    return HIDDEN_KEY if looks_identifying(key) else shown(key)
 
 
 def shown_cell(text: str, allowed: str = "") -> str:
@@ -141,10 +152,10 @@ def folded(text: str) -> str:
 
 
 def refusals_to_frame(refusals: Iterable[Refusal]):
-    """All refusals as a pandas DataFrame, one row each, columns as the fields of `Refusal`."""
+    """All refusals as a pandas DataFrame, one row each, columns as `Refusal.as_row` has them."""
     import pandas as pd
 
-    return pd.DataFrame([asdict(r) for r in refusals], columns=[f.name for f in fields(Refusal)])
+    return pd.DataFrame([r.as_row() for r in refusals], columns=list(SHOWN))
 
 
 def spreadsheet_safe(frame):

@@ -182,6 +182,29 @@ def test_every_refused_row_is_kept_once_also_of_unknown_patients_and_goes_with_i
     assert sorted(refused_table(store)["patient"]) == ["", "P-9"] and verify_store(store).problems == []
 
 
+NAMES = ("Anna Muster", "muster", "anna.muster@example.org", "Muster 1961-03-09", "Oberschmidthausen" * 4)
+
+
+def refused_names(folder, names):
+    """Files in which these patients have a row that cannot be used, a broken one, and one that is of nobody known."""
+    (folder / "patients.csv").write_text("patient\nP-1\n" + "\n".join(names) + "\n", encoding="utf-8")
+    bad = [f"{who},,{t},{t},m_protein,777,g/L," for t, who in enumerate(("P-1", *names), start=1)]
+    bad += [f"{who},,1" for who in names] + [f"{who.lower()}x,,1,1,m_protein,20,g/L," for who in names]
+    (folder / "labs.csv").write_text("\n".join([HEADER, *bad]) + "\n", encoding="utf-8")
+    return input_files(folder)
+
+
+def test_a_name_used_as_a_key_stands_in_no_line_about_a_refused_row(store, population, tmp_path, capsys):
+    files = refused_names(tmp_path, NAMES)
+    take_in_all(store, population.model.record_schema(), [files], found := Refreshed(), RunLog())
+    log, table = capsys.readouterr().err, refused_table(store)
+    assert len(found.refusals) == 16 == len(table) and table["patient"].nunique() == 11
+    said = (log + table.to_csv() + "".join(map(str, found.refusals))).lower()
+    assert not any(word in said for word in ("anna", "muster", "example.org", "1961", "oberschmidt"))
+    marks = [f"mark {store.mark(name)}" for name in NAMES]
+    assert set(marks) < set(table["patient"]) and all(mark in log for mark in marks) and "P-1" in log
+
+
 def test_a_damaged_file_of_labs_stops_no_other_and_one_of_doses_stops_all(store, population, tmp_path):
     schema, quiet = population.model.record_schema(), RunLog(quiet=True)
     labs_csv(tmp_path / "labs_1.csv", patients=1)
