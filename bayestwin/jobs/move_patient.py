@@ -66,7 +66,7 @@ def move_patient(store, basis: Basis, key: str, *, rebuild_damaged: bool = False
     twins = Twins(store, basis)
     twin, notes = _moved_twin(twins, record, past, seed, rebuild_damaged)
     info = replace(twin.info, seconds=0.0, reasons=(*notes, *twin.info.reasons))
-    twin = replace(twin, history=(*twin.history[:-1], info)).with_refusals(refusals_of(items))
+    twin = replace(twin, history=(*twin.history[:-1], info)).with_refusals(refusals_of(key, items))
     facts: dict[str, Any] = {
         "path": info.path,
         "verdict": info.verdict,

@@ -58,7 +58,7 @@ def _append(store, connection, reading, items, files) -> TakenIn:
     changed, erased, entries, gone = [], [], 0, erased_marks(connection)
     refused: dict[str, list] = {}
     for refusal in reading.refusals:
-        refused.setdefault(refusal.patient, []).append(refusal)
+        refused.setdefault(refusal.key, []).append(refusal)
     for record in sorted(reading.cohort, key=lambda r: r.key):
         if store.mark(record.key) in gone:
             erased.append(record.key)
@@ -77,7 +77,7 @@ def _append(store, connection, reading, items, files) -> TakenIn:
         if written:
             counts = Counter(one.kind for one in after if one.kind != PERSON)
             audit.note(connection, "record taken in", store.mark(record.key), state=state, rows=dict(counts))
-    rows = [r for r in reading.refusals if not r.patient or store.mark(r.patient) not in gone]
+    rows = [r for r in reading.refusals if not r.key or store.mark(r.key) not in gone]
     keep_refused(connection, [(r.key, r.as_row()) for r in rows])
     if entries:
         paths = {name: [Path(one) for one in each_file(files[name]) if isinstance(one, str | Path)] for name in files}

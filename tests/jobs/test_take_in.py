@@ -17,6 +17,7 @@ from bayestwin.jobs.patient_rows import record_of, refusals_of
 from bayestwin.jobs.refresh import Refreshed, take_in_all
 from bayestwin.jobs.run_log import RunLog
 from bayestwin.jobs.take_in import take_in
+from bayestwin.records.refusal import shown_key
 from bayestwin.store.erase import erase_rows
 from bayestwin.store.items import current
 from bayestwin.store.verify import verify_store
@@ -69,7 +70,7 @@ def test_a_refused_row_is_noted_once_and_the_others_are_taken(store, population,
     assert second.entries == 0 and second.changed == ()
     with store.reading() as connection:
         items = current(connection)["P-0"]
-    assert len(refusals_of(items)) == 1 and len(record_of("P-0", items).labs) == 3
+    assert len(refusals_of("P-0", items)) == 1 and len(record_of("P-0", items).labs) == 3
 
 
 def test_rows_are_taken_in_all_or_none(store, population, tmp_path, monkeypatch):
@@ -203,6 +204,24 @@ def test_a_name_used_as_a_key_stands_in_no_line_about_a_refused_row(store, popul
     assert not any(word in said for word in ("anna", "muster", "example.org", "1961", "oberschmidt"))
     marks = [f"mark {store.mark(name)}" for name in NAMES]
     assert set(marks) < set(table["patient"]) and all(mark in log for mark in marks) and "P-1" in log
+
+
+def test_refused_rows_go_with_the_patient_they_belong_to_whatever_the_key_looks_like(store, population, tmp_path):
+    files = refused_names(tmp_path, NAMES[:3])
+
+    def read_again():
+        take_in_all(store, population.model.record_schema(), [files], Refreshed(), RunLog(quiet=True))
+        return set(refused_table(store)["patient"])
+
+    marks = {name: f"mark {store.mark(name)}" for name in NAMES}
+    assert marks[NAMES[0]] in read_again()
+    with store.reading() as connection:
+        items = current(connection)
+    assert [len(refusals_of(name, items[name])) for name in NAMES[:3]] == [2, 2, 2]
+    with store.writing() as connection:
+        erase_rows(store, connection, NAMES[0], shown=shown_key(NAMES[0]))
+    for left in (set(refused_table(store)["patient"]), read_again()):
+        assert marks[NAMES[0]] not in left and {marks[NAMES[1]], marks[NAMES[2]], "P-1"} <= left
 
 
 def test_a_damaged_file_of_labs_stops_no_other_and_one_of_doses_stops_all(store, population, tmp_path):
