@@ -5,6 +5,7 @@ the key finds its mark with `bayestwin history`.
 """
 
 from dataclasses import replace
+from typing import Any
 
 from bayestwin.records.refusal import HIDDEN_KEY, SHOWN, Refusal, is_study_key, shown
 
@@ -25,5 +26,5 @@ def public_refusal(store, refusal: Refusal) -> Refusal:
     if is_study_key(key) or key in ("", HIDDEN_KEY):
         return refusal
     texts = {name: text for name in SHOWN if isinstance(text := getattr(refusal, name), str) and name != "file"}
-    said = {name: discreet(store, key, text.replace(shown(key), key)) for name, text in texts.items()}
+    said: dict[str, Any] = {name: discreet(store, key, text.replace(shown(key), key)) for name, text in texts.items()}
     return replace(refusal, **said | {"patient": public_name(store, key)})

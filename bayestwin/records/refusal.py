@@ -92,10 +92,11 @@ class Findings:
         parts: tuple[str, ...] = (problem.column, problem.reason, problem.allowed, problem.next_step)
         if quoted != shown(written):  # hidden: then nowhere else either
             parts = tuple(part.replace(written, quoted) for part in parts)
-        column, *said = parts
+        column, reason, allowed, step = parts
         if patient:
             self.keys[patient] = None
-        self.refusals.append(Refusal(shown_key(patient), file, row, column, quoted, *said, key=patient))
+        refusal = Refusal(shown_key(patient), file, row, column, quoted, reason, allowed, step, key=patient)
+        self.refusals.append(refusal)
 
     def note(self, text: str) -> None:
         """Say something once."""
