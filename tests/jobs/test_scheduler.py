@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from bayestwin.cli import app
 from bayestwin.errors import StoreError, StoreOptionError
+from bayestwin.jobs import errand, scheduler
 from bayestwin.jobs import refresh as refresh_module
-from bayestwin.jobs import scheduler
 from bayestwin.jobs.publish import publish_all
 from bayestwin.jobs.refresh import problem_lines, refresh
 from bayestwin.jobs.run_log import RunLog
@@ -68,10 +68,10 @@ def test_a_cluster_one_of_whose_workers_is_killed_makes_the_store_that_workers_m
 @pytest.fixture
 def threads():
     """A cluster whose one worker is a thread of this process: quick, and it knows what a test puts in its way."""
-    scheduler._opened.cache_clear()
+    errand.ready.cache_clear()
     with cluster(n_workers=1, processes=False) as there:
         yield there
-    scheduler._opened.cache_clear()
+    errand.ready.cache_clear()
 
 
 def test_a_scheduler_that_is_lost_on_the_way_stops_the_run_and_the_next_one_ends_it(
@@ -121,8 +121,8 @@ def test_a_patient_who_fails_on_a_worker_stops_nobody(threads, store, tmp_path, 
 def test_a_worker_that_cannot_do_the_work_is_told_and_nobody_is_marked_as_failed(
     threads, store, tmp_path, monkeypatch, change, said
 ):
-    made = scheduler.Errand
-    monkeypatch.setattr(scheduler, "Errand", lambda *given: replace(made(*given), **change))
+    made = scheduler.make_errand
+    monkeypatch.setattr(scheduler, "make_errand", lambda *given: replace(made(*given), **change))
     labs = labs_csv(tmp_path / "labs.csv", patients=1)
     with pytest.raises(StoreError, match=said):
         refresh(store, [{"labs": labs}], log=QUIET, scheduler=threads.scheduler_address)
@@ -155,5 +155,5 @@ def test_no_scheduler_no_worker_no_address_and_no_library_are_told_apart(store, 
 
 
 def test_what_dask_logs_of_an_errand_holds_no_password():
-    errand = scheduler.Errand("postgresql://u:secret@h/d", "salt-secret", "b", None, False, ())
-    assert "secret" not in repr(errand)
+    made = errand.Errand("postgresql://u:secret@h/d", "salt-secret", "b", None, False, ())
+    assert "secret" not in repr(made)

@@ -1,5 +1,7 @@
 """Several processes come to what one comes to; a worker that dies is started again."""
 
+from types import SimpleNamespace
+
 import pytest
 from level_store import labs_csv
 
@@ -48,9 +50,10 @@ def test_a_worker_that_dies_is_started_again_and_not_for_ever(store, monkeypatch
     monkeypatch.setattr(workers.multiprocessing, "get_context", lambda kind: {"spawn": Context()}[kind])
     found = Refreshed()
     codes[:] = [-9, 0, 0]
-    workers.refresh_with_workers(store, None, None, found, QUIET, 2, None)
+    asked = (store, SimpleNamespace(name="b"), None, found, QUIET, 2, None)
+    workers.refresh_with_workers(*asked, rebuild_damaged=False)
     assert made == [-9, 0, 0]
     codes[:] = []
     with pytest.raises(StoreError, match="the workers died again and again.*--workers 1"):
-        workers.refresh_with_workers(store, None, None, found, QUIET, 2, None)
+        workers.refresh_with_workers(*asked, rebuild_damaged=False)
     assert len(made) == 3 + 2 + workers.RESTARTS * 2
