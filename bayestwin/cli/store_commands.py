@@ -147,7 +147,7 @@ def refresh(
         say(line)
     typer.echo(found.summary())
     published = found.counts["published"]
-    nothing = found.unusable or found.stopped or found.refusals and not found.known
+    nothing = found.stopped or not found.known and (found.unusable or found.refusals)
     if nothing and not published:
         return NOTHING_USABLE
     if found.counts["held"] and not published:
