@@ -16,6 +16,7 @@ import numpy as np
 
 from bayestwin.errors import StoreError
 from bayestwin.evaluation.kept_forecasts import score_kept
+from bayestwin.evaluation.scores import coverage
 from bayestwin.jobs.basis import Basis, tree_bytes, versions
 from bayestwin.jobs.patient_rows import record_of, refusals_of
 from bayestwin.prognosis import forecast, load_prognosis
@@ -87,7 +88,7 @@ def move_patient(store, basis: Basis, key: str, *, rebuild_damaged: bool = False
     prognosis_kept = _keep(store, basis, prognosis_to_tree(prognosis), "prognosis", record, seed, twin_kept.name)
     made = {"twin": twin_kept, "prognosis": prognosis_kept}
     facts |= _main_chance(prognosis)
-    report, facts["held"] = _report(twins, twin, prognosis, past, rebuild_damaged)
+    report, facts["inside_80"] = _report(twins, twin, prognosis, past, rebuild_damaged)
     if report.status == WITHHELD:
         fired = [w for w in report.document["warnings"] if w.get("fired") == "withheld"]
         why = "; ".join(f"{w['code']}: {w['trigger']}" for w in fired) or "the page failed its own checks"
@@ -190,8 +191,8 @@ def _report(twins, twin, prognosis, past, rebuild_damaged):
         except StoreError:
             if not rebuild_damaged:
                 raise  # else block 2 says that this is a first report
-    held = (0, 0) if previous is None else _held(*previous, twin.record)
-    counts = [held, *(o.facts.get("held", (0, 0)) for o in published)]
+    since = (0, 0) if previous is None else _inside_80(*previous, twin.record)
+    counts = [since, *(o.facts.get("inside_80", o.facts.get("held", (0, 0))) for o in published)]  # held: its old name
     history = tuple(_past_forecast(basis.model, o) for o in published) if basis.model.progression is not None else ()
     inputs = gather_report_input(
         twin,
@@ -203,14 +204,14 @@ def _report(twins, twin, prognosis, past, rebuild_damaged):
         generated=generated_at(),
     )
     inside, number = (sum(column) for column in zip(*counts))
-    return make_report(replace(inputs, track=track_record(inside, number))), list(held)
+    return make_report(replace(inputs, track=track_record(inside, number))), list(since)
 
 
-def _held(twin, prognosis, record) -> tuple[int, int]:
+def _inside_80(twin, prognosis, record) -> tuple[int, int]:
     """How many labs that came since lie within the 80 % range of this forecast, and of how many."""
     seen = {(lab.lab_id, lab.time) for lab in twin.record.labs}
     rows = [row for row in score_kept(prognosis, record) if (row["lab_id"], row["time"]) not in seen]
-    return sum(abs(row["pit"] - 0.5) <= 0.4 for row in rows), len(rows)
+    return int(coverage([row["pit"] for row in rows], 0.8).sum()), len(rows)
 
 
 def track_record(inside: int, number: int) -> TrackRecord:

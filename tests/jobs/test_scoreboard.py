@@ -83,7 +83,7 @@ def test_a_forecast_that_cannot_be_read_is_told_and_the_rest_goes_on(place, tmp_
 
 def test_a_report_says_how_the_forecasts_of_this_patient_held(place):
     _, store = place
-    assert [o.facts["held"] for o in history(store, "S-0")] == [[0, 0], [1, 1]]
+    assert [o.facts["inside_80"] for o in history(store, "S-0")] == [[0, 0], [1, 1]]
     known = track_record(7, 9)
     wilson = binomtest(7, 9).proportion_ci(confidence_level=0.9, method="wilson")
     assert known.held_range == pytest.approx((wilson.low, wilson.high), abs=1e-4) and known.held == 7 / 9
