@@ -92,8 +92,8 @@ def without_unusable_labs(schema, files: dict) -> tuple[dict, list[RecordError]]
     Late labs come later; doses, events and patients do not: without them the labs would be read as something else, so a
     damaged file of those, or of labs where there is no other, stops the whole reading.
     """
-    kept, problems = [], []
-    for source in each_file(files.get("labs")):
+    kept, problems, sources = [], [], each_file(files.get("labs"))
+    for source in sources if len(sources) > 1 else ():  # one alone cannot be left out
         try:
             refuse_unreadable("labs", source, schema)
             kept.append(source)

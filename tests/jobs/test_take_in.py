@@ -238,6 +238,16 @@ def test_a_damaged_file_of_labs_stops_no_other_and_one_of_doses_stops_all(store,
     assert list(records(store)) == ["P-0"] and "events.csv" in found.unusable[-1]
 
 
+def test_a_single_file_of_labs_is_read_once_only(store, population, tmp_path, monkeypatch):
+    def asked(*given):
+        raise AssertionError("one alone cannot be left out")
+
+    monkeypatch.setattr(take_in_module, "refuse_unreadable", asked)
+    files = {"labs": [labs_csv(tmp_path / "labs.csv", patients=1)]}
+    take_in_all(store, population.model.record_schema(), [files], found := Refreshed(), RunLog(quiet=True))
+    assert found.changed == 1
+
+
 cell = st.one_of(
     st.sampled_from(["", "P-1", "P-2", "m_protein", "g/L", "1", "-3", "1e400", "nan", "<5", "2026-03-09", "retracted"]),
     st.text(st.characters(codec="utf-8"), max_size=8),
