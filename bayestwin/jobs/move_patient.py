@@ -17,13 +17,14 @@ import numpy as np
 from bayestwin.errors import StoreError
 from bayestwin.evaluation.kept_forecasts import score_kept
 from bayestwin.evaluation.scores import coverage
-from bayestwin.jobs.basis import Basis, tree_bytes, versions
+from bayestwin.jobs.basis import Basis, versions
 from bayestwin.jobs.patient_rows import record_of, refusals_of
 from bayestwin.prognosis import forecast, load_prognosis
 from bayestwin.prognosis.save import prognosis_to_tree
 from bayestwin.report.inputs import day_text, gather_report_input
 from bayestwin.report.model import PastForecast, TrackRecord
 from bayestwin.report.write import make_report
+from bayestwin.store import tree_bytes
 from bayestwin.store.items import current
 from bayestwin.store.outcomes import HELD, PUBLISHED, Outcome, outcomes_of
 from bayestwin.twin import Twin, load_twin, rebuild_twin, start_twin, update_twin
