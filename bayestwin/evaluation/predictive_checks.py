@@ -20,6 +20,7 @@ Sources: Bergstrand, Hooker, Wallin and Karlsson (2011), AAPS J 13:143 (pcVPC); 
 import numpy as np
 
 from bayestwin.errors import FitError
+from bayestwin.labs import TINY
 
 PERCENTILES = (10.0, 50.0, 90.0)
 FEWEST = 5  # labs in a bin
@@ -169,7 +170,7 @@ def npde(found, output: str, *, random_seed: int):
             )
         y = part["observed"].to_numpy(float)
         if log_scale:
-            y, simulated = np.log(np.maximum(y, 1e-12)), np.log(np.maximum(simulated, 1e-12))
+            y, simulated = np.log(np.maximum(y, TINY)), np.log(np.maximum(simulated, TINY))
         limit = limits[place]
         y, simulated = _imputed(y, part["limit_flag"].to_numpy(), simulated, np.log(limit) if log_scale else limit, rng)
         own, others = _uncorrelated(y, simulated[1::2], simulated[::2])
