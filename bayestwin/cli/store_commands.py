@@ -39,6 +39,13 @@ def _readable_key(key: str) -> str:
     return key
 
 
+def _new_file(path: Path | None) -> Path | None:
+    """What a store hands out never takes the place of a file: it might be the store itself, or a file of it."""
+    if path is not None and path.exists():
+        raise usage_error(f"{path.name} is there already and would be replaced: name a new file for --out.")
+    return _folder_exists(path)
+
+
 StoreUrl = Annotated[
     str,
     typer.Option(
@@ -135,12 +142,12 @@ def refresh(
         raise usage_error("--workers counts processes of this machine; with --scheduler the cluster has its own.")
     if scheduler is not None and not scheduler.strip():
         raise usage_error("--scheduler is empty: name the address of a Dask scheduler, tcp://machine:8786.")
-    opened, batches = open_store(store), [input_files(labs)] if labs else []
+    opened, files = open_store(store), input_files(labs) if labs else {}
     reading: dict[str, Any] = {"as_of": as_of, "time_unit": time_unit, "snapshot": snapshot}
     how: dict[str, Any] = {"model_text": model, "workers": workers, "rebuild_damaged": rebuild_damaged}
     how["scheduler"] = scheduler
     with _progress(opened) as log:
-        found = refresh_store(opened, batches, log=log, **how, **reading)
+        found = refresh_store(opened, files, log=log, **how, **reading)
     for refusal in found.refusals if sys.stderr.isatty() else ():  # else each is a line of the log
         say(f"refused: {refusal}")
     for line in (*found.unusable, *problem_lines(found)):
@@ -159,13 +166,11 @@ def refresh(
 def refused(
     store: StoreUrl,
     out: Annotated[
-        Path | None, typer.Option(help="Write the table to this file; default: the standard output.")
+        Path | None,
+        typer.Option(help="Write the table to this file; default: the standard output.", callback=_new_file),
     ] = None,
 ):
     """Every row of every file that was not used, with its place and reason, as a CSV table."""
-    if out is not None and out.exists():
-        raise usage_error(f"{out.name} is there already and would be replaced: name a new file for --out.")
-    _folder_exists(out)
     from bayestwin.jobs.ask_store import refused_table
     from bayestwin.store.opening import open_store
 
@@ -182,14 +187,12 @@ def believed(
     what: Annotated[str, typer.Option(help="report, json, prognosis or twin.")] = "json",
     out: Annotated[
         Path | None,
-        typer.Option(help="Write it to this file; default: the standard output.", callback=_folder_exists),
+        typer.Option(help="Write it to this file; default: the standard output.", callback=_new_file),
     ] = None,
 ):
     """What did we believe on this date? The stored answer, byte for byte."""
     if what not in WHAT:
         raise usage_error(f"--what {what}: choose one of {', '.join(WHAT)}.")
-    if out is not None and out.exists():  # it might be the store itself, or a file of it
-        raise usage_error(f"{out.name} is there already and would be replaced: name a new file for --out.")
     from bayestwin.jobs.ask_store import believed as ask
     from bayestwin.store.opening import open_store
 

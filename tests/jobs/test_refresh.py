@@ -23,7 +23,7 @@ NEW_LAB = "P-1,4,m_protein,21.0,g/L\n"
 
 
 def run(store, path, **how):
-    return refresh(store, [{"labs": path}] if path else [], log=QUIET, **how)
+    return refresh(store, {"labs": path} if path else {}, log=QUIET, **how)
 
 
 def published(store):
@@ -185,7 +185,7 @@ def test_a_run_that_lost_its_lease_writes_nothing(store, tmp_path, monkeypatch):
 
 
 def test_log_lines_are_json_with_study_keys_and_no_value(store, tmp_path, capsys):
-    refresh(store, [{"labs": labs_csv(tmp_path / "labs.csv", patients=1)}], log=RunLog())
+    refresh(store, {"labs": labs_csv(tmp_path / "labs.csv", patients=1)}, log=RunLog())
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert [line["event"] for line in lines] == ["files read", "published", "done"]
     assert lines[1]["patient"] == "P-0" and lines[1]["verdict"] == "PASS" and "20.1" not in json.dumps(lines)
@@ -201,7 +201,7 @@ def test_a_name_used_as_a_key_stands_in_no_log_line_no_list_and_no_note(store, t
         raise FitError("nothing fits", subject=f"patient {record.key}")
 
     monkeypatch.setattr(move_patient, "start_twin", fails)
-    found = refresh(store, [{"labs": tmp_path / "labs.csv"}], log=RunLog())
+    found = refresh(store, {"labs": tmp_path / "labs.csv"}, log=RunLog())
     assert found.counts == {"failed": 5} and "patient P-1: nothing fits." in problem_lines(found)
     said = [*problem_lines(found), capsys.readouterr().err]
     said += [path.read_text(encoding="utf-8") for path in store.files.reports.iterdir()]

@@ -34,10 +34,10 @@ def place(empty_store, tmp_path_factory):
     first = [f"S-{k},{t},m_protein,{12 + 0.3 * k + t / 10},g/L,north" for k in range(3) for t in (1, 2, 3)]
     (folder / "labs.csv").write_text(HEAD + "\n".join(first) + "\n")
     (folder / "events.csv").write_text(ON_DRUG)
-    refresh(store, [{"labs": folder / "labs.csv", "events": folder / "events.csv"}], log=QUIET)
+    refresh(store, {"labs": folder / "labs.csv", "events": folder / "events.csv"}, log=QUIET)
     more = ["S-0,20,m_protein,12.4,g/L,north", "S-1,20,m_protein,12.8,g/L,south", "S-2,20,m_protein,1.26,g/L,south"]
     (folder / "more.csv").write_text(HEAD + "\n".join(more) + "\n")
-    refresh(store, [{"labs": folder / "more.csv"}], log=QUIET)
+    refresh(store, {"labs": folder / "more.csv"}, log=QUIET)
     return folder, store
 
 

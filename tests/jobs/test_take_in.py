@@ -14,7 +14,7 @@ from bayestwin.errors import BayestwinError
 from bayestwin.jobs import take_in as take_in_module
 from bayestwin.jobs.ask_store import refused_table
 from bayestwin.jobs.patient_rows import record_of, refusals_of
-from bayestwin.jobs.refresh import Refreshed, take_in_all
+from bayestwin.jobs.refresh import Refreshed, take_in_files
 from bayestwin.jobs.run_log import RunLog
 from bayestwin.jobs.take_in import take_in
 from bayestwin.records.refusal import shown_key
@@ -165,7 +165,7 @@ def test_every_refused_row_is_kept_once_also_of_unknown_patients_and_goes_with_i
     bad = ["P-1,h,4,4,m_protein,777,g/L,", "P-9,e,1,1,m_protein,20,g/L,", ",e,1,1,m_protein,20,g/L,"]
     (tmp_path / "labs.csv").write_text("\n".join([HEADER, *ROWS, *bad]) + "\n", encoding="utf-8")
     for _ in range(2):
-        take_in_all(store, population.model.record_schema(), [input_files(tmp_path)], found := Refreshed(), RunLog())
+        take_in_files(store, population.model.record_schema(), input_files(tmp_path), found := Refreshed(), RunLog())
     assert len(found.refusals) == 3 and found.known == 2
     said = [line for line in map(json.loads, capsys.readouterr().err.splitlines()) if line["event"] == "row refused"]
     assert [(line.get("patient"), line["file"], line["row"]) for line in said[:3]] == [
@@ -179,7 +179,7 @@ def test_every_refused_row_is_kept_once_also_of_unknown_patients_and_goes_with_i
     assert set(table["row"]) == {8, 9, 10} and "777" in set(table["value"])
     with store.writing() as connection:
         erase_rows(store, connection, "P-1")
-    take_in_all(store, population.model.record_schema(), [input_files(tmp_path)], Refreshed(), RunLog(quiet=True))
+    take_in_files(store, population.model.record_schema(), input_files(tmp_path), Refreshed(), RunLog(quiet=True))
     assert sorted(refused_table(store)["patient"]) == ["", "P-9"] and verify_store(store).problems == []
 
 
@@ -197,7 +197,7 @@ def refused_names(folder, names):
 
 def test_a_name_used_as_a_key_stands_in_no_line_about_a_refused_row(store, population, tmp_path, capsys):
     files = refused_names(tmp_path, NAMES)
-    take_in_all(store, population.model.record_schema(), [files], found := Refreshed(), RunLog())
+    take_in_files(store, population.model.record_schema(), files, found := Refreshed(), RunLog())
     log, table = capsys.readouterr().err, refused_table(store)
     assert len(found.refusals) == 16 == len(table) and table["patient"].nunique() == 11
     said = (log + table.to_csv() + "".join(map(str, found.refusals))).lower()
@@ -210,7 +210,7 @@ def test_refused_rows_go_with_the_patient_they_belong_to_whatever_the_key_looks_
     files = refused_names(tmp_path, NAMES[:3])
 
     def read_again():
-        take_in_all(store, population.model.record_schema(), [files], Refreshed(), RunLog(quiet=True))
+        take_in_files(store, population.model.record_schema(), files, Refreshed(), RunLog(quiet=True))
         return set(refused_table(store)["patient"])
 
     marks = {name: f"mark {store.mark(name)}" for name in NAMES}
@@ -228,13 +228,13 @@ def test_a_damaged_file_of_labs_stops_no_other_and_one_of_doses_stops_all(store,
     schema, quiet = population.model.record_schema(), RunLog(quiet=True)
     labs_csv(tmp_path / "labs_1.csv", patients=1)
     (tmp_path / "labs_0.csv").write_text('patient,time,output,value,unit\n"P-1,1', encoding="utf-8")
-    take_in_all(store, schema, [input_files(tmp_path)], found := Refreshed(), quiet)
+    take_in_files(store, schema, input_files(tmp_path), found := Refreshed(), quiet)
     assert list(records(store)) == ["P-0"] and len(found.unusable) == 1 and "labs_0.csv" in found.unusable[0]
     labs_csv(tmp_path / "labs_2.csv", patients=2)
-    take_in_all(store, schema, [input_files(tmp_path)], found := Refreshed(), quiet, snapshot=True)
+    take_in_files(store, schema, input_files(tmp_path), found := Refreshed(), quiet, snapshot=True)
     assert list(records(store)) == ["P-0"] and "labs_0.csv" in found.unusable[0]
     (tmp_path / "events.csv").write_bytes(b"\xff\xfe")
-    take_in_all(store, schema, [input_files(tmp_path)], found := Refreshed(), quiet)
+    take_in_files(store, schema, input_files(tmp_path), found := Refreshed(), quiet)
     assert list(records(store)) == ["P-0"] and "events.csv" in found.unusable[-1]
 
 
@@ -244,7 +244,7 @@ def test_a_single_file_of_labs_is_read_once_only(store, population, tmp_path, mo
 
     monkeypatch.setattr(take_in_module, "refuse_unreadable", asked)
     files = {"labs": [labs_csv(tmp_path / "labs.csv", patients=1)]}
-    take_in_all(store, population.model.record_schema(), [files], found := Refreshed(), RunLog(quiet=True))
+    take_in_files(store, population.model.record_schema(), files, found := Refreshed(), RunLog(quiet=True))
     assert found.changed == 1
 
 

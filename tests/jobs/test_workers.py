@@ -17,8 +17,8 @@ QUIET = RunLog(quiet=True)
 @pytest.mark.validate
 def test_two_workers_come_to_what_one_process_comes_to(new_store, tmp_path):
     labs, one, two = labs_csv(tmp_path / "labs.csv", patients=3), new_store("one"), new_store("two")
-    refresh(one, [{"labs": labs}], log=QUIET)
-    found = refresh(two, [{"labs": labs}], log=QUIET, workers=2)
+    refresh(one, {"labs": labs}, log=QUIET)
+    found = refresh(two, {"labs": labs}, log=QUIET, workers=2)
     assert found.counts == {"published": 3} and found.waiting == 0 and not found.problems
     assert content_digest(two) == content_digest(one) and verify_store(two).problems == []
 
