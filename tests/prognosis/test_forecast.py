@@ -7,8 +7,7 @@ import pytest
 from level_model import as_population, level_draws, write_level_model
 
 from bayestwin.errors import FitError, ModelError, StoreError
-from bayestwin.prognosis import compare_treatments, forecast, load_prognosis, save_prognosis
-from bayestwin.prognosis import simulate
+from bayestwin.prognosis import compare_treatments, forecast, load_prognosis, save_prognosis, simulate
 from bayestwin.prognosis.plan import make_plans
 from bayestwin.records import ClinicalEvent, Lab, PatientRecord
 from bayestwin.specification import load_model
