@@ -13,6 +13,7 @@ from bayestwin.jobs.ask_store import believed
 from bayestwin.jobs.basis import keep_population
 from bayestwin.jobs.refresh import problem_lines, refresh
 from bayestwin.jobs.run_log import RunLog
+from bayestwin.prognosis import simulate
 from bayestwin.store import files
 from bayestwin.store.durable import DiskFull
 from bayestwin.store.outcomes import outcomes_of
@@ -173,6 +174,19 @@ def test_a_full_disk_stops_the_run_and_the_next_one_ends_where_an_undisturbed_on
     assert content_digest(store) == content_digest(undisturbed)
     assert published(store) == published(undisturbed)
     assert store.files.listed() == undisturbed.files.listed()
+
+
+def test_draws_solved_in_blocks_are_those_solved_at_once_also_where_a_model_has_no_hazard(
+    new_store, population, tmp_path, monkeypatch
+):
+    assert not population.model.hazards
+    labs, at_once, in_blocks = labs_csv(tmp_path / "labs.csv", patients=1), new_store("once"), new_store("blocks")
+    assert run(at_once, labs).counts == {"published": 1}
+    monkeypatch.setattr(simulate, "TOGETHER", PARTICLES // 2)
+    simulate._solve.clear_cache()
+    assert run(in_blocks, labs).counts == {"published": 1}
+    simulate._solve.clear_cache()
+    assert content_digest(in_blocks) == content_digest(at_once)
 
 
 def test_a_run_that_lost_its_lease_writes_nothing(store, tmp_path, monkeypatch):

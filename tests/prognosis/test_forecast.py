@@ -4,14 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from level_model import as_population, level_draws, write_level_model
 
 from bayestwin.errors import FitError, ModelError, StoreError
-from bayestwin.prognosis import compare_treatments, forecast, load_prognosis, save_prognosis, simulate
+from bayestwin.prognosis import compare_treatments, forecast, load_prognosis, save_prognosis
 from bayestwin.prognosis.plan import make_plans
-from bayestwin.records import ClinicalEvent, Lab, PatientRecord
+from bayestwin.records import ClinicalEvent, PatientRecord
 from bayestwin.specification import load_model
-from bayestwin.twin import start_twin
 
 MONTH = 30.4375
 
@@ -82,21 +80,6 @@ def test_a_withheld_twin_makes_no_forecast(hazard_twin):
     failed = replace(hazard_twin.info, verdict="WITHHELD", reasons=("k-hat 0.91 above 0.7",))
     with pytest.raises(FitError, match="patient H-1: this twin is withheld and makes no forecast: k-hat 0.91"):
         forecast(replace(hazard_twin, history=(failed,)), random_seed=2)
-
-
-def test_draws_solved_in_blocks_are_those_solved_at_once_also_where_a_model_has_no_hazard(tmp_path, monkeypatch):
-    model = load_model(write_level_model(tmp_path / "level"))
-    assert not model.hazards
-    record = PatientRecord("L-1", labs=(Lab("a", "m_protein", 1.0, 20.0, 1.0),))
-    twin = start_twin(
-        as_population(model, level_draws()), record, particles=160, islands=4, population_draws=40, random_seed=1
-    )
-    at_once = forecast(twin, {"drug": None}, horizon_months=3, random_seed=1).rows[0].courses[0].quantiles
-    monkeypatch.setattr(simulate, "TOGETHER", 40)
-    simulate._solve.clear_cache()
-    in_blocks = forecast(twin, {"drug": None}, horizon_months=3, random_seed=1).rows[0].courses[0].quantiles
-    simulate._solve.clear_cache()
-    np.testing.assert_array_equal(in_blocks, at_once)
 
 
 def test_unknown_treatments_and_horizons_are_refused_with_what_is_allowed(hazard_twin):
