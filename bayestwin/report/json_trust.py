@@ -147,7 +147,7 @@ def numbers_table(inputs: ReportInput) -> list[dict]:
         ("Particles", _whole(n.particles), ""),
         ("Population draws", _whole(n.population_draws), "at least 200 for a knowledge range"),
         ("Effective draws", _whole(n.ess), "1600 for steps of 5 points, 400 to show anything"),
-        ("Effective population draws", _whole(n.ess_population_draws), ""),
+        ("Effective population draws", _decimal(n.ess_population_draws, 1), "at least 10"),
         ("Pareto k", _decimal(n.pareto_k, 2), f"at most {limit:.2f}"),
         ("Unique particles", _whole(n.unique_particles), ""),
         ("Acceptance of moves", _decimal(n.acceptance, 2), ""),

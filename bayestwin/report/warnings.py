@@ -16,6 +16,7 @@ from bayestwin.report.warning_table import (
     BASE_GAP,
     CAUTION,
     DATA_GAP,
+    FEW_DRAWS,
     K_LIMIT,
     LAB_AGE_DAYS,
     MAIN_MONTH,
@@ -251,6 +252,10 @@ def _monte_carlo(inputs):
         yield _warn(
             "W-NUM-MC", CAUTION, "the population posterior is approximate, not sampled: ranges may be too narrow"
         )
+    alive = numbers.ess_population_draws
+    if alive is not None and alive < FEW_DRAWS <= (numbers.population_draws or 0):
+        left = f"the weight of {alive:.1f} of {numbers.population_draws} population draws is left"
+        yield _warn("W-NUM-MC", CAUTION, f"{left}: ranges of knowledge rest on few", population_draws=alive)
     main = inputs.main_treatment()
     mark = main.landmark(MAIN_MONTH) if main and main.support.estimated else None
     if mark is not None and step_for(mark.mcse) is None:

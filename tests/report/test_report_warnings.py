@@ -41,6 +41,7 @@ def test_the_calm_example_is_shown_without_caution():
         ({"numbers": {"verdict": "WITHHELD"}}, "W-NUM-MC", rules.WITHHELD),
         ({"numbers": {"rhat": 1.02}}, "W-NUM-MC", rules.CAUTION),
         ({"numbers": {"population_approximate": "variational"}}, "W-NUM-MC", rules.CAUTION),
+        ({"numbers": {"ess_population_draws": 1.2, "population_draws": 400}}, "W-NUM-MC", rules.CAUTION),
         ({"numbers": {"rhat": 1.06}}, "W-NUM-MC", rules.WITHHELD),
         ({"numbers": {"ess_tail": 399.0}}, "W-NUM-MC", rules.CAUTION),
         ({"change": {"version_changed": True}}, "W-VERSION", rules.CAUTION),
