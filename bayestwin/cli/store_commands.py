@@ -57,6 +57,9 @@ StoreUrl = Annotated[
 ]
 StudyKey = Annotated[str, typer.Argument(metavar="PATIENT", help="Study key.", callback=_readable_key)]
 POPULATION_DRAWS = 400
+LEAST_PARTICLES = (
+    800  # a report needs 400 effective draws, and a twin is moved anew only where fewer than half are left
+)
 WHAT = {"report": "report", "json": "report_json", "prognosis": "prognosis", "twin": "twin"}
 
 
@@ -85,8 +88,14 @@ def store_population(
 ):
     """Make a store, or give one a newer population posterior; every twin then rests on it."""
     from bayestwin.jobs.basis import keep_population
+    from bayestwin.prognosis.quantities import FEWEST_DRAWS
     from bayestwin.store.opening import create_store
 
+    if particles < LEAST_PARTICLES:
+        raise usage_error(
+            f"--particles {particles}: every report would be withheld, or might be, since one needs 400 effective draws; "
+            f"ask for {LEAST_PARTICLES} or more (4000 for chances in steps of 5 points)."
+        )
     known = usable_population(population, model)
     there_are = known.posterior.sizes["chain"] * known.posterior.sizes["draw"]
     if population_draws is not None and population_draws > there_are:
@@ -105,7 +114,10 @@ def store_population(
             "plain text: encrypt its disk."
         )
     if (usual := kept["sizes"]["population_draws"]) > there_are:
-        say(f"Note: twins rest on all {there_are} draws of this posterior, fewer than {usual}.")
+        say(
+            f"Note: twins rest on all {there_are} draws of this posterior, fewer than {usual}. A report gives no range of "
+            f"knowledge where the weight of fewer than {FEWEST_DRAWS:.0f} draws is left after the labs."
+        )
     typer.echo(f"{'now rests on' if new else 'rests on this population already:'} {known!r}")
     return DONE
 

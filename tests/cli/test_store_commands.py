@@ -108,6 +108,7 @@ def test_what_was_believed_is_printed_or_written_byte_for_byte(store, tmp_path):
         (("refresh", "--store", "sqlite:///s.db?mode=ro"), "options of SQLite are not taken"),
         (("store-population", "--files", "elsewhere"), "the files of this store lie in another folder"),
         (("store-population", "--encrypt"), "this store was made without encryption"),
+        (("store-population", "--particles", 400), "--particles 400: every report would be withheld, or might be"),
         (("store-population", "--population-draws", 101), "--population-draws 101: this posterior holds 100 draws"),
     ],
 )
@@ -127,6 +128,7 @@ def test_fewer_draws_than_twins_usually_rest_on_are_all_used_and_said(store, tmp
     given = ("--population", folder / "population.nc", "--model", folder / "level")
     answer = run("store-population", "--store", tmp_path / "few.db", *given)
     assert "twins rest on all 100 draws of this posterior, fewer than 400" in answer.stderr
+    assert "fewer than 20 draws" in answer.stderr
 
 
 def test_an_encrypted_store_says_what_it_does_not_seal(store, tmp_path, monkeypatch):
