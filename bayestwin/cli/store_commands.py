@@ -25,7 +25,7 @@ from bayestwin.cli.options import (
     usage_error,
 )
 from bayestwin.cli.populations import usable_population
-from bayestwin.cli.reading import input_files
+from bayestwin.cli.reading import input_files, say_refused
 
 
 def _readable_key(key: str) -> str:
@@ -93,8 +93,8 @@ def store_population(
 
     if particles < LEAST_PARTICLES:
         raise usage_error(
-            f"--particles {particles}: every report would be withheld, or might be, since one needs 400 effective draws; "
-            f"ask for {LEAST_PARTICLES} or more (4000 for chances in steps of 5 points)."
+            f"--particles {particles}: every report would be withheld, or might be, since one needs 400 effective "
+            f"draws; ask for {LEAST_PARTICLES} or more (4000 for chances in steps of 5 points)."
         )
     known = usable_population(population, model)
     there_are = known.posterior.sizes["chain"] * known.posterior.sizes["draw"]
@@ -115,8 +115,8 @@ def store_population(
         )
     if (usual := kept["sizes"]["population_draws"]) > there_are:
         say(
-            f"Note: twins rest on all {there_are} draws of this posterior, fewer than {usual}. A report gives no range of "
-            f"knowledge where the weight of fewer than {FEWEST_DRAWS:.0f} draws is left after the labs."
+            f"Note: twins rest on all {there_are} draws of this posterior, fewer than {usual}. A report gives no "
+            f"range of knowledge where the weight of fewer than {FEWEST_DRAWS:.0f} draws is left after the labs."
         )
     typer.echo(f"{'now rests on' if new else 'rests on this population already:'} {known!r}")
     return DONE
@@ -160,8 +160,8 @@ def refresh(
     how["scheduler"] = scheduler
     with _progress(opened) as log:
         found = refresh_store(opened, files, log=log, **how, **reading)
-    for refusal in found.refusals if sys.stderr.isatty() else ():  # else each is a line of the log
-        say(f"refused: {refusal}")
+    if sys.stderr.isatty():  # else the log tells them
+        say_refused(found.refusals, "`bayestwin refused` lists every row")
     for line in (*found.unusable, *problem_lines(found)):
         say(line)
     typer.echo(found.summary())

@@ -87,8 +87,7 @@ def take_in_files(store, schema, files, found: Refreshed, log: RunLog, **reading
     for key in taken.erased:
         log.line("erased patient left out", mark=store.mark(key))
     log.line("files read", patients=len(taken.changed), entries=taken.entries, refused=len(found.refusals))
-    for refusal in found.refusals:
-        log.refused(refusal)
+    log.refused(found.refusals)
 
 
 def refresh_due(

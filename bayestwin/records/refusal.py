@@ -14,6 +14,8 @@ _DATE_OF_BIRTH = re.compile(r"(19|20)\d\d[-./]?[01]\d[-./]?[0-3]\d|[0-3]?\d[-./]
 _NAME = re.compile(r"[^\W\d_]{2,}[\s,]+[^\W\d_]{2,}")
 _WORD = re.compile(r"[^\W\d_]{2,}")
 HIDDEN_KEY = "(key not shown)"
+NUMBER = re.compile(r"[-+]?\d[\d.,]*([eE][-+]?\d+)?")
+FEW = 3  # refusals for one reason that are still told one by one
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,28 @@ class Findings:
     def all_notes(self) -> tuple[str, ...]:
         """Notes in the order they were made, counted ones last."""
         return (*self.notes, *(f"{text}: {n} row{'s' if n > 1 else ''}." for text, n in self.tallies.items()))
+
+
+def alike(refusals: Iterable[Refusal]) -> list[list[Refusal]]:
+    """Refusals of one file and column whose reasons differ in numbers at most, under each other; others by themselves.
+
+    The files of another model have hundreds of rows that are refused for one reason: it is said once.
+    """
+    groups: dict[tuple, list[Refusal]] = {}
+    for one in refusals:
+        groups.setdefault((one.file, one.column, NUMBER.sub("#", one.reason)), []).append(one)
+    found = []
+    for group in groups.values():
+        found += [group] if len(group) > FEW else [[one] for one in group]
+    return found
+
+
+def refusal_lines(refusals: Iterable[Refusal]) -> list[str]:
+    """One sentence per refusal, or per group of `alike` ones with their number."""
+    return [
+        str(g[0]) + (f" (and {len(g) - 1} more like this, to row {g[-1].row})" if g[1:] else "")
+        for g in alike(refusals)
+    ]
 
 
 def shown(value) -> str:
