@@ -110,12 +110,22 @@ def _quickly(path: Path) -> xr.DataTree | None:
 
 
 def refuse_other_model(tree: xr.DataTree, model, path, *, made_by: str) -> None:
-    """StoreError where a tree was made with another version of the model: what its numbers mean is then unknown."""
+    """StoreError where a tree was made with another model or version of it: what its numbers mean is then unknown."""
     attrs = tree.attrs
+    subject = f"patient {attrs['patient']}" if "patient" in attrs else f"model {model.name}"
+    if model.hash != attrs["model_hash"] and model.name != attrs.get("model", model.name):
+        raise StoreError(
+            f"this {attrs['kind']} is of another model",
+            subject=subject,
+            place=Path(path).name,
+            value=str(attrs["model"]),
+            allowed=model.name,
+            next_step=f"Name the model that it was made with, or make one of {model.name} with `{made_by}`.",
+        )
     if model.hash != attrs["model_hash"]:
         raise StoreError(
             f"this {attrs['kind']} was made with another version of the model",
-            subject=f"patient {attrs['patient']}" if "patient" in attrs else f"model {model.name}",
+            subject=subject,
             place=Path(path).name,
             value=str(attrs["model_hash"])[:12],
             allowed=model.hash[:12],

@@ -1,13 +1,14 @@
 """A saved tree comes back whole and unchanged, or not at all."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import xarray as xr
 
 from bayestwin.errors import StoreError
-from bayestwin.store import checksum_of, read_tree, write_tree
+from bayestwin.store import checksum_of, read_tree, refuse_other_model, write_tree
 
 
 @pytest.fixture
@@ -57,6 +58,17 @@ def test_absent_unreadable_and_foreign_files_are_named(tree, tmp_path):
     ):
         with pytest.raises(StoreError, match=f"{name}.*{words}"):
             read_tree(tmp_path / name, kind, made_by="bayestwin start")
+
+
+def test_another_model_and_another_version_of_the_model_are_told_apart(tree):
+    tree.attrs.update(model="level", model_hash="a" * 64)
+    refuse_other_model(tree, SimpleNamespace(name="level", hash="a" * 64), "t.nc", made_by="bayestwin start")
+    for name, said in (
+        ("level", "t.nc: this twin was made with another version of the model .found 'aaaaaaaaaaaa'., expected bbbbb"),
+        ("theophylline", "t.nc: this twin is of another model .found 'level'., expected theophylline. Name the model"),
+    ):
+        with pytest.raises(StoreError, match=said):
+            refuse_other_model(tree, SimpleNamespace(name=name, hash="b" * 64), "t.nc", made_by="bayestwin start")
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_half_one(tree, tmp_path, monkeypatch):
