@@ -193,6 +193,8 @@ def surprise_words(lab) -> str:
         )
     if high - low > 1e-6:
         return f"{_in_100(high - low)} in 100 expected beyond the limit"
+    if lab.alarm:
+        return f"more likely {lab.alarm} than right"
     if 0.1 <= low <= 0.9:
         return "as expected (inside 80 %)"
     return f"{'low' if low < 0.5 else 'high'} ({_in_100(min(low, 1 - low))} in 100 beyond)"

@@ -98,7 +98,7 @@ RULES = (
     Rule(
         "W-FIT-1",
         "Fit",
-        "a new lab in the outer 1 in 200 of what was expected at either end",
+        "a new lab in the outer 1 in 200 of what was expected at either end, or more likely tenfold than right",
         "CAUTION",
         "check sample and unit of that lab",
     ),

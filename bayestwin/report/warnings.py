@@ -145,11 +145,12 @@ def _data_counts(inputs):
 
 def _surprise(inputs):
     for lab in inputs.labs:
-        if lab.new and is_surprising(lab):
+        if lab.new and (is_surprising(lab) or lab.alarm):
             label = next((out.label for out in inputs.outputs if out.name == lab.output), lab.output)
-            text = f"{label} of {lab_when(lab, inputs)} was outside what was expected"
-            text += " (possible unit error)" if may_be_tenfold(lab) else ""
-            yield _warn("W-FIT-1", CAUTION, text, lab_id=lab.lab_id, pit=lab.pit[0])
+            outside = "was outside what was expected" + (" (possible unit error)" if may_be_tenfold(lab) else "")
+            said = outside if is_surprising(lab) else f"is more likely {lab.alarm} than right (possible unit error)"
+            values = {"lab_id": lab.lab_id} | ({"pit": lab.pit[0]} if lab.pit else {})
+            yield _warn("W-FIT-1", CAUTION, f"{label} of {lab_when(lab, inputs)} {said}", **values)
 
 
 def is_surprising(lab: LabEntry) -> bool:
