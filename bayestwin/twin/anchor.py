@@ -20,7 +20,7 @@ from bayestwin.twin.particles import island_means
 
 EVERY = 10  # updates since the twin was last made from scratch
 LEVEL = 0.001
-AGAIN = ("start", "oracle", "joint fit")  # paths that do not build on earlier updates
+AGAIN = ("start", "oracle", "joint fit", "NUTS")  # paths that do not build on earlier updates
 
 
 @dataclass(frozen=True)
