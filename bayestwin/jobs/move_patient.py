@@ -27,7 +27,7 @@ from bayestwin.report.write import make_report
 from bayestwin.store import tree_bytes
 from bayestwin.store.items import current
 from bayestwin.store.outcomes import HELD, PUBLISHED, Outcome, outcomes_of
-from bayestwin.twin import Twin, load_twin, rebuild_twin, start_twin, update_twin
+from bayestwin.twin import Twin, load_twin, start_twin, update_twin
 from bayestwin.twin.compare import difference
 from bayestwin.twin.save import twin_to_tree
 
@@ -145,18 +145,7 @@ def _moved_twin(twins, record, past, seed, rebuild_damaged):
                 earlier = twins.readable([o.objects["twin"] for o in usable[-1 - EARLIER_TWINS : -1]])
             twin, _ = update_twin(last, record, random_seed=seed, population=basis.population, earlier=earlier)
             return twin, notes
-    return _started(basis, record, seed), notes
-
-
-def _started(basis: Basis, record, seed):
-    """A first twin; where a long record is too much for it, the ladder's last rung as in `update_twin`."""
-    twin = start_twin(basis.population, record, random_seed=seed, **basis.sizes)
-    if twin.info.verdict == PASS or basis.population.knows(record):
-        return twin
-    why = f"from scratch with four times the particles, because {'; '.join(twin.info.reasons)}"
-    sizes = basis.sizes | {"particles": 4 * basis.sizes["particles"]}
-    twin, _ = rebuild_twin(basis.population, record, random_seed=seed, reasons=(why,), **sizes)
-    return replace(twin, size=basis.sizes["particles"])
+    return start_twin(basis.population, record, random_seed=seed, **basis.sizes), notes
 
 
 def _keep(store, basis, tree, kind, record, seed, parent=""):

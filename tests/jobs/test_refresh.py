@@ -116,24 +116,6 @@ def test_a_failed_check_is_held_back_and_the_last_good_report_stays_marked(store
     assert outcomes(store, "P-1")[-1].facts["new_labs"] == 2
 
 
-def test_a_first_twin_that_fails_its_check_is_built_again_with_four_times_the_particles(store, tmp_path, monkeypatch):
-    start, asked = move_patient.start_twin, []
-
-    def withheld(*given, **how):
-        twin = start(*given, **how)
-        return replace(twin, history=(replace(twin.info, verdict="WITHHELD", reasons=("islands disagree",)),))
-
-    def rebuild(*given, particles, reasons, **how):
-        asked.append(particles)
-        return build(*given, particles=PARTICLES, reasons=reasons, **how)
-
-    build = move_patient.rebuild_twin
-    monkeypatch.setattr(move_patient, "start_twin", withheld)
-    monkeypatch.setattr(move_patient, "rebuild_twin", rebuild)
-    assert run(store, labs_csv(tmp_path / "labs.csv", patients=1)).counts == {"published": 1}
-    assert asked == [4 * PARTICLES] and outcomes(store, "P-0")[-1].facts["path"] == "oracle"
-
-
 def test_a_damaged_draws_file_is_named_loses_nothing_and_can_be_made_again(store, tmp_path):
     run(store, labs_csv(tmp_path / "labs.csv", patients=2))
     twin = outcomes(store, "P-1")[-1].objects["twin"]
