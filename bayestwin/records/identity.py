@@ -15,6 +15,7 @@ from bayestwin.records.names import Body, own_name, with_clear_names
 from bayestwin.records.placing import Placed
 from bayestwin.records.record import ClinicalEvent, Lab, PatientRecord, Superseded
 from bayestwin.records.refusal import Findings, RowRefused
+from bayestwin.records.same import same
 
 DUPLICATE = "the row is a duplicate"
 RANK = {"final": 0, "corrected": 1, "retracted": 2}
@@ -101,24 +102,6 @@ def _key(row: Body, routes) -> str:
     return f"lab {row.lab_id}" if isinstance(row, Lab) else own_name(row, 1, routes)
 
 
-def _same(a: Body, b: Body) -> bool:
-    """The same value, whatever its unit was in the file."""
-
-    def close(*pairs) -> bool:
-        return all(isclose(x, y, rel_tol=1e-9, abs_tol=1e-12) for x, y in pairs)
-
-    if isinstance(a, Lab) and isinstance(b, Lab):
-        return close((a.time, b.time), (a.value, b.value)) and (a.output, a.censoring) == (b.output, b.censoring)
-    if isinstance(a, DoseEvent) and isinstance(b, DoseEvent):
-        lengths = (a.duration, b.duration), (a.ii, b.ii), (a.lag, b.lag)
-        shares = (a.amount, b.amount), (a.rate, b.rate), (a.bioavailability, b.bioavailability)
-        kinds = [(d.addl, d.ss, d.reset, d.treatment, d.modelled) for d in (a, b)]
-        return close(*lengths, *shares) and kinds[0] == kinds[1]
-    if isinstance(a, ClinicalEvent) and isinstance(b, ClinicalEvent):
-        return close((a.time, b.time)) and a.value == b.value
-    return False
-
-
 def _refuse(version: Version, reason: str, column: str, allowed: str, next_step: str, findings: Findings) -> None:
     """Set one version aside; a dose so lost leaves a hole, a duplicate does not."""
     if version.placed is None:  # rows of the earlier record were accepted once
@@ -172,7 +155,7 @@ def _follow(before: list[Version], new: list[Version], result: Believed, finding
                 findings,
             )
             continue
-        if body is not None and believed is not None and _same(body, believed):
+        if body is not None and believed is not None and same(body, believed):
             if v.placed and v.placed.draft.file not in said_by:  # files that overlap are no mistake
                 said_by.add(v.placed.draft.file)
                 result.unchanged += 1
@@ -206,7 +189,7 @@ def _rivals(v: Version, w: Version) -> bool:
         return False
     if not isclose(v.known, w.known, abs_tol=1e-9) and not (_undated_death(v) and _undated_death(w)):
         return False
-    return (v.rank == w.rank or (w.placed is None and v.rank == 0)) and not _same(v.body, w.body)
+    return (v.rank == w.rank or (w.placed is None and v.rank == 0)) and not same(v.body, w.body)
 
 
 def _undated_death(v: Version) -> bool:
@@ -238,6 +221,6 @@ def _known_already(v: Version, before: list[Version]) -> bool:
         return False
     if v.body is None:
         return before[-1].body is None
-    if before[-1].body is not None and _same(v.body, before[-1].body):
+    if before[-1].body is not None and same(v.body, before[-1].body):
         return True
-    return any(w.body is not None and _same(v.body, w.body) and isclose(v.known, w.known, abs_tol=1e-9) for w in before)
+    return any(w.body is not None and same(v.body, w.body) and isclose(v.known, w.known, abs_tol=1e-9) for w in before)

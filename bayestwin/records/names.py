@@ -35,10 +35,10 @@ def with_clear_names(placed: list[Placed], earlier: list[Lab], findings: Finding
     for one in (*earlier, *now):
         if one.lab_id:
             outputs.setdefault(one.lab_id, set()).add(one.output)
-            if not _named_by_time(one):
+            if not named_by_time(one):
                 named_at.add(_where(one))
     before = {lab.lab_id for lab in earlier}
-    unnamed_before = {_where(lab) for lab in earlier if _named_by_time(lab)}
+    unnamed_before = {_where(lab) for lab in earlier if named_by_time(lab)}
     clear = []
     for p in placed:
         lab, problem = p.body, None
@@ -79,6 +79,6 @@ def _where(lab: Lab) -> tuple[str, float]:
     return lab.output, round(lab.time, 9)
 
 
-def _named_by_time(lab: Lab) -> bool:
+def named_by_time(lab: Lab) -> bool:
     """True for the names that `own_name` gives."""
     return lab.lab_id.partition("#")[0] == own_name(lab, 1, {})

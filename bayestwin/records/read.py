@@ -13,6 +13,7 @@ from bayestwin.errors import RecordError
 from bayestwin.labs import RecordSchema
 from bayestwin.records import dose_rows, event_rows, event_table, lab_rows
 from bayestwin.records.clocks import Moment, parse_as_of, parse_zero, zero_text
+from bayestwin.records.copies import with_copies
 from bayestwin.records.covariate_changes import change_drafts
 from bayestwin.records.covariates import BY_CUSTOM, covariate_columns
 from bayestwin.records.drafts import Clock, Draft, note_mixed_times
@@ -22,7 +23,7 @@ from bayestwin.records.placing import Zero, place, refuse_after_death, settle_ti
 from bayestwin.records.reading import FileCount, RecordReading
 from bayestwin.records.record import ClinicalEvent, Cohort, Lab, PatientRecord
 from bayestwin.records.refusal import Findings, shown_cell, shown_key
-from bayestwin.records.tables import Table, read_table
+from bayestwin.records.tables import Table, distinct_names, read_table
 from bayestwin.units import time_word
 
 
@@ -78,15 +79,16 @@ def read_records(
             next_step="Correct --time-unit.",
         )
     clock, findings, now = Clock(time_unit or schema.time_unit, schema.time_unit), Findings(), parse_as_of(as_of)
-    tables = [(name, _read(name, source, schema, findings)) for name, source in sources]
+    called = distinct_names(sources)
+    tables = [(name, _read(name, one, schema, findings, call)) for (name, one), call in zip(sources, called)]
     lists = [table for name, table in tables if name == "patients"]
     earlier = {p.key: p for p in ((base,) if isinstance(base, PatientRecord) else base or ())}
     people = read_patients(lists, schema, now, findings)
     keys = frozenset((*people, *earlier)) if lists else None
     covariates = _covariates(tables, people, earlier, schema, findings)
     drafts: dict[str, list[Draft]] = {key: [] for key in people}
-    for name, table in tables:
-        found = _drafts(name, table, schema, clock, keys, covariates, earlier, findings)
+    for name, table, number in _numbered(tables):
+        found = _drafts(name, table, number, schema, clock, keys, covariates, earlier, findings)
         note_mixed_times(table.file, found, clock, findings)
         for draft in found:
             drafts.setdefault(draft.patient, []).append(draft)
@@ -119,7 +121,7 @@ def refuse_unreadable(name: str, source, schema: RecordSchema) -> None:
     _read(name, source, schema, Findings())
 
 
-def _read(name: str, source, schema: RecordSchema, findings: Findings) -> Table:
+def _read(name: str, source, schema: RecordSchema, findings: Findings, called: str = "") -> Table:
     required, known = {
         "patients": (("patient",), (*TIME_ZERO, *schema.covariates)),
         "labs": (lab_rows.REQUIRED, lab_rows.COLUMNS),
@@ -128,7 +130,10 @@ def _read(name: str, source, schema: RecordSchema, findings: Findings) -> Table:
         "event_table": (event_table.REQUIRED, (*event_table.COLUMNS, *BY_CUSTOM, *schema.covariates)),
     }[name]
     doses = name in ("doses", "event_table")
-    return read_table(source, name, required=required, known=known, key=required[0], doses=doses, findings=findings)
+    key = required[0]
+    return read_table(
+        source, name, required=required, known=known, key=key, doses=doses, findings=findings, called=called
+    )
 
 
 def _covariates(tables: list[tuple[str, Table]], people, earlier, schema: RecordSchema, findings: Findings):
@@ -152,8 +157,23 @@ def _covariates(tables: list[tuple[str, Table]], people, earlier, schema: Record
     return found
 
 
+def _numbered(tables: list[tuple[str, Table]]) -> list[tuple[str, Table, int]]:
+    """The tables with 0, event tables last and numbered from 1 in an order that only their content decides."""
+    others = [(name, table, 0) for name, table in tables if name != "event_table"]
+    mine = event_table.by_content([table for name, table in tables if name == "event_table"])
+    return [*others, *(("event_table", table, k) for k, table in enumerate(mine, 1))]
+
+
 def _drafts(
-    name: str, table: Table, schema: RecordSchema, clock: Clock, keys, covariates, earlier, findings: Findings
+    name: str,
+    table: Table,
+    number: int,
+    schema: RecordSchema,
+    clock: Clock,
+    keys,
+    covariates,
+    earlier,
+    findings: Findings,
 ) -> list[Draft]:
     if name == "labs":
         return lab_rows.lab_drafts(table, schema, clock, keys, findings)
@@ -164,7 +184,7 @@ def _drafts(
     if name == "event_table":
         columns = covariate_columns(table, schema, event_table.COLUMNS, Findings(), by_custom=True)  # noted before
         changes = change_drafts(table, columns, schema, clock, keys, covariates, earlier, findings)
-        return [*event_table.table_drafts(table, schema, clock, keys, covariates, findings), *changes]
+        return [*event_table.table_drafts(table, number, schema, clock, keys, covariates, findings), *changes]
     return []
 
 
@@ -207,7 +227,8 @@ def _one_patient(
         )
     )
     placed = place(drafts, zero, as_of, schema.time_unit, findings)
-    placed = settle_ties(placed, lambda target: schema.says(target, "lag"))
+    placed = settle_ties(placed, lambda target: schema.says(target, "lag"), base.doses if base is not None else ())
+    placed = with_copies(placed, base, schema.routes, findings)
     withdrawn_at = max((p.known for p in placed), default=0.0)
     if zero.date:
         withdrawn_at = Moment(date=as_of).after(zero.date, schema.time_unit)
