@@ -17,7 +17,7 @@ from bayestwin.dynamics.arrivals import Arrival, Moving, pad_moving, stacked_arr
 from bayestwin.dynamics.doses import Happening, dose_happenings
 from bayestwin.dynamics.layout import Rows, between_moving, standing
 from bayestwin.dynamics.resets import Resets, gather_resets, pad_resets
-from bayestwin.records.covariate_changes import covariate_changes
+from bayestwin.records.record import covariate_changes
 from bayestwin.specification import Steps
 
 BEFORE, AFTER = -1.0, np.inf  # places among the jumps of one time: a trough, and after all of them

@@ -17,7 +17,7 @@ import numpy as np
 from jax.scipy.special import log_ndtr, logit, ndtri
 
 from bayestwin.dynamics.names import CHANGED, ChangedCovariates
-from bayestwin.records.covariate_changes import covariate_changes
+from bayestwin.records.record import covariate_changes
 from bayestwin.specification.parameters import Category, Power
 
 

@@ -51,6 +51,8 @@ def _copies_of(base: PatientRecord | None, routes) -> dict[str, dict[int, Body]]
 
 def _numbered(group: list[Placed], known: dict[int, Body]) -> list[Placed]:
     """Each row of one name with its number; known : number -> row of the earlier record."""
+    if len(group) == 1 and not known:
+        return group
     said = dict(known)
     numbers: list[int] = [0] * len(group)
     for exactly in (True, False):  # what stands at the same place among the rows of its time goes first

@@ -22,6 +22,8 @@ class Draft:
     sequence : place among rows of one time where the file says so, else None
     cells : the row as written, for a refusal to quote
     table : 0 of a tidy file; event tables of one reading are numbered from 1 by what they hold
+    column : the cell that says it, where a row says several things
+    said : of a covariate in a row of an event table, its name and value (None: the cell is empty)
     """
 
     patient: str
@@ -36,6 +38,8 @@ class Draft:
     sequence: int | None = None
     cells: Mapping[str, str] = field(default_factory=dict)
     table: int = 0
+    column: str = ""
+    said: tuple[str, float | str | None] | None = None
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,9 @@
 
 from bayestwin.labs import RecordSchema
 from bayestwin.records.cells import one_of, status_of
-from bayestwin.records.covariate_changes import covariate_event
 from bayestwin.records.covariates import Column
 from bayestwin.records.drafts import Clock, Draft, collect, patient_of
-from bayestwin.records.record import COVARIATE, ClinicalEvent
+from bayestwin.records.record import COVARIATE, ClinicalEvent, covariate_event
 from bayestwin.records.refusal import Findings, RowRefused
 from bayestwin.records.tables import Row, Table
 from bayestwin.units import known
@@ -50,7 +49,7 @@ def _draft(row: Row, schema: RecordSchema, clock: Clock, keys) -> Draft:
     value = _change(row, schema) if event == COVARIATE else row["value"]
     time, known_time = clock.read(row)
     body = ClinicalEvent(event, 0.0, 0.0, value, status)
-    return Draft(patient, row.file, row.number, body, time, known_time, status, cells=row.cells)
+    return Draft(patient, row.file, row.number, body, time, known_time, status, cells=row.cells, column="value")
 
 
 def _change(row: Row, schema: RecordSchema) -> str:

@@ -12,7 +12,6 @@ from bayestwin.dosing import DoseEvent
 from bayestwin.labs import RecordSchema
 from bayestwin.records.cells import one_of
 from bayestwin.records.clocks import Moment, parse_moment
-from bayestwin.records.covariates import MISSING, Column
 from bayestwin.records.dose_rows import compartment
 from bayestwin.records.drafts import Clock, Draft, collect, patient_of
 from bayestwin.records.event_doses import dose_of
@@ -50,45 +49,10 @@ COLUMNS = (
 )
 
 
-def table_covariates(
-    table: Table, columns: list[Column], schema: RecordSchema, findings: Findings
-) -> dict[str, dict[str, float | str]]:
-    """Covariates by patient: the value of the first row where it acts on a parameter (later ones are changes, see
-    covariate_changes.py), else the first that is not missing, of which a later change is noted and not used."""
-    found: dict[str, dict[str, float | str]] = {}
-    refused: set[tuple[str, str, str]] = set()
-    for row in table.rows:
-        first = row["id"] not in found
-        mine = found.setdefault(row["id"], {})
-        for column in columns:
-            text = row[column.column]
-            if not text or text.lower() in MISSING:
-                continue
-            if (row["id"], column.column, text) in refused:
-                continue
-            try:
-                value = column.read(text)
-            except RowRefused as problem:
-                findings.refuse(row["id"], table.file, row.number, problem, row.cells)
-                refused.add((row["id"], column.column, text))  # said once, not on every row of the patient
-                continue
-            if column.name in schema.effects:
-                if mine.get(column.name) != value:
-                    column.note_reference(value, table.file, findings)
-                if first:
-                    mine[column.name] = value
-                continue
-            if column.name not in mine:
-                column.note_reference(value, table.file, findings)
-            if mine.setdefault(column.name, value) != value:
-                findings.tally(
-                    f"{table.file}: covariate {column.name} changes in time; the patient's first value is used"
-                )
-    return found
-
-
 def by_content(tables: list[Table]) -> list[Table]:
     """Event tables in an order that neither their names nor the order in which they were given decide."""
+    if len(tables) < 2:
+        return tables
     return sorted(tables, key=lambda table: [sorted(row.cells.items()) for row in table.rows])
 
 

@@ -13,7 +13,7 @@ from math import isclose
 from bayestwin.dosing import DoseEvent
 from bayestwin.records.names import Body, own_name, with_clear_names
 from bayestwin.records.placing import Placed
-from bayestwin.records.record import ClinicalEvent, Lab, PatientRecord, Superseded
+from bayestwin.records.record import COVARIATE, IN_ROW, ClinicalEvent, Lab, PatientRecord, Superseded, covariate_in
 from bayestwin.records.refusal import Findings, RowRefused
 from bayestwin.records.same import same
 
@@ -42,12 +42,16 @@ class Version:
 
 
 def believe(
-    placed: Iterable[Placed], base: PatientRecord | None, snapshot_of: dict[type, float], routes, findings: Findings
+    placed: Iterable[Placed],
+    base: PatientRecord | None,
+    snapshot_of: Mapping[type | str, float],
+    routes,
+    findings: Findings,
 ) -> Believed:
     """Current and past rows of one patient.
 
     base : the record these rows are put onto, if any
-    snapshot_of : kind of row -> known_time from which a row absent here is withdrawn
+    snapshot_of : kind of row, a type or what says a covariate -> known_time from which a row absent here is withdrawn
     """
     result, chains = Believed(), _chains_of(base, routes)
     file_chains: dict[str, list[Version]] = {}
@@ -61,17 +65,24 @@ def believe(
             body = replace(body, lab_id=name) if isinstance(body, Lab) else body
         key = f"lab {name}" if isinstance(body, Lab) else name
         p = p if body is p.body else replace(p, body=body)
-        file_chains.setdefault(key, []).append(
-            Version(p.known, None if p.draft.status == "retracted" else body, p, RANK[p.draft.status])
-        )
+        version = Version(p.known, None if p.draft.status == "retracted" else body, p, RANK[p.draft.status])
+        if _kind(body) == IN_ROW and IN_ROW in snapshot_of and key in chains:
+            version = _instead(version, snapshot_of[IN_ROW])
+        file_chains.setdefault(key, []).append(version)
     for key, versions in chains.items():
-        kind = next((type(v.body) for v in versions if v.body is not None), None)
+        kind = next((_kind(v.body) for v in versions if v.body is not None), None)
         if kind in snapshot_of and key not in file_chains and versions[-1].body is not None:
             versions.append(Version(snapshot_of[kind], None))
             findings.tally("rows of the earlier record that are absent from the snapshot were withdrawn")
     for key in [*chains, *(k for k in file_chains if k not in chains)]:
         _follow(chains.get(key, []), file_chains.get(key, []), result, findings)
     return result
+
+
+def _instead(v: Version, since: float) -> Version:
+    """What a snapshot says of a covariate takes the place of what was said at that time: its rows have one clock."""
+    known = max(v.known, since)
+    return replace(v, known=known, body=replace(v.body, known_time=known) if v.body else None, rank=RANK["corrected"])
 
 
 def _chains_of(base: PatientRecord | None, routes) -> dict[str, list[Version]]:
@@ -98,6 +109,10 @@ def _chains_of(base: PatientRecord | None, routes) -> dict[str, list[Version]]:
     return {key: sorted(chain, key=lambda v: v.known) for key, chain in chains.items()}
 
 
+def _kind(row: Body) -> type | str:
+    return row.event if isinstance(row, ClinicalEvent) and row.event in (COVARIATE, IN_ROW) else type(row)
+
+
 def _key(row: Body, routes) -> str:
     return f"lab {row.lab_id}" if isinstance(row, Lab) else own_name(row, 1, routes)
 
@@ -107,10 +122,10 @@ def _refuse(version: Version, reason: str, column: str, allowed: str, next_step:
     if version.placed is None:  # rows of the earlier record were accepted once
         return
     draft, body = version.placed.draft, version.placed.body
-    if column == "value":
+    if column == "value" and draft.said is None:
         column = _says(body, draft.cells)
     problem = RowRefused(reason, column=column, allowed=allowed, next_step=next_step)
-    findings.refuse(draft.patient, draft.file, draft.row, problem, draft.cells)
+    findings.refuse(draft.patient, draft.file, draft.row, problem, draft.cells, whole=draft.said is None)
     if isinstance(body, DoseEvent) and reason != DUPLICATE:
         findings.holes[draft.patient] = None
 
@@ -124,23 +139,40 @@ def _says(body: Body, cells: Mapping[str, str]) -> str:
     return "time" if body.event == "death" else "value" if cells.get("value") else "event"
 
 
+def _contradicted(v: Version, other: Version, findings: Findings) -> None:
+    """Refuse a version that another one of the same known_time contradicts."""
+    a, b = v.body, other.body
+    if isinstance(a, ClinicalEvent) and isinstance(b, ClinicalEvent) and _kind(a) in (COVARIATE, IN_ROW):
+        (name, here), (_, there) = covariate_in(a.value), covariate_in(b.value)
+        where = f"{other.placed.draft.file} row {other.placed.draft.row}" if other.placed else "the earlier record"
+        return _refuse(
+            v,
+            f"{name} is {here} here and {there} in {where}, at one time",
+            v.placed.draft.column if v.placed else "",
+            "one value of a covariate at one time",
+            "Correct the row that is wrong; a change needs a time of its own, a correction a later known_time.",
+            findings,
+        )
+    return _refuse(
+        v,
+        "another row says otherwise, and nothing says which became known later",
+        "value",
+        "one value per name and known_time",
+        "If one corrects the other, give it a later known_time or status = corrected"
+        + ("; two measurements need two lab_ids." if isinstance(v.body, Lab) else "."),
+        findings,
+    )
+
+
 def _follow(before: list[Version], new: list[Version], result: Believed, findings: Findings) -> None:
     """Walk the versions of one name in the order in which they became known."""
     new = _dated_last(before, new)
     fresh = [v for v in new if not _known_already(v, before)]
-    result.unchanged += len(new) - len(fresh)
+    result.unchanged += sum(_counts(v) for v in new) - sum(_counts(v) for v in fresh)
     steps = [v for v in fresh if not any(_rivals(v, w) for w in (*before, *fresh))]
     for v in fresh:
         if v not in steps:
-            _refuse(
-                v,
-                "another row says otherwise, and nothing says which became known later",
-                "value",
-                "one value per name and known_time",
-                "If one corrects the other, give it a later known_time or status = corrected"
-                + ("; two measurements need two lab_ids." if isinstance(v.body, Lab) else "."),
-                findings,
-            )
+            _contradicted(v, next(w for w in (*before, *fresh) if _rivals(v, w)), findings)
     current: Version | None = None
     said_by: set[str] = set()  # files of this reading that say what is believed
     for v in sorted((*before, *steps), key=_in_order):
@@ -158,7 +190,7 @@ def _follow(before: list[Version], new: list[Version], result: Believed, finding
         if body is not None and believed is not None and same(body, believed):
             if v.placed and v.placed.draft.file not in said_by:  # files that overlap are no mistake
                 said_by.add(v.placed.draft.file)
-                result.unchanged += 1
+                result.unchanged += _counts(v)
                 continue
             _refuse(
                 v,
@@ -177,6 +209,11 @@ def _follow(before: list[Version], new: list[Version], result: Believed, finding
         result.rows.append(current.body)
         if current.placed:
             result.sources[id(current.body)] = current.placed
+
+
+def _counts(v: Version) -> int:
+    """1 for a version that is a row, 0 for what a row says beside its dose or lab."""
+    return int(v.placed is None or v.placed.draft.said is None)
 
 
 def _rivals(v: Version, w: Version) -> bool:

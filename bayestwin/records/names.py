@@ -6,7 +6,7 @@ time, a death by being one.
 
 from bayestwin.dosing import DoseEvent
 from bayestwin.records.placing import Placed
-from bayestwin.records.record import COVARIATE, ClinicalEvent, Lab, covariate_in
+from bayestwin.records.record import COVARIATE, IN_ROW, ClinicalEvent, Lab, covariate_in
 from bayestwin.records.refusal import Findings, RowRefused
 
 Body = Lab | DoseEvent | ClinicalEvent
@@ -21,8 +21,8 @@ def own_name(body: Body, copy: int, routes) -> str:
         return f"dose {routes.get(body.target, body.target)}@{body.time:.9g}{again}"
     if body.event == "death":
         return "death"
-    if body.event == COVARIATE:
-        return f"event {body.event}@{body.time:.9g} {covariate_in(body.value)[0]}"
+    if body.event in (COVARIATE, IN_ROW):
+        return f"covariate {covariate_in(body.value)[0]}@{body.time:.9g}"
     many = body.value if body.event in ("imaging", "transfusion", "other") else ""
     return f"event {body.event}@{body.time:.9g} {many}"
 

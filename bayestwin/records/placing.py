@@ -215,12 +215,18 @@ def _sent_to(time: float, doses: Sequence[DoseEvent], lagged: Callable[[str], bo
     return False
 
 
-def refuse_after_death(rows: list, sources: dict[int, Placed], time_unit: str, findings: Findings) -> list:
+def time_of_death(rows: Sequence) -> float | None:
+    """When the patient died, None where no row says so."""
+    return min((r.time for r in rows if isinstance(r, ClinicalEvent) and r.event == "death"), default=None)
+
+
+def refuse_after_death(
+    rows: list, death: float | None, sources: dict[int, Placed], time_unit: str, findings: Findings
+) -> list:
     """Drop what is said to have happened more than a day after death.
 
     rows : bodies as believed now; sources : id of a body -> where it stands, for rows read now
     """
-    death = min((r.time for r in rows if isinstance(r, ClinicalEvent) and r.event == "death"), default=None)
     if death is None:
         return rows
     kept = []
