@@ -73,8 +73,7 @@ def _jumps(model, record) -> tuple[list[Happening], list[Arrival]]:
 
 def change_times(model, record) -> list[float]:
     """Times at which a covariate that acts on a parameter changes, each once."""
-    acting = {effect.covariate for _, _, effect in model.effects}
-    return sorted({time for time, _, _ in covariate_changes(record, acting)})
+    return sorted({time for time, _, _ in covariate_changes(record, model.acting_covariates)})
 
 
 def build_timeline(model, record, *, start: float, end: float, asked=(), resumed: bool = False):
