@@ -74,7 +74,7 @@ def beginning(record) -> float:
 
 def vital_facts(model, record) -> dict:
     """Times of what is known of the hazards: alive, death, free of other progression, other progression."""
-    events = [e for e in record.events if e.status != "retracted"]
+    events = record.events
     deaths = [e.time for e in events if e.event == "death"]
     if len(set(deaths)) > 1:
         raise RecordError(

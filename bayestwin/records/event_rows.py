@@ -2,12 +2,11 @@
 
 from bayestwin.labs import RecordSchema
 from bayestwin.records.cells import one_of, status_of
-from bayestwin.records.covariates import Column
+from bayestwin.records.covariates import column_of
 from bayestwin.records.drafts import Clock, Draft, collect, patient_of
 from bayestwin.records.record import COVARIATE, ClinicalEvent, covariate_event
 from bayestwin.records.refusal import Findings, RowRefused
 from bayestwin.records.tables import Row, Table
-from bayestwin.units import known
 
 REQUIRED = ("patient", "time", "event")
 COLUMNS = (*REQUIRED, "known_time", "value", "status")
@@ -63,8 +62,4 @@ def _change(row: Row, schema: RecordSchema) -> str:
             allowed=f"name = value, with one of {', '.join(schema.effects) or '(none in this model)'}",
             next_step="Write for example weight_kg = 72.5, in the unit of the name.",
         )
-    unit = schema.covariates.get(name) or None
-    unit = unit if unit and known(unit) else None
-    levels = schema.levels.get(name, ())
-    column = Column("value", name, unit, unit, levels=levels, numeric=name in schema.numeric)
-    return covariate_event(name, column.read(said)).value
+    return covariate_event(name, column_of("value", name, schema).read(said)).value

@@ -1,4 +1,4 @@
-"""Padded sizes: enough for every record of a stack, and a record that does not fit says which patient and which size."""
+"""Padded sizes: enough for every record of a stack; a record that does not fit says which patient and which size."""
 
 import jax
 import numpy as np

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bayestwin.labs import RecordSchema
 from bayestwin.records import read_records
-from bayestwin.records.record import covariate_changes
+from bayestwin.records.record import covariate_changes, covariate_in
 
 HEAD = ("ID", "TIME", "DV", "AMT", "EVID", "WT")
 EVENTS = ("patient", "time", "known_time", "event", "value")
@@ -209,3 +209,22 @@ def test_an_event_that_contradicts_a_row_is_refused_with_it_and_a_later_known_on
     corrected = read_records(by_weight, event_table=rows, events=later)
     assert changes(corrected) == (80.0, [(5.0, 75.0)]) and not corrected.refusals
     assert covariate_changes(corrected.cohort["1"].known_at(6.0), ("weight_kg",)) == [(5.0, "weight_kg", 70.0)]
+
+
+@pytest.mark.parametrize(
+    ("name", "cell", "unit", "more"),
+    [
+        ("weight_kg", "72.5", "kg", {"numeric": ("weight_kg",)}),
+        ("ecog", "2", "points", {"levels": {"ecog": ("2",)}, "numeric": ("ecog",)}),
+        ("isotype", "IgG", "", {"levels": {"isotype": ("IgA", "IgG")}}),
+    ],
+)
+def test_a_change_in_events_csv_is_read_like_a_cell_of_the_covariates_column(theophylline, name, cell, unit, more):
+    schema = replace(theophylline, covariates={name: unit}, effects=(name,), **more)
+    people = frame(("patient", name), [("1", cell)])
+    lines = frame(EVENTS, [("1", "5", "5", "covariate", f"{name} = {cell}")])
+    reading = read_records(schema, patients=people, events=lines)
+    assert (
+        not reading.refusals
+        and covariate_in(reading.cohort["1"].events[0].value)[1] == reading.cohort["1"].covariates[name]
+    )
