@@ -18,6 +18,8 @@ from bayestwin.records.refusal import Findings, RowRefused
 from bayestwin.records.same import same
 
 DUPLICATE = "the row is a duplicate"
+# Of rows, to a snapshot: labs, doses, events, changes of covariates, one covariate in the rows of event tables
+Kind = type | str | tuple[str, str]
 RANK = {"final": 0, "corrected": 1, "retracted": 2}
 
 
@@ -44,14 +46,14 @@ class Version:
 def believe(
     placed: Iterable[Placed],
     base: PatientRecord | None,
-    snapshot_of: Mapping[type | str, float],
+    snapshot_of: Mapping[Kind, float],
     routes,
     findings: Findings,
 ) -> Believed:
     """Current and past rows of one patient.
 
     base : the record these rows are put onto, if any
-    snapshot_of : kind of row, a type or what says a covariate -> known_time from which a row absent here is withdrawn
+    snapshot_of : kind of row -> known_time from which a row absent here is withdrawn
     """
     result, chains = Believed(), _chains_of(base, routes)
     file_chains: dict[str, list[Version]] = {}
@@ -66,13 +68,14 @@ def believe(
         key = f"lab {name}" if isinstance(body, Lab) else name
         p = p if body is p.body else replace(p, body=body)
         version = Version(p.known, None if p.draft.status == "retracted" else body, p, RANK[p.draft.status])
-        if _kind(body) == IN_ROW and IN_ROW in snapshot_of and key in chains:
-            version = _instead(version, snapshot_of[IN_ROW])
+        kind = _kind(body)
+        if isinstance(kind, tuple) and kind in snapshot_of and key in chains:
+            version = _instead(version, snapshot_of[kind])
         file_chains.setdefault(key, []).append(version)
     for key, versions in chains.items():
-        kind = next((_kind(v.body) for v in versions if v.body is not None), None)
-        if kind in snapshot_of and key not in file_chains and versions[-1].body is not None:
-            versions.append(Version(snapshot_of[kind], None))
+        known = next((_kind(v.body) for v in versions if v.body is not None), None)
+        if known in snapshot_of and key not in file_chains and versions[-1].body is not None:
+            versions.append(Version(snapshot_of[known], None))
             findings.tally("rows of the earlier record that are absent from the snapshot were withdrawn")
     for key in [*chains, *(k for k in file_chains if k not in chains)]:
         _follow(chains.get(key, []), file_chains.get(key, []), result, findings)
@@ -109,8 +112,10 @@ def _chains_of(base: PatientRecord | None, routes) -> dict[str, list[Version]]:
     return {key: sorted(chain, key=lambda v: v.known) for key, chain in chains.items()}
 
 
-def _kind(row: Body) -> type | str:
-    return row.event if isinstance(row, ClinicalEvent) and row.event in (COVARIATE, IN_ROW) else type(row)
+def _kind(row: Body) -> Kind:
+    if isinstance(row, ClinicalEvent) and row.event == IN_ROW:
+        return IN_ROW, covariate_in(row.value)[0]
+    return COVARIATE if isinstance(row, ClinicalEvent) and row.event == COVARIATE else type(row)
 
 
 def _key(row: Body, routes) -> str:
@@ -142,7 +147,7 @@ def _says(body: Body, cells: Mapping[str, str]) -> str:
 def _contradicted(v: Version, other: Version, findings: Findings) -> None:
     """Refuse a version that another one of the same known_time contradicts."""
     a, b = v.body, other.body
-    if isinstance(a, ClinicalEvent) and isinstance(b, ClinicalEvent) and _kind(a) in (COVARIATE, IN_ROW):
+    if isinstance(a, ClinicalEvent) and isinstance(b, ClinicalEvent) and a.event in (COVARIATE, IN_ROW):
         (name, here), (_, there) = covariate_in(a.value), covariate_in(b.value)
         where = f"{other.placed.draft.file} row {other.placed.draft.row}" if other.placed else "the earlier record"
         return _refuse(

@@ -8,20 +8,26 @@ from bayestwin.labs import RecordSchema
 from bayestwin.records.clocks import Moment, parse_zero, zero_text
 from bayestwin.records.copies import with_copies
 from bayestwin.records.drafts import Draft
-from bayestwin.records.identity import believe
+from bayestwin.records.identity import Kind, believe
 from bayestwin.records.patients import Person
 from bayestwin.records.placing import Placed, Zero, place, refuse_after_death, settle_ties, time_of_death, time_zero
 from bayestwin.records.record import COVARIATE, IN_ROW, ClinicalEvent, Lab, PatientRecord
 from bayestwin.records.refusal import Findings, shown_key
 from bayestwin.records.statements import once_per_file, other_covariates, resolve, says_covariate, split_base
 
-# Kinds of rows of which a snapshot of a table is the whole record
-WITHDRAWN: dict[str, tuple[type | str, ...]] = {
-    "labs": (Lab,),
-    "doses": (DoseEvent,),
-    "events": (ClinicalEvent, COVARIATE),
-    "event_table": (Lab, DoseEvent, IN_ROW),
-}
+
+def whole_record_of(tables: Iterable[str], covariates: Iterable[str]) -> tuple[Kind, ...]:
+    """Kinds of rows of which a snapshot of these tables is the whole record.
+
+    covariates : those that an event table has a column for; of others it says nothing and takes nothing back
+    """
+    kinds: dict[str, tuple[Kind, ...]] = {
+        "labs": (Lab,),
+        "doses": (DoseEvent,),
+        "events": (ClinicalEvent, COVARIATE),
+        "event_table": (Lab, DoseEvent, *((IN_ROW, name) for name in covariates)),
+    }
+    return tuple(kind for name in tables for kind in kinds.get(name, ()))
 
 
 def one_record(
@@ -29,14 +35,14 @@ def one_record(
     drafts: list[Draft],
     person: Person,
     base: PatientRecord | None,
-    snapshot_of: Iterable[str],
+    snapshot_of: Iterable[Kind],
     as_of: datetime,
     schema: RecordSchema,
     findings: Findings,
 ) -> tuple[PatientRecord, int]:
     """The record as believed now, and how many rows the earlier record held already.
 
-    drafts : readable rows, and what they say of covariates; snapshot_of : tables that are the whole record
+    drafts : readable rows, and what they say of covariates; snapshot_of : kinds whose rows are the whole record
     """
     rows = [d for d in drafts if not says_covariate(d.body)]
     zero = _zero(key, [d for d in drafts if d.said is None or _tells(d, schema)], person, base, findings)
@@ -48,7 +54,7 @@ def one_record(
         withdrawn_at = Moment(date=as_of).after(zero.date, schema.time_unit)
     elif base is not None:
         withdrawn_at = max(withdrawn_at, base.last_time)
-    withdrawing = {kind: withdrawn_at for name in snapshot_of for kind in WITHDRAWN.get(name, ())}
+    withdrawing = dict.fromkeys(snapshot_of, withdrawn_at)
     known_rows, known_said = split_base(base)
     found = believe(placed, known_rows, withdrawing, schema.routes, findings)
     death = time_of_death(found.rows)

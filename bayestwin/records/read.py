@@ -13,7 +13,7 @@ from bayestwin.records import dose_rows, event_rows, event_table, lab_rows
 from bayestwin.records.clocks import parse_as_of
 from bayestwin.records.covariates import BY_CUSTOM, covariate_columns
 from bayestwin.records.drafts import Clock, Draft, note_mixed_times
-from bayestwin.records.one_record import one_record
+from bayestwin.records.one_record import one_record, whole_record_of
 from bayestwin.records.patients import TIME_ZERO, Person, read_patients
 from bayestwin.records.reading import FileCount, RecordReading
 from bayestwin.records.record import Cohort, PatientRecord
@@ -81,12 +81,12 @@ def read_records(
     earlier = {p.key: p for p in ((base,) if isinstance(base, PatientRecord) else base or ())}
     people = read_patients(lists, schema, now, findings)
     keys = frozenset((*people, *earlier)) if lists else None
-    statements = _statements(tables, schema, clock, findings)
+    statements, asked = _statements(tables, schema, clock, findings)
     drafts: dict[str, list[Draft]] = {key: [] for key in people}
     for draft in _all_rows(tables, statements, people, earlier, schema, clock, keys, findings):
         drafts.setdefault(draft.patient, []).append(draft)
     records, unchanged = dict(earlier), 0
-    whole = tuple(dict.fromkeys(name for name, _ in tables)) if snapshot else ()
+    whole = whole_record_of(dict.fromkeys(name for name, _ in tables), asked) if snapshot else ()
     for key, mine in drafts.items():
         person = people.get(key, Person())
         records[key], known = one_record(key, mine, person, earlier.get(key), whole, now, schema, findings)
@@ -128,8 +128,8 @@ def _numbered(tables: list[tuple[str, Table]]) -> list[tuple[str, Table, int]]:
     return [*others, *(("event_table", table, k) for k, table in enumerate(mine, 1))]
 
 
-def _statements(tables, schema: RecordSchema, clock: Clock, findings: Findings) -> list[Draft]:
-    """What the rows of all event tables say of covariates."""
+def _statements(tables, schema: RecordSchema, clock: Clock, findings: Findings) -> tuple[list[Draft], set[str]]:
+    """What the rows of all event tables say of covariates, and for which of those that act they have a column."""
     found: list[Draft] = []
     columns = {
         table.file: covariate_columns(table, schema, event_table.COLUMNS, findings, by_custom=True)
@@ -140,7 +140,7 @@ def _statements(tables, schema: RecordSchema, clock: Clock, findings: Findings) 
     for _, table, number in _numbered(tables):
         if number:
             found += row_statements(table, number, columns[table.file], asked, schema, clock, findings)
-    return found
+    return found, asked
 
 
 def _all_rows(

@@ -120,6 +120,8 @@ def test_a_snapshot_of_events_leaves_what_the_event_table_says_and_the_other_way
     assert changes(without) == (80.0, [(5.0, 70.0)])
     tables = read_records(by_weight, event_table=table("1,0,,320,1,80"), base=both, snapshot=True)
     assert changes(tables) == (80.0, [(7.0, 60.0)])
+    bare = read_records(by_weight, event_table=table("1,0,,320,1", head=HEAD[:5]), base=both, snapshot=True)
+    assert changes(bare) == (80.0, [(5.0, 70.0), (7.0, 60.0)])  # a table without the column says nothing of weight
 
 
 def test_patients_csv_that_contradicts_the_first_row_of_a_table_is_refused_there_and_here(by_weight):
