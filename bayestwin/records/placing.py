@@ -168,23 +168,17 @@ def settle_ties(
     an earlier row is written after it, and gets 0 in the place of -1; so does one after a dose whose lag is a
     parameter, since it might arrive then.
     """
-    first: dict[tuple[int, float], int] = {}  # row of a table's first dose of each time
-    for p in placed:
-        if p.draft.table and isinstance(p.body, DoseEvent):
-            where = p.draft.table, p.body.time
-            first[where] = min(first.get(where, p.draft.row), p.draft.row)
+    before = _doses_before(placed)
 
     def sequence(p: Placed) -> tuple[float, int, int, bool]:
         is_dose, table, row = isinstance(p.body, DoseEvent), p.draft.table, p.draft.row
         if table:
-            leads = not is_dose and row < first.get((table, p.body.time), row + 1)
-            return (-1.0 if leads else inf, table, row, is_dose)
+            return (-1.0 if not is_dose and before[id(p)] == 0 else inf, table, row, is_dose)
         said = p.draft.sequence
         return (said if said is not None else 0.0 if is_dose else -1.0, 0, 0, is_dose)
 
-    timed = sorted(
-        (p for p in placed if not isinstance(p.body, ClinicalEvent)), key=lambda p: (p.body.time, *sequence(p))
-    )
+    unique, again = _repeated(placed, before)
+    timed = sorted(unique, key=lambda p: (p.body.time, *sequence(p)))
     doses = [*earlier, *(p.body for p in timed if isinstance(p.body, DoseEvent))]
     settled = [p for p in placed if isinstance(p.body, ClinicalEvent)]
     for _, together in groupby(timed, key=lambda p: p.body.time):
@@ -198,10 +192,41 @@ def settle_ties(
             order = 2 * block + (0 if is_dose else 1)
             if order < 0 and p.draft.table and _sent_to(p.body.time, doses, lagged):
                 order = 0
-            if not isinstance(p.body, ClinicalEvent) and p.body.order != order:
-                p = replace(p, body=replace(p.body, order=order))
-            settled.append(p)
+            for one in (p, *again.get(id(p), ())):
+                if not isinstance(one.body, ClinicalEvent):
+                    settled.append(replace(one, body=replace(one.body, order=order)))
     return settled
+
+
+def _doses_before(placed: list[Placed]) -> dict[int, int]:
+    """How many doses of its time stand above a row in its own event table, by id."""
+    found: dict[int, int] = {}
+    given: dict[tuple[int, float], int] = {}
+    for p in sorted(placed, key=lambda p: p.draft.row):
+        where = p.draft.table, p.body.time
+        found[id(p)] = given.get(where, 0)
+        given[where] = found[id(p)] + isinstance(p.body, DoseEvent)
+    return found
+
+
+def _repeated(placed: list[Placed], before: dict[int, int]) -> tuple[list[Placed], dict[int, list[Placed]]]:
+    """Labs and doses once each, and by the id of such a row those that repeat it in another event table.
+
+    Tables overlap; a lab is repeated where it follows as many doses of its time there, and they must not count twice.
+    """
+    once: list[Placed] = []
+    again: dict[int, list[Placed]] = {}
+    first: dict[tuple, Placed] = {}
+    for p in sorted(placed, key=lambda p: (p.draft.table, p.draft.row)):
+        if isinstance(p.body, ClinicalEvent):
+            continue
+        what = repr(p.body), None if isinstance(p.body, DoseEvent) else before[id(p)]
+        twin = first.setdefault(what, p) if p.draft.table else p
+        if twin.draft.table == p.draft.table:
+            once.append(p)
+        else:
+            again.setdefault(id(twin), []).append(p)
+    return once, again
 
 
 def _sent_to(time: float, doses: Sequence[DoseEvent], lagged: Callable[[str], bool]) -> bool:

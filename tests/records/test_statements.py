@@ -37,25 +37,31 @@ def changes(reading, key="1"):
 def histories(draw):
     """Rows of an event table, changes of events.csv with corrections, a line of patients.csv, and how they come:
     in pieces, in some order, in one or several readings."""
-    rows, lines = [], []
+    visits, lines = [], []
     for time in sorted(draw(st.sets(st.integers(0, 9), min_size=1, max_size=6))):
-        kind, weight = draw(st.sampled_from("010102")), draw(st.sampled_from(("", ".", "80", "70", "60")))
-        rows.append(("1", str(time), "5" if kind == "0" else "", "100" if kind == "1" else "", kind, weight))
+        weight, kinds = draw(st.sampled_from(("", ".", "80", "70", "60"))), draw(st.sampled_from(("0", "1", "10", "2")))
+        last = draw(st.sampled_from(("", weight)))  # one row of a visit may leave it out
+        cells = {"0": ("5", "", "0"), "1": ("", "100", "1"), "2": ("", "", "2")}
+        visits.append([("1", str(time), *cells[k], w) for k, w in zip(kinds, (weight, last))])
+    rows = [row for visit in visits for row in visit]
     for time in draw(st.sets(st.integers(0, 8), max_size=2)):
         for later, weight in enumerate(draw(st.sampled_from(((80,), (75,), (65, 80), (80, 75))))):
             lines.append(("1", f"{time}.5", f"{time + 4 * later}.5", "covariate", f"weight_kg = {weight}"))
     at_zero = next((row[5] for row in rows if row[1] == "0" and row[5] not in ("", ".")), None)
     listed = draw(st.sampled_from((None, at_zero or "80")))
-    pieces = [("event_table", one) for one in _pieces(draw, rows)] + [("events", one) for one in _pieces(draw, lines)]
+    pieces = [("event_table", one) for one in _pieces(draw, visits)] + [
+        ("events", one) for one in _pieces(draw, [[line] for line in lines])
+    ]
     pieces += [("patients", [("1", listed)])] if listed is not None else []
     readings = [draw(st.integers(0, 2)) for _ in pieces]
     return rows, lines, listed, list(zip(readings, draw(st.permutations(pieces))))
 
 
-def _pieces(draw, rows):
-    """The rows in up to three files, each in order of time; a row may stand in two of them."""
-    where = [draw(st.sets(st.integers(0, 2), min_size=1, max_size=2)) for _ in rows]
-    return [mine for k in range(3) if (mine := [row for row, files in zip(rows, where) if k in files])]
+def _pieces(draw, visits):
+    """The visits in up to three files, each in order of time; a visit may stand in two of them."""
+    where = [draw(st.sets(st.integers(0, 2), min_size=1, max_size=2)) for _ in visits]
+    pieces = ([row for visit, files in zip(visits, where) if k in files for row in visit] for k in range(3))
+    return [piece for piece in pieces if piece]
 
 
 HEADS = {"event_table": HEAD, "events": EVENTS, "patients": ("patient", "weight_kg")}
