@@ -65,6 +65,20 @@ def test_where_tempering_fails_nuts_finds_the_posterior_of_the_closed_form(
     assert info.verdict == "PASS" and info.path == "reweight"
 
 
+def test_islands_that_disagree_are_moved_until_they_do_not(at_two, level_record, monkeypatch):
+    apart = np.repeat(np.arange(4.0), at_two.particles.psi.shape[0] // 4)[:, None]  # an island each
+    twin = with_particles(at_two, psi=np.asarray(at_two.particles.psi) + 2.0 * apart)
+    monkeypatch.setattr(smc, "STAGE_SWEEPS", 1)
+    monkeypatch.setattr(smc, "FINAL_SWEEPS", 1)
+    record = level_record((20.0, 21.0, 20.5))
+    moves, gaps = {}, {}
+    for rounds in (0, 60):
+        monkeypatch.setattr(smc, "MORE_ROUNDS", rounds)
+        _, info = update_twin(twin, record, random_seed=2, rejuvenate_below=1.0)
+        moves[rounds], gaps[rounds] = info.moves, info.island_agreement
+    assert gaps[0] > 0.4 >= gaps[60] and moves[0] < moves[60] < moves[0] + 60
+
+
 def test_two_classes_are_not_given_to_nuts(level_population, level_record, sizes, monkeypatch):
     monkeypatch.setattr(smc, "MAX_STAGES", 1)
     record = level_record((20.0, 21.0, 16.7), drug_at=2.0)
