@@ -206,7 +206,7 @@ def _publish(twin, info, out, reading):
     from bayestwin.twin import save_twin
 
     typer.echo(f"numerical check: {info.verdict} by {info.path}, {info.seconds:.1f} s")
-    k_hat = "not needed (all weights equal)" if info.pareto_k == float("-inf") else f"{info.pareto_k:.2f}"
+    k_hat = "not needed (weights are even)" if info.pareto_k == float("-inf") else f"{info.pareto_k:.2f}"
     draws = f"effective population draws {info.ess_population_draws:.1f} of {len(twin.population.log_det)}"
     typer.echo(f"  ESS {info.ess:.0f}, Pareto k {k_hat}, {draws}")
     for reason in info.reasons:

@@ -9,7 +9,6 @@ The table itself, with its thresholds, is warning_table.py.
 
 import math
 
-from bayestwin.axes import DAYS_PER_MONTH
 from bayestwin.report.model import LabEntry, ReportInput
 from bayestwin.report.rounding import nearest, significant, step_for
 from bayestwin.report.warning_table import (
@@ -32,6 +31,7 @@ from bayestwin.report.warning_table import (
     WITHHELD,
     Warned,
 )
+from bayestwin.units import convert
 
 
 def evaluate(inputs: ReportInput) -> tuple[Warned, ...]:
@@ -65,8 +65,7 @@ def state_of(warned) -> str:
 def lab_age_days(inputs: ReportInput) -> float | None:
     """Days between the newest informative lab and the data cut; None without labs."""
     times = [lab.time for lab in inputs.labs if lab.state in ("used", "censored", "late", "corrected")]
-    per_day = 24.0 if inputs.clock.time_unit == "h" else 1.0
-    return (inputs.clock.data_cut_time - max(times)) / per_day if times else None
+    return convert(inputs.clock.data_cut_time - max(times), inputs.clock.time_unit, "day") if times else None
 
 
 def pareto_limit(draws: int | None) -> float:
@@ -322,4 +321,4 @@ def surprise_values(lab: LabEntry) -> tuple[str, str] | None:
 
 def months(inputs: ReportInput, time: float) -> float:
     """Model time to months."""
-    return time / ((24.0 if inputs.clock.time_unit == "h" else 1.0) * DAYS_PER_MONTH)
+    return convert(time, inputs.clock.time_unit, "month")
