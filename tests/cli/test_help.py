@@ -12,6 +12,7 @@ COMMANDS = (
     "demo",
     "check",
     "fit",
+    "crosscheck",
     "start",
     "update",
     "forecast",
