@@ -72,6 +72,8 @@ def check_fit(
     out.mkdir(parents=True, exist_ok=True)
     for output in dict.fromkeys(found.labs["output"]):
         bands = vpc(found, output, prediction_corrected=prediction_corrected, probability=PROBABILITY)
+        if bands.attrs["left_out"]:
+            say(f"{output}: {bands.attrs['left_out']} labs without a prediction above 0 are left out of the pcVPC")
         errors = npde(found, output, random_seed=seed)
         bands.to_csv(out / f"vpc_{output}.csv", index=False)
         errors.to_csv(out / f"npde_{output}.csv", index=False)

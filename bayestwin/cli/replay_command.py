@@ -95,9 +95,10 @@ def _chosen(cohort, keys):
 def _rivals(known, schema, training, reveal_until, time_unit, as_of):
     """Rivals for labs, and one for events or None, fitted on the patients that the population was fitted on."""
     from bayestwin.errors import FitError
-    from bayestwin.evaluation.event_replay import horizons_of
+    from bayestwin.evaluation.event_replay import landmark_months
     from bayestwin.evaluation.rivals import fit_landmark_cox, fit_rivals
     from bayestwin.jobs.replay import training_part
+    from bayestwin.units import convert
 
     files: dict = dict.fromkeys(TABLES)
     add_recognised(files, training)
@@ -105,10 +106,10 @@ def _rivals(known, schema, training, reveal_until, time_unit, as_of):
     tell(reading)
     cohort = training_part(known, reading.cohort)
     fitted, of_events = tuple(fit_rivals(known.model, known, cohort, reveal_until=reveal_until).values()), None
-    months, per_month = horizons_of(known.model)
+    months, unit = landmark_months(known.model), known.model.time_unit
     if months and reveal_until is None:
         try:
-            of_events = fit_landmark_cox(known.model, cohort, horizon=max(months) * per_month)
+            of_events = fit_landmark_cox(known.model, cohort, horizon=convert(max(months), "month", unit))
         except FitError as error:
             say(f"no rival for events: {error}")
     return fitted, of_events

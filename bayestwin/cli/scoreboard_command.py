@@ -35,7 +35,7 @@ def scoreboard(
     found = gather(open_store(store), model_text=model, progress=sys.stderr.isatty())
     for problem in found.problems:
         say(problem)
-    board = board_of(found.forecasts, days_per_unit=found.days_per_unit, random_seed=seed)
+    board = board_of(found.forecasts, time_unit=found.time_unit, random_seed=seed)
     typer.echo(f"{found.published} published forecasts, {len(found.forecasts)} of labs that came after them")
     if board.empty and not found.surprises:
         say("Nothing to score yet: no lab has come after a forecast.")

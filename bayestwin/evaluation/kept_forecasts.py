@@ -19,7 +19,9 @@ import numpy as np
 
 from bayestwin.dynamics import treatment_starts
 from bayestwin.evaluation.scores import clustered_means, coverage
+from bayestwin.labs import TINY
 from bayestwin.prognosis.result import QUANTILES
+from bayestwin.units import convert
 
 START_SLACK = 7.0  # days between when a treatment was thought to start and when it did
 LEVELS = (0.5, 0.8, 0.95)
@@ -37,7 +39,7 @@ def score_kept(prognosis, record) -> list[dict]:
     prognosis : Prognosis; record : PatientRecord of the same patient as it is known now
     """
     starts, rows = treatment_starts(prognosis.model, record), []
-    slack = START_SLACK * (24.0 if prognosis.model.time_unit == "h" else 1.0)
+    slack = convert(START_SLACK, "day", prognosis.model.time_unit)
     for lab in sorted(record.labs, key=lambda lab: (lab.time, lab.lab_id)):
         if lab.time <= prognosis.now:
             continue
@@ -60,12 +62,16 @@ def score_kept(prognosis, record) -> list[dict]:
 
 
 def _came_true(row, starts, now: float, time: float, slack: float) -> bool:
-    """Whether what was given until `time` is what this row assumed."""
-    later = [(start, name) for start, name in starts if now < start < time]
+    """Whether what was given until `time` is what this row assumed.
+
+    A treatment that starts at the data cut itself may be the one in force to the forecast, or one that it asks for.
+    """
     if row.refused or row.plan.policy is not None or row.plan.sequence:
         return False
+    given = [name for start, name in starts if start < time]
+    later = [(start, name) for start, name in starts if now <= start < time]
     if not row.plan.new:
-        return not later
+        return given[-1:] == [row.plan.name] and all(start == now for start, _ in later)
     return [name for _, name in later] == [row.plan.name] and abs(later[0][0] - row.plan.start) <= slack
 
 
@@ -74,8 +80,8 @@ def _scored(course, lab, log_scale: bool) -> dict:
     from scipy.special import ndtr, ndtri
 
     known = np.array([np.interp(lab.time, course.times, q) for q in course.quantiles])
-    on_scale = np.log(np.maximum(known, 1e-12)) if log_scale else known
-    z, y = ndtri(QUANTILES), float(np.log(max(lab.value, 1e-12)) if log_scale else lab.value)
+    on_scale = np.log(np.maximum(known, TINY)) if log_scale else known
+    z, y = ndtri(QUANTILES), float(np.log(max(lab.value, TINY)) if log_scale else lab.value)
     fine = _drawn_out(ndtri(FINE), z, on_scale)
     if lab.censoring != "none":
         fine = np.maximum(fine, y) if lab.censoring == "left" else np.minimum(fine, y)
@@ -96,12 +102,12 @@ def _drawn_out(at, x, y):
     return np.where(at < x[0], first, np.where(at > x[-1], last, inside))
 
 
-def scoreboard(rows, *, days_per_unit: float = 1.0, random_seed: int, probability: float = 0.9):
+def scoreboard(rows, *, time_unit: str = "day", random_seed: int, probability: float = 0.9):
     """How forecasts held, by output, treatment and months ahead.
 
     Parameters
     ----------
-    rows : of `score_kept`; days_per_unit : of the model's time unit (1/24 for hours)
+    rows : of `score_kept`; time_unit : of the model
 
     Returns
     -------
@@ -114,7 +120,7 @@ def scoreboard(rows, *, days_per_unit: float = 1.0, random_seed: int, probabilit
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     if frame.empty:
         return pd.DataFrame(columns=[*columns, "patients"])
-    months = frame["horizon"] * days_per_unit / 30.4375
+    months = frame["horizon"] * convert(1.0, time_unit, "month")
     edges = HORIZONS_MONTHS
     names = [f"{a:g} to {b:g}" if np.isfinite(b) else f"beyond {a:g}" for a, b in zip(edges, edges[1:])]
     frame["months_ahead"] = pd.cut(months, edges, labels=names)

@@ -52,19 +52,24 @@ def patient_log_likelihood(
     Returns
     -------
     DataTree        posterior (the draws used), log_prior of each of its sites (chain, draw), log_likelihood with
-                    `patient` (chain, draw, patient), and, in `importance`, ess (patient): effective number of points,
-                    of the draw where it is least
+                    `patient_record` (chain, draw, patient), and, in `importance`, ess (patient): effective number of
+                    points, of the draw where it is least; log_prior's attribute `without` names the sites that the
+                    fit had other priors for (`--priors`), which the group leaves out
 
     Raises
     ------
-    FitError        no patient has a lab
+    FitError        no patient has a lab or an event that the model gives a chance to
     """
     from tqdm import tqdm
 
     model = population.model
-    known = [record for record in cohort if record.labs]
+    known = [record for record in cohort if record.labs or (model.hazards and record.events)]
     if not known:
-        raise FitError("no patient has a lab", subject=f"model {model.name}")
+        raise FitError(
+            "no patient has a lab, or an event that the model gives a chance to",
+            subject=f"model {model.name}",
+            next_step="Give the cohort that the population was fitted on.",
+        )
     values, ess = [], []
     with jax.enable_x64(True):
         hyper, take = population.hyper_draws(draws)
@@ -159,23 +164,27 @@ def _as_tree(population, take, values, ess, keys) -> xr.DataTree:
     likelihood = values.T.reshape(*shape, len(keys))
     groups = {
         "posterior": xr.Dataset(data),
-        "log_prior": xr.Dataset(_log_priors(population, data)),
+        "log_prior": _log_priors(population, data),
         "log_likelihood": xr.Dataset({"patient_record": (("chain", "draw", "patient"), likelihood)}, {"patient": keys}),
         "importance": xr.Dataset({"ess": (("patient",), ess)}, {"patient": keys}),
     }
     return xr.DataTree.from_dict(groups)
 
 
-def _log_priors(population, data) -> dict:
-    """ln prior density of every site at its draws by the model file's priors; without constants, and without sites that
-    the fit had other priors for (`--priors`)."""
-    fitted = json.loads(population.attributes.get("other_priors") or "{}")
-    sites, found = hyper_sites(population.model), {}
+def _log_priors(population, data) -> xr.Dataset:
+    """ln prior density of every site at its draws by the model file's priors, the correlation's up to a constant;
+    without constants, and without sites that the fit had other priors for."""
+    model, fitted = population.model, json.loads(population.attributes.get("other_priors") or "{}")
+    sites, found = hyper_sites(model), {}
     with jax.enable_x64(True):
         for name, (dims, values) in data.items():
             if name in sites and name not in fitted and np.std(values) > 0:
                 found[name] = (dims, np.asarray(distribution(sites[name]).log_prob(jnp.asarray(values))))
-    return found
+    lower = data.get("correlation_cholesky")
+    if lower is not None and "correlation" not in fitted:  # det(R)^(concentration - 1)
+        log_det = 2.0 * np.log(np.diagonal(lower[1], axis1=-2, axis2=-1)).sum(axis=-1)
+        found["correlation"] = (lower[0][:2], (model.correlation.concentration - 1.0) * log_det)
+    return xr.Dataset(found, attrs={"without": ", ".join(fitted)})
 
 
 def _folded(variable, shape):

@@ -13,7 +13,8 @@ Two samples of one batch may have been swapped: for labs a and b of two patients
 
     ln BF = ln p_a(y_b) + ln p_b(y_a) - ln p_a(y_a) - ln p_b(y_b)
 
-with normal p on the error scale. A pair is named where it is above ALARM and both labs were surprising by themselves.
+with normal p on the error scale. A pair is named where it is above SWAP_ALARM and both labs were
+surprising by themselves.
 
 Source: Holm (1979), Scand J Stat 6:65; Kass and Raftery (1995), J Am Stat Assoc 90:773.
 """
@@ -22,18 +23,26 @@ from itertools import combinations
 
 import numpy as np
 
-from bayestwin.evaluation.scores import expanded_tail
+from bayestwin.evaluation.scores import expanded_tail, holm
+from bayestwin.labs import TINY
 
-ALARM = np.log(100.0)  # ln Bayes factor of a swap
+SWAP_ALARM = np.log(100.0)  # ln Bayes factor
 TAIL = 0.025  # a lab is surprising by itself beyond this PIT at either end
 FEWEST = 5  # patients of a group that is tested
 COLUMNS = ("patient", "lab_id", "output", "time", "laboratory", "product", "observed", "scale", "mean", "sd", "pit")
 
 
 def surprise_rows(twin) -> list[dict]:
-    """What each lab of a twin's record was expected to be before it was learnt (COLUMNS, alarm); no censored labs."""
+    """What each lab of a twin's record was expected to be before it was learnt (COLUMNS, alarm); no censored labs.
+
+    Of a lab that was corrected, the surprise of the value that stands; none where that was never forecast.
+    """
     labs = {(lab.lab_id, lab.time): lab for lab in twin.record.labs}
-    newest = {(s.lab_id, s.time): s for info in twin.history for s in info.surprise if (s.lab_id, s.time) in labs}
+    newest = {}
+    for surprise in (s for info in twin.history for s in info.surprise):
+        lab = labs.get((surprise.lab_id, surprise.time))
+        if lab is not None and (surprise.value, surprise.censoring) == (lab.value, lab.censoring):
+            newest[lab.lab_id, lab.time] = surprise
     return [
         {"patient": twin.key, "lab_id": s.lab_id, "output": s.output, "time": s.time}
         | {"laboratory": labs[place].laboratory, "product": labs[place].product, "observed": s.value}
@@ -84,7 +93,7 @@ def pooled_shifts(rows, *, by=("output",), random_seed: int, probability: float 
 def _error(frame):
     """Observed minus expected on the error scale."""
     y = frame["observed"].to_numpy(float)
-    return np.where(frame["scale"] == "ln", np.log(np.maximum(y, 1e-12)), y) - frame["mean"].to_numpy(float)
+    return np.where(frame["scale"] == "ln", np.log(np.maximum(y, TINY)), y) - frame["mean"].to_numpy(float)
 
 
 def _weighted_mean(part, rng, probability, resamples=2000):
@@ -100,16 +109,6 @@ def _weighted_mean(part, rng, probability, resamples=2000):
     tail = expanded_tail((1 - probability) / 2, n)
     low, high = np.quantile(drawn[:, 1] / drawn[:, 0], [tail, 1 - tail])
     return float(value), float(low), float(high)
-
-
-def holm(p):
-    """Holm's adjusted p-values; NaN stays."""
-    adjusted, tested = np.full(len(p), np.nan), np.flatnonzero(~np.isnan(p))
-    order, running = tested[np.argsort(p[tested])], 0.0
-    for rank, place in enumerate(order):
-        running = max(running, min(1.0, (len(order) - rank) * p[place]))
-        adjusted[place] = running
-    return adjusted
 
 
 def swapped_samples(rows, *, batch: str = "batch"):
@@ -137,7 +136,7 @@ def swapped_samples(rows, *, batch: str = "batch"):
             if a["patient"] != b["patient"]:
                 factor = _log_p(a, b["observed"]) + _log_p(b, a["observed"])
                 factor -= _log_p(a, a["observed"]) + _log_p(b, b["observed"])
-                if factor > ALARM:
+                if factor > SWAP_ALARM:
                     sides = (a["patient"], a["lab_id"], a["observed"], b["patient"], b["lab_id"], b["observed"])
                     found.append((output, name, *sides, factor))
     return pd.DataFrame(found, columns=columns).sort_values("log_bayes_factor", ascending=False, ignore_index=True)
@@ -145,5 +144,5 @@ def swapped_samples(rows, *, batch: str = "batch"):
 
 def _log_p(row, value):
     """ln of the normal predictive density on the error scale, up to the same constant for either value."""
-    y = np.log(max(value, 1e-12)) if row["scale"] == "ln" else value
+    y = np.log(max(value, TINY)) if row["scale"] == "ln" else value
     return -0.5 * ((y - row["mean"]) / row["sd"]) ** 2 - np.log(row["sd"])

@@ -17,9 +17,12 @@ Sources: Bergstrand, Hooker, Wallin and Karlsson (2011), AAPS J 13:143 (pcVPC); 
 (2012), J Pharmacokinet Pharmacodyn 39:499 (censored data).
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from bayestwin.errors import FitError
+from bayestwin.labs import TINY
 
 PERCENTILES = (10.0, 50.0, 90.0)
 FEWEST = 5  # labs in a bin
@@ -48,15 +51,19 @@ def vpc(
     Returns
     -------
     DataFrame       one row per bin and line: bin, from_time, to_time, middle (median time), labs, line ("10", "50",
-                    "90" and, where the output has limits, "below limit", a share), observed, low, median, high
+                    "90" and, where the output has limits, "below limit", a share), observed, low, median, high;
+                    attribute left_out: labs without a PRED above 0 (before the first dose), which prediction
+                    correction cannot divide by
 
     Raises
     ------
-    FitError        no lab of this output; prediction correction of values that are not positive
+    FitError        no lab of this output; no PRED above 0 to correct by
     """
     import pandas as pd
 
     mine = found.of(output)
+    if prediction_corrected:
+        mine = _with_a_prediction(mine)
     at = mine.labs[time].to_numpy(float)
     y, simulated = _at_limits(mine)
     if prediction_corrected:
@@ -74,7 +81,9 @@ def vpc(
         if below is not None:
             shares = below_simulated[:, members].mean(axis=1)
             rows.append(place | {"line": "below limit", "observed": below[members].mean()} | _band(shares, probability))
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    table.attrs["left_out"] = int((found.labs["output"] == output).sum()) - len(mine.labs)
+    return table
 
 
 def bins_of(at, count: int) -> list[np.ndarray]:
@@ -122,17 +131,23 @@ def _below(mine):
         return (mine.labs["limit_flag"] == "left").to_numpy(), mine.simulated < limit
 
 
-def _corrected(mine, at, y, simulated, bins):
-    """Values times the median PRED of the bin over their own PRED."""
-    pred = mine.labs["pred"].to_numpy(float)
-    if not (pred > 0).all():
+def _with_a_prediction(mine):
+    """The labs whose PRED is above 0, by which prediction correction divides."""
+    kept = (mine.labs["pred"] > 0).to_numpy()
+    if not kept.any():
         raise FitError(
-            "a prediction-corrected check divides by PRED",
+            "a prediction-corrected check divides by PRED, and no lab has one above 0",
             subject=f"output {mine.labs['output'].iloc[0]}",
-            value=float(pred.min()),
+            value=float(mine.labs["pred"].max()),
             allowed="predictions above 0",
             next_step="Leave prediction_corrected out.",
         )
+    return replace(mine, labs=mine.labs[kept].reset_index(drop=True), simulated=mine.simulated[:, kept])
+
+
+def _corrected(mine, at, y, simulated, bins):
+    """Values times the median PRED of the bin over their own PRED."""
+    pred = mine.labs["pred"].to_numpy(float)
     factor = np.ones(len(pred))
     for members in bins_of(at, bins):
         factor[members] = np.median(pred[members]) / pred[members]
@@ -169,7 +184,7 @@ def npde(found, output: str, *, random_seed: int):
             )
         y = part["observed"].to_numpy(float)
         if log_scale:
-            y, simulated = np.log(np.maximum(y, 1e-12)), np.log(np.maximum(simulated, 1e-12))
+            y, simulated = np.log(np.maximum(y, TINY)), np.log(np.maximum(simulated, TINY))
         limit = limits[place]
         y, simulated = _imputed(y, part["limit_flag"].to_numpy(), simulated, np.log(limit) if log_scale else limit, rng)
         own, others = _uncorrelated(y, simulated[1::2], simulated[::2])

@@ -87,7 +87,7 @@ def against_covariates(effects, cohort):
     import pandas as pd
     from scipy import stats
 
-    from bayestwin.evaluation.pooled_surprise import holm
+    from bayestwin.evaluation.scores import holm
 
     wide = effects.pivot(index="patient", columns="parameter", values="mean")
     about = pd.DataFrame({record.key: dict(record.covariates) for record in cohort}).T.reindex(wide.index)

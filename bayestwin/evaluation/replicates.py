@@ -20,9 +20,8 @@ from bayestwin.dynamics import NO_GRADIENT
 from bayestwin.errors import FitError
 from bayestwin.individual import compile_record
 from bayestwin.individual.residuals import draw_observation
-from bayestwin.individual.serial import sd_and_time
 from bayestwin.population.fit import used_sizes
-from bayestwin.prognosis.departures import carried_on, scaling_of, with_departures
+from bayestwin.prognosis.departures import along_labs, scaling_of
 from bayestwin.twin.particles import population_for
 from bayestwin.twin.target import evaluator
 
@@ -100,7 +99,7 @@ def _simulated(model, labs, data, pop, rho, draws, rng):
     own = np.arange(len(draws)), classes
     ok = np.asarray(pieces.ok)[own]
     predicted = np.where(ok[:, None], np.asarray(pieces.prediction)[own][:, : len(labs)], np.nan)
-    predicted = _with_paths(model, labs, predicted, sigma, scaling_of(model, pop, psi, draws), rng)
+    predicted = along_labs(model, labs, predicted, sigma, scaling_of(model, pop, psi, draws), rng)
     seen = np.empty_like(predicted)
     for n, lab in enumerate(labs):
         k = model.observation_index[lab.output]
@@ -109,21 +108,6 @@ def _simulated(model, labs, data, pop, rho, draws, rng):
     share = share / share.sum(axis=1, keepdims=True)
     pred = np.einsum("pc,pcn->n", share, np.asarray(plain.prediction)[:, :, : len(labs)]) / len(draws)
     return seen, pred, float((~ok).mean())
-
-
-def _with_paths(model, labs, predicted, sigma, scaling, rng):
-    """Predictions with a path of every departure in them; labs in order of time."""
-    if not model.serial:
-        return predicted
-    sds = np.stack([next(sd_and_time(model, k, sigma)) for k in model.serial], axis=-1)
-    now, before, found = sds * rng.standard_normal(sds.shape), labs[0].time, np.array(predicted)
-    for n, lab in enumerate(labs):
-        now, before = carried_on(model, now, lab.time - before, sigma, rng), lab.time
-        k = model.observation_index[lab.output]
-        outputs = np.ones((len(predicted), len(model.observations)))
-        outputs[:, k] = predicted[:, n]
-        found[:, n] = with_departures(model, outputs, now, sigma, scaling)[:, k]
-    return found
 
 
 def _row(model, record, lab, pred) -> dict:

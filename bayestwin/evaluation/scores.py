@@ -27,6 +27,8 @@ from typing import Any
 
 import numpy as np
 
+from bayestwin.labs import TINY
+
 LEVELS = (0.5, 0.8, 0.9)
 GRID = np.arange(1, 100) / 100
 BLOCK = 4_000_000  # numbers of the resampling matrix held at once
@@ -63,7 +65,7 @@ def coverage(pit, level: float) -> np.ndarray:
 def lab_scores(predictions, levels=LEVELS) -> dict[str, np.ndarray]:
     """Scores of each row of predictions.csv, name -> (N,); NaN where a row has none."""
     observed = predictions["observed"].to_numpy(dtype=float)
-    on_scale = np.where(predictions["scale"] == "ln", np.log(np.maximum(observed, 1e-12)), observed)
+    on_scale = np.where(predictions["scale"] == "ln", np.log(np.maximum(observed, TINY)), observed)
     error = predictions["mean"].to_numpy(dtype=float) - on_scale
     error = np.where(predictions["limit_flag"] == "none", error, np.nan)
     pit = predictions["pit"].to_numpy(dtype=float)
@@ -145,6 +147,20 @@ def expanded_tail(tail: float, patients: int) -> float:
     from scipy.special import ndtr, stdtrit
 
     return float(ndtr(np.sqrt(patients / (patients - 1)) * stdtrit(patients - 1, tail)))
+
+
+def holm(p) -> np.ndarray:
+    """Adjusted p of every comparison of a family; under its level the family errs with that chance at most.
+
+    p (n,) : NaN where nothing was tested; stays NaN and does not count
+
+    Source: Holm (1979), Scandinavian Journal of Statistics 6:65.
+    """
+    p = np.asarray(p, dtype=float)
+    adjusted, tested = np.full(len(p), np.nan), np.flatnonzero(~np.isnan(p))
+    order = tested[np.argsort(p[tested])]
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(p[order] * (len(order) - np.arange(len(order)))))
+    return adjusted
 
 
 def clustered_interval(values, patients, *, random_seed: int, probability: float = 0.9, resamples: int = 2000):

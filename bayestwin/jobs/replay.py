@@ -12,9 +12,10 @@ from typing import Any
 
 from bayestwin.errors import BayestwinError, RecordError
 from bayestwin.evaluation import predictions_frame, replay
-from bayestwin.evaluation.event_replay import horizons_of, twin_event_rows
+from bayestwin.evaluation.event_replay import landmark_months, twin_event_rows
 from bayestwin.evaluation.rivals import event_rows, rival_rows
 from bayestwin.records import Cohort
+from bayestwin.units import convert
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def replay_cohort(
 
 def _events(population, record, rival, random_seed: int, sizes) -> list[dict]:
     """Rows of the twin and of the rival at every assessment of one patient."""
-    months, per_month = horizons_of(population.model)
+    months, per_month = landmark_months(population.model), convert(1.0, "month", population.model.time_unit)
     own = twin_event_rows(population, record, random_seed=random_seed, **sizes)
     asked = event_rows(rival, [record], horizons=[month * per_month for month in months])
     return [*own, *(row | {"verdict": "PASS"} for row in asked)]

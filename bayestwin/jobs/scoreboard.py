@@ -27,7 +27,7 @@ class Gathered:
     surprises: list[dict] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     published: int = 0
-    days_per_unit: float = 1.0
+    time_unit: str = "day"
 
 
 def gather(store, *, model_text: str | None = None, progress=False) -> Gathered:
@@ -70,5 +70,4 @@ def gather(store, *, model_text: str | None = None, progress=False) -> Gathered:
         days = {(c["row"]["lab_id"], c["row"]["time"]): moment.date().isoformat() for c, moment in reversed(stored)}
         words = {name: value for name, value in record.covariates.items() if isinstance(value, str)}
         surprises += [words | row | {"batch": days.get((row["lab_id"], row["time"]), "")} for row in rows]
-    unit = 1.0 if basis.model.time_unit == "day" else 1.0 / 24.0
-    return Gathered(forecasts, surprises, problems, number, unit)
+    return Gathered(forecasts, surprises, problems, number, basis.model.time_unit)

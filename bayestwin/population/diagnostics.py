@@ -14,7 +14,11 @@ LIMITS = {"rhat": 1.01, "ess": 400.0, "divergence_share": 0.001, "ebfmi": 0.3}
 
 @dataclass(frozen=True)
 class Diagnostics:
-    """Verdict of a fit; `reasons` is empty where it passed."""
+    """Verdict of a fit; `reasons` is empty where it passed.
+
+    rhat, ess_bulk, ess_tail : the worst, of the parameters that `worst` names; rhat NaN with one chain
+    clustered : the parameter in which divergences pile up
+    """
 
     passed: bool
     reasons: tuple[str, ...]
@@ -25,6 +29,7 @@ class Diagnostics:
     draws: int
     ebfmi: float
     worst: dict = field(default_factory=dict)
+    clustered: str = ""
     approximate: str = ""
 
     @property
@@ -36,16 +41,14 @@ class Diagnostics:
     def too_short(self) -> bool:
         """True where R-hat or effective sample size is amiss and longer chains may mend it: at most 1 % divergences,
         not clustered, E-BFMI as it should be."""
-        amiss = not (self.rhat < LIMITS["rhat"] and self.ess_bulk > LIMITS["ess"] and self.ess_tail > LIMITS["ess"])
-        lengths = ("R-hat", "bulk ESS", "tail ESS")
-        others = [reason for reason in self.reasons if not reason.startswith(lengths)]
-        few = 0 < self.divergences <= 0.01 * self.draws and not any("clustered" in reason for reason in others)
-        return amiss and all(few and "divergences" in reason for reason in others)
+        amiss = self.rhat >= LIMITS["rhat"] or min(self.ess_bulk, self.ess_tail) <= LIMITS["ess"]
+        few = self.divergences <= 0.01 * self.draws and not self.clustered
+        return amiss and few and self.ebfmi > LIMITS["ebfmi"] and np.isfinite(self.rhat)
 
     @property
     def too_bold(self) -> bool:
         """True where divergences are amiss, which smaller steps may mend."""
-        return any("divergences" in reason for reason in self.reasons)
+        return bool(self.clustered) or self.divergences >= max(LIMITS["divergence_share"] * self.draws, 1)
 
     def __str__(self):
         if self.approximate:
@@ -61,7 +64,7 @@ def approximate(posterior, note: str) -> Diagnostics:
     """The verdict of a variational posterior: never "passed", since its draws are independent whatever they miss."""
     count = posterior.sizes["chain"] * posterior.sizes["draw"]
     why = f"variational normal approximation, intervals may be too narrow; {note}"
-    return Diagnostics(False, (why,), float("nan"), float("nan"), float("nan"), 0, count, float("nan"), {}, why)
+    return Diagnostics(False, (why,), float("nan"), float("nan"), float("nan"), 0, count, float("nan"), approximate=why)
 
 
 def diagnose(posterior, stats) -> Diagnostics:
@@ -92,6 +95,7 @@ def diagnose(posterior, stats) -> Diagnostics:
     (r_name, r), (b_name, b), (t_name, t) = extreme(rhat, np.nanmax), extreme(bulk, np.nanmin), extreme(tail, np.nanmin)
     energy, divergent = np.asarray(stats["energy"]), np.asarray(stats["diverging"])
     ebfmi = float((np.square(np.diff(energy, axis=1)).mean(axis=1) / energy.var(axis=1)).min())
+    where = clustered(posterior, divergent) or ""
     reasons = []
     if np.asarray(stats["energy"]).shape[0] < 2:
         reasons.append("one chain only: R-hat cannot be judged")
@@ -105,7 +109,7 @@ def diagnose(posterior, stats) -> Diagnostics:
         reasons.append(
             f"{divergent.sum()} divergences in {divergent.size} draws ({divergent.mean():.2%}), not under 0.1 %"
         )
-    elif (where := clustered(posterior, divergent)) is not None:
+    elif where:
         reasons.append(f"{divergent.sum()} divergences, clustered in {where}")
     if not ebfmi > LIMITS["ebfmi"]:
         reasons.append(f"E-BFMI {ebfmi:.2f} is not above {LIMITS['ebfmi']}")
@@ -119,6 +123,7 @@ def diagnose(posterior, stats) -> Diagnostics:
         int(divergent.size),
         ebfmi,
         {"rhat": r_name, "ess_bulk": b_name, "ess_tail": t_name},
+        where,
     )
 
 

@@ -124,6 +124,8 @@ def fit_population(
         def program():
             population_program(fitted, groups, rho=rho, centred=centred, accuracy=accuracy)
 
+        boldly = draws is None and target_accept is None  # then divergences are a reason to sample again, not longer
+
         def sampled(accept):
             return run_nuts(
                 program,
@@ -133,7 +135,7 @@ def fit_population(
                 warmup=warmup,
                 draws=DRAWS if draws is None else draws,
                 most=MOST_DRAWS if draws is None else None,
-                enough=long_enough,
+                enough=lambda drawn: long_enough(drawn, give_up=boldly and accept == BOLD),
                 target_accept=accept,
                 max_tree_depth=max_tree_depth,
                 climb=climb,
@@ -143,7 +145,7 @@ def fit_population(
         note = ""
         try:
             drawn = sampled(BOLD if target_accept is None else target_accept)
-            found = diagnosed(drawn) if target_accept is None and draws is None else None
+            found = diagnosed(drawn) if boldly else None
             if found is not None and found.too_bold:
                 note = f"sampled again at target acceptance {CAUTIOUS}, after {found.divergences} divergences at {BOLD}"
                 drawn = sampled(CAUTIOUS)
@@ -156,10 +158,10 @@ def fit_population(
         return posterior_from(model, order, drawn, rho, cohort, random_seed, fitted=fitted, note=note)
 
 
-def long_enough(drawn) -> bool:
-    """False where the population-level sites of a run fail for its length."""
+def long_enough(drawn, *, give_up: bool = False) -> bool:
+    """False where the population-level sites of a run fail for its length; give_up : not where divergences fail too."""
     found = diagnosed(drawn)
-    return found is None or not found.too_short
+    return found is None or not found.too_short or (give_up and found.too_bold)
 
 
 def diagnosed(drawn):

@@ -57,6 +57,21 @@ def carried_on(model, now, duration: float, sigma, rng) -> np.ndarray:
     return found
 
 
+def along_labs(model, labs, predicted, sigma, scaling, rng) -> np.ndarray:
+    """Predictions (N, L) of labs in order of time, with a new path of every departure in each of N rows."""
+    if not model.serial:
+        return predicted
+    sds = np.stack([next(sd_and_time(model, k, sigma)) for k in model.serial], axis=-1)
+    now, before, found = sds * rng.standard_normal(sds.shape), labs[0].time, np.array(predicted)
+    for n, lab in enumerate(labs):
+        now, before = carried_on(model, now, lab.time - before, sigma, rng), lab.time
+        k = model.observation_index[lab.output]
+        outputs = np.ones((len(predicted), len(model.observations)))
+        outputs[:, k] = predicted[:, n]
+        found[:, n] = with_departures(model, outputs, now, sigma, scaling)[:, k]
+    return found
+
+
 def future_departures(twin, draws, times, rng) -> np.ndarray:
     """Departures (P, V, W) at `times` (V,) after the twin's own time, increasing, in the model's time."""
     model, sigma = twin.model, np.asarray(twin.population.sigma)[draws.draw]

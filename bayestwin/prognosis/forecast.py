@@ -4,7 +4,6 @@ from typing import Any
 
 import jax
 
-from bayestwin.axes import DAYS_PER_MONTH
 from bayestwin.dynamics import NO_GRADIENT, Accuracy
 from bayestwin.errors import FitError, ModelError
 from bayestwin.prognosis.courses import past_courses
@@ -12,6 +11,7 @@ from bayestwin.prognosis.particles import forecast_draws
 from bayestwin.prognosis.plan import make_plans
 from bayestwin.prognosis.result import Prognosis
 from bayestwin.prognosis.row import Asked, forecast_row
+from bayestwin.units import convert
 
 SMALLEST_ESS_SHARE = 0.1  # under another rho; less and the number is not shown
 
@@ -54,7 +54,7 @@ def forecast(
         )
     model, endpoint = twin.model, twin.model.progression
     rho = twin.rho if rho is None else rho
-    per_month = DAYS_PER_MONTH if model.time_unit == "day" else DAYS_PER_MONTH * 24.0
+    per_month = convert(1.0, "month", model.time_unit)
     if endpoint is None:
         span = 48.0 if horizon is None else float(horizon)
         landmarks: tuple[int, ...] = ()

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from bayestwin.twin.particles import effective_size, island_means
+from bayestwin.twin.particles import LARGEST_GAP, effective_size, island_gaps, island_means
 from bayestwin.twin.state import PASS, WITHHELD, UpdateInfo
 from bayestwin.twin.target import class_weights
 
-SMALLEST_ESS, LARGEST_K, LARGEST_GAP = 400.0, 0.7, 0.4
+SMALLEST_ESS, LARGEST_K = 400.0, 0.7
 FEW_DRAWS = 10  # effective population draws under which the check says so; it still passes
 
 
@@ -23,8 +23,7 @@ def judge(
     means = island_means(particles.psi, particles.log_weights, islands)
     w = np.exp(np.asarray(particles.log_weights)) / islands
     centre = (w[:, None] * np.asarray(particles.psi)).sum(0)
-    sd = np.sqrt((w[:, None] * (np.asarray(particles.psi) - centre) ** 2).sum(0))
-    gaps = np.divide(means.std(axis=0, ddof=1), sd, out=np.zeros_like(sd), where=sd > 0)
+    gaps = island_gaps(particles.psi, particles.log_weights, islands)
     relevant = np.array([_speaks(model, name, started) for name in model.individual_names])
     worst = int(np.argmax(np.where(relevant, gaps, -1.0)))
     draws = np.bincount(np.asarray(particles.draw), weights=w)

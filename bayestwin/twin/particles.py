@@ -13,6 +13,9 @@ import numpy as np
 
 from bayestwin.individual import Hyper, prior_mean
 
+LARGEST_GAP = 0.4  # SD of the island means, in posterior SDs, beyond which islands disagree
+EVEN = 2.0  # largest ratio over the mean ratio, up to which weights count as even
+
 
 class Population(NamedTuple):
     """Population draws as the twin needs them, M of them.
@@ -114,12 +117,15 @@ def systematic(rng: np.random.Generator, log_weights, islands: int, *, particles
 def pareto_k(log_ratios) -> float:
     """Shape of the generalised Pareto fitted to the largest importance ratios (Zhang and Stephens 2009).
 
-    Tail size min(0.2 P, 3 sqrt(P)) as in PSIS (Vehtari et al. 2024). -inf where all ratios are equal.
+    Tail size min(0.2 P, 3 sqrt(P)) as in PSIS (Vehtari et al. 2024). -inf where none of the P ratios is above EVEN
+    times their mean: no particle can then carry the rest (ESS is P / EVEN at least), and the shape of so short a tail,
+    which knows no scale, is that of chance. Ratios between 0.5 and 1 that lay in clumps, one for each population draw,
+    had k-hat 1.2.
     """
-    x = np.sort(np.asarray(log_ratios, dtype=float))
-    x = x[np.isfinite(x)]
+    every = np.asarray(log_ratios, dtype=float)
+    x = np.sort(every[np.isfinite(every)])
     tail = int(min(0.2 * len(x), 3 * np.sqrt(len(x))))
-    if tail < 5 or x[-1] - x[0] < 1e-10:
+    if tail < 5 or np.exp(x - x[-1]).sum() >= len(every) / EVEN:
         return -np.inf if len(x) else np.inf
     cut = np.exp(x[-tail - 1] - x[-1])
     exceed = np.exp(x[-tail:] - x[-1]) - cut
@@ -136,6 +142,13 @@ def pareto_k(log_ratios) -> float:
     best = (theta * weight / weight.sum()).sum()
     shape = np.mean(np.log1p(-best * exceed))
     return float(shape * tail / (tail + 10) + 10 * 0.5 / (tail + 10))
+
+
+def island_gaps(psi, log_weights, islands: int) -> np.ndarray:
+    """SD of the island means over the posterior SD of every individual parameter, (D,)."""
+    x, w = np.asarray(psi), np.exp(np.asarray(log_weights)) / islands
+    sd = np.sqrt(w @ (x - w @ x) ** 2)
+    return np.divide(island_means(x, log_weights, islands).std(axis=0, ddof=1), sd, out=np.zeros_like(sd), where=sd > 0)
 
 
 def island_means(values, log_weights, islands: int) -> np.ndarray:

@@ -1,7 +1,9 @@
 """Tempered sequential Monte Carlo from one target to another; used by every rung of the ladder.
 
 Steps in t are chosen so that the effective sample size stays above half the particles; after each, islands are
-resampled and moved. With no record seen before (`from_scratch`) this is the oracle: it needs no stored state.
+resampled and moved. At the target the moves go on, a few rounds at most, while islands disagree: after many resamplings
+an island has few ancestors, and only moves forget them. With no record seen before (`from_scratch`) this is the oracle:
+it needs no stored state.
 
 Source: Chopin (2002), Biometrika 89:539; Del Moral, Doucet and Jasra (2006), JRSS B 68:411.
 """
@@ -17,8 +19,10 @@ import numpy as np
 from bayestwin.dynamics import NO_GRADIENT, Accuracy
 from bayestwin.twin.moves import CYCLE, fitted_gaussian, sweep
 from bayestwin.twin.particles import (
+    LARGEST_GAP,
     Particles,
     effective_size,
+    island_gaps,
     log_sum_exp,
     normalised,
     pareto_k,
@@ -29,6 +33,7 @@ from bayestwin.twin.target import evaluator, full_likelihood, log_target, old_li
 
 MAX_STAGES = 60
 STAGE_SWEEPS, FINAL_SWEEPS = 6, 18
+MORE_ROUNDS = 6  # of FINAL_SWEEPS, at most
 
 
 class BridgeInfo(NamedTuple):
@@ -97,6 +102,10 @@ def bridge(
         cloud = _taken(cloud, systematic(rng, log_weights, islands))
         log_weights = normalised(np.zeros(len(log_weights)), islands)
         cloud = mover.move(cloud, log_weights, t, FINAL_SWEEPS if t >= 1.0 else STAGE_SWEEPS)
+    for _ in range(MORE_ROUNDS if t >= 1.0 else 0):
+        if island_gaps(cloud.psi, log_weights, islands).max() <= LARGEST_GAP:
+            break
+        cloud = mover.move(cloud, log_weights, t, FINAL_SWEEPS)
     pieces = cloud.pieces
     particles = Particles(
         cloud.psi,

@@ -12,8 +12,9 @@ from bayestwin.dynamics import NO_GRADIENT, Accuracy
 from bayestwin.errors import FitError
 from bayestwin.individual import compile_record, with_seen
 from bayestwin.twin.check import judge
-from bayestwin.twin.oracle import first_twin, rebuild_twin
+from bayestwin.twin.oracle import first_twin
 from bayestwin.twin.particles import normalised, population_for
+from bayestwin.twin.rungs import from_scratch
 from bayestwin.twin.smc import bridge
 from bayestwin.twin.target import evaluator, full_likelihood, log_target
 from bayestwin.twin.update import update_twin
@@ -56,14 +57,14 @@ def start_twin(
             next_step="Take a multiple.",
         )
     rho = population.rho if rho is None else rho
-    how: dict[str, Any] = {"particles": particles, "islands": islands, "population_draws": population_draws}
+    how: dict[str, Any] = {"islands": islands, "population_draws": population_draws}
     how |= {"random_seed": random_seed, "rho": rho, "accuracy": accuracy}
     if not population.knows(record):
-        twin, _ = rebuild_twin(population, record, **how)
+        twin, _ = from_scratch(population, record, size=particles, **how)
         return replace(twin, history=(replace(twin.info, path="start"),))
     fitted = as_fitted(population, record)
     with jax.enable_x64(True):
-        twin = _from_joint_fit(population, fitted, **how)
+        twin = _from_joint_fit(population, fitted, particles=particles, **how)
     if fitted is record:
         return twin
     # what came after the fit is learnt like any newer record

@@ -21,7 +21,7 @@ PASS, WITHHELD = "PASS", "WITHHELD"
 class UpdateInfo:
     """Numerical check of one update.
 
-    path : "start", "reweight", "rejuvenate", "oracle" (from scratch), "joint fit"
+    path : "start", "reweight", "rejuvenate", "oracle" (from scratch), "joint fit", "NUTS"
     ess, pareto_k (largest over the bridges, before resampling), unique_particles, acceptance
     ess_population_draws : effective number of population draws
     island_agreement : SD of island means over posterior SD, largest

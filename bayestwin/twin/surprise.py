@@ -21,6 +21,7 @@ from bayestwin.individual.residuals import (
     log_cdf,
     log_density,
 )
+from bayestwin.labs import TINY
 from bayestwin.twin.particles import log_sum_exp
 from bayestwin.twin.tenfold import ALARM, VALUES, tenfold
 
@@ -116,9 +117,9 @@ def surprises(
         log_p = np.asarray(_log_density(observation, location, scale, lab.value, _CENSORING[lab.censoring]))
         with np.errstate(divide="ignore"):
             log_score = float(log_sum_exp((np.log(joint) + log_p).ravel(), axis=0))
-        y = np.log(max(lab.value, 1e-12)) if observation.log_scale else lab.value
+        y = np.log(max(lab.value, TINY)) if observation.log_scale else lab.value
         below = float((joint * np.exp(np.asarray(_log_cdf((y - location) / scale, observation.error.nu)))).sum())
-        on_scale = np.log(np.maximum(simulated, 1e-12)) if observation.log_scale else simulated
+        on_scale = np.log(np.maximum(simulated, TINY)) if observation.log_scale else simulated
         u = rng.random()
         pit = {"none": below, "left": u * below, "right": below + u * (1.0 - below)}[lab.censoring]
         clipped = {"none": on_scale, "left": np.maximum(on_scale, y), "right": np.minimum(on_scale, y)}[lab.censoring]

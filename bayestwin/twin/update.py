@@ -4,7 +4,8 @@
     2 rejuvenate      ESS/P < 0.5 or k-hat > 0.7: temper and move on the full history
     3 from scratch    ESS < 400 (or a tenth of P), k-hat > 0.7, islands apart, or a lab that the twin held all but
                       impossible: the oracle with four times the particles; the next update goes back to P
-    4 withhold        when that fails too
+    4 NUTS            when that fails too and one response class is alive (see `long_chain`)
+    5 withhold        when that fails too
 
 Information taken away or changed (retraction, correction, past dose or treatment, covariate) restarts from the newest
 earlier twin that had not seen it, else from scratch: reweighting back can pass every check and be wrong. Every tenth
@@ -25,8 +26,9 @@ from bayestwin.twin.anchor import EVERY, gap, since_scratch
 from bayestwin.twin.check import judge
 from bayestwin.twin.compare import difference
 from bayestwin.twin.newer import expected, seen_labs, solve_through, surprise_rng, where_it_stands
-from bayestwin.twin.oracle import rebuild_twin, start_applied
+from bayestwin.twin.oracle import start_applied
 from bayestwin.twin.particles import effective_size, log_sum_exp, normalised, pareto_k, unique_particles
+from bayestwin.twin.rungs import MORE, from_scratch
 from bayestwin.twin.smc import BridgeInfo, bridge
 from bayestwin.twin.state import PASS, WITHHELD, Twin
 
@@ -189,34 +191,32 @@ def _restart(twin, record, change, random_seed, rejuvenate_below, population, ea
             next_step="Pass population= to update_twin.",
         )
     why: tuple[str, ...] = (f"restart from scratch: {change.why}",)
-    rebuilt, info = _from_scratch(twin, record, 1, why, random_seed, population, accuracy)
-    if info.verdict != PASS:
-        why = (*why, f"again with four times the particles, because {'; '.join(info.reasons[1:])}")
-        rebuilt, info = _from_scratch(twin, record, 4, why, random_seed, population, accuracy)
+    rebuilt, info = _from_scratch(twin, record, why, random_seed, population, accuracy)
     return replace(rebuilt, updates=twin.updates + 1, history=(*twin.history, info), refusals=twin.refusals), info
 
 
-def _from_scratch(twin, record, times: int, reasons, random_seed, population, accuracy):
-    """The oracle with so many times the particles that the twin is to have."""
-    rebuilt, info = rebuild_twin(
+def _from_scratch(twin, record, reasons, random_seed, population, accuracy, **rungs):
+    """The rungs that begin from scratch, for the particles that the twin is to have."""
+    return from_scratch(
         population,
         record,
-        particles=times * twin.asked_size,
+        size=twin.asked_size,
         islands=twin.islands,
         population_draws=twin.population.log_det.shape[0],
         random_seed=random_seed,
         rho=twin.rho,
         accuracy=accuracy,
         reasons=reasons,
+        **rungs,
     )
-    return replace(rebuilt, size=twin.asked_size), info
 
 
 def _anchored(moved, info, random_seed, population, accuracy):
     """The twin rebuilt from scratch, with what the update says of the new labs and the gap between the two."""
     if population.knows(moved.record):
         return moved, info
-    rebuilt, check = _from_scratch(moved, moved.record, 1, (), random_seed, population, accuracy)
+    once: dict = {"tries": (1,), "nuts": False}
+    rebuilt, check = _from_scratch(moved, moved.record, (), random_seed, population, accuracy, **once)
     if check.verdict != PASS:
         note = f"not anchored: the rebuilt twin failed its check ({'; '.join(check.reasons)})"
         return moved, replace(info, reasons=(*info.reasons, note))
@@ -228,7 +228,7 @@ def _anchored(moved, info, random_seed, population, accuracy):
 
 
 def _last_rung(twin, record, failed, random_seed, population, accuracy):
-    """Rung 3: the oracle with four times the particles; withheld where that fails or no population is at hand."""
+    """Rungs 3 and 4: the oracle with four times the particles, then NUTS; withheld without a population."""
     why = "; ".join(failed.reasons)
     if population is None or population.knows(record):
         # the twin stays where it stood: a record marked as seen would never be learnt
@@ -239,6 +239,6 @@ def _last_rung(twin, record, failed, random_seed, population, accuracy):
             ),
         )
     reasons = (f"from scratch with four times the particles, because {why}",)
-    rebuilt, info = _from_scratch(twin, record, 4, reasons, random_seed, population, accuracy)
+    rebuilt, info = _from_scratch(twin, record, reasons, random_seed, population, accuracy, tries=(MORE,))
     rebuilt = replace(rebuilt, updates=twin.updates)
     return rebuilt, replace(info, surprise=failed.surprise, new_labs=failed.new_labs)

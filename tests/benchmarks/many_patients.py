@@ -1,14 +1,16 @@
 """What an update costs: many myeloma twins with one new lab each, and one lab beside its rivals.
 
-    python tests/benchmarks/many_patients.py [--twins 100 1000] [--particles 4000] [--started 10] [--nuts 300]
+    python tests/benchmarks/many_patients.py [--twins 100 1000] [--files 100] [--particles 4000] [--started 10]
+        [--nuts 300] [--parts updates files histories batches rivals]
 
 Untreated patients with eight M-protein values, the shipped population. So many twins are started, and each serves for
 many patients, who differ in their ninth value (drawn from what the twin expects of it). Printed:
 
 1. updates: each twin is moved to its new lab; CPU and wall seconds, share rejuvenated, growth, peak memory
 2. the same from file to file: read, check, update, write durably
-3. the solve of sixteen patients one by one, in one compiled call over patients in turn, and side by side (vmap)
-4. one lab by update, by the from-scratch oracle and by a NUTS refit, per effective draw
+3. one new lab after histories of 8 to 64 labs, where reweighting suffices
+4. the solve of sixteen patients one by one, in one compiled call over patients in turn, and side by side (vmap)
+5. one lab by update, by the from-scratch oracle and by a NUTS refit, per effective draw
 
 Forecasts and reports cost more than all of this: refresh_speed.py. Prints; asserts nothing, since machines differ.
 CPU seconds are those of this process, so that other work on the machine does not count.
@@ -37,6 +39,7 @@ from bayestwin.twin.save import twin_to_tree
 from bayestwin.twin.target import evaluator, hyper_of
 
 LABS, EVERY, BATCH = 8, 14.0, 16
+PARTS = ("updates", "files", "histories", "batches", "rivals")
 
 
 class Clock:
@@ -56,11 +59,11 @@ def lab(number: int, value: float) -> Lab:
     return Lab(f"m@{when:g}", "m_protein", when, float(value), when)
 
 
-def patients(count: int) -> list[PatientRecord]:
+def patients(count: int, labs: int = LABS) -> list[PatientRecord]:
     """Untreated patients whose level and noise are their own."""
     rng, found = np.random.default_rng(1), []
     for k in range(count):
-        values = rng.lognormal(np.log(20.0), 0.4) * (1 + 0.08 * rng.standard_normal(LABS))
+        values = rng.lognormal(np.log(20.0), 0.4) * (1 + 0.08 * rng.standard_normal(labs))
         found.append(PatientRecord(f"B-{k:05d}", labs=tuple(lab(n, v) for n, v in enumerate(values))))
     return found
 
@@ -119,6 +122,25 @@ def from_file_to_file(twins, population, count: int, folder: Path) -> None:
         size += len(written)
     told("read, update, write", count, clock, paths)
     print(f"    a twin's file: {size / count / 1e6:.2f} MB")
+
+
+def histories(population, particles: int, repeats: int = 10) -> None:
+    """Seconds of a newer lab by the number of labs that were learnt before it; only updates that reweight."""
+    for count in (8, 16, 32, 64):
+        record = patients(1, count)[0]
+        twin = start_twin(population, record, particles=particles, random_seed=1)
+        asked = record.with_labs((*record.labs, lab(count, 20.0)))
+        middle = predict_labs(twin, asked, random_seed=1)[0].quantiles[0.5]
+        asked, spent = record.with_labs((*record.labs, lab(count, middle))), []
+        for number in range(repeats + 1):
+            clock = Clock()
+            _, info = update_twin(twin, asked, random_seed=number)
+            spent.append(clock.seconds()[0])
+        print(
+            f"one new lab after {count:3d} labs, by {info.path}: {1000 * np.median(spent[1:]):.0f} ms CPU "
+            f"(median of {repeats})",
+            flush=True,
+        )
 
 
 def batches(twins) -> None:
@@ -220,12 +242,14 @@ def rivals(twins, population, particles: int, draws: int) -> None:
 
 
 def main() -> None:
-    """Run all four."""
+    """Run the parts that are asked for."""
     asked = argparse.ArgumentParser()
     asked.add_argument("--twins", type=int, nargs="+", default=[100, 1000])
     asked.add_argument("--particles", type=int, default=4000)
     asked.add_argument("--started", type=int, default=10)
     asked.add_argument("--nuts", type=int, default=300)
+    asked.add_argument("--files", type=int, default=100)
+    asked.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
     options = asked.parse_args()
     population = load_population(model_folder("myeloma_car_t") / "population.nc", load_model("myeloma_car_t"))
     clock = Clock()
@@ -240,12 +264,18 @@ def main() -> None:
     )
     with jax.enable_x64(True):
         update_twin(twins[0], newer(twins[:1], 1)[0][1], random_seed=1)  # compiles
-        for count in options.twins:
-            updates(twins, population, count)
-        with tempfile.TemporaryDirectory() as folder:
-            from_file_to_file(twins, population, options.twins[0], Path(folder))
-        batches(twins)
-        rivals(twins, population, options.particles, options.nuts)
+        if "updates" in options.parts:
+            for count in options.twins:
+                updates(twins, population, count)
+        if "files" in options.parts:
+            with tempfile.TemporaryDirectory() as folder:
+                from_file_to_file(twins, population, options.files, Path(folder))
+        if "histories" in options.parts:
+            histories(population, options.particles)
+        if "batches" in options.parts:
+            batches(twins)
+        if "rivals" in options.parts:
+            rivals(twins, population, options.particles, options.nuts)
 
 
 if __name__ == "__main__":

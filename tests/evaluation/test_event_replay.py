@@ -3,6 +3,7 @@
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -12,11 +13,14 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "prognosis"))
 
 from hazard_model import hazard_population
 
-from bayestwin.evaluation.event_replay import TWIN, horizons_of, twin_event_rows
+from bayestwin.errors import ModelError
+from bayestwin.evaluation import event_replay
+from bayestwin.evaluation.event_replay import TWIN, landmark_months, twin_event_rows
 from bayestwin.evaluation.rivals import compare_events, fit_landmark_cox
 from bayestwin.evaluation.rivals.event_scores import brier_parts, censoring_survival
 from bayestwin.jobs.replay import replay_cohort, write_replay
 from bayestwin.records import ClinicalEvent, Cohort, Lab, PatientRecord
+from bayestwin.specification import load_model
 
 MONTH = 365.25 / 12
 SIZES = {"particles": 400, "islands": 4, "population_draws": 100}
@@ -46,6 +50,14 @@ def test_constant_hazards_give_the_exponential_at_every_assessment(population):
         assert row["probability"] == pytest.approx(exact, abs=0.04), row
 
 
+def test_the_twin_counts_from_the_landmark_and_not_from_its_newest_lab(population, monkeypatch):
+    cuts = []
+    asked = event_replay.forecast
+    monkeypatch.setattr(event_replay, "forecast", lambda twin, *a, **k: cuts.append(twin.time) or asked(twin, *a, **k))
+    twin_event_rows(population, followed(ClinicalEvent("death", 300.0, 300.0)), random_seed=1, **SIZES)
+    assert cuts == [28.0, 94.0]  # the assessment of day 84 was told on day 94
+
+
 def test_what_came_later_changes_no_earlier_chance(population):
     first = twin_event_rows(population, followed(), random_seed=1, **SIZES)
     later = followed(ClinicalEvent("progression", 120.0, 150.0, "imaging"))
@@ -62,12 +74,14 @@ def test_a_patient_without_treatment_or_past_the_event_has_no_row(population):
     assert twin_event_rows(population, early, random_seed=1, **SIZES) == []
 
 
-def test_horizons_are_the_landmark_months_of_the_endpoint(population):
-    months, per_month = horizons_of(population.model)
-    assert months == tuple(population.model.progression.landmarks_months) and per_month == pytest.approx(
-        MONTH, rel=1e-3
-    )
-    assert horizons_of(population.model, (6,))[0] == (6,)
+def test_horizons_are_the_landmark_months_of_the_endpoint_and_a_model_without_one_is_refused(population):
+    rows = twin_event_rows(population, followed(), random_seed=1, **SIZES)
+    assert [row["horizon"] for row in rows if row["landmark"] == 28.0] == [
+        month * MONTH for month in landmark_months(population.model)
+    ]
+    without = SimpleNamespace(model=load_model("theophylline"))
+    with pytest.raises(ModelError, match="no endpoint"):
+        twin_event_rows(without, followed(), random_seed=1, **SIZES)
 
 
 def dying(prefix, n=24, seed=3):

@@ -91,6 +91,14 @@ def test_the_row_that_counts_is_that_of_what_was_given():
     assert score_kept(prognosis(refused), record((150.0, 20.0, ""))) == []
 
 
+def test_a_treatment_that_starts_at_the_data_cut_belongs_to_the_row_that_has_it():
+    rows = [CURRENT, ("other", NOW, True, "", np.log(5.0), 0.3)]
+    given = record((200.0, 5.0, ""), starts=((0.0, "drug"), (NOW, "other")))
+    assert [r["treatment"] for r in score_kept(prognosis(rows), given)] == ["other"]
+    known = [("drug", NOW, True, "", 0.0, 1.0), ("other", NOW, False, "", np.log(5.0), 0.3)]  # it was known to start
+    assert [r["treatment"] for r in score_kept(prognosis(known), given)] == ["other"]
+
+
 def test_the_board_counts_what_held_by_months_ahead_and_treatment():
     rng, rows = np.random.default_rng(2), []
     for k in range(40):

@@ -1,11 +1,15 @@
 """Marginal likelihood of each patient against its closed form, leave-one-patient-out against fitting anew, stacking."""
 
+from types import SimpleNamespace
+
 import arviz_stats
+import jax
 import numpy as np
+import numpyro.distributions as dist
 import pytest
 from scipy import stats
 
-from bayestwin.evaluation.patient_log_likelihood import patient_log_likelihood
+from bayestwin.evaluation.patient_log_likelihood import _log_priors, patient_log_likelihood
 from bayestwin.population import PopulationPosterior
 from bayestwin.records import ClinicalEvent, Cohort, Lab, PatientRecord
 
@@ -81,6 +85,22 @@ def test_arviz_leaves_patients_out_and_stacks_models(population, found):
     )
     table = arviz_stats.compare({"right": found, "wrong": wrong})
     assert table.index[0] == "right" and table.loc["right", "weight"] > 0.9
+
+
+def test_the_prior_of_a_correlation_is_lkj_and_sites_with_other_priors_are_named(monkeypatch):
+    monkeypatch.setattr("bayestwin.evaluation.patient_log_likelihood.hyper_sites", lambda model: {})
+    factor, prior = np.array([[[[1.0, 0.0], [r, np.sqrt(1 - r**2)]] for r in (-0.5, 0.2, 0.9)]]), 3.0
+    model = SimpleNamespace(correlation=SimpleNamespace(concentration=prior))
+    data = {"correlation_cholesky": (("chain", "draw", "parameter_a", "parameter_b"), factor)}
+    given = SimpleNamespace(model=model, attributes={"other_priors": '{"k_pop": "Normal(0, 1)"}'})
+    own = _log_priors(given, data)
+    with jax.enable_x64(True):
+        lkj = np.array(dist.LKJ(2, prior).log_prob(factor @ np.swapaxes(factor, -1, -2)))
+    gap = own["correlation"].values - lkj
+    assert own["correlation"].dims == ("chain", "draw") and np.ptp(gap) < 1e-6 and np.ptp(lkj) > 1
+    assert own.attrs["without"] == "k_pop"
+    given.attributes["other_priors"] = '{"correlation": "LKJ(1)"}'
+    assert "correlation" not in _log_priors(given, data)
 
 
 def test_priors_of_the_draws_are_there_and_arviz_says_what_hangs_on_them(population, found):

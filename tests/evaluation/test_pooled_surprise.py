@@ -1,10 +1,13 @@
 """Drift of a laboratory and swapped samples: found where they were put, not elsewhere."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from bayestwin.evaluation.pooled_surprise import pooled_shifts, swapped_samples
+from bayestwin.evaluation.pooled_surprise import pooled_shifts, surprise_rows, swapped_samples
+from bayestwin.records import Lab, PatientRecord
 
 
 def labs(n_patients=40, per=4, *, shift=0.0, which="north", seed=1, sd=0.3):
@@ -45,6 +48,24 @@ def test_the_interval_of_the_shift_covers_it_nine_times_in_ten():
         row = table.set_index("laboratory").loc["north"]
         inside.append(row["low"] < 0.2 < row["high"])
     assert 0.84 < np.mean(inside) < 0.96
+
+
+def test_a_corrected_lab_counts_with_the_value_that_stands():
+    def lab(value, known=0.0):
+        return Lab("a", "y", 1.0, value, known)
+
+    def expected(value):
+        return SimpleNamespace(
+            **{"lab_id": "a", "time": 1.0, "output": "y", "value": value, "censoring": "none", "scale": "ln"},
+            **{"mean": 3.0, "sd": 0.3, "pit": 0.5, "alarm": ""},
+        )
+
+    def twin(*surprises, now):
+        record = PatientRecord("P-1", labs=(lab(now),))
+        return SimpleNamespace(record=record, key="P-1", history=[SimpleNamespace(surprise=[s]) for s in surprises])
+
+    assert [r["observed"] for r in surprise_rows(twin(expected(200.0), expected(20.0), now=20.0))] == [20.0]
+    assert surprise_rows(twin(expected(200.0), now=20.0)) == []  # rebuilt with the correction: never forecast
 
 
 def test_few_patients_are_shown_and_not_tested():

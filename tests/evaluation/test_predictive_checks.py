@@ -103,6 +103,11 @@ def test_prediction_correction_takes_away_what_pred_explains():
     ratio = np.exp(0.1 * stats.norm.ppf(0.9))
     assert corrected.loc["90", "observed"] / corrected.loc["50", "observed"] == pytest.approx(ratio, abs=0.05)
     assert corrected.loc["50", "observed"] == pytest.approx(5.5, rel=0.05)
+    predose = labs.assign(pred=np.where(np.arange(len(labs)) % 20 == 0, 0.0, labs["pred"]))
+    without = vpc(Replicates(found.model, predose, simulated, 0.0), "m_protein", prediction_corrected=True)
+    bins = without.drop_duplicates("bin")
+    assert without.attrs["left_out"] == len(labs) - bins["labs"].sum() == np.ceil(len(labs) / 20)
+    assert corrected.attrs == plain.attrs == {"left_out": 0}
     with pytest.raises(FitError, match="PRED.*above 0"):
         vpc(Replicates(found.model, labs.assign(pred=-1.0), simulated, 0.0), "m_protein", prediction_corrected=True)
 

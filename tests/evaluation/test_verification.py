@@ -11,7 +11,8 @@ from scipy import stats
 
 from bayestwin.errors import RecordError
 from bayestwin.evaluation.panels import panels
-from bayestwin.evaluation.verification import first_part, holm, verify_patient, welch
+from bayestwin.evaluation.scores import holm
+from bayestwin.evaluation.verification import first_part, verify_patient, welch
 from bayestwin.evaluation.verification.arrivals import as_drawn, main_output, retracted, shuffled, tenfold
 from bayestwin.evaluation.verification.moments import Estimate, Moments, forecast_moments, parameter_moments, pooled
 from bayestwin.evaluation.verification.one_patient import WAYS
@@ -227,5 +228,6 @@ def test_copies_are_equal_and_what_is_not_a_number_is_not():
     assert welch(Estimate(float("nan"), 0.1, 7), Estimate(1.1, 0.1, 7)).p == 0.0
 
 
-def test_holm_s_adjusted_p_is_the_textbook_one():
+def test_holm_s_adjusted_p_is_the_textbook_one_and_what_was_not_tested_does_not_count():
     np.testing.assert_allclose(holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
+    np.testing.assert_allclose(holm([0.01, np.nan, 0.04, 0.03, 0.005]), [0.03, np.nan, 0.06, 0.06, 0.02])

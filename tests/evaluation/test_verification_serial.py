@@ -5,7 +5,7 @@ import pytest
 from level_model import LEVEL, as_population, level_draws
 
 from bayestwin.evaluation.verification.moments import forecast_moments
-from bayestwin.evaluation.verification.simulated import _departed
+from bayestwin.prognosis.departures import along_labs
 from bayestwin.records import Lab, PatientRecord
 from bayestwin.specification import load_model
 from bayestwin.twin import predict_labs, rebuild_twin
@@ -46,7 +46,7 @@ def test_simulated_labs_wander_as_the_model_says(wandering):
     sigma = np.array(
         [{"serial_sd": SD, "serial_time": TIME}.get(n[: n.index("_m_p")], 0.8) for n in model.residual_parameters]
     )
-    x = np.array([_departed(model, labs, np.full(3, 20.0), sigma, {}, rng) for _ in range(4000)])
+    x = along_labs(model, labs, np.full((4000, 3), 20.0), np.tile(sigma, (4000, 1)), {}, rng)
     assert x.mean(axis=0) == pytest.approx(20.0, abs=0.15) and x.std(axis=0) == pytest.approx(SD, rel=0.05)
     r = np.corrcoef(x.T)
     assert r[0, 1] == pytest.approx(np.exp(-5.0 / TIME), abs=0.05) and abs(r[0, 2]) < 0.08

@@ -105,23 +105,21 @@ def test_one_chain_cannot_be_judged():
 
 
 @pytest.mark.parametrize(
-    "reasons, divergences, too_short, too_bold",
+    "amiss, divergences, too_short, too_bold",
     [
-        ((), 0, False, False),
-        (("R-hat 1.012 of k is not under 1.01",), 0, True, False),
-        (("bulk ESS 300 of k is not above 400", "2 divergences in 2000 draws (0.10%), not under 0.1 %"), 2, True, True),
-        (
-            ("bulk ESS 300 of k is not above 400", "90 divergences in 2000 draws (4.5%), not under 0.1 %"),
-            90,
-            False,
-            True,
-        ),
-        (("bulk ESS 300 of k is not above 400", "5 divergences, clustered in k"), 5, False, True),
-        (("bulk ESS 300 of k is not above 400", "E-BFMI 0.20 is not above 0.3"), 0, False, False),
-        (("5 divergences, clustered in k",), 5, False, True),
+        ({}, 0, False, False),
+        ({"rhat": 1.012}, 0, True, False),
+        ({"ess_bulk": 300.0}, 0, True, False),
+        ({"ess_tail": 300.0}, 1, True, False),
+        ({"ess_bulk": 300.0}, 2, True, True),
+        ({"ess_bulk": 300.0}, 90, False, True),
+        ({"ess_bulk": 300.0, "clustered": "k"}, 5, False, True),
+        ({"ess_bulk": 300.0, "ebfmi": 0.2}, 0, False, False),
+        ({"clustered": "k"}, 1, False, True),
+        ({"rhat": np.nan, "ess_bulk": 300.0}, 0, False, False),  # one chain: longer ones would not help
     ],
 )
-def test_what_a_fit_lacks_decides_what_is_tried_next(reasons, divergences, too_short, too_bold):
-    short = any("ESS" in reason or "R-hat" in reason for reason in reasons)
-    found = Diagnostics(not reasons, reasons, 1.0, 300.0 if short else 900.0, 900.0, divergences, 2000, 0.9)
+def test_what_a_fit_lacks_decides_what_is_tried_next(amiss, divergences, too_short, too_bold):
+    sound = {"rhat": 1.0, "ess_bulk": 900.0, "ess_tail": 900.0, "draws": 2000, "ebfmi": 0.9}
+    found = Diagnostics(passed=False, reasons=(), divergences=divergences, **(sound | amiss))
     assert (found.too_short, found.too_bold) == (too_short, too_bold)

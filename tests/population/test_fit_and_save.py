@@ -1,6 +1,7 @@
 """A small live fit against its closed form, and what its file holds."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -77,6 +78,18 @@ def test_a_cohort_without_labs_is_refused(level_model, four_patients):
     bare = Cohort(tuple(p.with_labs(()) for p in four_patients))
     with pytest.raises(FitError, match="model level: no patient has a lab"):
         fit_population(level_model, bare, random_seed=1)
+
+
+def test_a_run_that_will_be_repeated_with_smaller_steps_is_not_made_longer_before():
+    rng = np.random.default_rng(1)
+    walk = np.cumsum(rng.standard_normal((2, 100)), axis=1)  # R-hat far above its limit
+    diverging = np.zeros((2, 100), dtype=bool)
+    diverging[0, 0] = True  # 1 of 200: more than 0.1 %, not more than 1 %
+    stats = {"energy": rng.standard_normal((2, 100)), "diverging": diverging}
+    drawn = SimpleNamespace(samples={"k_pop": walk}, stats=stats)
+    assert not fit.long_enough(drawn) and fit.long_enough(drawn, give_up=True)
+    smooth = SimpleNamespace(samples={"k_pop": walk}, stats=stats | {"diverging": np.zeros_like(diverging)})
+    assert not fit.long_enough(smooth, give_up=True)
 
 
 def test_a_run_that_is_only_too_short_goes_on_and_keeps_all_its_draws(level_model, four_patients, monkeypatch):

@@ -1,13 +1,14 @@
 """Every tenth update is rebuilt from scratch: the gap is told, a twin gone astray is found and set right."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from bayestwin.twin import start_twin, update_twin
-from bayestwin.twin.anchor import _t_quantile, gap, since_scratch
+from bayestwin.twin import anchor, start_twin, update_twin
+from bayestwin.twin.anchor import gap, since_scratch
 from bayestwin.twin.particles import normalised
 
 SIZES = {"particles": 800, "islands": 8, "population_draws": 100}
@@ -70,6 +71,28 @@ def test_two_runs_of_one_posterior_are_not_called_apart(level_population, level_
     assert 0.5 < np.median([one.z for one in found]) < 3.0
 
 
-@pytest.mark.parametrize("p, freedom", [(0.975, 14), (0.9995, 14), (0.99999, 14), (0.9999, 6)])
-def test_the_quantile_is_that_of_student_t(p, freedom):
-    assert _t_quantile(p, freedom) == pytest.approx(stats.t.ppf(p, freedom), rel=0.02)
+def of_islands(rng, islands, spread):
+    """A twin without a record: two parameters, whose island means have this SD, 40 particles an island."""
+    psi = rng.standard_normal((islands, 1, 2)) * spread + 0.01 * rng.standard_normal((islands, 40, 2))
+    particles = SimpleNamespace(psi=psi.reshape(-1, 2), log_weights=np.full(islands * 40, -np.log(40.0)))
+    weights = np.full(islands * 40, 1.0 / (islands * 40))
+    model = SimpleNamespace(individual_names=("a", "b"))
+    return SimpleNamespace(model=model, islands=islands, particles=particles, weights=weights)
+
+
+def test_the_p_of_a_gap_is_welch_s(monkeypatch):
+    rng = np.random.default_rng(2)
+    one, other = of_islands(rng, 5, 1.0), of_islands(rng, 9, 0.5)
+    means = [twin.particles.psi.reshape(twin.islands, 40, 2).mean(axis=1) for twin in (one, other)]
+    least = stats.ttest_ind(*means, equal_var=False).pvalue.min()
+    for level, beyond in ((2.01 * least, True), (1.99 * least, False)):
+        monkeypatch.setattr(anchor, "LEVEL", level)
+        assert gap(one, other).beyond_chance == beyond
+
+
+def test_equal_posteriors_are_called_astray_as_rarely_as_the_level_says_whatever_their_errors(monkeypatch):
+    monkeypatch.setattr(anchor, "LEVEL", 0.05)
+    rng = np.random.default_rng(1)
+    for first, second in (((4, 1.0), (8, 0.1)), ((8, 1.0), (8, 1.0))):
+        beyond = [gap(of_islands(rng, *first), of_islands(rng, *second)).beyond_chance for _ in range(1500)]
+        assert 0.02 < np.mean(beyond) < 0.075

@@ -80,6 +80,22 @@ def test_a_mode_that_died_is_found_again_or_the_twin_is_withheld(
     assert info.verdict == "PASS" and blind.response_probability()["drug"] < 0.2
 
 
+def test_retracting_the_lab_that_had_decided_between_two_modes_gives_both_back(
+    level_population, level_record, sizes, both
+):
+    """The one lab that ruled the non-responders out is withdrawn: from scratch, and from the twin before it."""
+    decided, _ = update_twin(
+        both[0], level_record((*BEFORE, *AFTER, DEEP[0]), drug_at=2.0), random_seed=5, population=level_population
+    )
+    assert decided.response_probability()["drug"] < 0.02
+    record = level_record((*BEFORE, *AFTER), drug_at=2.0)
+    exact, _ = quadrature(level_population, sizes, BEFORE, AFTER)
+    for earlier in ((), (both[0],)):
+        back, info = update_twin(decided, record, random_seed=6, population=level_population, earlier=earlier)
+        assert "retracted" in info.reasons[0] and info.verdict == "PASS"
+        assert back.response_probability()["drug"] == pytest.approx(exact, abs=0.04)
+
+
 def test_a_class_of_a_treatment_not_started_is_not_spoken_of(level_population, level_record, sizes):
     twin = start_twin(level_population, level_record(BEFORE), random_seed=1, **sizes)
     assert twin.response_probability() == {}

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from bayestwin.twin import load_twin, predict_labs, rebuild_twin, smc, start_twin, update_twin
+from bayestwin.twin.long_chain import Chains, _mixed
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +44,63 @@ def test_a_bridge_that_runs_out_of_stages_is_withheld(level_population, level_re
     _, info = rebuild_twin(level_population, level_record((26.0, 26.5, 25.5, 26.0)), random_seed=3, **sizes)
     assert info.pareto_k == np.inf
     assert info.verdict == "WITHHELD" and "k-hat inf above 0.7" in info.reasons
+
+
+def test_where_tempering_fails_nuts_finds_the_posterior_of_the_closed_form(
+    level_population, level_record, exact_level, sizes, monkeypatch
+):
+    monkeypatch.setattr(smc, "MAX_STAGES", 1)
+    values = (26.0, 26.5, 25.5, 26.0)
+    twin = start_twin(level_population, level_record(values), random_seed=3, **sizes)
+    said = " ".join(twin.info.reasons)
+    assert twin.info.verdict == "PASS" and "NUTS in 4 chains" in said and "again with 4 times the particles" in said
+    assert twin.particles.psi.shape[0] == twin.asked_size == sizes["particles"] and twin.info.ess > 200
+    mean, sd, *_ = exact_level(values)
+    level = np.asarray(twin.particles.psi[:, 0])
+    assert level.mean() == pytest.approx(mean, abs=4 * twin.info.monte_carlo_error["level"])
+    assert level.std() == pytest.approx(sd, rel=0.12)
+    counts = np.bincount(np.asarray(twin.particles.draw), minlength=100)
+    assert (counts > 0).sum() > 50  # the population draw moves too
+    moved, info = update_twin(twin, level_record((*values, 25.8)), random_seed=4)
+    assert info.verdict == "PASS" and info.path == "reweight"
+
+
+def test_islands_that_disagree_are_moved_until_they_do_not(at_two, level_record, monkeypatch):
+    apart = np.repeat(np.arange(4.0), at_two.particles.psi.shape[0] // 4)[:, None]  # an island each
+    twin = with_particles(at_two, psi=np.asarray(at_two.particles.psi) + 2.0 * apart)
+    monkeypatch.setattr(smc, "STAGE_SWEEPS", 1)
+    monkeypatch.setattr(smc, "FINAL_SWEEPS", 1)
+    record = level_record((20.0, 21.0, 20.5))
+    moves, gaps = {}, {}
+    for rounds in (0, 60):
+        monkeypatch.setattr(smc, "MORE_ROUNDS", rounds)
+        _, info = update_twin(twin, record, random_seed=2, rejuvenate_below=1.0)
+        moves[rounds], gaps[rounds] = info.moves, info.island_agreement
+    assert gaps[0] > 0.4 >= gaps[60] and moves[0] < moves[60] < moves[0] + 60
+
+
+def test_two_classes_are_not_given_to_nuts(level_population, level_record, sizes, monkeypatch):
+    monkeypatch.setattr(smc, "MAX_STAGES", 1)
+    record = level_record((20.0, 21.0, 16.7), drug_at=2.0)
+    twin = start_twin(level_population, record, random_seed=3, **sizes)
+    assert twin.info.verdict == "WITHHELD"
+    assert "NUTS was not asked: two response classes are alive" in twin.info.reasons[-1]
+
+
+def test_chains_that_disagree_diverge_or_creep_withhold(at_two):
+    rng = np.random.default_rng(1)
+    psi, none = rng.standard_normal((4, 250, 2)), np.zeros((4, 250), dtype=bool)
+    draw = np.zeros((4, 250), dtype=int)
+
+    def verdict(psi, diverging):
+        info = _mixed(at_two.info, Chains(psi, draw, diverging), "k-hat inf")
+        return info.verdict, " ".join(info.reasons)
+
+    assert verdict(psi, none)[0] == "PASS"
+    apart, slow = psi + np.arange(4)[:, None, None], np.cumsum(psi, axis=1)
+    for given, diverging, said in ((apart, none, "disagree"), (slow, none, "ESS"), (psi, ~none, "diverged")):
+        found = verdict(given, diverging)
+        assert found[0] == "WITHHELD" and said in found[1]
 
 
 def test_a_withheld_update_leaves_the_twin_where_it_stood(at_two, level_population, level_record):

@@ -18,6 +18,9 @@ def test_pareto_k_is_that_of_arviz(spread):
 
 def test_pareto_k_of_equal_and_of_no_ratios():
     assert pareto_k(np.zeros(100)) == -np.inf
+    clumps = np.repeat(np.r_[np.linspace(-2.0, -1.355, 399), -1.33], 10)  # no ratio is twice the mean
+    assert pareto_k(clumps) == -np.inf
+    assert pareto_k(np.r_[np.full(3900, -np.inf), clumps[:100]]) > -np.inf  # even among themselves, but few
     assert pareto_k(np.full(100, -np.inf)) == np.inf
 
 

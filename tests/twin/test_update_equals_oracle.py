@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bayestwin.errors import FitError, RecordError
-from bayestwin.twin import rebuild_twin, start_twin, update_twin
+from bayestwin.twin import rebuild_twin, rungs, start_twin, update_twin
 
 pytestmark = pytest.mark.slow  # compiles theophylline once
 
@@ -70,7 +70,10 @@ def test_a_retraction_restarts_and_equals_the_oracle(theophylline, followed, siz
     assert apart(twin, fresh, ("ka", "CL", "V")) < 4.5
 
 
-def test_a_tenfold_error_corrected_restarts_and_forgets_the_error(theophylline, followed, sizes, oracle, apart):
+def test_a_tenfold_error_corrected_restarts_and_forgets_the_error(
+    theophylline, followed, sizes, oracle, apart, monkeypatch
+):
+    monkeypatch.setattr(rungs, "by_long_chains", lambda twin, info, **_: (twin, info))  # half a minute of compiling
     record = theophylline.patients[0]
     labs = list(record.labs)
     labs[5] = replace(labs[5], value=labs[5].value * 10)
@@ -80,6 +83,22 @@ def test_a_tenfold_error_corrected_restarts_and_forgets_the_error(theophylline, 
     assert apart(mended, oracle, ("ka", "CL", "V")) < 4.5
     with pytest.raises(FitError, match="record changed in its past .*corrected.* Pass population= to update_twin"):
         update_twin(wrong, record, random_seed=14)
+
+
+@pytest.mark.parametrize("what", ["dose", "covariate"])
+def test_a_dose_or_covariate_corrected_in_the_past_equals_the_oracle(
+    theophylline, followed, sizes, oracle, apart, what
+):
+    """The patient was given half as much again, or weighed half as much again, as the record had said."""
+    record = theophylline.patients[0]
+    doses = tuple(replace(dose, amount=1.5 * dose.amount) for dose in record.doses)
+    heavier = dict(record.covariates) | {"weight_kg": 1.5 * record.covariates["weight_kg"]}
+    corrected = replace(record, doses=doses) if what == "dose" else replace(record, covariates=heavier)
+    twin, info = update_twin(followed[-1], corrected, random_seed=15, population=theophylline.population)
+    assert info.verdict == "PASS" and info.reasons[0].startswith("restart from scratch")
+    fresh, _ = rebuild_twin(theophylline.population, corrected, random_seed=25, **sizes)
+    assert apart(twin, fresh, ("ka", "CL", "V")) < 4.5
+    assert apart(twin, oracle, ("ka", "CL", "V")) > 6  # and another posterior than before
 
 
 def test_the_unchanged_record_returns_the_same_twin(theophylline, followed):

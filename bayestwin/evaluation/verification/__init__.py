@@ -5,7 +5,7 @@ verify_simulated     one simulated patient, against a reference of many particle
 """
 
 from bayestwin.evaluation.verification.arrivals import first_part
-from bayestwin.evaluation.verification.equality import holm, welch
+from bayestwin.evaluation.verification.equality import welch
 from bayestwin.evaluation.verification.follow import follow
 from bayestwin.evaluation.verification.one_patient import verify_patient
 from bayestwin.evaluation.verification.proof import Proof
@@ -18,7 +18,6 @@ __all__ = [
     "Verification",
     "first_part",
     "follow",
-    "holm",
     "simulated_patient",
     "verify_patient",
     "verify_simulated",

@@ -7,7 +7,7 @@ Under equality t follows a Student-t with nu degrees of freedom (7 to 14 for two
 its mean square is nu / (nu - 2), 1.2 to 1.4, and |t| of 4 is nothing rare among forty comparisons. Two uses:
 
     z           the normal deviate of the same probability, so that z has variance 1 under equality whatever nu is
-    adjusted p  Holm's: of a hundred tables of equal posteriors one at most is declared unequal
+    adjusted p  Holm's (scores.holm): of a hundred tables of equal posteriors one at most is declared unequal
 
 Sources: Welch (1947), Biometrika 34:28; Holm (1979), Scandinavian Journal of Statistics 6:65.
 """
@@ -49,16 +49,6 @@ def welch(a: Estimate, b: Estimate) -> Difference:
     t = gap / error
     p = float(2.0 * student.sf(abs(t), freedom))
     return Difference(gap, error, t, freedom, p, float(np.sign(gap) * norm.isf(0.5 * p)))
-
-
-def holm(p) -> np.ndarray:
-    """Adjusted p of every comparison of a family; under its level, the family errs with that chance at most."""
-    p = np.asarray(p, dtype=float)
-    order, count = np.argsort(p), len(p)
-    stepped = np.minimum(1.0, np.maximum.accumulate(p[order] * (count - np.arange(count))))
-    adjusted = np.empty(count)
-    adjusted[order] = stepped
-    return adjusted
 
 
 def smallest_seen(error: float, freedom: float, comparisons: int, level: float = FALSE_ALARM) -> float:

@@ -18,8 +18,7 @@ from bayestwin.dynamics import NO_GRADIENT
 from bayestwin.errors import ModelError
 from bayestwin.individual import compile_record
 from bayestwin.individual.residuals import draw_observation
-from bayestwin.individual.serial import sd_and_time
-from bayestwin.prognosis.departures import carried_on, scaling_of, with_departures
+from bayestwin.prognosis.departures import along_labs, scaling_of
 from bayestwin.records import PatientRecord
 from bayestwin.records.record import ClinicalEvent, Lab
 from bayestwin.twin.particles import population_for
@@ -115,27 +114,11 @@ def _plausible_labs(model, record, data, pop, rho, rng):
         sigma = np.asarray(pop.sigma)[draw[p]]
         scaling = scaling_of(model, pop, psi[p : p + 1], draw[p : p + 1])
         predicted = np.asarray(pieces.prediction)[p, c, : len(record.labs)]
-        predicted = _departed(model, record.labs, predicted, sigma, scaling, rng)
+        predicted = along_labs(model, record.labs, predicted[None], sigma[None], scaling, rng)[0]
         labs = [_measured(model, lab, f, sigma, rng) for lab, f in zip(record.labs, predicted)]
         if all(lab is not None for lab in labs):
             return labs
     return None
-
-
-def _departed(model, labs, predicted, sigma, scaling, rng) -> np.ndarray:
-    """Predictions of the labs, in order of time, with a path of every serially correlated departure in them."""
-    if not model.serial:
-        return predicted
-    sds = np.array([next(sd_and_time(model, k, sigma)) for k in model.serial])
-    now, before, paths = (sds * rng.standard_normal(len(sds)))[None], labs[0].time, []
-    for lab in labs:
-        now = carried_on(model, now, lab.time - before, sigma[None], rng)
-        before = lab.time
-        paths.append(now[0])
-    column = (np.arange(len(labs)), [model.observation_index[lab.output] for lab in labs])
-    outputs = np.ones((len(labs), len(model.observations)))
-    outputs[column] = predicted
-    return with_departures(model, outputs, np.array(paths), sigma[None], scaling)[column]
 
 
 def _measured(model, lab, prediction, sigma, rng):

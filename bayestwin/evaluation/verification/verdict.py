@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from bayestwin.evaluation.verification.equality import FALSE_ALARM, holm, smallest_seen, welch
+from bayestwin.evaluation.scores import holm
+from bayestwin.evaluation.verification.equality import FALSE_ALARM, smallest_seen, welch
 from bayestwin.evaluation.verification.moments import Estimate, Moments
 from bayestwin.twin.state import PASS
 
