@@ -20,7 +20,8 @@ import xarray as xr
 
 from bayestwin.dynamics import Accuracy
 from bayestwin.errors import FitError
-from bayestwin.evaluation.verification.equality import FALSE_ALARM, holm, smallest_seen, welch
+from bayestwin.evaluation.scores import holm
+from bayestwin.evaluation.verification.equality import FALSE_ALARM, smallest_seen, welch
 from bayestwin.evaluation.verification.moments import Estimate
 from bayestwin.population import Diagnostics, PopulationPosterior, fit_population
 from bayestwin.population.crosscheck import check_sampler, pymc_program, refuse_unsupported, sample_pymc, scalars
