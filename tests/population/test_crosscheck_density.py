@@ -153,4 +153,4 @@ def plain_function(inputs, outputs):
     import pytensor
     from pytensor.compile.mode import Mode
 
-    return pytensor.function(inputs, outputs, mode=Mode(linker="py", optimizer="fast_compile"))
+    return pytensor.function(inputs, outputs, mode=Mode(linker="py", optimizer="merge"))

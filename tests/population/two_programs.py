@@ -14,7 +14,7 @@ def plain(outputs, program):
     """A function of a point, evaluated by NumPy: nothing is compiled."""
     from pytensor.compile.mode import Mode
 
-    return program.compile_fn(outputs, mode=Mode(linker="py", optimizer="fast_compile").excluding("fusion"))
+    return program.compile_fn(outputs, mode=Mode(linker="py", optimizer="merge"))
 
 
 def natural_sites(program) -> list:
