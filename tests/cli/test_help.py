@@ -34,6 +34,7 @@ HEAVY = {
     "scipy",
     "arviz",
     "pymc",
+    "pytensor",
     "matplotlib",
     "pint",
     "jinja2",

@@ -1,7 +1,8 @@
 """Draws of the PyMC program by PyMC's own NUTS or by nutpie; both run the program through PyTensor's JAX backend."""
 
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from importlib.util import find_spec
 
 import jax
@@ -57,7 +58,8 @@ def sample_pymc(
     check_sampler(sampler)
     common = {"draws": draws, "tune": tune, "chains": chains, "cores": 1, "random_seed": random_seed}
     quiet = {"progressbar": progress, "quiet": not progress, "compute_convergence_checks": False}
-    with program, long_numbers(), whole_process_in_float64():
+    # PyMC draws its bars on the standard output, which is for results
+    with program, long_numbers(), whole_process_in_float64(), redirect_stdout(sys.stderr):
         try:
             tree = pm.sample(
                 nuts_sampler=sampler,
