@@ -1,6 +1,7 @@
 """Draws of the PyMC program by PyMC's own NUTS or by nutpie; both run the program through PyTensor's JAX backend."""
 
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from importlib.util import find_spec
@@ -59,7 +60,8 @@ def sample_pymc(
     common = {"draws": draws, "tune": tune, "chains": chains, "cores": 1, "random_seed": random_seed}
     quiet = {"progressbar": progress, "quiet": not progress, "compute_convergence_checks": False}
     # PyMC draws its bars on the standard output, which is for results
-    with program, long_numbers(), whole_process_in_float64(), redirect_stdout(sys.stderr):
+    with program, long_numbers(), whole_process_in_float64(), redirect_stdout(sys.stderr), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="PyTensor could not link to a BLAS")  # everything large is JAX's
         try:
             tree = pm.sample(
                 nuts_sampler=sampler,
