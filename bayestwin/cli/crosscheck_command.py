@@ -80,6 +80,8 @@ def crosscheck(
     if out is not None:
         found.table.to_csv(out, index=False)
         typer.echo(f"wrote {out}")
+    if found.pymc_diagnostics.reasons:
+        say("Longer chains of the PyMC program (--warmup, --draws) may help.")
     if not found.agrees:
         return DIAGNOSTICS_FAILED
     return SOME_REFUSED if reading.refusals else DONE

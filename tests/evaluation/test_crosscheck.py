@@ -78,7 +78,7 @@ def exact_population(model, cohort, *, omega_prior=2.0, count=4000, **attributes
 @pytest.fixture(scope="module")
 def found(model, cohort):
     """The cross-check of the exact posterior, in 2 chains; the equations are solved by the wrapped solver."""
-    sizes = {"chains": 2, "tune": 300, "draws": 1200, "target_accept": 0.9}
+    sizes = {"chains": 2, "tune": 200, "draws": 400, "target_accept": 0.9}
     return crosscheck(model, cohort, exact_population(model, cohort), random_seed=3, **sizes)
 
 
