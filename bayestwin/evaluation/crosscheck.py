@@ -175,7 +175,7 @@ def crosscheck(
 
     Raises
     ------
-    ModelError      what the PyMC program cannot say: response classes, departures, hazards, changing covariates
+    ModelError      what the PyMC program cannot say: response classes, hazards, changing covariates
     FitError        the fit is of other records, under other priors or only approximate; no such sampler
     """
     check_sampler(sampler)

@@ -39,6 +39,8 @@ model = Model(
         "relative": lambda t, y, p, u: y.a + p.floor,
         "heavy": lambda t, y, p, u: p.gain * y.a + 0.0 * p.shift,
         "both": lambda t, y, p, u: y.a + p.offset + p.shift,
+        "wandering": lambda t, y, p, u: y.a,
+        "drifting": lambda t, y, p, u: y.a,
     },
     observations=(
         Observation("additive", unit="g/L", error=Additive(sd=HalfCauchy(scale=1.0)), plausible=(-100.0, 100.0),
@@ -48,9 +50,17 @@ model = Model(
         Observation("heavy", unit="g/L", error=Proportional(cv=HalfNormal(sd=0.3), nu=4), plausible=(0.0, 500.0)),
         Observation("both", unit="g/L", error=Combined(sd=HalfNormal(sd=1.0), cv=HalfNormal(sd=0.2)),
                     plausible=(0.0, 500.0)),
+        Observation("wandering", unit="g/L", plausible=(0.0, 500.0), error=LogNormalError(
+            sd=HalfNormal(sd=0.3),
+            serial=SerialCorrelation(sd=HalfNormal(sd=0.4), time=LogNormal(median=5.0, sd_log=0.5),
+                                     low=HalfNormal(sd=5.0), scaled_by="gain"))),
+        Observation("drifting", unit="g/L", plausible=(0.0, 500.0), error=Combined(
+            sd=HalfNormal(sd=1.0), cv=HalfNormal(sd=0.1),
+            serial=SerialCorrelation(sd=HalfNormal(sd=2.0), time=LogNormal(median=3.0, sd_log=0.5)))),
     ),
 )
 '''
+OUTPUTS = ("additive", "relative", "heavy", "both", "wandering", "drifting")
 TIMES = (1.0, 4.0, 7.5, 13.0)
 CENSORED = {("relative", 3): "left", ("relative", 0): "right", ("heavy", 2): "left", ("both", 1): "right"}
 
@@ -68,9 +78,9 @@ def patients() -> Cohort:
     rng, records = np.random.default_rng(4), []
     for n, known in enumerate(covariates):
         labs = []
-        for k, output in enumerate(("additive", "relative", "heavy", "both")):
+        for k, output in enumerate(OUTPUTS):
             for i, time in enumerate(TIMES[n % 2 :]):
-                value = (10.0, 18.0, 26.0, 22.0)[k] * np.exp(-0.05 * time + 0.1 * rng.standard_normal())
+                value = (10.0, 18.0, 26.0, 22.0, 18.0, 18.0)[k] * np.exp(-0.05 * time + 0.1 * rng.standard_normal())
                 censoring = CENSORED.get((output, i), "none") if n != 1 else "none"
                 labs.append(Lab(f"{output}@{time}", output, time, float(value), time, censoring=censoring))
         labs.sort(key=lambda lab: lab.time)
@@ -83,7 +93,7 @@ def closed_form(values, records):
     import pytensor.tensor as pt
 
     found = {}
-    for output in ("additive", "relative", "heavy", "both"):
+    for output in OUTPUTS:
         rows = [(n, lab.time) for n, record in enumerate(records) for lab in record.labs if lab.output == output]
         patient, time = (np.array(part) for part in zip(*rows))
         of = {name: value[patient] for name, value in values.items()}
@@ -96,5 +106,7 @@ def closed_form(values, records):
             "relative": a + of["floor"],
             "heavy": of["gain"] * a,
             "both": a + of["offset"] + of["shift"],
+            "wandering": a,
+            "drifting": a,
         }[output]
     return found

@@ -16,7 +16,7 @@ from bayestwin.dynamics import Accuracy
 from bayestwin.errors import ModelError
 from bayestwin.population.crosscheck.prediction import solved, value_names
 from bayestwin.population.crosscheck.priors import variable
-from bayestwin.population.crosscheck.residuals import add_labs, lab_rows
+from bayestwin.population.crosscheck.residuals import add_departing_labs, add_labs, lab_rows
 from bayestwin.records.covariate_changes import covariate_changes
 from bayestwin.specification.other_priors import with_priors
 from bayestwin.specification.parameters import Category, Power, Slope
@@ -27,7 +27,6 @@ def refuse_unsupported(model, cohort) -> None:
     speaks = {
         "response classes": [c.parameter for c in model.response_classes],
         "a response correlation": model.response_correlation and model.response_correlation.parameters,
-        "serially correlated departures": [model.observations[k].output for k in model.serial],
         "hazards of an endpoint": model.hazard_names if model.progression is not None else (),
     }
     for what, names in speaks.items():
@@ -36,11 +35,20 @@ def refuse_unsupported(model, cohort) -> None:
                 f"the cross-check cannot say {what} in PyMC",
                 subject=f"model {model.name}",
                 value=", ".join(names),
-                allowed="models without classes, departures and hazards",
+                allowed="models without classes and hazards",
                 next_step="Cross-check a copy of the model without them; `check-fit` needs no second program.",
             )
     names = tuple(dict.fromkeys(effect.covariate for _, _, effect in model.effects))
+    departing = [model.observations[k].output for k in model.serial]
     for record in cohort:
+        beyond = [lab.output for lab in record.labs if lab.output in departing and lab.censoring != "none"]
+        if beyond:
+            raise ModelError(
+                "the cross-check takes measured labs only where departures are serially correlated",
+                subject=f"patient {record.key}",
+                value=f"{len(beyond)} labs of {beyond[0]} beyond a limit",
+                next_step="Leave them out of both fits.",
+            )
         if any(covariate_changes(record, names)):
             raise ModelError(
                 "the cross-check takes covariates that stay as they are",
@@ -84,7 +92,11 @@ def pymc_program(
         else:
             expected = as_table(closed_form(values, records), rows, records)
         for observation in model.observations:
-            add_labs(observation, sigma, rows[observation.output], expected)
+            mine = rows[observation.output]
+            if observation.error.serial is None:
+                add_labs(observation, sigma, mine, expected)
+            elif len(mine.value):
+                add_departing_labs(observation, sigma, mine, expected, values)
     return program
 
 
