@@ -14,6 +14,11 @@ from bayestwin.units import convert, parse_dose, parse_duration
 MODELLED = {"modelled": "duration", "modelled duration": "duration", "modelled rate": "rate"}  # duration of a regimen
 
 
+def modelled_by(duration: str) -> str:
+    """ "rate" or "duration" where the duration of a regimen leaves that to a parameter of the model; "" else."""
+    return MODELLED.get(" ".join(duration.split()), "")
+
+
 @dataclass(frozen=True)
 class DoseEvent:
     """One administration in the model's units and time, with the meaning that NONMEM gives its event records.
@@ -93,7 +98,7 @@ class Regimen:
         made = []
         for offset, amount, route, duration in self.doses:
             step, unit = parse_duration(offset)
-            modelled = MODELLED.get(" ".join(duration.split()), "")
+            modelled = modelled_by(duration)
             length = convert(*parse_duration(duration), time_unit) if duration and not modelled else 0.0
             made.append(
                 DoseEvent(

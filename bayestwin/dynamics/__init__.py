@@ -5,7 +5,6 @@ from bayestwin.dynamics.solve import NO_GRADIENT, Accuracy, Solution, initial_va
 from bayestwin.dynamics.timeline import (
     Timeline,
     build_timeline,
-    happenings,
     happens,
     pad_timeline,
     treatment_starts,
@@ -18,7 +17,6 @@ __all__ = [
     "Solution",
     "Timeline",
     "build_timeline",
-    "happenings",
     "happens",
     "initial_values",
     "named_state",

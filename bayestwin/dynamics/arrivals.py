@@ -9,9 +9,9 @@ such a dose is a cycle whose pieces depend on parameters too; what its implied e
 are jumps not earlier than the row (`interval`), as many as `EARLIER_DOSES` intervals beyond what the row says.
 """
 
-from dataclasses import dataclass, fields, replace
+from collections.abc import Sequence
 from math import ceil
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,9 +24,8 @@ FAR = 1e12  # time of a jump that never comes
 BOLUS, FIXED_DURATION, FIXED_RATE, MODELLED_RATE, MODELLED_DURATION, CONSTANT, MODELLED_CONSTANT = range(7)
 
 
-@dataclass(frozen=True)
-class Arrival:
-    """One jump of one dose.
+class Arrival(NamedTuple):
+    """One jump of one dose; or arrays of M of them, padded with boluses of nothing that never arrive.
 
     given : time of the dose, at which parameters are read; delay : from there to its arrival, without the model's lag
     state : compartment; amount : without the model's bioavailability; size : duration, or rate, by `kind`
@@ -35,61 +34,33 @@ class Arrival:
     latest : time of the next reset, which cancels what comes later
     """
 
-    given: float
-    delay: float
-    state: int
-    amount: float
-    size: float
-    kind: int
-    order: float = EARLIER
-    ending: int = 0
-    interval: float = 0.0
-    latest: float = np.inf
+    given: Any
+    delay: Any
+    state: Any
+    amount: Any
+    size: Any
+    kind: Any
+    order: Any = EARLIER
+    ending: Any = 0
+    interval: Any = 0.0
+    latest: Any = np.inf
 
 
-@dataclass(frozen=True)
-class Repeated:
-    """A dose that has always been repeated, for its steady state; fields as in `Arrival`.
+class Repeated(NamedTuple):
+    """A dose that has always been repeated, for its steady state; or arrays of E of them, padded with intervals of 0.
 
-    interval : between doses; most : how many intervals lag and duration may span, beyond which the solve has failed
+    interval : between doses; most : how many intervals lag and duration may span, beyond which the solve has failed;
+    the others as in `Arrival`
     """
 
-    given: float
-    delay: float
-    state: int
-    amount: float
-    size: float
-    kind: int
-    interval: float
-    most: int
-
-
-class Arrivals(NamedTuple):
-    """Arrays of `Arrival`, M (padded with boluses of nothing that never arrive)."""
-
-    given: np.ndarray
-    delay: np.ndarray
-    state: np.ndarray
-    amount: np.ndarray
-    size: np.ndarray
-    kind: np.ndarray
-    order: np.ndarray
-    ending: np.ndarray
-    interval: np.ndarray
-    latest: np.ndarray
-
-
-class RepeatedDoses(NamedTuple):
-    """Arrays of `Repeated`, E (padded with an interval of 0)."""
-
-    given: np.ndarray
-    delay: np.ndarray
-    state: np.ndarray
-    amount: np.ndarray
-    size: np.ndarray
-    kind: np.ndarray
-    interval: np.ndarray
-    most: np.ndarray
+    given: Any
+    delay: Any
+    state: Any
+    amount: Any
+    size: Any
+    kind: Any
+    interval: Any
+    most: Any
 
 
 class Moving(NamedTuple):
@@ -102,8 +73,8 @@ class Moving(NamedTuple):
     """
 
     order: np.ndarray
-    arrivals: Arrivals
-    repeated: RepeatedDoses | None
+    arrivals: Arrival
+    repeated: Repeated | None
     resumed: np.ndarray
     through: np.ndarray
 
@@ -152,28 +123,21 @@ def _both(begun: Arrival) -> list[Arrival]:
     """A bolus, or the beginning and the end of an infusion."""
     if begun.kind == BOLUS:
         return [begun]
-    return [begun, replace(begun, ending=1, order=begun.order if begun.interval > 0 else EARLIER)]
+    return [begun, begun._replace(ending=1, order=begun.order if begun.interval > 0 else EARLIER)]
 
 
 def cancelled_after(arrivals: list[Arrival], time: float) -> list[Arrival]:
     """The jumps of earlier doses as a reset at `time` leaves them."""
-    return [replace(a, latest=min(a.latest, time)) for a in arrivals if a.given <= time]
+    return [a._replace(latest=min(a.latest, time)) for a in arrivals if a.given <= time]
 
 
-def stacked_arrivals(found: list[Arrival], size: int) -> Arrivals:
-    """Arrays of the jumps, padded to `size`."""
-    return Arrivals(**_columns(found, NOTHING, size))
-
-
-def stacked_repeated(found: list[Repeated], size: int) -> RepeatedDoses:
-    """Arrays of the repeated doses, padded to `size`."""
-    return RepeatedDoses(**_columns(found, NO_CYCLE, size))
-
-
-def _columns(found: list, blank, size: int) -> dict[str, np.ndarray]:
-    padded = [*found, *[blank] * (size - len(found))]
-    types = {f.name: int if isinstance(getattr(blank, f.name), int) else float for f in fields(blank)}
-    return {name: np.array([getattr(one, name) for one in padded], dtype=kind) for name, kind in types.items()}
+def stacked[Made: (Arrival, Repeated)](found: Sequence[Made], blank: Made, size: int) -> Made:
+    """Jumps or repeated doses as arrays, padded to `size` with blanks."""
+    rows = [*found, *[blank] * (size - len(found))]
+    columns = (
+        np.array([row[k] for row in rows], dtype=int if isinstance(one, int) else float) for k, one in enumerate(blank)
+    )
+    return type(blank)(*columns)
 
 
 def pad_moving(moving: Moving, intervals: int, cycles: int, arrivals: int | None) -> Moving:
@@ -182,11 +146,11 @@ def pad_moving(moving: Moving, intervals: int, cycles: int, arrivals: int | None
     more = (1 << (now - 1).bit_length() if arrivals is None else arrivals) - now
     if more < 0:
         raise ValueError(f"the doses make {now} jumps, more than {arrivals}")
-    jumps = Arrivals(*map(np.concatenate, zip(moving.arrivals, stacked_arrivals([], more))))
-    known = stacked_repeated([], 0) if moving.repeated is None else moving.repeated
-    further = stacked_repeated([], cycles - len(known.given))
+    jumps = Arrival(*map(np.concatenate, zip(moving.arrivals, stacked([], NOTHING, more))))
+    known = stacked([], NO_CYCLE, 0) if moving.repeated is None else moving.repeated
+    further = stacked([], NO_CYCLE, cycles - len(known.given))
     return moving._replace(
         order=np.append(moving.order, np.full(intervals - len(moving.order), PADDING)),
         arrivals=jumps,
-        repeated=RepeatedDoses(*map(np.concatenate, zip(known, further))) if cycles else None,
+        repeated=Repeated(*map(np.concatenate, zip(known, further))) if cycles else None,
     )

@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bayestwin.dynamics.arrivals import Arrival, Moving, pad_moving, stacked_arrivals, stacked_repeated
+from bayestwin.dynamics.arrivals import NO_CYCLE, NOTHING, Arrival, Moving, pad_moving, stacked
 from bayestwin.dynamics.doses import Happening, dose_happenings
 from bayestwin.dynamics.layout import Rows, between_moving, standing
 from bayestwin.dynamics.resets import Resets, gather_resets, pad_resets
-from bayestwin.records.covariate_changes import covariate_changes
+from bayestwin.records.record import covariate_changes
 from bayestwin.specification import Steps
 
 BEFORE, AFTER = -1.0, np.inf  # places among the jumps of one time: a trough, and after all of them
@@ -58,13 +58,9 @@ def treatment_starts(model, record) -> list[tuple[float, str]]:
     return sorted(starts)
 
 
-def happenings(model, record) -> list[Happening]:
-    """Every jump of a record that stands still in order of time; additional doses written out."""
-    return _jumps(model, record)[0]
-
-
-def _jumps(model, record) -> tuple[list[Happening], list[Arrival]]:
-    """`happenings`, and the jumps of doses that move with the parameters."""
+def happenings(model, record) -> tuple[list[Happening], list[Arrival]]:
+    """Every jump that stands still, in order of time with additional doses written out, and the jumps of doses that
+    move with the parameters."""
     found, moving = dose_happenings(model, record)
     for time, name in treatment_starts(model, record):
         found.append(Happening(time, 0.0, treatment=model.treatment_names.index(name)))
@@ -73,8 +69,7 @@ def _jumps(model, record) -> tuple[list[Happening], list[Arrival]]:
 
 def change_times(model, record) -> list[float]:
     """Times at which a covariate that acts on a parameter changes, each once."""
-    acting = {effect.covariate for _, _, effect in model.effects}
-    return sorted({time for time, _, _ in covariate_changes(record, acting)})
+    return sorted({time for time, _, _ in covariate_changes(record, model.acting_covariates)})
 
 
 def build_timeline(model, record, *, start: float, end: float, asked=(), resumed: bool = False):
@@ -95,7 +90,7 @@ def build_timeline(model, record, *, start: float, end: float, asked=(), resumed
     asked = [(float(t), _place(after)) for t, after in asked]
     rows, jumps = Rows(model), []
     through_end = any(place > BEFORE and time == end for time, place in asked)
-    found, arrivals = _jumps(model, record)
+    found, arrivals = happenings(model, record)
     for h in _together(found, sorted({start, end, *(t for t, _ in asked)})):
         if h.time > end or (h.time == end and not through_end):
             break
@@ -112,8 +107,8 @@ def build_timeline(model, record, *, start: float, end: float, asked=(), resumed
     if model.dosing:
         where, order = between_moving(rows, points, jumps, asked)
         repeated = [h.steady for _, h in rows.resets if h.steady is not None]
-        cycles = stacked_repeated(repeated, max(len(repeated), 1)) if rows.resets else None
-        jumping = stacked_arrivals(arrivals, max(len(arrivals), 1))
+        cycles = stacked(repeated, NO_CYCLE, max(len(repeated), 1)) if rows.resets else None
+        jumping = stacked(arrivals, NOTHING, max(len(arrivals), 1))
         moving = Moving(order, jumping, cycles, np.array(float(resumed)), np.array(float(through_end)))
     else:
         where = standing(rows, points, jumps, asked)

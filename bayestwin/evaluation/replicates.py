@@ -19,8 +19,8 @@ import numpy as np
 from bayestwin.dynamics import NO_GRADIENT
 from bayestwin.errors import FitError
 from bayestwin.individual import compile_record
+from bayestwin.individual.data import used_sizes
 from bayestwin.individual.residuals import draw_observation
-from bayestwin.population.fit import used_sizes
 from bayestwin.prognosis.departures import along_labs, scaling_of
 from bayestwin.twin.particles import population_for
 from bayestwin.twin.target import evaluator

@@ -2,10 +2,13 @@
 
 from bayestwin.individual.data import (
     PatientData,
+    Sizes,
     beginning,
     bucket,
     compile_record,
     information_time,
+    padded_alike,
+    used_sizes,
     vital_facts,
     with_seen,
 )
@@ -32,6 +35,7 @@ __all__ = [
     "ClassLikelihood",
     "Hyper",
     "PatientData",
+    "Sizes",
     "beginning",
     "bucket",
     "class_likelihood",
@@ -45,9 +49,11 @@ __all__ = [
     "log_prior",
     "natural_values",
     "outputs_at",
+    "padded_alike",
     "prior_mean",
     "response_structure",
     "total_log_likelihood",
+    "used_sizes",
     "vital_facts",
     "with_seen",
 ]

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bayestwin.dynamics import Timeline, build_timeline, pad_timeline, treatment_starts
+from bayestwin.dynamics import Timeline, build_timeline, happens, pad_timeline, treatment_starts
 from bayestwin.errors import RecordError
 from bayestwin.individual.parameters import CovariateChanges, covariate_course, covariate_terms
+from bayestwin.records.record import covariate_changes
 
 SEROLOGICAL = ("serological", "m_protein", "flc", "biochemical", "")
 
@@ -45,6 +46,19 @@ class PatientData(NamedTuple):
     changes: CovariateChanges | None = None
 
 
+class Sizes(NamedTuple):
+    """Lengths of one patient's arrays; None for the next power of two, or none where the patient needs none.
+
+    cycles : steady states; jumps : of doses that move with the parameters; changes : of covariates
+    """
+
+    observations: int
+    intervals: int
+    cycles: int | None = None
+    jumps: int | None = None
+    changes: int | None = None
+
+
 def information_time(record) -> float:
     """Time of the newest lab or informative event; doses and treatments do not count."""
     times = [lab.time for lab in record.labs]
@@ -60,7 +74,7 @@ def beginning(record) -> float:
 
 def vital_facts(model, record) -> dict:
     """Times of what is known of the hazards: alive, death, free of other progression, other progression."""
-    events = [e for e in record.events if e.status != "retracted"]
+    events = record.events
     deaths = [e.time for e in events if e.event == "death"]
     if len(set(deaths)) > 1:
         raise RecordError(
@@ -96,8 +110,11 @@ def compile_record(model, record, *, resume_at: float | None = None, resumed: bo
 
     resumed : that state already contains the doses and treatment starts of `resume_at` itself
 
-    sizes : (observations, intervals) to pad to, or None for the next bucket; further numbers pad the steady states,
-        the jumps of doses that move with the parameters and the changes of covariates
+    sizes : Sizes to pad to, or as many of its numbers; None for the next bucket
+
+    Raises
+    ------
+    RecordError      the record does not fit into `sizes`, or contradicts itself; names the patient and the size
     """
     start = beginning(record) if resume_at is None else resume_at
     end = max(information_time(record), start)
@@ -118,8 +135,12 @@ def compile_record(model, record, *, resume_at: float | None = None, resumed: bo
         model, record, start=start, end=end, asked=[*asked, *points.values()], resumed=resumed
     )
     place = dict(zip(points, where[len(asked) :]))
-    n, g, *more = sizes or (bucket(len(labs), (32, 128, 512, 2048)), bucket(len(timeline.start)))
-    cycles, jumps, changes = (int(m) for m in more) if len(more) == 3 else (None, None, None)
+    if sizes is None:
+        sizes = Sizes(bucket(len(labs), (32, 128, 512, 2048)), bucket(len(timeline.start)))
+    else:
+        sizes = Sizes(*(None if size is None else int(size) for size in sizes))
+        _check_sizes(model, record, len(labs), timeline, sizes)
+    n = sizes.observations
 
     def padded(values, dtype):
         return np.concatenate([np.asarray(values, dtype=dtype), np.zeros(n - len(labs), dtype=dtype)])
@@ -127,7 +148,7 @@ def compile_record(model, record, *, resume_at: float | None = None, resumed: bo
     started = {name for _, name in treatment_starts(model, record)}
     relevant = np.array([float(c.treatment in started) for c in model.response_classes])
     return PatientData(
-        timeline=pad_timeline(timeline, int(g), cycles, jumps),
+        timeline=pad_timeline(timeline, sizes.intervals, sizes.cycles, sizes.jumps),
         index=padded(where[: len(labs)], int),
         output=padded([model.observation_index[lab.output] for lab in labs], int),
         value=padded([lab.value for lab in labs], float),
@@ -147,8 +168,50 @@ def compile_record(model, record, *, resume_at: float | None = None, resumed: bo
         terms=covariate_terms(model, record.covariates),
         classes=class_rows(relevant),
         relevant=relevant,
-        changes=covariate_course(model, record, changes),
+        changes=covariate_course(model, record, sizes.changes),
     )
+
+
+def _check_sizes(model, record, labs: int, timeline: Timeline, sizes: Sizes) -> None:
+    """Raise RecordError for the first size that is smaller than what the record needs."""
+    cycles = 0 if timeline.resets is None else len(timeline.resets.cycles.row)
+    jumps = 0 if timeline.moving is None else len(timeline.moving.arrivals.given)
+    changes = len({time for time, _, _ in covariate_changes(record, model.acting_covariates)})
+    needed = Sizes(labs, len(timeline.start), cycles, jumps, changes)
+    for name, size, least in zip(Sizes._fields, sizes, needed):
+        if size is not None and size < least:
+            raise RecordError(
+                f"the record does not fit into arrays of this many {name}",
+                subject=f"patient {record.key}",
+                place="sizes",
+                value=size,
+                allowed=f"{least} or more",
+                next_step="Take the sizes of all records that are stacked (padded_alike).",
+            )
+
+
+def used_sizes(data: PatientData) -> Sizes:
+    """What a patient needs, without padding; steady states as they are padded already."""
+    line, cycles, jumps = data.timeline, 0, 0
+    real = happens(line)
+    if line.resets is not None:
+        real |= (line.resets.restart > 0) | (line.resets.put > 0)
+        cycles = len(line.resets.cycles.row)
+    if line.moving is not None:
+        real |= np.isfinite(line.moving.order)
+        jumps = int(np.isfinite(line.moving.arrivals.order).sum())
+    intervals = int(max(np.flatnonzero(real).max(initial=0), data.index.max(initial=0))) + 1
+    changes = 0 if data.changes is None else int(np.isfinite(data.changes.times).sum())
+    return Sizes(max(int(data.mask.sum()), 1), intervals, cycles, max(jumps, 1), changes)
+
+
+def padded_alike(model, records, compiled) -> list[PatientData]:
+    """Arrays of several records in the least shape that holds them all, to be stacked.
+
+    compiled : `compile_record` of each, in any shape
+    """
+    sizes = Sizes(*np.max([used_sizes(data) for data in compiled], axis=0).tolist())
+    return [compile_record(model, record, sizes=sizes) for record in records]
 
 
 def with_seen(data: PatientData, known) -> PatientData:

@@ -17,7 +17,7 @@ import numpy as np
 from jax.scipy.special import log_ndtr, logit, ndtri
 
 from bayestwin.dynamics.names import CHANGED, ChangedCovariates
-from bayestwin.records.covariate_changes import covariate_changes
+from bayestwin.records.record import covariate_changes
 from bayestwin.specification.parameters import Category, Power
 
 
@@ -132,9 +132,8 @@ def covariate_course(model, record, size: int | None = None) -> CovariateChanges
 
     size : None for the next power of two, 0 where nobody in a stack has any
     """
-    names = tuple(dict.fromkeys(effect.covariate for _, _, effect in model.effects))
     known, reached = dict(record.covariates), {}
-    for time, name, value in covariate_changes(record, names):
+    for time, name, value in covariate_changes(record, model.acting_covariates):
         known[name] = value
         reached[time] = covariate_terms(model, known)
     if size == 0 or (size is None and not reached):

@@ -139,8 +139,7 @@ def draw_observation(model, k: int, rng: np.random.Generator, prediction, sigma,
     location, scale = location_and_scale(model, k, np.asarray(prediction), np.asarray(sigma), xp=np)
     location, scale = departed(location, scale, departure, xp=np)
     noise = standard_noise(model, k, rng, np.broadcast_shapes(np.shape(location), np.shape(scale)))
-    y = location + scale * noise
-    return np.exp(y) if model.observations[k].log_scale else y
+    return _as_measured(model, k, location + scale * noise)
 
 
 def standard_noise(model, k: int, rng: np.random.Generator, shape) -> np.ndarray:
@@ -152,5 +151,9 @@ def standard_noise(model, k: int, rng: np.random.Generator, shape) -> np.ndarray
 def observed_with(model, k: int, prediction, sigma, noise) -> np.ndarray:
     """As `draw_observation`, from standard noise (..., shape of the predictions) drawn before."""
     location, scale = location_and_scale(model, k, np.asarray(prediction), np.asarray(sigma), xp=np)
-    y = location + scale * noise
+    return _as_measured(model, k, location + scale * noise)
+
+
+def _as_measured(model, k: int, y) -> np.ndarray:
+    """A value of output k from the error scale."""
     return np.exp(y) if model.observations[k].log_scale else y

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from bayestwin.dynamics import Accuracy, happens
+from bayestwin.dynamics import Accuracy
 from bayestwin.errors import FitError
-from bayestwin.individual import compile_record, covariate_terms, prior_mean
+from bayestwin.individual import compile_record, covariate_terms, padded_alike, prior_mean
 from bayestwin.population.diagnostics import diagnose
 from bayestwin.population.hyper import assemble, hyper_sites
 from bayestwin.population.posterior import PopulationPosterior, patient_mark
@@ -42,26 +42,10 @@ def stack_cohort(model, cohort):
     groups, order = [], []
     for classes in sorted({data.classes.shape[0] for _, data in compiled}):
         members = [(r, d) for r, d in compiled if d.classes.shape[0] == classes]
-        sizes = tuple(np.max([used_sizes(d) for _, d in members], axis=0))
-        padded = [compile_record(model, r, sizes=sizes) for r, _ in members]
+        padded = padded_alike(model, [r for r, _ in members], [d for _, d in members])
         groups.append(jax.tree.map(lambda *a: np.stack(a), *padded))
         order += [r for r, _ in members]
     return groups, order
-
-
-def used_sizes(data) -> tuple[int, int, int, int, int]:
-    """Observations, intervals, steady states, moving jumps, changes of covariates a patient needs, without padding."""
-    line, cycles, jumps = data.timeline, 0, 0
-    real = happens(line)
-    if line.resets is not None:
-        real |= (line.resets.restart > 0) | (line.resets.put > 0)
-        cycles = len(line.resets.cycles.row)
-    if line.moving is not None:
-        real |= np.isfinite(line.moving.order)
-        jumps = int(np.isfinite(line.moving.arrivals.order).sum())
-    intervals = int(max(np.flatnonzero(real).max(initial=0), data.index.max(initial=0))) + 1
-    changes = 0 if data.changes is None else int(np.isfinite(data.changes.times).sum())
-    return max(int(data.mask.sum()), 1), intervals, cycles, max(jumps, 1), changes
 
 
 def fit_population(

@@ -100,7 +100,7 @@ class Happened:
 
 def recorded_progression(record, start: float) -> Event | None:
     """The first progression in the record's events after `start`."""
-    found = [e for e in record.events if e.event == "progression" and e.status != "retracted" and e.time > start]
+    found = [e for e in record.events if e.event == "progression" and e.time > start]
     if not found:
         return None
     kind = "extramedullary" if _one_of(found[0].value, OUTSIDE) else "progression"
@@ -109,7 +109,7 @@ def recorded_progression(record, start: float) -> Event | None:
 
 def recorded_death(record, disease_words=()) -> Event | None:
     """Death as the record has it, with its cause as kind: infection, disease (or not given) or death."""
-    found = [e for e in record.events if e.event == "death" and e.status != "retracted"]
+    found = [e for e in record.events if e.event == "death"]
     if not found:
         return None
     cause = found[0].value.strip()
@@ -126,7 +126,7 @@ def last_known_alive(record, start: float) -> float:
 
 def recorded_assessments(record, start: float) -> tuple[float, ...]:
     """Times after `start` at which the record says that no progression was found."""
-    return tuple(e.time for e in record.events if e.event == "assessed" and e.status != "retracted" and e.time > start)
+    return tuple(e.time for e in record.events if e.event == "assessed" and e.time > start)
 
 
 def endpoints(found: Happened, rules: Conventions = Conventions()) -> tuple[TimeToEvent, ...]:

@@ -156,15 +156,21 @@ def _column(
                 allowed=f"{name}, or {written} with a unit in the file of units",
                 next_step=f"Rename the column to {name} if it is in {schema.covariates[name]}.",
             )
-    if name is None:
-        return Column(column, written)
-    wanted = schema.covariates[name]
+    return Column(column, written) if name is None else column_of(column, name, schema, unit)
+
+
+def column_of(column: str, name: str, schema: RecordSchema, unit: str | None = None) -> Column:
+    """How cells of a column are read as a covariate of the model.
+
+    unit : of the column, None for the model's; RowRefused where it does not convert
+    """
+    wanted = schema.covariates.get(name, "")
     if wanted and not known(wanted):  # a score, say: a number without conversion
         return Column(column, name, numeric=name in schema.numeric)
     if wanted and not compatible(unit or wanted, wanted):
         raise RowRefused(
             f"the unit of this column does not convert to that of {name}",
-            column=written,
+            column=column,
             value=unit,
             allowed=f"{wanted} or a unit that converts to it",
             next_step="Correct the unit.",

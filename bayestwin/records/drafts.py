@@ -18,9 +18,12 @@ class Draft:
     body : times inside are placeholders
     known : None where the file says nothing
     named : lab_id as written, "" if none
-    copy : 1, or 2, 3... for further rows of the same kind and time in an event table
+    copy : 1, or 2, 3... for further rows of the same kind and time
     sequence : place among rows of one time where the file says so, else None
     cells : the row as written, for a refusal to quote
+    table : 0 of a tidy file; event tables of one reading are numbered from 1 by what they hold
+    column : the cell that says it, where a row says several things
+    said : of a covariate in a row of an event table, its name and value (None: the cell is empty)
     """
 
     patient: str
@@ -34,6 +37,9 @@ class Draft:
     copy: int = 1
     sequence: int | None = None
     cells: Mapping[str, str] = field(default_factory=dict)
+    table: int = 0
+    column: str = ""
+    said: tuple[str, float | str | None] | None = None
 
 
 @dataclass(frozen=True)

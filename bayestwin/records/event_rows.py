@@ -2,13 +2,11 @@
 
 from bayestwin.labs import RecordSchema
 from bayestwin.records.cells import one_of, status_of
-from bayestwin.records.covariate_changes import covariate_event
-from bayestwin.records.covariates import Column
+from bayestwin.records.covariates import column_of
 from bayestwin.records.drafts import Clock, Draft, collect, patient_of
-from bayestwin.records.record import COVARIATE, ClinicalEvent
+from bayestwin.records.record import COVARIATE, ClinicalEvent, covariate_event
 from bayestwin.records.refusal import Findings, RowRefused
 from bayestwin.records.tables import Row, Table
-from bayestwin.units import known
 
 REQUIRED = ("patient", "time", "event")
 COLUMNS = (*REQUIRED, "known_time", "value", "status")
@@ -50,7 +48,7 @@ def _draft(row: Row, schema: RecordSchema, clock: Clock, keys) -> Draft:
     value = _change(row, schema) if event == COVARIATE else row["value"]
     time, known_time = clock.read(row)
     body = ClinicalEvent(event, 0.0, 0.0, value, status)
-    return Draft(patient, row.file, row.number, body, time, known_time, status, cells=row.cells)
+    return Draft(patient, row.file, row.number, body, time, known_time, status, cells=row.cells, column="value")
 
 
 def _change(row: Row, schema: RecordSchema) -> str:
@@ -64,8 +62,4 @@ def _change(row: Row, schema: RecordSchema) -> str:
             allowed=f"name = value, with one of {', '.join(schema.effects) or '(none in this model)'}",
             next_step="Write for example weight_kg = 72.5, in the unit of the name.",
         )
-    unit = schema.covariates.get(name) or None
-    unit = unit if unit and known(unit) else None
-    levels = schema.levels.get(name, ())
-    column = Column("value", name, unit, unit, levels=levels, numeric=name in schema.numeric)
-    return covariate_event(name, column.read(said)).value
+    return covariate_event(name, column_of("value", name, schema).read(said)).value

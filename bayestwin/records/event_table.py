@@ -12,10 +12,9 @@ from bayestwin.dosing import DoseEvent
 from bayestwin.labs import RecordSchema
 from bayestwin.records.cells import one_of
 from bayestwin.records.clocks import Moment, parse_moment
-from bayestwin.records.covariates import MISSING, Column
 from bayestwin.records.dose_rows import compartment
 from bayestwin.records.drafts import Clock, Draft, collect, patient_of
-from bayestwin.records.event_doses import dose_of, overlapping_resets
+from bayestwin.records.event_doses import dose_of
 from bayestwin.records.event_kinds import OBSERVATION, OTHER, kind_of, may_be_a_dose
 from bayestwin.records.plausibility import measured
 from bayestwin.records.record import Lab
@@ -50,45 +49,20 @@ COLUMNS = (
 )
 
 
-def table_covariates(
-    table: Table, columns: list[Column], schema: RecordSchema, findings: Findings
-) -> dict[str, dict[str, float | str]]:
-    """Covariates by patient: the value of the first row where it acts on a parameter (later ones are changes, see
-    covariate_changes.py), else the first that is not missing, of which a later change is noted and not used."""
-    found: dict[str, dict[str, float | str]] = {}
-    refused: set[tuple[str, str, str]] = set()
-    for row in table.rows:
-        first = row["id"] not in found
-        mine = found.setdefault(row["id"], {})
-        for column in columns:
-            text = row[column.column]
-            if not text or text.lower() in MISSING:
-                continue
-            if (row["id"], column.column, text) in refused:
-                continue
-            try:
-                value = column.read(text)
-            except RowRefused as problem:
-                findings.refuse(row["id"], table.file, row.number, problem, row.cells)
-                refused.add((row["id"], column.column, text))  # said once, not on every row of the patient
-                continue
-            if column.name in schema.effects:
-                if mine.get(column.name) != value:
-                    column.note_reference(value, table.file, findings)
-                if first:
-                    mine[column.name] = value
-                continue
-            if column.name not in mine:
-                column.note_reference(value, table.file, findings)
-            if mine.setdefault(column.name, value) != value:
-                findings.tally(
-                    f"{table.file}: covariate {column.name} changes in time; the patient's first value is used"
-                )
-    return found
+def by_content(tables: list[Table]) -> list[Table]:
+    """Event tables in an order that neither their names nor the order in which they were given decide."""
+    if len(tables) < 2:
+        return tables
+    return sorted(tables, key=lambda table: [sorted(row.cells.items()) for row in table.rows])
 
 
-def table_drafts(table: Table, schema: RecordSchema, clock: Clock, keys, covariates, findings: Findings) -> list[Draft]:
-    """Doses and observations of every readable row; the others are refused in `findings`."""
+def table_drafts(
+    table: Table, number: int, schema: RecordSchema, clock: Clock, keys, covariates, findings: Findings
+) -> list[Draft]:
+    """Doses and observations of every readable row; the others are refused in `findings`.
+
+    number : from 1, among the event tables of this reading
+    """
     if "dv" not in table.columns and "amt" not in table.columns:
         findings.note(f"{table.file}: neither DV nor AMT, so it holds no observation and no dose.")
     if "evid" not in table.columns:
@@ -100,13 +74,13 @@ def table_drafts(table: Table, schema: RecordSchema, clock: Clock, keys, covaria
         f"{table.file}: an event table carries no units; read as time in {clock.file_unit}, {', '.join(taken)}, "
         f"AMT in {table.units.get('amt') or schema.dose_unit or 'no unit'}."
     )
-    reader = _Reader(schema, clock, keys, covariates, table.units, findings)
+    reader = _Reader(schema, clock, keys, covariates, table.units, findings, number)
     return collect(table, findings, reader.read, key="id", leaves_hole=may_be_a_dose)
 
 
 @dataclass
 class _Reader:
-    """Reads row after row and remembers what file order decides, per patient."""
+    """Reads row after row; `last` is the time of the last row of each patient that could be used."""
 
     schema: RecordSchema
     clock: Clock
@@ -114,22 +88,27 @@ class _Reader:
     covariates: Mapping[str, Mapping]
     units: dict[str, str]
     findings: Findings
+    number: int
     last: dict[str, Moment] = field(default_factory=dict)
-    seen: dict[tuple, list] = field(default_factory=dict)
-    given: dict[tuple, int] = field(default_factory=dict)
-    resets: dict[tuple, DoseEvent] = field(default_factory=dict)
 
     def read(self, row: Row) -> Draft | None:
         patient = patient_of(row, self.keys, "id")
         evid = kind_of(row, self.findings)
         moment = parse_moment(row["time"], "time", self.clock.file_unit, self.clock.time_unit)
         self._in_order(patient, moment, row)
+        body: Lab | DoseEvent | None = None
         if evid == OTHER:
             self.findings.tally(f"{row.file}: EVID 2, neither dose nor observation, not used")
+        elif evid == OBSERVATION:
+            body = self._observation(row)
+        else:
+            mine = self.covariates.get(patient, {})
+            body = dose_of(row, evid, self.schema, self.clock, mine, self.units, self.findings)
+        self.last[patient] = moment
+        if body is None:
             return None
-        if evid == OBSERVATION:
-            return self._observation(patient, moment, row)
-        return self._dose(patient, moment, row, evid)
+        cells, place = row.cells, row.number
+        return Draft(patient, row.file, place, body, moment, None, sequence=place, cells=cells, table=self.number)
 
     def _in_order(self, patient: str, moment: Moment, row: Row) -> None:
         """Refuse a row that goes back in time: file order is what decides here."""
@@ -142,18 +121,8 @@ class _Reader:
                 allowed="rows of a patient in order of time",
                 next_step="Sort the table by ID and TIME.",
             )
-        self.last[patient] = moment
 
-    def _dose(self, patient: str, moment: Moment, row: Row, evid: int) -> Draft:
-        mine = self.covariates.get(patient, {})
-        body = dose_of(row, evid, self.schema, self.clock, mine, self.units, self.findings)
-        self.given[patient, moment] = self.given.get((patient, moment), 0) + 1
-        copy = self._copy((patient, moment, "dose", body.target), body)
-        if body.reset and self.resets.setdefault((patient, moment), body) != body:
-            raise overlapping_resets(row)
-        return Draft(patient, row.file, row.number, body, moment, None, copy=copy, sequence=row.number, cells=row.cells)
-
-    def _observation(self, patient: str, moment: Moment, row: Row) -> Draft | None:
+    def _observation(self, row: Row) -> Lab | None:
         if filled(row, "mdv"):
             self.findings.tally(f"{row.file}: observations with MDV = 1 carry no value, not used")
             return None
@@ -166,10 +135,7 @@ class _Reader:
         found = measured(spec, raw, unit, censoring=censoring, lloq=lloq, column=column, unit_column=column)
         if found["censoring"] != censoring:
             self.findings.tally(f"{row.file}: values below their LLOQ, used as left-censored at the LLOQ")
-        body = Lab(lab_id="", output=spec.name, time=0.0, known_time=0.0, **found)
-        payload = (found["value"], found["censoring"], self.given.get((patient, moment), 0))
-        copy = self._copy((patient, moment, "lab", spec.name), payload)
-        return Draft(patient, row.file, row.number, body, moment, None, copy=copy, sequence=row.number, cells=row.cells)
+        return Lab(lab_id="", output=spec.name, time=0.0, known_time=0.0, **found)
 
     def _output(self, row: Row) -> str:
         """DVID by name or number; not needed where the model has one output."""
@@ -182,10 +148,3 @@ class _Reader:
         return lower.get(text.lower()) or one_of(
             text, "dvid", names, "the output", next_step="Say the output's name in DVID."
         )
-
-    def _copy(self, key: tuple, payload) -> int:
-        """1 for the first row of its kind and time, 2, 3... for others; an equal row gets the number of its twin."""
-        before = self.seen.setdefault(key, [])
-        if payload not in before:
-            before.append(payload)
-        return before.index(payload) + 1

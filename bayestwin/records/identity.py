@@ -13,10 +13,13 @@ from math import isclose
 from bayestwin.dosing import DoseEvent
 from bayestwin.records.names import Body, own_name, with_clear_names
 from bayestwin.records.placing import Placed
-from bayestwin.records.record import ClinicalEvent, Lab, PatientRecord, Superseded
+from bayestwin.records.record import COVARIATE, IN_ROW, ClinicalEvent, Lab, PatientRecord, Superseded, covariate_in
 from bayestwin.records.refusal import Findings, RowRefused
+from bayestwin.records.same import same
 
 DUPLICATE = "the row is a duplicate"
+# Of rows, to a snapshot: labs, doses, events, changes of covariates, one covariate in the rows of event tables
+Kind = type | str | tuple[str, str]
 RANK = {"final": 0, "corrected": 1, "retracted": 2}
 
 
@@ -41,7 +44,11 @@ class Version:
 
 
 def believe(
-    placed: Iterable[Placed], base: PatientRecord | None, snapshot_of: dict[type, float], routes, findings: Findings
+    placed: Iterable[Placed],
+    base: PatientRecord | None,
+    snapshot_of: Mapping[Kind, float],
+    routes,
+    findings: Findings,
 ) -> Believed:
     """Current and past rows of one patient.
 
@@ -60,17 +67,25 @@ def believe(
             body = replace(body, lab_id=name) if isinstance(body, Lab) else body
         key = f"lab {name}" if isinstance(body, Lab) else name
         p = p if body is p.body else replace(p, body=body)
-        file_chains.setdefault(key, []).append(
-            Version(p.known, None if p.draft.status == "retracted" else body, p, RANK[p.draft.status])
-        )
+        version = Version(p.known, None if p.draft.status == "retracted" else body, p, RANK[p.draft.status])
+        kind = _kind(body)
+        if isinstance(kind, tuple) and kind in snapshot_of and key in chains:
+            version = _instead(version, snapshot_of[kind])
+        file_chains.setdefault(key, []).append(version)
     for key, versions in chains.items():
-        kind = next((type(v.body) for v in versions if v.body is not None), None)
-        if kind in snapshot_of and key not in file_chains and versions[-1].body is not None:
-            versions.append(Version(snapshot_of[kind], None))
+        known = next((_kind(v.body) for v in versions if v.body is not None), None)
+        if known in snapshot_of and key not in file_chains and versions[-1].body is not None:
+            versions.append(Version(snapshot_of[known], None))
             findings.tally("rows of the earlier record that are absent from the snapshot were withdrawn")
     for key in [*chains, *(k for k in file_chains if k not in chains)]:
         _follow(chains.get(key, []), file_chains.get(key, []), result, findings)
     return result
+
+
+def _instead(v: Version, since: float) -> Version:
+    """What a snapshot says of a covariate takes the place of what was said at that time: its rows have one clock."""
+    known = max(v.known, since)
+    return replace(v, known=known, body=replace(v.body, known_time=known) if v.body else None, rank=RANK["corrected"])
 
 
 def _chains_of(base: PatientRecord | None, routes) -> dict[str, list[Version]]:
@@ -97,26 +112,14 @@ def _chains_of(base: PatientRecord | None, routes) -> dict[str, list[Version]]:
     return {key: sorted(chain, key=lambda v: v.known) for key, chain in chains.items()}
 
 
+def _kind(row: Body) -> Kind:
+    if isinstance(row, ClinicalEvent) and row.event == IN_ROW:
+        return IN_ROW, covariate_in(row.value)[0]
+    return COVARIATE if isinstance(row, ClinicalEvent) and row.event == COVARIATE else type(row)
+
+
 def _key(row: Body, routes) -> str:
     return f"lab {row.lab_id}" if isinstance(row, Lab) else own_name(row, 1, routes)
-
-
-def _same(a: Body, b: Body) -> bool:
-    """The same value, whatever its unit was in the file."""
-
-    def close(*pairs) -> bool:
-        return all(isclose(x, y, rel_tol=1e-9, abs_tol=1e-12) for x, y in pairs)
-
-    if isinstance(a, Lab) and isinstance(b, Lab):
-        return close((a.time, b.time), (a.value, b.value)) and (a.output, a.censoring) == (b.output, b.censoring)
-    if isinstance(a, DoseEvent) and isinstance(b, DoseEvent):
-        lengths = (a.duration, b.duration), (a.ii, b.ii), (a.lag, b.lag)
-        shares = (a.amount, b.amount), (a.rate, b.rate), (a.bioavailability, b.bioavailability)
-        kinds = [(d.addl, d.ss, d.reset, d.treatment, d.modelled) for d in (a, b)]
-        return close(*lengths, *shares) and kinds[0] == kinds[1]
-    if isinstance(a, ClinicalEvent) and isinstance(b, ClinicalEvent):
-        return close((a.time, b.time)) and a.value == b.value
-    return False
 
 
 def _refuse(version: Version, reason: str, column: str, allowed: str, next_step: str, findings: Findings) -> None:
@@ -124,10 +127,10 @@ def _refuse(version: Version, reason: str, column: str, allowed: str, next_step:
     if version.placed is None:  # rows of the earlier record were accepted once
         return
     draft, body = version.placed.draft, version.placed.body
-    if column == "value":
+    if column == "value" and draft.said is None:
         column = _says(body, draft.cells)
     problem = RowRefused(reason, column=column, allowed=allowed, next_step=next_step)
-    findings.refuse(draft.patient, draft.file, draft.row, problem, draft.cells)
+    findings.refuse(draft.patient, draft.file, draft.row, problem, draft.cells, whole=draft.said is None)
     if isinstance(body, DoseEvent) and reason != DUPLICATE:
         findings.holes[draft.patient] = None
 
@@ -141,23 +144,40 @@ def _says(body: Body, cells: Mapping[str, str]) -> str:
     return "time" if body.event == "death" else "value" if cells.get("value") else "event"
 
 
+def _contradicted(v: Version, other: Version, findings: Findings) -> None:
+    """Refuse a version that another one of the same known_time contradicts."""
+    a, b = v.body, other.body
+    if isinstance(a, ClinicalEvent) and isinstance(b, ClinicalEvent) and a.event in (COVARIATE, IN_ROW):
+        (name, here), (_, there) = covariate_in(a.value), covariate_in(b.value)
+        where = f"{other.placed.draft.file} row {other.placed.draft.row}" if other.placed else "the earlier record"
+        return _refuse(
+            v,
+            f"{name} is {here} here and {there} in {where}, at one time",
+            v.placed.draft.column if v.placed else "",
+            "one value of a covariate at one time",
+            "Correct the row that is wrong; a change needs a time of its own, a correction a later known_time.",
+            findings,
+        )
+    return _refuse(
+        v,
+        "another row says otherwise, and nothing says which became known later",
+        "value",
+        "one value per name and known_time",
+        "If one corrects the other, give it a later known_time or status = corrected"
+        + ("; two measurements need two lab_ids." if isinstance(v.body, Lab) else "."),
+        findings,
+    )
+
+
 def _follow(before: list[Version], new: list[Version], result: Believed, findings: Findings) -> None:
     """Walk the versions of one name in the order in which they became known."""
     new = _dated_last(before, new)
     fresh = [v for v in new if not _known_already(v, before)]
-    result.unchanged += len(new) - len(fresh)
+    result.unchanged += sum(_counts(v) for v in new) - sum(_counts(v) for v in fresh)
     steps = [v for v in fresh if not any(_rivals(v, w) for w in (*before, *fresh))]
     for v in fresh:
         if v not in steps:
-            _refuse(
-                v,
-                "another row says otherwise, and nothing says which became known later",
-                "value",
-                "one value per name and known_time",
-                "If one corrects the other, give it a later known_time or status = corrected"
-                + ("; two measurements need two lab_ids." if isinstance(v.body, Lab) else "."),
-                findings,
-            )
+            _contradicted(v, next(w for w in (*before, *fresh) if _rivals(v, w)), findings)
     current: Version | None = None
     said_by: set[str] = set()  # files of this reading that say what is believed
     for v in sorted((*before, *steps), key=_in_order):
@@ -172,10 +192,10 @@ def _follow(before: list[Version], new: list[Version], result: Believed, finding
                 findings,
             )
             continue
-        if body is not None and believed is not None and _same(body, believed):
+        if body is not None and believed is not None and same(body, believed):
             if v.placed and v.placed.draft.file not in said_by:  # files that overlap are no mistake
                 said_by.add(v.placed.draft.file)
-                result.unchanged += 1
+                result.unchanged += _counts(v)
                 continue
             _refuse(
                 v,
@@ -196,6 +216,11 @@ def _follow(before: list[Version], new: list[Version], result: Believed, finding
             result.sources[id(current.body)] = current.placed
 
 
+def _counts(v: Version) -> int:
+    """1 for a version that is a row, 0 for what a row says beside its dose or lab."""
+    return int(v.placed is None or v.placed.draft.said is None)
+
+
 def _rivals(v: Version, w: Version) -> bool:
     """True if `v` contradicts `w`: other value, known at the same time, and no status that puts one after the other.
 
@@ -206,7 +231,7 @@ def _rivals(v: Version, w: Version) -> bool:
         return False
     if not isclose(v.known, w.known, abs_tol=1e-9) and not (_undated_death(v) and _undated_death(w)):
         return False
-    return (v.rank == w.rank or (w.placed is None and v.rank == 0)) and not _same(v.body, w.body)
+    return (v.rank == w.rank or (w.placed is None and v.rank == 0)) and not same(v.body, w.body)
 
 
 def _undated_death(v: Version) -> bool:
@@ -238,6 +263,6 @@ def _known_already(v: Version, before: list[Version]) -> bool:
         return False
     if v.body is None:
         return before[-1].body is None
-    if before[-1].body is not None and _same(v.body, before[-1].body):
+    if before[-1].body is not None and same(v.body, before[-1].body):
         return True
-    return any(w.body is not None and _same(v.body, w.body) and isclose(v.known, w.known, abs_tol=1e-9) for w in before)
+    return any(w.body is not None and same(v.body, w.body) and isclose(v.known, w.known, abs_tol=1e-9) for w in before)

@@ -6,7 +6,7 @@ time, a death by being one.
 
 from bayestwin.dosing import DoseEvent
 from bayestwin.records.placing import Placed
-from bayestwin.records.record import COVARIATE, ClinicalEvent, Lab, covariate_in
+from bayestwin.records.record import COVARIATE, IN_ROW, ClinicalEvent, Lab, covariate_in
 from bayestwin.records.refusal import Findings, RowRefused
 
 Body = Lab | DoseEvent | ClinicalEvent
@@ -21,8 +21,8 @@ def own_name(body: Body, copy: int, routes) -> str:
         return f"dose {routes.get(body.target, body.target)}@{body.time:.9g}{again}"
     if body.event == "death":
         return "death"
-    if body.event == COVARIATE:
-        return f"event {body.event}@{body.time:.9g} {covariate_in(body.value)[0]}"
+    if body.event in (COVARIATE, IN_ROW):
+        return f"covariate {covariate_in(body.value)[0]}@{body.time:.9g}"
     many = body.value if body.event in ("imaging", "transfusion", "other") else ""
     return f"event {body.event}@{body.time:.9g} {many}"
 
@@ -35,10 +35,10 @@ def with_clear_names(placed: list[Placed], earlier: list[Lab], findings: Finding
     for one in (*earlier, *now):
         if one.lab_id:
             outputs.setdefault(one.lab_id, set()).add(one.output)
-            if not _named_by_time(one):
+            if not named_by_time(one):
                 named_at.add(_where(one))
     before = {lab.lab_id for lab in earlier}
-    unnamed_before = {_where(lab) for lab in earlier if _named_by_time(lab)}
+    unnamed_before = {_where(lab) for lab in earlier if named_by_time(lab)}
     clear = []
     for p in placed:
         lab, problem = p.body, None
@@ -79,6 +79,6 @@ def _where(lab: Lab) -> tuple[str, float]:
     return lab.output, round(lab.time, 9)
 
 
-def _named_by_time(lab: Lab) -> bool:
+def named_by_time(lab: Lab) -> bool:
     """True for the names that `own_name` gives."""
     return lab.lab_id.partition("#")[0] == own_name(lab, 1, {})

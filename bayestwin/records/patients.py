@@ -6,6 +6,7 @@ One row per patient. Rows of one patient that contradict each other lose the cel
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 from bayestwin.errors import RecordError
 from bayestwin.labs import RecordSchema
@@ -18,13 +19,23 @@ from bayestwin.records.tables import Table
 TIME_ZERO = ("time_zero", "timezero", "time zero", "t0", "zero_date", "date_zero", "index_date", "baseline_date")
 
 
+class Place(NamedTuple):
+    """Where a cell stands, and what it says as written."""
+
+    file: str
+    row: int
+    column: str
+    text: str
+
+
 @dataclass
 class Person:
-    """What patients.csv says of one patient; a time zero that was refused is told from one that is missing."""
+    """What patients.csv says of one patient, and where; a refused time zero is told from a missing one."""
 
     covariates: dict[str, float | str] = field(default_factory=dict)
     zero: datetime | None = None
     zero_refused: bool = False
+    places: dict[str, Place] = field(default_factory=dict)
 
 
 def read_patients(
@@ -143,4 +154,5 @@ def _agreed(key: str, mine: _Found, findings: Findings) -> Person:
         person.zero = mine.zeros[0][0] if agreed(mine.zeros[0][3], mine.zeros) else None
         person.zero_refused |= person.zero is None
     person.covariates = {name: values[0][0] for name, values in mine.values.items() if agreed(name, values)}
+    person.places = {name: Place(*mine.values[name][0][1:]) for name in person.covariates}
     return person

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import groupby
-from math import isclose
+from math import inf, isclose
 
 from bayestwin.dosing import DoseEvent
 from bayestwin.records.clocks import LONGEST_YEARS, Moment
@@ -153,26 +153,33 @@ def _on_clock(moment: Moment, column: str, zero: Zero, as_of: datetime, time_uni
     return value
 
 
-def settle_ties(placed: list[Placed], lagged: Callable[[str], bool] = lambda target: False) -> list[Placed]:
+def settle_ties(
+    placed: list[Placed], lagged: Callable[[str], bool] = lambda target: False, earlier: Sequence[DoseEvent] = ()
+) -> list[Placed]:
     """Order numbers of labs and doses of one time.
 
     lagged : True for targets whose doses arrive later by a parameter of the model
+    earlier : doses of an earlier record, which may still arrive
 
     The first dose, or doses in a row, get 0, the next 2 and so on; a lab between them gets the odd number in
-    between, a lab before all of them -1. Without a said sequence a lab comes first (a trough). A dose that resets or
-    settles the whole state, and the one after it, begin a new number: their order matters. In an event table a lab at
-    the time of an additional or lagged dose of an earlier row is written after it, and gets 0 in the place of -1; so
-    does one after a dose whose lag is a parameter, since it might arrive then.
+    between, a lab before all of them -1. Without a said sequence a lab comes first (a trough): in an event table too,
+    where a dose of that time stands in another file. A dose that resets or settles the whole state, and the one after
+    it, begin a new number: their order matters. In an event table a lab at the time of an additional or lagged dose of
+    an earlier row is written after it, and gets 0 in the place of -1; so does one after a dose whose lag is a
+    parameter, since it might arrive then.
     """
+    before = _doses_before(placed)
 
-    def sequence(p: Placed) -> tuple[float, int]:
-        is_dose = isinstance(p.body, DoseEvent)
+    def sequence(p: Placed) -> tuple[float, int, int, bool]:
+        is_dose, table, row = isinstance(p.body, DoseEvent), p.draft.table, p.draft.row
+        if table:
+            return (-1.0 if not is_dose and before[id(p)] == 0 else inf, table, row, is_dose)
         said = p.draft.sequence
-        return (said if said is not None else 0 if is_dose else -1, is_dose)
+        return (said if said is not None else 0.0 if is_dose else -1.0, 0, 0, is_dose)
 
-    timed = sorted(
-        (p for p in placed if not isinstance(p.body, ClinicalEvent)), key=lambda p: (p.body.time, *sequence(p))
-    )
+    unique, again = _repeated(placed, before)
+    timed = sorted(unique, key=lambda p: (p.body.time, *sequence(p)))
+    doses = [*earlier, *(p.body for p in timed if isinstance(p.body, DoseEvent))]
     settled = [p for p in placed if isinstance(p.body, ClinicalEvent)]
     for _, together in groupby(timed, key=lambda p: p.body.time):
         block, after_dose = -1, False
@@ -183,37 +190,68 @@ def settle_ties(placed: list[Placed], lagged: Callable[[str], bool] = lambda tar
                 block += 1
             after_dose = is_dose and not alone
             order = 2 * block + (0 if is_dose else 1)
-            if (
-                order < 0
-                and p.draft.sequence is not None
-                and p.draft.sequence > 0
-                and _sent_to(p.body.time, timed, lagged)
-            ):
+            if order < 0 and p.draft.table and _sent_to(p.body.time, doses, lagged):
                 order = 0
-            if not isinstance(p.body, ClinicalEvent) and p.body.order != order:
-                p = replace(p, body=replace(p.body, order=order))
-            settled.append(p)
+            for one in (p, *again.get(id(p), ())):
+                if not isinstance(one.body, ClinicalEvent):
+                    settled.append(replace(one, body=replace(one.body, order=order)))
     return settled
 
 
-def _sent_to(time: float, placed: list[Placed], lagged: Callable[[str], bool]) -> bool:
+def _doses_before(placed: list[Placed]) -> dict[int, int]:
+    """How many doses of its time stand above a row in its own event table, by id."""
+    found: dict[int, int] = {}
+    given: dict[tuple[int, float], int] = {}
+    for p in sorted(placed, key=lambda p: p.draft.row):
+        where = p.draft.table, p.body.time
+        found[id(p)] = given.get(where, 0)
+        given[where] = found[id(p)] + isinstance(p.body, DoseEvent)
+    return found
+
+
+def _repeated(placed: list[Placed], before: dict[int, int]) -> tuple[list[Placed], dict[int, list[Placed]]]:
+    """Labs and doses once each, and by the id of such a row those that repeat it in another event table.
+
+    Tables overlap; a lab is repeated where it follows as many doses of its time there, and they must not count twice.
+    """
+    once: list[Placed] = []
+    again: dict[int, list[Placed]] = {}
+    first: dict[tuple, Placed] = {}
+    for p in sorted(placed, key=lambda p: (p.draft.table, p.draft.row)):
+        if isinstance(p.body, ClinicalEvent):
+            continue
+        what = repr(p.body), None if isinstance(p.body, DoseEvent) else before[id(p)]
+        twin = first.setdefault(what, p) if p.draft.table else p
+        if twin.draft.table == p.draft.table:
+            once.append(p)
+        else:
+            again.setdefault(id(twin), []).append(p)
+    return once, again
+
+
+def _sent_to(time: float, doses: Sequence[DoseEvent], lagged: Callable[[str], bool]) -> bool:
     """True where an additional or lagged dose of an earlier time arrives at `time`, or might."""
-    for p in placed:
-        dose = p.body
-        if isinstance(dose, DoseEvent) and dose.time < time and lagged(dose.target):
+    for dose in doses:
+        if dose.time < time and lagged(dose.target):
             return True
-        if isinstance(dose, DoseEvent) and dose.time < time and (dose.addl or dose.lag):
+        if dose.time < time and (dose.addl or dose.lag):
             if any(isclose(one.time + one.lag, time, rel_tol=1e-12) for one in dose.expanded()):
                 return True
     return False
 
 
-def refuse_after_death(rows: list, sources: dict[int, Placed], time_unit: str, findings: Findings) -> list:
+def time_of_death(rows: Sequence) -> float | None:
+    """When the patient died, None where no row says so."""
+    return min((r.time for r in rows if isinstance(r, ClinicalEvent) and r.event == "death"), default=None)
+
+
+def refuse_after_death(
+    rows: list, death: float | None, sources: dict[int, Placed], time_unit: str, findings: Findings
+) -> list:
     """Drop what is said to have happened more than a day after death.
 
     rows : bodies as believed now; sources : id of a body -> where it stands, for rows read now
     """
-    death = min((r.time for r in rows if isinstance(r, ClinicalEvent) and r.event == "death"), default=None)
     if death is None:
         return rows
     kept = []

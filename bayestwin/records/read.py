@@ -5,24 +5,21 @@
 Each step refuses what it cannot use, with place and reason, and passes the rest on.
 """
 
-from collections.abc import Iterable
-from datetime import datetime
+from copy import deepcopy
 
-from bayestwin.dosing import DoseEvent
 from bayestwin.errors import RecordError
 from bayestwin.labs import RecordSchema
 from bayestwin.records import dose_rows, event_rows, event_table, lab_rows
-from bayestwin.records.clocks import Moment, parse_as_of, parse_zero, zero_text
-from bayestwin.records.covariate_changes import change_drafts
+from bayestwin.records.clocks import parse_as_of
 from bayestwin.records.covariates import BY_CUSTOM, covariate_columns
 from bayestwin.records.drafts import Clock, Draft, note_mixed_times
-from bayestwin.records.identity import Believed, believe
+from bayestwin.records.one_record import one_record, whole_record_of
 from bayestwin.records.patients import TIME_ZERO, Person, read_patients
-from bayestwin.records.placing import Zero, place, refuse_after_death, settle_ties, time_zero
 from bayestwin.records.reading import FileCount, RecordReading
-from bayestwin.records.record import ClinicalEvent, Cohort, Lab, PatientRecord
+from bayestwin.records.record import Cohort, PatientRecord
 from bayestwin.records.refusal import Findings, shown_cell, shown_key
-from bayestwin.records.tables import Table, read_table
+from bayestwin.records.row_statements import row_statements, values_for_doses
+from bayestwin.records.tables import Table, distinct_names, read_table
 from bayestwin.units import time_word
 
 
@@ -78,32 +75,22 @@ def read_records(
             next_step="Correct --time-unit.",
         )
     clock, findings, now = Clock(time_unit or schema.time_unit, schema.time_unit), Findings(), parse_as_of(as_of)
-    tables = [(name, _read(name, source, schema, findings)) for name, source in sources]
+    called = distinct_names(sources)
+    tables = [(name, _read(name, one, schema, findings, call)) for (name, one), call in zip(sources, called)]
     lists = [table for name, table in tables if name == "patients"]
     earlier = {p.key: p for p in ((base,) if isinstance(base, PatientRecord) else base or ())}
     people = read_patients(lists, schema, now, findings)
     keys = frozenset((*people, *earlier)) if lists else None
-    covariates = _covariates(tables, people, earlier, schema, findings)
+    statements, asked = _statements(tables, schema, clock, findings)
     drafts: dict[str, list[Draft]] = {key: [] for key in people}
-    for name, table in tables:
-        found = _drafts(name, table, schema, clock, keys, covariates, earlier, findings)
-        note_mixed_times(table.file, found, clock, findings)
-        for draft in found:
-            drafts.setdefault(draft.patient, []).append(draft)
+    for draft in _all_rows(tables, statements, people, earlier, schema, clock, keys, findings):
+        drafts.setdefault(draft.patient, []).append(draft)
     records, unchanged = dict(earlier), 0
+    whole = whole_record_of(dict.fromkeys(name for name, _ in tables), asked) if snapshot else ()
     for key, mine in drafts.items():
-        record, believed = _one_patient(
-            key,
-            mine,
-            people.get(key, Person()),
-            earlier.get(key),
-            covariates.get(key, {}),
-            _withdrawing(dict.fromkeys(name for name, _ in tables)) if snapshot else (),
-            now,
-            schema,
-            findings,
-        )
-        records[key], unchanged = record, unchanged + believed.unchanged
+        person = people.get(key, Person())
+        records[key], known = one_record(key, mine, person, earlier.get(key), whole, now, schema, findings)
+        unchanged += known
     return _reading(records, [table for _, table in tables], findings, unchanged, schema.time_unit)
 
 
@@ -119,7 +106,7 @@ def refuse_unreadable(name: str, source, schema: RecordSchema) -> None:
     _read(name, source, schema, Findings())
 
 
-def _read(name: str, source, schema: RecordSchema, findings: Findings) -> Table:
+def _read(name: str, source, schema: RecordSchema, findings: Findings, called: str = "") -> Table:
     required, known = {
         "patients": (("patient",), (*TIME_ZERO, *schema.covariates)),
         "labs": (lab_rows.REQUIRED, lab_rows.COLUMNS),
@@ -128,32 +115,57 @@ def _read(name: str, source, schema: RecordSchema, findings: Findings) -> Table:
         "event_table": (event_table.REQUIRED, (*event_table.COLUMNS, *BY_CUSTOM, *schema.covariates)),
     }[name]
     doses = name in ("doses", "event_table")
-    return read_table(source, name, required=required, known=known, key=required[0], doses=doses, findings=findings)
+    key = required[0]
+    return read_table(
+        source, name, required=required, known=known, key=key, doses=doses, findings=findings, called=called
+    )
 
 
-def _covariates(tables: list[tuple[str, Table]], people, earlier, schema: RecordSchema, findings: Findings):
-    """Covariates by patient: the earlier record's, then the event table's, then those of patients.csv."""
-    found = {key: dict(record.covariates) for key, record in earlier.items()}
-    said: dict[tuple[str, str], float | str] = {}
-    for table in (table for name, table in tables if name == "event_table"):
-        columns = covariate_columns(table, schema, event_table.COLUMNS, findings, by_custom=True)
-        for key, mine in event_table.table_covariates(table, columns, schema, findings).items():
-            known = earlier[key].covariates if key in earlier else {}
-            for name, value in mine.items():
-                if name in schema.effects and name in known:
-                    continue  # of a patient known already, another value is a change
-                if said.setdefault((key, name), value) == value:
-                    found.setdefault(key, {})[name] = value
-                else:  # which of two tables is right is not guessed
-                    found[key].pop(name, None)
-                    findings.note(f"{table.file}: covariate {name} differs between event tables and is not used")
-    for key, person in people.items():
-        found.setdefault(key, {}).update(person.covariates)
-    return found
+def _numbered(tables: list[tuple[str, Table]]) -> list[tuple[str, Table, int]]:
+    """The tables with 0, event tables last and numbered from 1 in an order that only their content decides."""
+    others = [(name, table, 0) for name, table in tables if name != "event_table"]
+    mine = event_table.by_content([table for name, table in tables if name == "event_table"])
+    return [*others, *(("event_table", table, k) for k, table in enumerate(mine, 1))]
+
+
+def _statements(tables, schema: RecordSchema, clock: Clock, findings: Findings) -> tuple[list[Draft], set[str]]:
+    """What the rows of all event tables say of covariates, and for which of those that act they have a column."""
+    found: list[Draft] = []
+    columns = {
+        table.file: covariate_columns(table, schema, event_table.COLUMNS, findings, by_custom=True)
+        for name, table in tables
+        if name == "event_table"
+    }
+    asked = {column.name for mine in columns.values() for column in mine if column.name in schema.effects}
+    for _, table, number in _numbered(tables):
+        if number:
+            found += row_statements(table, number, columns[table.file], asked, schema, clock, findings)
+    return found, asked
+
+
+def _all_rows(
+    tables, statements: list[Draft], people, earlier, schema: RecordSchema, clock: Clock, keys, findings: Findings
+) -> list[Draft]:
+    """Every row that could be read by itself, and what rows that could be read say of covariates.
+
+    Amounts per kg need the covariates, and a refused row says none: where that changes them the rows are read again.
+    """
+    covariates = values_for_doses(statements, people, earlier, schema, set())
+    for _ in range(2):
+        these, found = deepcopy(findings), []
+        for name, table, number in _numbered(tables):
+            mine = _drafts(name, table, number, schema, clock, keys, covariates, these)
+            note_mixed_times(table.file, mine, clock, these)
+            found += mine
+        before, covariates = covariates, values_for_doses(statements, people, earlier, schema, these.set_aside)
+        if before == covariates:
+            break
+    vars(findings).update(vars(these))
+    return [*found, *(one for one in statements if (one.file, one.row) not in findings.set_aside)]
 
 
 def _drafts(
-    name: str, table: Table, schema: RecordSchema, clock: Clock, keys, covariates, earlier, findings: Findings
+    name: str, table: Table, number: int, schema: RecordSchema, clock: Clock, keys, covariates, findings: Findings
 ) -> list[Draft]:
     if name == "labs":
         return lab_rows.lab_drafts(table, schema, clock, keys, findings)
@@ -162,75 +174,8 @@ def _drafts(
     if name == "events":
         return event_rows.event_drafts(table, schema, clock, keys, findings)
     if name == "event_table":
-        columns = covariate_columns(table, schema, event_table.COLUMNS, Findings(), by_custom=True)  # noted before
-        changes = change_drafts(table, columns, schema, clock, keys, covariates, earlier, findings)
-        return [*event_table.table_drafts(table, schema, clock, keys, covariates, findings), *changes]
+        return event_table.table_drafts(table, number, schema, clock, keys, covariates, findings)
     return []
-
-
-def _withdrawing(tables: Iterable[str]) -> tuple[type, ...]:
-    """Kinds of rows of which a snapshot is the whole record."""
-    kinds = {"labs": (Lab,), "doses": (DoseEvent,), "events": (ClinicalEvent,), "event_table": (Lab, DoseEvent)}
-    return tuple(kind for name in tables for kind in kinds.get(name, ()))
-
-
-def _one_patient(
-    key: str,
-    drafts: list[Draft],
-    person: Person,
-    base: PatientRecord | None,
-    covariates,
-    withdrawing,
-    as_of: datetime,
-    schema: RecordSchema,
-    findings: Findings,
-) -> tuple[PatientRecord, Believed]:
-    """One patient's record from the drafts, the row of patients.csv and the earlier record."""
-    declared = person.zero
-    if base is not None and base.time_zero:
-        before = parse_zero(base.time_zero).date
-        if declared is not None and declared != before:
-            findings.note(
-                f"patient {shown_key(key)}: time_zero differs from that of the earlier record, which is kept "
-                f"({base.time_zero}); rebuild the record from all files to move it."
-            )
-        declared = before
-    zero = (
-        Zero(declared, declared=True)
-        if not drafts
-        else time_zero(
-            drafts,
-            declared=declared,
-            refused=person.zero_refused,
-            findings=findings,
-            base_without_dates=base is not None and not base.time_zero and bool(base.labs or base.doses or base.events),
-        )
-    )
-    placed = place(drafts, zero, as_of, schema.time_unit, findings)
-    placed = settle_ties(placed, lambda target: schema.says(target, "lag"))
-    withdrawn_at = max((p.known for p in placed), default=0.0)
-    if zero.date:
-        withdrawn_at = Moment(date=as_of).after(zero.date, schema.time_unit)
-    elif base is not None:
-        withdrawn_at = max(withdrawn_at, base.last_time)
-    believed = believe(placed, base, dict.fromkeys(withdrawing, withdrawn_at), schema.routes, findings)
-    rows = refuse_after_death(believed.rows, believed.sources, schema.time_unit, findings)
-    if any(r.time < 0 for r in rows):
-        findings.tally("rows before the patient's time zero, in patients with such rows; see docs/files.md")
-    record = PatientRecord(
-        key=key,
-        labs=tuple(r for r in rows if isinstance(r, Lab)),
-        doses=tuple(
-            sorted((r for r in rows if isinstance(r, DoseEvent)), key=lambda d: (d.time, d.order, d.target, d.amount))
-        ),
-        events=tuple(
-            sorted((r for r in rows if isinstance(r, ClinicalEvent)), key=lambda e: (e.time, e.event, e.value))
-        ),
-        covariates=dict(covariates),
-        time_zero=zero_text(zero.date) if zero.date else "",
-        past=tuple(sorted(believed.past, key=lambda s: (s.row.time, s.until, repr(s.row)))),
-    )
-    return record, believed
 
 
 def _note_products(records: dict[str, PatientRecord], findings: Findings) -> None:

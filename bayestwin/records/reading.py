@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from bayestwin.errors import RecordError
 from bayestwin.records.clocks import Moment, parse_as_of, parse_zero
-from bayestwin.records.record import Cohort
+from bayestwin.records.record import AT_FIRST, IN_ROW, Cohort
 from bayestwin.records.refusal import Refusal, shown_key
 
 
@@ -61,7 +61,7 @@ class RecordReading:
         patients = tuple(self.cohort)
         labs, doses, events = (
             sum(len(rows) for rows in kind)
-            for kind in ([p.labs for p in patients], [p.doses for p in patients], [p.events for p in patients])
+            for kind in ([p.labs for p in patients], [p.doses for p in patients], [_happened(p) for p in patients])
         )
         corrected = sum(len(p.past) for p in patients)
         lines = [
@@ -80,3 +80,8 @@ class RecordReading:
         for title, items in (("Refused:", self.refusals), ("Notes:", self.notes)):
             lines += [title, *(f"  {item}" for item in items)] if items else []
         return "\n".join(lines)
+
+
+def _happened(patient) -> list:
+    """Events without what rows of event tables say of covariates."""
+    return [e for e in patient.events if e.event not in (IN_ROW, AT_FIRST)]

@@ -7,7 +7,7 @@ compared row by row: an update is the difference between the record a twin has s
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -36,18 +36,6 @@ class Lab:
     order: int = -1
 
 
-COVARIATE = "covariate"  # the event of a covariate that changes; `value` is "name = value"
-
-
-def covariate_in(text: str) -> tuple[str, float | str]:
-    """Covariate and value that the event of a change holds."""
-    name, _, said = (part.strip() for part in text.partition("="))
-    try:
-        return name, float(said)
-    except ValueError:
-        return name, said
-
-
 @dataclass(frozen=True)
 class ClinicalEvent:
     """Something that happened: see formats.md, events.csv, for the allowed names."""
@@ -57,6 +45,26 @@ class ClinicalEvent:
     known_time: float
     value: str = ""
     status: str = "final"
+
+
+# What is said of a covariate that acts on a parameter is an event too; its `value` is "name = value".
+COVARIATE = "covariate"  # it becomes another from this time on (events.csv)
+IN_ROW = "covariate_in_row"  # so says a row of an event table, which need not be a change
+AT_FIRST = "covariate_at_first"  # what the first row says is said of the patient without a time too (patients.csv)
+
+
+def covariate_event(name: str, value: float | str, event: str = COVARIATE) -> ClinicalEvent:
+    """The event of what is said of a covariate, its times left at 0."""
+    return ClinicalEvent(event, 0.0, 0.0, f"{name} = {value!r}" if isinstance(value, float) else f"{name} = {value}")
+
+
+def covariate_in(text: str) -> tuple[str, float | str]:
+    """Covariate and value that such an event holds."""
+    name, _, said = (part.strip() for part in text.partition("="))
+    try:
+        return name, float(said)
+    except ValueError:
+        return name, said
 
 
 @dataclass(frozen=True)
@@ -72,7 +80,8 @@ class PatientRecord:
     """All that is known of one patient, under a study key.
 
     labs, doses, events : sorted by time; retracted rows are already gone, corrections applied
-    covariates : name -> number or word at the first record; a missing covariate is absent. Changes are events
+    covariates : name -> number or word at the first record; a missing covariate is absent. What is said of it later are
+        events, of which `covariate_changes` gives those that change something
     past : rows once believed and no longer; only `known_at` looks at them, two records that differ
         in nothing else are equal
     """
@@ -116,14 +125,39 @@ class PatientRecord:
 
     @property
     def data_hash(self) -> str:
-        """SHA-256 over every row and covariate, independent of file order."""
+        """SHA-256 over every row and covariate, independent of file order; a covariate said again counts once."""
         body = {
             "labs": [asdict(r) for r in self.labs],
             "doses": [_dose_content(r) for r in self.doses],
-            "events": [asdict(r) for r in self.events],
+            "events": [asdict(r) for r in _changing(self)],
             "covariates": {k: self.covariates[k] for k in sorted(self.covariates)},
         }
         return hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def covariate_changes(record: PatientRecord, names: Iterable[str]) -> list[tuple[float, str, float | str]]:
+    """(time, covariate, value from then on) of the covariates named, in order of time; without repetitions."""
+    found = ((e.time, *covariate_in(e.value)) for e in record.events if e.event in (COVARIATE, IN_ROW))
+    reached, changes = dict(record.covariates), []
+    for time, name, value in sorted((one for one in found if one[1] in names), key=lambda one: one[:2]):
+        if reached.get(name) != value:
+            changes.append((time, name, value))
+        reached[name] = value
+    return changes
+
+
+def _changing(record: PatientRecord) -> list[ClinicalEvent]:
+    """The events, rows of event tables only where they change a covariate, as the change that they are."""
+    if not any(e.event in (IN_ROW, AT_FIRST) for e in record.events):
+        return list(record.events)
+    said = {covariate_in(e.value)[0] for e in record.events if e.event == IN_ROW}
+    changes = {(time, name) for time, name, _ in covariate_changes(record, said)}
+    kept = [
+        replace(e, event=COVARIATE) if e.event == IN_ROW else e
+        for e in record.events
+        if e.event != AT_FIRST and (e.event != IN_ROW or (e.time, covariate_in(e.value)[0]) in changes)
+    ]
+    return sorted(kept, key=lambda e: (e.time, e.event, e.value))
 
 
 def _dose_content(dose: DoseEvent) -> dict[str, Any]:

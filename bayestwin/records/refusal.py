@@ -61,6 +61,7 @@ class Findings:
 
     tallies : note -> how many rows it concerns; keys : study keys of refused rows, as written
     holes : patients with a refused dose, reset or steady state
+    set_aside : (file, row) of rows that are not used at all, so that nothing they say counts
     """
 
     refusals: list[Refusal] = field(default_factory=list)
@@ -68,14 +69,25 @@ class Findings:
     tallies: dict[str, int] = field(default_factory=dict)
     keys: dict[str, None] = field(default_factory=dict)
     holes: dict[str, None] = field(default_factory=dict)
+    set_aside: set[tuple[str, int]] = field(default_factory=set)
 
     def refuse(
-        self, patient: str, file: str, row: int, problem: RowRefused, cells: Mapping[str, str] | None = None
+        self,
+        patient: str,
+        file: str,
+        row: int,
+        problem: RowRefused,
+        cells: Mapping[str, str] | None = None,
+        *,
+        whole: bool = True,
     ) -> None:
         """Set one row or cell aside.
 
         cells : the row as written; the refusal then quotes the cell of the column it names, never a computed value
+        whole : False for a cell of a row that is used otherwise
         """
+        if whole:
+            self.set_aside.add((file, row))
         written = str(problem.value if cells is None or not problem.column else cells.get(problem.column, ""))
         quoted = shown_cell(written, problem.allowed)
         parts: tuple[str, ...] = (problem.column, problem.reason, problem.allowed, problem.next_step)

@@ -5,9 +5,11 @@ a row with too many or too few cells is refused by itself. No cell is converted 
 """
 
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 from bayestwin.errors import RecordError
 from bayestwin.records.lines import broken, read_lines, uneven
@@ -45,8 +47,36 @@ class Table:
             findings.note(f"{self.file}: columns not read: {', '.join(extra)}.")
 
 
+def distinct_names(sources: Sequence[tuple[str, Any]]) -> list[str]:
+    """What messages call each of several (table name, path or DataFrame): the file's name, with as many folders before
+    it as tell it from the others, so that a name stands for one file."""
+    frames = [hasattr(one, "to_csv") for _, one in sources]
+    parts = [
+        (f"{name} (DataFrame)",) if is_frame else Path(one).absolute().parts
+        for (name, one), is_frame in zip(sources, frames)
+    ]
+    found: list[str] = []
+    for mine in parts:
+        others = [one for one in parts if one is not mine and one != mine]
+        length = 1
+        while length < len(mine) and any(one[-length:] == mine[-length:] for one in others):
+            length += 1
+        name = "/".join(mine[-length:])
+        again = sum(one == name or one.startswith(f"{name} (again") for one in found)
+        found.append(f"{name} (again{f' {again}' if again > 1 else ''})" if again else name)
+    return found
+
+
 def read_table(
-    source, default_name: str, *, required, known=(), key: str, doses: bool = False, findings: Findings
+    source,
+    default_name: str,
+    *,
+    required,
+    known=(),
+    key: str,
+    doses: bool = False,
+    findings: Findings,
+    called: str = "",
 ) -> Table:
     """Read one CSV file (a path) or a pandas DataFrame.
 
@@ -58,6 +88,7 @@ def read_table(
     known : names         further columns that messages about the header may name
     key : str             the column that holds the study key
     doses : bool          a lost row may have been a dose, so it leaves a hole in the patient's dose history
+    called : str          what messages call it, where its name alone would not tell it from another file
 
     Raises
     ------
@@ -65,10 +96,10 @@ def read_table(
     """
     units = {}
     if hasattr(source, "to_csv"):
-        file, text = f"{default_name} (DataFrame)", source.to_csv(index=False)
+        file, text = called or f"{default_name} (DataFrame)", source.to_csv(index=False)
     else:
         path = Path(source)
-        file, text = path.name, _text(path)
+        file, text = called or path.name, _text(path)
         units = _sidecar(path)
     lines = read_lines(file, text)
     if not lines:

@@ -9,6 +9,7 @@ read at the time of the dose, when a covariate or a drift may have changed them.
 
 from dataclasses import dataclass
 
+from bayestwin.dosing import modelled_by
 from bayestwin.errors import ModelError
 
 POSITIVE = ("log", "logit")
@@ -69,4 +70,21 @@ def check_dosing(model) -> None:
                     value=f"{parameter}, scale {scales[parameter]}",
                     allowed="a parameter of scale log or logit",
                     **where,
+                )
+    _regimens(model)
+
+
+def _regimens(model) -> None:
+    """A regimen that leaves its rate or duration to the model, which has no parameter for it."""
+    said = {model.routes.get(one.into, one.into): one.named for one in model.dosing}
+    for treatment in model.treatments:
+        for _, amount, route, duration in treatment.regimen.doses:
+            what, state = modelled_by(duration), model.routes.get(route, route)
+            if what and what not in said.get(state, {}):
+                raise ModelError(
+                    f"the model has no parameter for the {what} of doses into {state}, which this regimen leaves to it",
+                    subject=f"model {model.name}",
+                    place=f"regimen of {treatment.name}",
+                    value=f"{amount} {route}, {duration}",
+                    allowed=f'a duration such as "1 h", or Dosing("{route}", {what}=...) with a parameter',
                 )

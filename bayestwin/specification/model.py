@@ -162,6 +162,11 @@ class Model:
         return tuple(found)
 
     @cached_property
+    def acting_covariates(self) -> tuple[str, ...]:
+        """Covariates that act on a parameter, each once; what is said of them in time counts."""
+        return tuple(dict.fromkeys(effect.covariate for _, _, effect in self.effects))
+
+    @cached_property
     def residual_parameters(self) -> dict:
         """Residual SDs and CVs, R: name -> prior."""
         found = {}
@@ -227,7 +232,7 @@ class Model:
             covariates=covariates,
             levels=self._covariate_levels(),
             numeric=self._numeric_covariates(),
-            effects=tuple(dict.fromkeys(e.covariate for _, _, e in self.effects)),
+            effects=self.acting_covariates,
             modelled={self.states[state]: tuple(one.named) for state, one in self.dosing_of.items()},
         )
 

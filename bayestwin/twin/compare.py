@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from bayestwin.dynamics import treatment_starts
 from bayestwin.individual import beginning, information_time, vital_facts
-from bayestwin.records.covariate_changes import covariate_changes
+from bayestwin.records.record import covariate_changes
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ from bayestwin.jobs.patient_rows import record_of, refusals_of
 from bayestwin.jobs.refresh import Refreshed, take_in_all
 from bayestwin.jobs.run_log import RunLog
 from bayestwin.jobs.take_in import take_in
+from bayestwin.records.record import covariate_changes
+from bayestwin.specification import load_model
 from bayestwin.store.erase import erase_rows
 from bayestwin.store.items import current
 from bayestwin.store.verify import verify_store
@@ -217,3 +219,22 @@ def test_no_file_whatever_is_in_it_gives_anything_but_a_clear_error(store, popul
         assert len(str(error)) < 2000
     for key, record in records(store).items():
         assert record.key == key
+
+
+def test_event_tables_taken_in_one_after_the_other_leave_the_record_of_one_reading(new_store, tmp_path):
+    schema, head = load_model("theophylline").record_schema(), "ID,TIME,DV,AMT,EVID,WT"
+    rows = ["1,0,,320,1,80", "1,1,5,,0,80", "1,3,4,,0,70", "1,5,4,,0,80", "1,6,3,,0,."]
+    texts = {"whole": rows, "late": rows[3:], "early": rows[:2], "between": rows[2:3]}
+    paths = {name: tmp_path / f"{name}.csv" for name in texts}
+    for name, path in paths.items():
+        path.write_text("\n".join([head, *texts[name]]) + "\n", encoding="utf-8")
+    patients = tmp_path / "patients.csv"
+    patients.write_text("patient,weight_kg\n1,80\n", encoding="utf-8")
+    at_once, piecemeal = new_store("whole"), new_store("pieces")
+    take_in(at_once, schema, {"event_table": paths["whole"], "patients": patients})
+    for files in ({"event_table": paths["late"]}, {"patients": patients}, {"event_table": paths["early"]}):
+        take_in(piecemeal, schema, files)
+    assert take_in(piecemeal, schema, {"event_table": paths["between"]}).changed == ("1",)
+    (whole,), (pieces,) = (list(records(one).values()) for one in (at_once, piecemeal))
+    assert pieces == whole and pieces.data_hash == whole.data_hash
+    assert covariate_changes(whole, ("weight_kg",)) == [(3.0, "weight_kg", 70.0), (5.0, "weight_kg", 80.0)]

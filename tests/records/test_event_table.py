@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from bayestwin.labs import LabSpec, RecordSchema
-from bayestwin.records.covariate_changes import covariate_changes
+from bayestwin.records.record import covariate_changes
 
 HEAD = "ID,TIME,DV,AMT,EVID,CMT,RATE,ADDL,II,SS,MDV"
 TWO = RecordSchema(

@@ -9,6 +9,7 @@ from bayestwin.specification import (
     LKJ,
     Additive,
     Category,
+    Dosing,
     Drift,
     Fixed,
     HalfNormal,
@@ -55,6 +56,11 @@ def small(**changes):
 
 def classed(parameter="f", replaced_by="f", probability="p", treatment="drug"):
     return {"response_classes": (ResponseClass(treatment, parameter, replaced_by, probability),)}
+
+
+def regimen(duration):
+    dose = Regimen.single("1 mg", route="size", duration=duration)
+    return {"treatments": (Treatment("drug", label="a drug", regimen=dose),)}
 
 
 def with_rules(*rules, **more):
@@ -106,6 +112,12 @@ CONTRADICTIONS = {
     "no rule for the rest": (with_rules(ONLY_IGA), "no progression rule for everybody else", "without `when`"),
     "death hazard": (with_rules(RULE, death_hazard="dying"), "progression endpoint: unknown name", "one of death"),
     "other hazard": (with_rules(RULE, progression_hazards=("x",)), "progression endpoint: unknown name", "'x'"),
+    "rate left to nothing": (
+        regimen("modelled rate") | {"dosing": (Dosing("size", duration="k"),)},
+        "regimen of drug: the model has no parameter for the rate of doses into size",
+        "'1 mg size, modelled rate'",
+    ),
+    "duration left to nothing": (regimen("modelled"), "no parameter for the duration", 'Dosing("size", duration=...)'),
     "jump of nothing": (
         {"at_treatment": lambda y, p, u: {}, "treatments": ()},
         "at_treatment needs treatments",
@@ -124,6 +136,7 @@ def test_a_contradiction_in_a_model_is_named_with_what_is_allowed(case):
 
 def test_the_whole_small_model_is_accepted():
     assert small(**classed(), **with_rules(RULE, ONLY_IGA, death_hazard="death")).individual_names == ("k", "f")
+    small(**regimen("modelled rate"), dosing=(Dosing("size", rate="k"),))
 
 
 PARTS = {

@@ -21,8 +21,8 @@ from bayestwin.evaluation.rivals.location_scale import Forecast
 from bayestwin.evaluation.rivals.map_search import Modes, find_modes, predictions_at
 from bayestwin.evaluation.rivals.rival import Rival, observed_labs
 from bayestwin.individual import Hyper, bucket, compile_record, with_seen
+from bayestwin.individual.data import used_sizes
 from bayestwin.individual.residuals import departed, location_and_scale
-from bayestwin.population.fit import used_sizes
 
 RANDOM_STARTS, START_SD = 2, 0.7
 LABS, INTERVALS = (128, 512, 2048), (128, 256, 512, 1024, 2048)  # few shapes, so that few programs are compiled

@@ -1,0 +1,126 @@
+"""One patient's record from the rows of all files, the row of patients.csv and the earlier record."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from bayestwin.dosing import DoseEvent
+from bayestwin.labs import RecordSchema
+from bayestwin.records.clocks import Moment, parse_zero, zero_text
+from bayestwin.records.copies import with_copies
+from bayestwin.records.drafts import Draft
+from bayestwin.records.identity import Kind, believe
+from bayestwin.records.patients import Person
+from bayestwin.records.placing import Placed, Zero, place, refuse_after_death, settle_ties, time_of_death, time_zero
+from bayestwin.records.record import COVARIATE, IN_ROW, ClinicalEvent, Lab, PatientRecord
+from bayestwin.records.refusal import Findings, shown_key
+from bayestwin.records.statements import once_per_file, other_covariates, resolve, says_covariate, split_base
+
+
+def whole_record_of(tables: Iterable[str], covariates: Iterable[str]) -> tuple[Kind, ...]:
+    """Kinds of rows of which a snapshot of these tables is the whole record.
+
+    covariates : those that an event table has a column for; of others it says nothing and takes nothing back
+    """
+    kinds: dict[str, tuple[Kind, ...]] = {
+        "labs": (Lab,),
+        "doses": (DoseEvent,),
+        "events": (ClinicalEvent, COVARIATE),
+        "event_table": (Lab, DoseEvent, *((IN_ROW, name) for name in covariates)),
+    }
+    return tuple(kind for name in tables for kind in kinds.get(name, ()))
+
+
+def one_record(
+    key: str,
+    drafts: list[Draft],
+    person: Person,
+    base: PatientRecord | None,
+    snapshot_of: Iterable[Kind],
+    as_of: datetime,
+    schema: RecordSchema,
+    findings: Findings,
+) -> tuple[PatientRecord, int]:
+    """The record as believed now, and how many rows the earlier record held already.
+
+    drafts : readable rows, and what they say of covariates; snapshot_of : kinds whose rows are the whole record
+    """
+    rows = [d for d in drafts if not says_covariate(d.body)]
+    zero = _zero(key, [d for d in drafts if d.said is None or _tells(d, schema)], person, base, findings)
+    placed = place(rows, zero, as_of, schema.time_unit, findings)
+    placed = settle_ties(placed, lambda target: schema.says(target, "lag"), base.doses if base is not None else ())
+    placed = with_copies(placed, base, schema.routes, findings)
+    withdrawn_at = max((p.known for p in placed), default=0.0)
+    if zero.date:
+        withdrawn_at = Moment(date=as_of).after(zero.date, schema.time_unit)
+    elif base is not None:
+        withdrawn_at = max(withdrawn_at, base.last_time)
+    withdrawing = dict.fromkeys(snapshot_of, withdrawn_at)
+    known_rows, known_said = split_base(base)
+    found = believe(placed, known_rows, withdrawing, schema.routes, findings)
+    death = time_of_death(found.rows)
+    kept = refuse_after_death(found.rows, death, found.sources, schema.time_unit, findings)
+    statements = [d for d in drafts if says_covariate(d.body) and (d.file, d.row) not in findings.set_aside]
+    others = [d for d in statements if d.said is not None and d.said[0] not in schema.effects]
+    statements = [d for d in statements if d.said is None or d.said[0] in schema.effects]
+    stated = _placed_statements(statements, zero, as_of, schema.time_unit, findings)
+    acting = [p for p in stated if p.draft.said is None or _tells(p.draft, schema)]
+    said = believe(once_per_file(acting), known_said, withdrawing, schema.routes, findings)
+    said.rows = refuse_after_death(said.rows, death, said.sources, schema.time_unit, findings)
+    blanks = [p for p in stated if p.draft.said is not None and p.draft.said[1] is None]
+    first = resolve(key, kept, said, blanks, person, base, schema.effects, findings)
+    covariates = first.covariates | other_covariates(others, person, base, schema.effects, findings)
+    if any(r.time < 0 for r in kept):
+        findings.tally("rows before the patient's time zero, in patients with such rows; see docs/files.md")
+    events = [*(r for r in kept if isinstance(r, ClinicalEvent)), *first.events]
+    record = PatientRecord(
+        key=key,
+        labs=tuple(r for r in kept if isinstance(r, Lab)),
+        doses=tuple(
+            sorted((r for r in kept if isinstance(r, DoseEvent)), key=lambda d: (d.time, d.order, d.target, d.amount))
+        ),
+        events=tuple(sorted(events, key=lambda e: (e.time, e.event, e.value))),
+        covariates=covariates,
+        time_zero=zero_text(zero.date) if zero.date else "",
+        past=tuple(sorted([*found.past, *said.past], key=lambda s: (s.row.time, s.until, repr(s.row)))),
+    )
+    return record, found.unchanged + said.unchanged
+
+
+def _tells(draft: Draft, schema: RecordSchema) -> bool:
+    """True for a row that says the value of a covariate that acts on a parameter."""
+    return draft.said is not None and draft.said[0] in schema.effects and draft.said[1] is not None
+
+
+def _zero(key: str, drafts: list[Draft], person: Person, base: PatientRecord | None, findings: Findings) -> Zero:
+    """Time zero: as the earlier record has it, as patients.csv says, or the first dated row."""
+    declared = person.zero
+    if base is not None and base.time_zero:
+        before = parse_zero(base.time_zero).date
+        if declared is not None and declared != before:
+            findings.note(
+                f"patient {shown_key(key)}: time_zero differs from that of the earlier record, which is kept "
+                f"({base.time_zero}); rebuild the record from all files to move it."
+            )
+        declared = before
+    if not drafts:
+        return Zero(declared, declared=True)
+    return time_zero(
+        drafts,
+        declared=declared,
+        refused=person.zero_refused,
+        findings=findings,
+        base_without_dates=base is not None and not base.time_zero and bool(base.labs or base.doses or base.events),
+    )
+
+
+def _placed_statements(
+    statements: list[Draft], zero: Zero, as_of: datetime, time_unit: str, findings: Findings
+) -> list[Placed]:
+    """Statements of rows that are used, on the patient's clock; a row that cannot be placed is refused once."""
+    aside = Findings()
+    placed = place(statements, zero, as_of, time_unit, aside)
+    for refusal in aside.refusals:
+        if (refusal.file, refusal.row) not in findings.set_aside:
+            findings.set_aside.add((refusal.file, refusal.row))
+            findings.refusals.append(refusal)
+    return placed
