@@ -26,7 +26,7 @@ from bayestwin.evaluation.verification.moments import Estimate
 from bayestwin.population import Diagnostics, PopulationPosterior, fit_population
 from bayestwin.population.crosscheck import check_sampler, pymc_program, refuse_unsupported, sample_pymc, scalars
 from bayestwin.population.diagnostics import diagnose
-from bayestwin.population.fit import sites_with_priors, well_identified
+from bayestwin.population.fit import CAUTIOUS, sites_with_priors, well_identified
 from bayestwin.population.hyper import hyper_sites
 from bayestwin.specification.other_priors import with_priors
 
@@ -155,7 +155,7 @@ def crosscheck(
     chains: int = 4,
     tune: int = 1000,
     draws: int = 1000,
-    target_accept: float = 0.95,
+    target_accept: float = CAUTIOUS,
     centred: bool | None = None,
     priors=None,
     closed_form=None,
@@ -168,7 +168,7 @@ def crosscheck(
     ----------
     population : PopulationPosterior   None: `fit_population` with its defaults
     sampler : str                      "pymc", or "nutpie" where that is installed
-    chains, tune, draws, target_accept :  of the PyMC program
+    chains, tune, draws, target_accept :  of the PyMC program; small steps, since it is sampled once
     centred : bool                     its parameterisation; None: by the rule of `fit_population`
     priors : dict                      site -> prior, as the fit had them
     closed_form : callable             see `pymc_program`; None: the equations are solved by the same code as in the fit

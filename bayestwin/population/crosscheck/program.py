@@ -17,7 +17,7 @@ from bayestwin.errors import ModelError
 from bayestwin.population.crosscheck.prediction import solved, value_names
 from bayestwin.population.crosscheck.priors import variable
 from bayestwin.population.crosscheck.residuals import add_departing_labs, add_labs, lab_rows
-from bayestwin.records.covariate_changes import covariate_changes
+from bayestwin.records.record import covariate_changes
 from bayestwin.specification.other_priors import with_priors
 from bayestwin.specification.parameters import Category, Power, Slope
 
@@ -38,7 +38,6 @@ def refuse_unsupported(model, cohort) -> None:
                 allowed="models without classes and hazards",
                 next_step="Cross-check a copy of the model without them; `check-fit` needs no second program.",
             )
-    names = tuple(dict.fromkeys(effect.covariate for _, _, effect in model.effects))
     departing = [model.observations[k].output for k in model.serial]
     for record in cohort:
         beyond = [lab.output for lab in record.labs if lab.output in departing and lab.censoring != "none"]
@@ -49,11 +48,12 @@ def refuse_unsupported(model, cohort) -> None:
                 value=f"{len(beyond)} labs of {beyond[0]} beyond a limit",
                 next_step="Leave them out of both fits.",
             )
-        if any(covariate_changes(record, names)):
+        changing = dict.fromkeys(name for _, name, _ in covariate_changes(record, model.acting_covariates))
+        if changing:
             raise ModelError(
                 "the cross-check takes covariates that stay as they are",
                 subject=f"patient {record.key}",
-                value=", ".join(dict.fromkeys(name for _, name, _ in covariate_changes(record, names))),
+                value=", ".join(changing),
                 allowed="patients whose covariates do not change in time",
                 next_step="Leave that patient out of both fits.",
             )
