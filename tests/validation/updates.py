@@ -100,8 +100,8 @@ def page(work: Path) -> str:
         "# Are updates right?",
         "",
         f"Made by `tests/validation/updates.py` on {date.today().isoformat()}; the commands stand at its top. Every "
-        "patient is simulated from the population draws the twin rests on and led through his "
-        "labs visit by visit.",
+        "patient is simulated from the population draws the twin rests on and led through his labs visit by "
+        "visit. What it means and where it falls short: README.md; population_draws.md.",
     ]
     for part, title, write in (
         ("z", "Against a reference of many particles", of_reference),
@@ -132,9 +132,9 @@ def of_reference(name, rows, failed, settings) -> list[str]:
         "|---|---|---|---|---|",
     ]
     for row in proof.summary.itertuples():
-        lines.append(
-            f"| {row.measure} | {row.value:.3g} | {row.low:.3g} to {row.high:.3g} | {row.target} | {row.status} |"
-        )
+        name = row.measure.replace("|z|", "abs(z)")
+        limits = "" if row.low != row.low else f"{row.low:.3g} to {row.high:.3g}"
+        lines.append(f"| {name} | {row.value:.3g} | {limits} | {row.target} | {row.status} |")
     return [*lines, ""]
 
 
