@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from bayestwin.errors import StoreError
+from bayestwin.errors import RecordError, StoreError
 from bayestwin.evaluation.kept_forecasts import score_kept
 from bayestwin.evaluation.scores import coverage
 from bayestwin.jobs.basis import Basis, versions
@@ -63,12 +63,20 @@ def move_patient(store, basis: Basis, key: str, *, rebuild_damaged: bool = False
     with store.reading() as connection:
         items = current(connection, [key]).get(key, [])
         past = outcomes_of(connection, key)
-    record = record_of(key, items)
+    record, refusals = record_of(key, items), refusals_of(key, items)
+    if not record.labs and refusals:
+        raise RecordError(
+            f"no lab is left, and {len(refusals)} rows were refused, the first: {refusals[0]}",
+            subject=f"patient {key}",
+            place="labs",
+            allowed="at least one usable lab of a patient whose rows were refused",
+            next_step="Look at `bayestwin refused`: the files may be of another model's disease.",
+        )
     seed = basis.seed_for(key, record.data_hash)
     twins = Twins(store, basis)
     twin, notes = _moved_twin(twins, record, past, seed, rebuild_damaged)
     info = replace(twin.info, seconds=0.0, reasons=(*notes, *twin.info.reasons))
-    twin = replace(twin, history=(*twin.history[:-1], info)).with_refusals(refusals_of(key, items))
+    twin = replace(twin, history=(*twin.history[:-1], info)).with_refusals(refusals)
     facts: dict[str, Any] = {
         "path": info.path,
         "verdict": info.verdict,

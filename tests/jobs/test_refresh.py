@@ -82,6 +82,16 @@ def test_one_bad_patient_stops_nobody_and_is_tried_again_next_time(store, tmp_pa
     assert run(store, labs).counts == {"published": 1}
 
 
+def test_a_patient_all_of_whose_labs_were_refused_is_failed_and_not_published_from_nothing(store, tmp_path):
+    foreign = "P-9,1,transgene,500,copies/ug\nP-9,2,transgene,900,copies/ug\n"
+    files = {"labs": labs_csv(tmp_path / "labs.csv", patients=1, more=foreign), "patients": tmp_path / "patients.csv"}
+    files["patients"].write_text("patient\nP-0\nP-9\n", encoding="utf-8")
+    found = refresh(store, files, log=QUIET)
+    assert found.counts == {"published": 1, "failed": 1} and len(found.refusals) == 2
+    (failed,) = outcomes(store, "P-9")
+    assert failed.status == "failed" and "no lab is left, and 2 rows were refused" in failed.reason
+
+
 def test_a_fault_of_the_program_is_told_without_the_values_it_met(store, tmp_path, monkeypatch):
     def fault(*_, **__):
         raise KeyError("creatinine 88 of Anna")
