@@ -1,4 +1,5 @@
-"""labs.csv: one measured value per row, with its unit; `<` and `>` mark values beyond a limit."""
+"""labs.csv: one measured value per row, with its unit; `<` and `>` mark values beyond a limit, `value_to` the upper end
+of a value that is only known to lie between two limits."""
 
 from dataclasses import replace
 
@@ -12,7 +13,10 @@ from bayestwin.records.tables import Row, Table
 from bayestwin.units import NUMBER
 
 REQUIRED = ("patient", "time", "output", "value")
-COLUMNS = (*REQUIRED, "lab_id", "known_time", "unit", "comparator", "lloq", "lab", "product", "status", "order")
+COLUMNS = (
+    *REQUIRED,
+    *("lab_id", "known_time", "unit", "value_to", "comparator", "lloq", "lab", "product", "status", "order"),
+)
 CENSORING = {"": "none", "<": "left", ">": "right"}
 
 
@@ -55,6 +59,8 @@ def _value(row: Row, spec, findings: Findings) -> dict:
             next_step="Write < for a value below a limit and > for one above it.",
         )
     lloq, column = number(row, "lloq"), "value"
+    if row["value_to"]:
+        return _interval(row, spec, text, censoring, findings)
     if spec.words:
         raw = _finding(spec, text, censoring)
     elif text:
@@ -66,6 +72,26 @@ def _value(row: Row, spec, findings: Findings) -> dict:
     found = measured(spec, raw, row["unit"], censoring=censoring, lloq=lloq, column=column)
     if found["censoring"] != censoring:
         findings.tally(f"{row.file}: values below their lloq, used as left-censored at the lloq")
+    return found
+
+
+def _interval(row: Row, spec, text: str, censoring: str, findings: Findings) -> dict:
+    """Censoring and limits of a value between `value` and `value_to`."""
+    if censoring != "none" or spec.words:
+        raise RowRefused(
+            "a finding in words has no upper end" if spec.words else "a comparator beside an interval contradicts it",
+            column="value_to" if spec.words else "comparator",
+            value=row["value_to"] if spec.words else row["comparator"] or row["value"],
+            allowed="empty",
+            next_step="Leave value_to empty, or give both ends without < or >.",
+        )
+    raw = parse_number(text, "value") if text else needed_number(row, "value")
+    upper = parse_number(row["value_to"], "value_to")
+    found = measured(spec, raw, row["unit"], upper=upper)
+    if found["censoring"] != "interval":
+        findings.tally(
+            f"{row.file}: values between two limits of which the lower says nothing, used as below the upper"
+        )
     return found
 
 

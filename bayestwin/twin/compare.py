@@ -20,7 +20,8 @@ class Change:
 
 
 def _content(lab):
-    return (lab.lab_id, lab.output, lab.time, lab.value, lab.censoring, lab.order)
+    ends = () if lab.upper is None else (lab.upper,)
+    return (lab.lab_id, lab.output, lab.time, lab.value, lab.censoring, lab.order, *ends)
 
 
 def difference(twin, record) -> Change:

@@ -1,6 +1,8 @@
 """A level seen with a serially correlated departure: every posterior, predictive and evidence is a multivariate normal,
 mixed over the population draws."""
 
+from dataclasses import replace
+
 import jax
 import numpy as np
 import pytest
@@ -139,3 +141,9 @@ def test_paths_of_a_forecast_have_the_moments_of_the_closed_form(population, exa
     _, _, *expected, _ = exact(range(4), times)
     for k, (mean, sd) in enumerate(zip(expected[::2], expected[1::2])):
         assert (w * past[:, k]).sum() == pytest.approx(mean, abs=0.25 * sd), times[k]
+    narrow = [
+        replace(lab, value=lab.value - 1e-5, censoring="interval", limit=lab.value + 1e-5) for lab in twin.record.labs
+    ]
+    blurred = replace(twin, record=twin.record.with_labs(narrow))
+    paths = [past_departures(one, draws, times, outputs, np.random.default_rng(5)) for one in (twin, blurred)]
+    np.testing.assert_allclose(*paths, atol=1e-3)
