@@ -114,7 +114,8 @@ def _simulated(model, labs, data, pop, rho, draws, rng):
     seen = np.empty_like(predicted)
     for n, lab in enumerate(labs):
         k = model.observation_index[lab.output]
-        seen[:, n] = draw_observation(model, k, rng, predicted[:, n], sigma)
+        assay = model.observations[k].assay_of(lab)
+        seen[:, n] = draw_observation(model, k, rng, predicted[:, n], sigma, assay=assay)
     share = np.exp(np.asarray(plain.log_class))
     share = share / share.sum(axis=1, keepdims=True)
     pred = np.einsum("pc,pcn->n", share, np.asarray(plain.prediction)[:, :, : len(labs)]) / len(draws)

@@ -32,6 +32,7 @@ class PatientData(NamedTuple):
     classes (C, X) rows of response classes to be summed over; relevant (X,) ; begin () time of the initial state
     changes : covariates that change in time, or None
     upper (N,) : upper end of the labs between two limits, whose lower end is `value`; None where no lab is one
+    assay (N,) : `Observation.assay_of` each lab; None where the model tells no assays apart
     """
 
     timeline: Timeline
@@ -48,6 +49,7 @@ class PatientData(NamedTuple):
     relevant: np.ndarray
     changes: CovariateChanges | None = None
     upper: np.ndarray | None = None
+    assay: np.ndarray | None = None
 
 
 class Sizes(NamedTuple):
@@ -177,7 +179,12 @@ def compile_record(model, record, *, resume_at: float | None = None, resumed: bo
         relevant=relevant,
         changes=covariate_course(model, record, sizes.changes),
         upper=padded([lab.upper or 0.0 for lab in labs], float) if ranges or sizes.ranges else None,
+        assay=padded([_assay(model, lab) for lab in labs], int) if model.tells_assays_apart else None,
     )
+
+
+def _assay(model, lab) -> int:
+    return model.observations[model.observation_index[lab.output]].assay_of(lab)
 
 
 def _between(labs) -> int:

@@ -111,7 +111,7 @@ def _rows_at_once(model, values, data: PatientData, states, sigma):
     for k in (k for k in range(len(model.observations)) if k not in model.serial):
         # an unused branch still sends gradients: give it a harmless prediction
         safe = jnp.where(data.output == k, predicted, 1.0)
-        ll = log_likelihood_of(model, k, safe, data.value, data.censoring, sigma, upper=data.upper)
+        ll = log_likelihood_of(model, k, safe, data.value, data.censoring, sigma, upper=data.upper, assay=data.assay)
         rows = jnp.where(data.output == k, ll, rows)
     return rows, predicted
 
@@ -125,11 +125,12 @@ def _rows_in_turn(model, values, data: PatientData, states, sigma):
             if k in model.serial:
                 return jnp.zeros_like(predicted), predicted
             parts = predicted, data.value[i], data.censoring[i], sigma
-            exact = partial(log_likelihood_of, model, k, form="density")
-            limit = partial(log_likelihood_of, model, k, form="limit")
+            assay = None if data.assay is None else data.assay[i]
+            exact = partial(log_likelihood_of, model, k, assay=assay, form="density")
+            limit = partial(log_likelihood_of, model, k, assay=assay, form="limit")
             if data.upper is None:
                 return jax.lax.cond(data.censoring[i] == NONE, exact, limit, *parts), predicted
-            between = partial(log_likelihood_of, model, k, upper=data.upper[i], form="between")
+            between = partial(log_likelihood_of, model, k, upper=data.upper[i], assay=assay, form="between")
             which = jnp.array([0, 1, 1, 2])[data.censoring[i]]
             return jax.lax.switch(which, (exact, limit, between), *parts), predicted
 

@@ -32,11 +32,29 @@ SHORT = 0.5  # growth of ln F under which an interval is integrated
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(6)
 
 
-def location_and_scale(model, k: int, prediction, sigma, *, xp=jnp):
-    """Location and scale of output k on its error scale; sigma (R,) in the model's order.
+def location_and_scale(model, k: int, prediction, sigma, *, assay=None, xp=jnp):
+    """Location and scale of output k on its error scale; sigma (..., R) in the model's order.
 
+    assay : `Observation.assay_of` each lab, a number or (N,) along the last axis of `prediction`; None: no factor
     xp : the array library, jax.numpy or numpy
     """
+    location, scale = _of_the_error(model, k, prediction, sigma, xp)
+    return location, scale if assay is None else scale * assay_factor(model, k, sigma, assay, xp=xp)
+
+
+def assay_factor(model, k: int, sigma, assay, *, xp=jnp):
+    """Factor on the scale of output k in each assay; sigma (..., R), assay () or (N,), result (...) or (..., N).
+
+    A number beyond those of the output (a row of another one) takes the last.
+    """
+    observation, names = model.observations[k], list(model.residual_parameters)
+    at = [names.index(f"assay_scale_{level}_{observation.output}") for level in observation.assay_scale]
+    factors = xp.concatenate([xp.ones((*xp.shape(sigma)[:-1], 1)), sigma[..., np.array(at, dtype=int)]], axis=-1)
+    return xp.take(factors, assay, axis=-1, mode="clip")
+
+
+def _of_the_error(model, k: int, prediction, sigma, xp):
+    """Location and scale of output k as its error model says."""
     observation = model.observations[k]
     names = list(model.residual_parameters)
     named = {name: sigma[..., names.index(name)] for name in observation.residual_parameters}
@@ -115,14 +133,17 @@ def log_between(a, b, nu):
     return jnp.where(short, logsumexp(jnp.stack(nodes), axis=0) + jnp.log(half), long)
 
 
-def log_likelihood_of(model, k: int, prediction, value, censoring, sigma, *, upper=None, form: str = "either"):
+def log_likelihood_of(
+    model, k: int, prediction, value, censoring, sigma, *, upper=None, assay=None, form: str = "either"
+):
     """ln p(observation | prediction) of output k; arrays broadcast. Censored rows carry their limit as `value`.
 
     upper : upper end of the rows that lie between two limits, whose lower end is `value`; None where there are none
+    assay : as for `location_and_scale`
     form : "density" where no row is censored, "limit" where all are beyond one limit, "between" where all are between
         two, to compute only that
     """
-    location, scale = location_and_scale(model, k, prediction, sigma)
+    location, scale = location_and_scale(model, k, prediction, sigma, assay=assay)
     return log_density(model.observations[k], location, scale, value, censoring, upper=upper, form=form)
 
 
@@ -158,14 +179,15 @@ def departed(location, scale, departure, *, xp=jnp):
     return location + departure[..., 0], xp.sqrt(scale**2 + departure[..., 1])
 
 
-def draw_observation(model, k: int, rng: np.random.Generator, prediction, sigma, departure=None):
+def draw_observation(model, k: int, rng: np.random.Generator, prediction, sigma, departure=None, assay=None):
     """A simulated value of output k, not censored; NumPy arrays, `sigma` broadcasts against `prediction` but for its
     last axis.
 
     departure : mean and variance of a serially correlated departure, (..., 2), or None where there is none
+    assay : as for `location_and_scale`
     Proportional noise may leave the positive axis, as the model says.
     """
-    location, scale = location_and_scale(model, k, np.asarray(prediction), np.asarray(sigma), xp=np)
+    location, scale = location_and_scale(model, k, np.asarray(prediction), np.asarray(sigma), assay=assay, xp=np)
     location, scale = departed(location, scale, departure, xp=np)
     noise = standard_noise(model, k, rng, np.broadcast_shapes(np.shape(location), np.shape(scale)))
     return _as_measured(model, k, location + scale * noise)

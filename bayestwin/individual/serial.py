@@ -200,7 +200,7 @@ def serial_terms(model, data, predicted, values, sigma, start, *, gradient: bool
         own = (data.output == k) & (data.mask > 0)
         # an unused branch still sends gradients: give it a harmless prediction and datum
         harmless = jnp.where(own, predicted, 1.0)
-        location, scale = location_and_scale(model, k, harmless, sigma)
+        location, scale = location_and_scale(model, k, harmless, sigma, assay=data.assay)
         loading = loading_of(model, k, jnp.maximum(harmless, 0.0), sigma, values)
         y, jacobian = on_error_scale(model.observations[k], jnp.where(own, data.value, 1.0))
         above = None

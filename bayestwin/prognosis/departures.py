@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bayestwin.individual.residuals import CENSORING, location_and_scale, on_error_scale
+from bayestwin.individual.residuals import CENSORING, assay_factor, location_and_scale, on_error_scale
 from bayestwin.individual.serial import Rows, aged, filtered, loading_of, sd_and_time
 
 
@@ -101,11 +101,12 @@ def past_departures(twin, draws, times, outputs, rng) -> np.ndarray:
         # a lab stands before the asked time that it shares
         order = np.argsort([*(lab.time for lab in labs), *times], kind="stable")
         asked, ones = np.zeros((len(location), len(times))), np.ones(len(times))
+        own_scale = scale[:, at] * assay_factor(model, k, sigma, [observation.assay_of(lab) for lab in labs], xp=np)
         above = np.concatenate([highest - location[:, at], asked + 1.0], axis=1)[:, order]
         rows = Rows(
             np.concatenate([times[at], times])[order],
             np.concatenate([y - location[:, at], asked], axis=1)[:, order],
-            np.concatenate([scale[:, at], asked + 1.0], axis=1)[:, order],
+            np.concatenate([own_scale, asked + 1.0], axis=1)[:, order],
             np.concatenate([loading[:, at], asked + 1.0], axis=1)[:, order],
             np.concatenate([[CENSORING[lab.censoring] for lab in labs], 0 * ones]).astype(int)[order],
             np.concatenate([np.ones(len(labs)), 0 * ones])[order],

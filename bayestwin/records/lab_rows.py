@@ -36,12 +36,27 @@ def _draft(row: Row, schema: RecordSchema, clock: Clock, keys, findings: Finding
             row["output"], "output", tuple(schema.labs), "the output", next_step="Outputs are those of the model."
         )
         if status != "retracted":
-            body = replace(
-                body, laboratory=row["lab"], product=row["product"], **_value(row, schema.labs[output], findings)
-            )
+            spec = schema.labs[output]
+            _assay_is_known(row, spec, findings)
+            body = replace(body, laboratory=row["lab"], product=row["product"], **_value(row, spec, findings))
     return Draft(
         patient, row.file, row.number, body, time, known, status, row["lab_id"], copy_of(sequence), sequence, row.cells
     )
+
+
+def _assay_is_known(row: Row, spec, findings: Findings) -> None:
+    """Refuse another spelling of an assay that the model tells apart; note one that it does not name."""
+    column = "lab" if spec.assay_by == "laboratory" else "product"
+    text = row[column]
+    if not spec.assays or text in ("", *spec.assays):
+        return
+    if folded(text) in [folded(level) for level in spec.assays]:
+        step = "Spell it as listed: its residual error is told apart."
+        one_of(text, column, spec.assays, f"this spelling of a {spec.assay_by}", next_step=step)
+    if "other" not in spec.assays:
+        findings.tally(
+            f"{row.file}: {spec.name} of a {spec.assay_by} that the model does not name, taken as its usual one"
+        )
 
 
 def _value(row: Row, spec, findings: Findings) -> dict:

@@ -126,11 +126,11 @@ def surprises(
         drawn = (rng.random((len(sigma), 1)) * cumulative[:, -1:] > cumulative).sum(axis=1)
         classes = np.minimum(drawn, cumulative.shape[1] - 1)
         departure = None if pieces.departure is None else pieces.departure[:, :, n]
-        own = (np.arange(len(classes)), classes)
+        own, assay = (np.arange(len(classes)), classes), observation.assay_of(lab)
         simulated = draw_observation(
-            model, k, rng, predictions[(*own, n)], sigma, None if departure is None else departure[own]
+            model, k, rng, predictions[(*own, n)], sigma, None if departure is None else departure[own], assay
         )
-        location, scale = location_and_scale(model, k, predictions[:, :, n], sigma[:, None, :], xp=np)
+        location, scale = location_and_scale(model, k, predictions[:, :, n], sigma[:, None, :], assay=assay, xp=np)
         location, scale = departed(location, scale, departure, xp=np)
         log_p = np.asarray(
             _log_density(observation, location, scale, lab.value, CENSORING[lab.censoring], upper=lab.upper)

@@ -26,7 +26,7 @@ def population(tmp_path_factory, make_population):
     error = (
         f"Additive(sd=Fixed(value={NOISE}), serial=SerialCorrelation(sd=Fixed(value={SD}), time=Fixed(value={TIME})))"
     )
-    source = LEVEL.replace("Additive(sd=Fixed(value=1.5))", error)
+    source = LEVEL.replace("Additive(sd=Fixed(value=1.5))", f"{error}, assay_scale={{'far': Fixed(value=50.0)}}")
     (folder / "model.py").write_text(source, encoding="utf-8")
     assert error in source
     return make_population(load_model(folder), level_draws())
@@ -147,3 +147,6 @@ def test_paths_of_a_forecast_have_the_moments_of_the_closed_form(population, exa
     blurred = replace(twin, record=twin.record.with_labs(narrow))
     paths = [past_departures(one, draws, times, outputs, np.random.default_rng(5)) for one in (twin, blurred)]
     np.testing.assert_allclose(*paths, atol=1e-3)
+    useless = twin.record.with_labs(replace(lab, laboratory="far") for lab in twin.record.labs)
+    unknown = past_departures(replace(twin, record=useless), draws, times, outputs, np.random.default_rng(5))
+    assert paths[0].std(axis=0).mean() < 0.8 * SD and unknown.std(axis=0) == pytest.approx(SD, rel=0.12)
