@@ -11,6 +11,7 @@ import typer
 
 from bayestwin.cli.check_fit_command import check_fit
 from bayestwin.cli.cohort_commands import check, demo, fit
+from bayestwin.cli.crosscheck_command import crosscheck
 from bayestwin.cli.options import clean_errors
 from bayestwin.cli.patient_commands import forecast, report, start, update
 from bayestwin.cli.replay_command import replay
@@ -40,7 +41,7 @@ app = typer.Typer(
     "4 diagnostics failed, nothing published.",
 )
 
-populations = (demo, check, fit, check_fit, simulate)
+populations = (demo, check, fit, check_fit, crosscheck, simulate)
 patients = (start, update, forecast, report, response, replay, scores, verify_updates)
 stores = (store_population, refresh, refused, believed, history, scoreboard, erase, verify_store, store_migrate)
 for command in (*populations, *patients, *stores):

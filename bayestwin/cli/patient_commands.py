@@ -98,9 +98,25 @@ def update(
         mark = {"left": "<", "right": ">"}.get(lab.censoring, "")
         seen = f"{mark}{lab.value:.4g}" if lab.upper is None else f"{lab.value:.4g} to {lab.upper:.4g}"
         typer.echo(f"{lab.output} at {lab.time:g}: {seen}, expected {low:.4g} to {high:.4g} (95 %)")
-        if lab.alarm:
-            say(f"  more likely {lab.alarm} than right: ask for sample and unit. It was learnt as it stands.")
+        if remark := _remark(lab):
+            say(f"  {remark}")
     return _publish(after, info, out, reading)
+
+
+def _remark(lab) -> str:
+    """What to ask of a surprising lab, by the rules of the report; "" for one that is not."""
+    from bayestwin.report.warning_table import PIT_TAIL
+
+    tail = min(lab.pit, 1.0 - lab.pit)
+    if lab.alarm:
+        return f"more likely {lab.alarm} than right: ask for sample and unit. The update takes it as it stands."
+    if tail >= PIT_TAIL:
+        return ""
+    chance = f"1 in {1 / tail:,.0f}" if tail > 1 / 4000 else "fewer than 1 in 4,000"
+    return (
+        f"outside what was expected, {chance} would be so {'low' if lab.pit < 0.5 else 'high'}: check sample, unit and "
+        "time. The update takes it as it stands."
+    )
 
 
 def forecast(
@@ -191,8 +207,9 @@ def _publish(twin, info, out, reading):
     from bayestwin.twin import save_twin
 
     typer.echo(f"numerical check: {info.verdict} by {info.path}, {info.seconds:.1f} s")
-    k_hat = "not needed (all weights equal)" if info.pareto_k == float("-inf") else f"{info.pareto_k:.2f}"
-    typer.echo(f"  ESS {info.ess:.0f}, Pareto k {k_hat}, population draws {info.ess_population_draws:.0f}")
+    k_hat = "not needed (weights are even)" if info.pareto_k == float("-inf") else f"{info.pareto_k:.2f}"
+    draws = f"effective population draws {info.ess_population_draws:.1f} of {len(twin.population.log_det)}"
+    typer.echo(f"  ESS {info.ess:.0f}, Pareto k {k_hat}, {draws}")
     for reason in info.reasons:
         typer.echo(f"  {reason}")
     if info.verdict != "PASS":

@@ -28,12 +28,24 @@ def read_files(schema, files, *, base=None, time_unit=None, as_of=None, snapshot
 
 def tell(reading) -> None:
     """Say what was refused and what should be known, on the standard error."""
+    from bayestwin.records.refusal import shown_key
+
     for key in reading.incomplete_doses:
-        say(f"patient {key}: a dose was refused, so every forecast rests on a wrong dose history")
-    for refusal in reading.refusals:
-        say(f"refused: {refusal}")
+        say(f"patient {shown_key(key)}: a dose was refused, so every forecast rests on a wrong dose history")
+    say_refused(reading.refusals, "`bayestwin check FILES --out refused.csv` lists every row")
     for note in reading.notes:
         say(f"note: {note}")
+
+
+def say_refused(refusals, every: str) -> None:
+    """Say which rows were refused, like ones together; every : where all of them can be seen."""
+    from bayestwin.records.refusal import refusal_lines
+
+    lines = refusal_lines(refusals)
+    for line in lines:
+        say(f"refused: {line}")
+    if len(lines) < len(refusals):
+        say(f"{len(refusals)} rows or cells were refused; {every}")
 
 
 def add_recognised(files: dict, path: Path) -> None:

@@ -124,6 +124,8 @@ def _write(found, folder: Path) -> None:
     """Both tables of all patients, with the study key in front."""
     import pandas as pd
 
+    from bayestwin.jobs.whole_file import write_whole
+
     folder.mkdir(parents=True, exist_ok=True)
     for name, frames in (
         (RESULTS[0], [(one.patient, one.to_frame()) for one in found]),
@@ -132,7 +134,4 @@ def _write(found, folder: Path) -> None:
         parts = [frame.assign(patient=key) for key, frame in frames if len(frame)]
         whole = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"patient": []})
         whole = whole[["patient", *(c for c in whole.columns if c != "patient")]]
-        part = folder / f"{name}.part"
-        whole.to_csv(part, index=False)
-        part.replace(folder / name)
-        typer.echo(f"wrote {folder / name}")
+        typer.echo(f"wrote {write_whole(folder / name, whole.to_csv(index=False))}")

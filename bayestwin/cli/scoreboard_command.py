@@ -1,6 +1,7 @@
 """The command `scoreboard`: how the forecasts that a store has published held, and which labs do not fit."""
 
 import sys
+from math import exp
 from pathlib import Path
 from typing import Annotated
 
@@ -10,8 +11,6 @@ from bayestwin.cli.options import DONE, NOTHING_USABLE, SOME_REFUSED, Seed, say,
 from bayestwin.cli.store_commands import StoreUrl
 
 SHIFT_SHOWN = 0.05  # adjusted p of a group that is named
-CORE = ("laboratory", "product")
-NO_GROUP = {"scale", "alarm", "batch", "lab_id", "output", "patient"}
 
 
 def scoreboard(
@@ -29,24 +28,27 @@ def scoreboard(
     """Score every published forecast against the labs that came after it; pool surprises to find drift and swaps."""
     from bayestwin.evaluation.kept_forecasts import scoreboard as board_of
     from bayestwin.evaluation.pooled_surprise import swapped_samples
-    from bayestwin.jobs.scoreboard import gather
+    from bayestwin.jobs.scoreboard import GROUPS, gather, shifts
     from bayestwin.store.opening import open_store
 
     found = gather(open_store(store), model_text=model, progress=sys.stderr.isatty())
     for problem in found.problems:
         say(problem)
+    for column in by or ():
+        if column not in found.groups:
+            raise usage_error(f"--by {column}: no group of labs; choose one of {', '.join(found.groups)}.")
     board = board_of(found.forecasts, time_unit=found.time_unit, random_seed=seed)
-    typer.echo(f"{found.published} published forecasts, {len(found.forecasts)} of labs that came after them")
+    typer.echo(f"{found.published} published forecasts read, {len(found.forecasts)} of labs that came after them")
     if board.empty and not found.surprises:
         say("Nothing to score yet: no lab has come after a forecast.")
         return NOTHING_USABLE
     _print_board(board)
-    shifts = {column: _shifts(found.surprises, column, seed) for column in by or CORE}
-    _print_shifts(shifts)
+    tables = shifts(found.surprises, by or GROUPS, random_seed=seed)
+    _print_shifts(tables, asked=by or ())
     swaps = swapped_samples(found.surprises)
     _print_labs(found.surprises, swaps)
     if out is not None:
-        _write(out, found, board, shifts, swaps)
+        _write(out, found, board, tables, swaps)
     return SOME_REFUSED if found.problems else DONE
 
 
@@ -58,24 +60,16 @@ def _print_board(board):
     typer.echo(shown.drop(columns="treatment").to_string(index=False, float_format="{:.3f}".format))
 
 
-def _shifts(rows, column, seed):
-    """Shifts by one column; a usage error where no lab has it."""
-    from bayestwin.evaluation.pooled_surprise import pooled_shifts
-
-    if rows and not any(column in row for row in rows):
-        words = sorted({name for row in rows for name, value in row.items() if isinstance(value, str)} - NO_GROUP)
-        raise usage_error(f"--by {column}: no lab has it; choose one of {', '.join(words)}.")
-    rows = [row for row in rows if row.get(column)]
-    return pooled_shifts(rows, by=("output", column), random_seed=seed)
-
-
-def _print_shifts(shifts):
+def _print_shifts(shifts, asked):
     """One line per group whose labs were higher or lower than expected."""
     for column, table in shifts.items():
-        if column not in CORE and table["p"].isna().all():
+        if column in asked and table["p"].isna().all():
             say(f"{column}: no group of at least five patients, so none was tested")
         for row in table[table["p_adjusted"] < SHIFT_SHOWN].to_dict("records"):
-            size = f"by the factor {row['ratio']:.2f}" if row["ratio"] == row["ratio"] else f"by {row['shift']:.3g}"
+            if row["ratio"] == row["ratio"]:
+                size = f"by the factor {row['ratio']:.2f} ({exp(row['low']):.2f} to {exp(row['high']):.2f})"
+            else:
+                size = f"by {row['shift']:.3g} ({row['low']:.3g} to {row['high']:.3g})"
             way = "higher" if row["shift"] > 0 else "lower"
             say(
                 f"{column} {row[column]}: {row['output']} was {way} than expected {size} "

@@ -25,7 +25,7 @@ from bayestwin.cli.options import (
     usage_error,
 )
 from bayestwin.cli.populations import usable_population
-from bayestwin.cli.reading import input_files
+from bayestwin.cli.reading import input_files, say_refused
 
 
 def _readable_key(key: str) -> str:
@@ -39,6 +39,13 @@ def _readable_key(key: str) -> str:
     return key
 
 
+def _new_file(path: Path | None) -> Path | None:
+    """What a store hands out never takes the place of a file: it might be the store itself, or a file of it."""
+    if path is not None and path.exists():
+        raise usage_error(f"{path.name} is there already and would be replaced: name a new file for --out.")
+    return _folder_exists(path)
+
+
 StoreUrl = Annotated[
     str,
     typer.Option(
@@ -50,6 +57,9 @@ StoreUrl = Annotated[
 ]
 StudyKey = Annotated[str, typer.Argument(metavar="PATIENT", help="Study key.", callback=_readable_key)]
 POPULATION_DRAWS = 400
+LEAST_PARTICLES = (
+    800  # a report needs 400 effective draws, and a twin is moved anew only where fewer than half are left
+)
 WHAT = {"report": "report", "json": "report_json", "prognosis": "prognosis", "twin": "twin"}
 
 
@@ -78,8 +88,14 @@ def store_population(
 ):
     """Make a store, or give one a newer population posterior; every twin then rests on it."""
     from bayestwin.jobs.basis import keep_population
+    from bayestwin.prognosis.quantities import FEWEST_DRAWS
     from bayestwin.store.opening import create_store
 
+    if particles < LEAST_PARTICLES:
+        raise usage_error(
+            f"--particles {particles}: every report would be withheld, or might be, since one needs 400 effective "
+            f"draws; ask for {LEAST_PARTICLES} or more (4000 for chances in steps of 5 points)."
+        )
     known = usable_population(population, model)
     there_are = known.posterior.sizes["chain"] * known.posterior.sizes["draw"]
     if population_draws is not None and population_draws > there_are:
@@ -98,7 +114,10 @@ def store_population(
             "plain text: encrypt its disk."
         )
     if (usual := kept["sizes"]["population_draws"]) > there_are:
-        say(f"Note: twins rest on all {there_are} draws of this posterior, fewer than {usual}.")
+        say(
+            f"Note: twins rest on all {there_are} draws of this posterior, fewer than {usual}. A report gives no "
+            f"range of knowledge where the weight of fewer than {FEWEST_DRAWS:.0f} draws is left after the labs."
+        )
     typer.echo(f"{'now rests on' if new else 'rests on this population already:'} {known!r}")
     return DONE
 
@@ -135,19 +154,19 @@ def refresh(
         raise usage_error("--workers counts processes of this machine; with --scheduler the cluster has its own.")
     if scheduler is not None and not scheduler.strip():
         raise usage_error("--scheduler is empty: name the address of a Dask scheduler, tcp://machine:8786.")
-    opened, batches = open_store(store), [input_files(labs)] if labs else []
+    opened, files = open_store(store), input_files(labs) if labs else {}
     reading: dict[str, Any] = {"as_of": as_of, "time_unit": time_unit, "snapshot": snapshot}
     how: dict[str, Any] = {"model_text": model, "workers": workers, "rebuild_damaged": rebuild_damaged}
     how["scheduler"] = scheduler
     with _progress(opened) as log:
-        found = refresh_store(opened, batches, log=log, **how, **reading)
-    for refusal in found.refusals if sys.stderr.isatty() else ():  # else each is a line of the log
-        say(f"refused: {refusal}")
+        found = refresh_store(opened, files, log=log, **how, **reading)
+    if sys.stderr.isatty():  # else the log tells them
+        say_refused(found.refusals, "`bayestwin refused` lists every row")
     for line in (*found.unusable, *problem_lines(found)):
         say(line)
     typer.echo(found.summary())
     published = found.counts["published"]
-    nothing = found.unusable or found.stopped or found.refusals and not found.known
+    nothing = found.stopped or not found.known and (found.unusable or found.refusals)
     if nothing and not published:
         return NOTHING_USABLE
     if found.counts["held"] and not published:
@@ -159,13 +178,11 @@ def refresh(
 def refused(
     store: StoreUrl,
     out: Annotated[
-        Path | None, typer.Option(help="Write the table to this file; default: the standard output.")
+        Path | None,
+        typer.Option(help="Write the table to this file; default: the standard output.", callback=_new_file),
     ] = None,
 ):
     """Every row of every file that was not used, with its place and reason, as a CSV table."""
-    if out is not None and out.exists():
-        raise usage_error(f"{out.name} is there already and would be replaced: name a new file for --out.")
-    _folder_exists(out)
     from bayestwin.jobs.ask_store import refused_table
     from bayestwin.store.opening import open_store
 
@@ -182,14 +199,12 @@ def believed(
     what: Annotated[str, typer.Option(help="report, json, prognosis or twin.")] = "json",
     out: Annotated[
         Path | None,
-        typer.Option(help="Write it to this file; default: the standard output.", callback=_folder_exists),
+        typer.Option(help="Write it to this file; default: the standard output.", callback=_new_file),
     ] = None,
 ):
     """What did we believe on this date? The stored answer, byte for byte."""
     if what not in WHAT:
         raise usage_error(f"--what {what}: choose one of {', '.join(WHAT)}.")
-    if out is not None and out.exists():  # it might be the store itself, or a file of it
-        raise usage_error(f"{out.name} is there already and would be replaced: name a new file for --out.")
     from bayestwin.jobs.ask_store import believed as ask
     from bayestwin.store.opening import open_store
 

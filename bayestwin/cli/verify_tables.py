@@ -17,7 +17,7 @@ def one_patient_table(found):
         cells += [f"{row.ess:.0f}", f"{row.seconds:.1f}", f"{row.kilobytes:.0f}", row.path, row.verdict]
         cells += [f"{line['largest_t']:.2f} ({line['largest_in']})" if line["largest_in"] else "", line["equal"]]
         lines.append(cells)
-    yield from _drawn(heads, lines)
+    yield from drawn(heads, lines)
     yield ""
     for row in rows:
         yield f"{row.name}: {row.says}"
@@ -44,7 +44,7 @@ def proof_table(proof):
         ]
         for line in proof.summary.to_dict("records")
     ]
-    yield from _drawn(heads, lines)
+    yield from drawn(heads, lines)
     yield ""
     yield proof.sentence
 
@@ -70,7 +70,8 @@ def _interval(line) -> str:
     return f"{line['low']:.3g} to {line['high']:.3g}" if isfinite(line["high"]) else "-"
 
 
-def _drawn(heads, lines):
+def drawn(heads, lines):
+    """A table as lines."""
     if not sys.stdout.isatty():
         widths = [max(len(str(cell)) for cell in column) for column in zip(heads, *lines)]
         for line in (heads, *lines):

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from bayestwin.dynamics.cycle import linear_steady_state, newton_steady_state
-from bayestwin.dynamics.linear import LARGEST_NORM, matrix_exponential
+from bayestwin.dynamics.linear import applied, linear_flow
 from bayestwin.dynamics.moving import moving_cycles, with_arrivals
 from bayestwin.dynamics.names import CHANGED, Doing, listed_state, named_state, parameters_at
 from bayestwin.dynamics.timeline import happens
@@ -236,24 +236,23 @@ def _single_step(rhs, y, start, end, accuracy):
 
 
 def _exact(rhs, y, start, end, accuracy):
-    """A linear vector field A y + b exactly: exp([[A, b], [0, 0]] length); the error is how far it is from linear."""
-    size, middle = len(y), 0.5 * (start + end)
-    state = jnp.stack(y)
+    """A linear vector field A y + b exactly; the error is how far it is from linear."""
+    size, length, middle = range(len(y)), end - start, 0.5 * (start + end)
 
     def slope(t, values):
-        return jnp.stack(rhs(t, tuple(values), None))
+        return rhs(t, tuple(jnp.asarray(value, dtype=float) for value in values), None)
 
-    constant = slope(start, jnp.zeros(size))
-    matrix = jnp.stack([slope(start, unit) - constant for unit in jnp.eye(size)], axis=1)
-    claimed, found = matrix @ state + constant, slope(middle, state)
-    error = (jnp.abs(found - claimed) / (1.0 + jnp.abs(claimed))).max()
-    whole = jnp.zeros((size + 1, size + 1)).at[:size, :size].set(matrix).at[:size, size].set(constant)
-    whole = (end - start) * whole
-    solvable = jnp.abs(whole).sum(axis=0).max() < LARGEST_NORM  # also false where it is not a number
-    growth = matrix_exponential(jnp.where(solvable, whole, 0.0))
-    after = growth[:size, :size] @ state + growth[:size, size]
-    good = solvable & jnp.isfinite(after).all() & jnp.isfinite(error)
-    return tuple(jnp.where(good, after, state)), jnp.where(good, error, 0.0), good
+    constant = slope(start, [0.0 for _ in size])
+    columns = [slope(start, [float(k == j) for k in size]) for j in size]
+    matrix = tuple(tuple(column[i] - constant[i] for column in columns) for i in size)
+    claimed = tuple(a + b for a, b in zip(applied(matrix, y), constant))
+    gaps = [jnp.abs(f - c) / (1.0 + jnp.abs(c)) for f, c in zip(slope(middle, y), claimed)]
+    error = jnp.stack(gaps).max()
+    matrix, constant = jax.tree.map(lambda x: length * x, (matrix, constant))
+    growth, gain, solvable = linear_flow(matrix, constant, gradient=accuracy.gradient)
+    after = tuple(a + b for a, b in zip(applied(growth, y), gain))
+    good = solvable & jnp.stack([jnp.isfinite(x) for x in (*after, error)]).all()
+    return tuple(jnp.where(good, new, old) for new, old in zip(after, y)), jnp.where(good, error, 0.0), good
 
 
 def _adaptive(rhs, y, start, end, accuracy):

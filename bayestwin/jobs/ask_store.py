@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from bayestwin.errors import RecordError, StoreError
 from bayestwin.jobs.leases import Leases
 from bayestwin.jobs.patient_rows import record_of
+from bayestwin.jobs.public_names import public_refusal
 from bayestwin.jobs.publish import WAITING, publish_all, published_files
 from bayestwin.records.clocks import parse_as_of
-from bayestwin.records.refusal import Refusal, refusals_to_frame, shown_key, spreadsheet_safe
+from bayestwin.records.refusal import SHOWN, Refusal, refusals_to_frame, shown_key, spreadsheet_safe
 from bayestwin.store.erase import erase_rows, remove_doomed
 from bayestwin.store.items import current
 from bayestwin.store.outcomes import PUBLISHED, Outcome, outcomes_of, state_of
@@ -65,11 +66,14 @@ def history(store, key: str) -> list[Outcome]:
 
 
 def refused_table(store):
-    """Every row that was ever refused, oldest first (pandas); columns as `Refusal`, and when it was first seen."""
+    """Every row that was ever refused, oldest first (pandas); columns as `Refusal.as_row`, and when it was first seen.
+
+    A key that may be a name is replaced by its mark wherever a row repeats it.
+    """
     with store.reading() as connection:
         rows = refused_rows(connection)
-    frame = refusals_to_frame(Refusal(**{k: v for k, v in row.items() if k != "first_seen"}) for row in rows)
-    frame = spreadsheet_safe(frame)
+    found = (Refusal(**{name: row[name] for name in SHOWN}, key=row["subject"]) for row in rows)
+    frame = spreadsheet_safe(refusals_to_frame(public_refusal(store, refusal) for refusal in found))
     return frame.assign(first_seen=[row["first_seen"].isoformat(timespec="seconds") for row in rows])
 
 

@@ -16,16 +16,18 @@ import numpy as np
 
 from bayestwin.errors import StoreError
 from bayestwin.evaluation.kept_forecasts import score_kept
-from bayestwin.jobs.basis import Basis, tree_bytes, versions
+from bayestwin.evaluation.scores import coverage
+from bayestwin.jobs.basis import Basis, versions
 from bayestwin.jobs.patient_rows import record_of, refusals_of
 from bayestwin.prognosis import forecast, load_prognosis
 from bayestwin.prognosis.save import prognosis_to_tree
 from bayestwin.report.inputs import day_text, gather_report_input
 from bayestwin.report.model import PastForecast, TrackRecord
 from bayestwin.report.write import make_report
+from bayestwin.store import tree_bytes
 from bayestwin.store.items import current
 from bayestwin.store.outcomes import HELD, PUBLISHED, Outcome, outcomes_of
-from bayestwin.twin import Twin, load_twin, rebuild_twin, start_twin, update_twin
+from bayestwin.twin import Twin, load_twin, start_twin, update_twin
 from bayestwin.twin.compare import difference
 from bayestwin.twin.save import twin_to_tree
 
@@ -66,7 +68,7 @@ def move_patient(store, basis: Basis, key: str, *, rebuild_damaged: bool = False
     twins = Twins(store, basis)
     twin, notes = _moved_twin(twins, record, past, seed, rebuild_damaged)
     info = replace(twin.info, seconds=0.0, reasons=(*notes, *twin.info.reasons))
-    twin = replace(twin, history=(*twin.history[:-1], info)).with_refusals(refusals_of(items))
+    twin = replace(twin, history=(*twin.history[:-1], info)).with_refusals(refusals_of(key, items))
     facts: dict[str, Any] = {
         "path": info.path,
         "verdict": info.verdict,
@@ -87,7 +89,7 @@ def move_patient(store, basis: Basis, key: str, *, rebuild_damaged: bool = False
     prognosis_kept = _keep(store, basis, prognosis_to_tree(prognosis), "prognosis", record, seed, twin_kept.name)
     made = {"twin": twin_kept, "prognosis": prognosis_kept}
     facts |= _main_chance(prognosis)
-    report, facts["held"] = _report(twins, twin, prognosis, past, rebuild_damaged)
+    report, facts["inside_80"] = _report(twins, twin, prognosis, past, rebuild_damaged)
     if report.status == WITHHELD:
         fired = [w for w in report.document["warnings"] if w.get("fired") == "withheld"]
         why = "; ".join(f"{w['code']}: {w['trigger']}" for w in fired) or "the page failed its own checks"
@@ -143,18 +145,7 @@ def _moved_twin(twins, record, past, seed, rebuild_damaged):
                 earlier = twins.readable([o.objects["twin"] for o in usable[-1 - EARLIER_TWINS : -1]])
             twin, _ = update_twin(last, record, random_seed=seed, population=basis.population, earlier=earlier)
             return twin, notes
-    return _started(basis, record, seed), notes
-
-
-def _started(basis: Basis, record, seed):
-    """A first twin; where a long record is too much for it, the ladder's last rung as in `update_twin`."""
-    twin = start_twin(basis.population, record, random_seed=seed, **basis.sizes)
-    if twin.info.verdict == PASS or basis.population.knows(record):
-        return twin
-    why = f"from scratch with four times the particles, because {'; '.join(twin.info.reasons)}"
-    sizes = basis.sizes | {"particles": 4 * basis.sizes["particles"]}
-    twin, _ = rebuild_twin(basis.population, record, random_seed=seed, reasons=(why,), **sizes)
-    return replace(twin, size=basis.sizes["particles"])
+    return start_twin(basis.population, record, random_seed=seed, **basis.sizes), notes
 
 
 def _keep(store, basis, tree, kind, record, seed, parent=""):
@@ -190,8 +181,8 @@ def _report(twins, twin, prognosis, past, rebuild_damaged):
         except StoreError:
             if not rebuild_damaged:
                 raise  # else block 2 says that this is a first report
-    held = (0, 0) if previous is None else _held(*previous, twin.record)
-    counts = [held, *(o.facts.get("held", (0, 0)) for o in published)]
+    since = (0, 0) if previous is None else _inside_80(*previous, twin.record)
+    counts = [since, *(o.facts.get("inside_80", o.facts.get("held", (0, 0))) for o in published)]  # held: its old name
     history = tuple(_past_forecast(basis.model, o) for o in published) if basis.model.progression is not None else ()
     inputs = gather_report_input(
         twin,
@@ -203,14 +194,14 @@ def _report(twins, twin, prognosis, past, rebuild_damaged):
         generated=generated_at(),
     )
     inside, number = (sum(column) for column in zip(*counts))
-    return make_report(replace(inputs, track=track_record(inside, number))), list(held)
+    return make_report(replace(inputs, track=track_record(inside, number))), list(since)
 
 
-def _held(twin, prognosis, record) -> tuple[int, int]:
+def _inside_80(twin, prognosis, record) -> tuple[int, int]:
     """How many labs that came since lie within the 80 % range of this forecast, and of how many."""
     seen = {(lab.lab_id, lab.time) for lab in twin.record.labs}
     rows = [row for row in score_kept(prognosis, record) if (row["lab_id"], row["time"]) not in seen]
-    return sum(abs(row["pit"] - 0.5) <= 0.4 for row in rows), len(rows)
+    return int(coverage([row["pit"] for row in rows], 0.8).sum()), len(rows)
 
 
 def track_record(inside: int, number: int) -> TrackRecord:

@@ -31,7 +31,7 @@ def record_items(record: PatientRecord) -> list[Item]:
 
 def refusal_items(refusals) -> list[Item]:
     """One item per refused row."""
-    return [item(REFUSAL, asdict(refusal)) for refusal in dict.fromkeys(refusals)]
+    return [item(REFUSAL, refusal.as_row()) for refusal in dict.fromkeys(refusals)]
 
 
 def _row_item(row, until: float | None) -> Item:
@@ -71,6 +71,7 @@ def _record_of(key: str, items) -> PatientRecord:
     return record_from_json(raw)
 
 
-def refusals_of(items) -> tuple[Refusal, ...]:
-    """The refused rows among the items, in a fixed order."""
-    return tuple(Refusal(**one.content) for one in sorted(items, key=lambda i: i.body) if one.kind == REFUSAL)
+def refusals_of(key: str, items) -> tuple[Refusal, ...]:
+    """The refused rows among the items of a patient, in a fixed order."""
+    mine = sorted((one for one in items if one.kind == REFUSAL), key=lambda i: i.body)
+    return tuple(Refusal(**one.content, key=key) for one in mine)

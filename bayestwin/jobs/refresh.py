@@ -15,10 +15,10 @@ from bayestwin.errors import BayestwinError, StoreError
 from bayestwin.jobs.basis import load_basis
 from bayestwin.jobs.leases import Leases
 from bayestwin.jobs.move_patient import Moved, move_patient
-from bayestwin.jobs.public_names import discreet, public_name
+from bayestwin.jobs.public_names import discreet, public_name, public_refusal
 from bayestwin.jobs.publish import publish_all, publish_one
 from bayestwin.jobs.run_log import RunLog
-from bayestwin.jobs.take_in import TakenIn, take_in, without_unusable_labs
+from bayestwin.jobs.take_in import take_in, without_unusable_labs
 from bayestwin.records.refusal import Refusal
 from bayestwin.store import audit
 from bayestwin.store.durable import DiskFull, remove_unfinished
@@ -31,8 +31,6 @@ from bayestwin.store.schema import now
 class Refreshed:
     """What a run did. counts : status -> patients; refusals : rows; waiting : patients who are not current
     problems : patient, as others may read it -> reason
-
-
     stopped : why the run ended early (a full disk), "" where it did not
     unusable : files that could not be read, reports that could not be shown
     known : patients of the files whose record is in the store now
@@ -65,36 +63,31 @@ class Refreshed:
         return said + (f". Stopped early: {self.stopped}" if self.stopped else "")
 
 
-def take_in_all(store, schema, batches, found: Refreshed, log: RunLog, **reading) -> list[TakenIn]:
-    """Take in each set of tables; one that cannot be used is told and stops nothing else."""
-    taken = []
+def take_in_files(store, schema, files, found: Refreshed, log: RunLog, **reading) -> None:
+    """Take in the tables; one that cannot be used is told and stops nothing else."""
 
     def unusable(problem):
         found.unusable.append(str(problem))
         log.line("file unusable", reason=str(problem))
 
-    for files in batches:
-        usable, problems = (files, []) if reading.get("snapshot") else without_unusable_labs(schema, files)
-        for problem in problems:
-            unusable(problem)
-        try:
-            one = take_in(store, schema, usable, **reading)
-        except StoreError:
-            raise
-        except BayestwinError as error:
-            unusable(error)
-            continue
-        found.changed += len(one.changed)
-        found.refusals += one.reading.refusals
-        found.known += len(one.reading.cohort) - len(one.erased)
-        found.erased += len(one.erased)
-        for key in one.erased:
-            log.line("erased patient left out", mark=store.mark(key))
-        log.line("files read", patients=len(one.changed), entries=one.entries, refused=len(one.reading.refusals))
-        for refusal in one.reading.refusals:
-            log.refused(refusal)
-        taken.append(one)
-    return taken
+    usable, problems = (files, []) if reading.get("snapshot") else without_unusable_labs(schema, files)
+    for problem in problems:
+        unusable(problem)
+    try:
+        taken = take_in(store, schema, usable, **reading)
+    except StoreError:
+        raise
+    except BayestwinError as error:
+        unusable(error)
+        return
+    found.changed = len(taken.changed)
+    found.refusals = [public_refusal(store, refusal) for refusal in taken.reading.refusals]
+    found.known = len(taken.reading.cohort) - len(taken.erased)
+    found.erased = len(taken.erased)
+    for key in taken.erased:
+        log.line("erased patient left out", mark=store.mark(key))
+    log.line("files read", patients=len(taken.changed), entries=taken.entries, refused=len(found.refusals))
+    log.refused(found.refusals)
 
 
 def refresh_due(
@@ -193,7 +186,7 @@ def _tell(store, log, found: Refreshed, moved: Moved) -> None:
 
 def refresh(
     store,
-    batches,
+    files,
     *,
     model_text=None,
     log=None,
@@ -208,7 +201,7 @@ def refresh(
     Parameters
     ----------
     store : Store
-    batches : list of dict          table name -> paths, as for `read_records`; several are taken in one after the other
+    files : dict                    table name -> its files, as for `read_records`; {} where only the store is worked on
     workers : int                   processes; each is a run of its own, started afresh and never forked
     scheduler : str                 address of a Dask scheduler whose workers do the work; see scheduler.py
     rebuild_damaged : bool          start a twin again from the record where its file is damaged
@@ -225,7 +218,8 @@ def refresh(
         remove_doomed(store)
         basis = load_basis(store, model_text=model_text)
         publish_all(store)
-        take_in_all(store, basis.model.record_schema(), batches, found, log, **reading)
+        if files:
+            take_in_files(store, basis.model.record_schema(), files, found, log, **reading)
         if scheduler:
             from bayestwin.jobs.scheduler import refresh_on_cluster
 

@@ -14,6 +14,7 @@ from bayestwin.errors import BayestwinError, RecordError
 from bayestwin.evaluation import predictions_frame, replay
 from bayestwin.evaluation.event_replay import landmark_months, twin_event_rows
 from bayestwin.evaluation.rivals import event_rows, rival_rows
+from bayestwin.jobs.whole_file import write_whole
 from bayestwin.records import Cohort
 from bayestwin.units import convert
 
@@ -160,8 +161,4 @@ def write_replay(found: Replayed, out: Path, said: dict) -> list[Path]:
         files[out.with_name(f"{out.stem}_events.csv")] = pd.DataFrame(found.events).to_csv(index=False)
     said = said | {"failed": found.failed}
     files[out.with_name(f"{out.stem}.provenance.json")] = json.dumps(said, indent=1, sort_keys=True) + "\n"
-    for path, text in files.items():
-        part = path.with_name(f"{path.name}.part")
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    return list(files)
+    return [write_whole(path, text) for path, text in files.items()]

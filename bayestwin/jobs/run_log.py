@@ -1,13 +1,10 @@
 """What an unattended run says: one JSON object per line, patients by study key, no value of any lab."""
 
 import json
-import re
 import sys
 from datetime import UTC, datetime
 
-from bayestwin.records.refusal import shown_key
-
-NUMBER = re.compile(r"[-+]?\d[\d.,]*([eE][-+]?\d+)?")
+from bayestwin.records.refusal import NUMBER, alike
 
 
 class RunLog:
@@ -17,17 +14,19 @@ class RunLog:
         self.stream, self.quiet = stream, quiet
 
     def line(self, event: str, *, patient: str = "", **fields) -> None:
-        """One thing that happened."""
+        """One thing that happened. patient : as `public_name` gives it"""
         if self.quiet:
             return
         said = {"at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"), "event": event}
-        said |= ({"patient": shown_key(patient)} if patient else {}) | fields
+        said |= ({"patient": patient} if patient else {}) | fields
         print(json.dumps(said), file=self.stream or sys.stderr, flush=True)
 
-    def refused(self, refusal) -> None:
-        """One row that was not used: its place and why; numbers in the reason are left out, they may be of a lab.
+    def refused(self, refusals) -> None:
+        """Rows that were not used: place and why; numbers in the reason are left out, they may be of a lab.
 
-        The store keeps the row with its value: `bayestwin refused`.
+        Of like ones the first, and how many more there are. refusals : as `public_refusal` gives them. The store keeps
+        every row with its value: `bayestwin refused`.
         """
-        reason = NUMBER.sub("#", refusal.reason)
-        self.line("row refused", patient=refusal.patient, file=refusal.file, row=refusal.row, reason=reason)
+        for first, *more in alike(refusals):
+            said = {"file": first.file, "row": first.row, "reason": NUMBER.sub("#", first.reason)}
+            self.line("row refused", patient=first.patient, **said, **({"more_like_this": len(more)} if more else {}))

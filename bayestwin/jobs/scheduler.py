@@ -9,11 +9,9 @@ the database and the folder of files by the same addresses as this process, and 
 a time in each of their processes. Nothing is forked: Dask's own nannies spawn.
 """
 
-import functools
 import logging
 import os
 import queue
-import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -22,8 +20,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from bayestwin.errors import BayestwinError, StoreError, StoreOptionError
-from bayestwin.jobs.basis import versions
+from bayestwin.errors import StoreError, StoreOptionError
+from bayestwin.jobs.errand import Errand, Unfit, make_errand, move_there
 from bayestwin.jobs.leases import Leases
 from bayestwin.jobs.move_patient import Moved
 from bayestwin.jobs.run_log import RunLog
@@ -33,65 +31,6 @@ CONNECT_SECONDS = 15.0
 WORKER_SECONDS = 60.0  # how long a cluster may be without any worker
 LOOK_SECONDS = 2.0
 RETRIES = 2
-_one_at_a_time = threading.Lock()  # figures of a report are not drawn in two threads
-
-
-@dataclass(frozen=True)
-class Errand:
-    """What a worker must know besides the patient's key. Dask may log it: address and salt are no part of its text."""
-
-    url: str = field(repr=False)
-    salt: str = field(repr=False)
-    basis: str
-    model_text: str | None
-    rebuild_damaged: bool
-    versions: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True)
-class Unfit:
-    """A worker that cannot do the work at all, and why; the run stops."""
-
-    reason: str
-
-
-def move_there(errand: Errand, key: str) -> Moved | Unfit:
-    """One patient, on a worker."""
-    from bayestwin.jobs.refresh import move_or_fail
-
-    here = tuple(versions().items())
-    if here != errand.versions:
-        other = next(
-            f"{name} {have}, not {want}" for (name, want), (_, have) in zip(errand.versions, here) if want != have
-        )
-        return Unfit(f"a worker has {other}")
-    import dask
-
-    # Else xarray, inside a worker, asks the cluster for a lock around every file it writes.
-    with _one_at_a_time, dask.config.set(scheduler="synchronous"):
-        try:
-            store, basis = _opened(errand)
-            return move_or_fail(store, basis, key, errand.rebuild_damaged)
-        except BayestwinError as error:
-            return Unfit(f"a worker cannot use the store: {error}")
-        except OSError as error:
-            return Unfit(f"a worker cannot read or write: {error.strerror or type(error).__name__}")
-
-
-@functools.lru_cache(maxsize=1)
-def _opened(errand: Errand):
-    """The store and its basis, opened once in each process of a worker."""
-    from bayestwin.jobs.compilation_cache import use_compilation_cache
-
-    use_compilation_cache()
-    from bayestwin.jobs.basis import load_basis
-    from bayestwin.store.opening import open_store
-
-    store = open_store(errand.url)
-    basis = load_basis(store, model_text=errand.model_text)
-    if store.salt != errand.salt or basis.name != errand.basis:
-        raise StoreError("another store lies at this address there", place="--store")
-    return store, basis
 
 
 def refresh_on_cluster(
@@ -115,9 +54,7 @@ def refresh_on_cluster(
     StoreOptionError    no address of a scheduler
     StoreError          the extra is missing; no scheduler answers, or it has no worker; a worker cannot do the work
     """
-    url = store.engine.url.render_as_string(hide_password=False)
-    here = tuple(versions().items())
-    errand = Errand(url, store.salt, basis.name, model_text, rebuild_damaged, here)
+    errand = make_errand(store, basis, model_text, rebuild_damaged)
     timing = {} if lease_seconds is None else {"seconds": lease_seconds}
     with _client(address) as client, Leases(store, **timing) as leases:
         run = _Run(store, basis, began, found, log, client, leases, errand)

@@ -1,32 +1,39 @@
 """What a store can say of its own forecasts: how they held, which labs were surprising, alone and taken together.
 
 Every forecast that was ever published is read again and set beside the labs that came after it. Nothing is changed in
-the store; a file that cannot be read is told and the rest goes on.
+the store; a file or record that cannot be read is told and the rest goes on.
 """
 
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from bayestwin.errors import StoreError
 from bayestwin.evaluation.kept_forecasts import score_kept
-from bayestwin.evaluation.pooled_surprise import surprise_rows
-from bayestwin.jobs.basis import load_basis
+from bayestwin.evaluation.pooled_surprise import COLUMNS, pooled_shifts, surprise_rows
+from bayestwin.evaluation.scores import holm
+from bayestwin.jobs.basis import Basis, load_basis
 from bayestwin.jobs.patient_rows import record_of
-from bayestwin.jobs.public_names import public_name
+from bayestwin.jobs.public_names import discreet, public_name
 from bayestwin.prognosis import load_prognosis
-from bayestwin.store.items import current, first_stored
-from bayestwin.store.outcomes import PUBLISHED, in_force, outcomes_of
+from bayestwin.store.items import current, ever_stored
+from bayestwin.store.outcomes import PUBLISHED, outcomes_of, tried
 from bayestwin.twin import load_twin
 
+GROUPS = ("laboratory", "product")
 
-@dataclass(frozen=True)
+
+@dataclass
 class Gathered:
     """forecasts : rows of `score_kept`; surprises : rows of `surprise_rows` with the patient's words as covariates and
-    `batch`, the day on which a lab was stored; problems : what could not be read; published : forecasts read"""
+    `batch`, the day on which a lab was stored; problems : what could not be read; published : forecasts that were read;
+    groups : columns of surprises by which labs can be grouped"""
 
     forecasts: list[dict] = field(default_factory=list)
     surprises: list[dict] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     published: int = 0
+    groups: tuple[str, ...] = GROUPS
     time_unit: str = "day"
 
 
@@ -42,32 +49,59 @@ def gather(store, *, model_text: str | None = None, progress=False) -> Gathered:
     from tqdm import tqdm
 
     basis = load_basis(store, model_text=model_text)
-    forecasts, surprises, problems, number = [], [], [], 0
+    found = Gathered(time_unit=basis.model.time_unit)
     with store.reading() as connection:
-        subjects = [entry.subject for entry in in_force(connection) if entry.newest is not None]
-    for key in tqdm(subjects, unit="patient", disable=not progress):
-        with store.reading() as connection:
-            record = record_of(key, current(connection, [key]).get(key, []))
-            past = outcomes_of(connection, key)
-            published = [o for o in past if o.status == PUBLISHED]
-            stored = first_stored(connection, key, "lab")
-        for outcome in published:
-            number += 1
-            try:
-                with store.files.at_hand(outcome.objects["prognosis"], ".nc") as path:
-                    forecasts += score_kept(load_prognosis(path, basis.model), record)
-            except StoreError as error:
-                problems.append(f"patient {public_name(store, key)}: a forecast is left out: {error}")
-        newest = next((o.objects["twin"] for o in reversed(past) if "twin" in o.objects), None)
-        if newest is None:
-            continue
+        keys = tried(connection)
+    for key in tqdm(keys, unit="patient", disable=not progress):
         try:
-            with store.files.at_hand(newest, ".nc") as path:
-                rows = surprise_rows(load_twin(path, basis.model))
+            _one_patient(store, basis, key, found)
         except StoreError as error:
-            problems.append(f"patient {public_name(store, key)}: surprises are left out: {error}")
-            continue
-        days = {(c["row"]["lab_id"], c["row"]["time"]): moment.date().isoformat() for c, moment in reversed(stored)}
-        words = {name: value for name, value in record.covariates.items() if isinstance(value, str)}
-        surprises += [words | row | {"batch": days.get((row["lab_id"], row["time"]), "")} for row in rows]
-    return Gathered(forecasts, surprises, problems, number, basis.model.time_unit)
+            _left_out(store, key, "this patient is", error, found)
+    return found
+
+
+def _left_out(store, key: str, what: str, error: StoreError, found: Gathered) -> None:
+    said = discreet(store, key, str(error))
+    found.problems.append(f"patient {public_name(store, key)}: {what} left out: {said}")
+
+
+def _one_patient(store, basis: Basis, key: str, found: Gathered) -> None:
+    """Add what the store can say of one patient; a file that cannot be read leaves the others."""
+    shown = {"patient": public_name(store, key)}
+    with store.reading() as connection:
+        record = record_of(key, current(connection, [key]).get(key, []))
+        past = outcomes_of(connection, key)
+        stored = ever_stored(connection, key, "lab")
+    for outcome in (o for o in past if o.status == PUBLISHED):
+        try:
+            with store.files.at_hand(outcome.objects["prognosis"], ".nc") as path:
+                found.forecasts += [row | shown for row in score_kept(load_prognosis(path, basis.model), record)]
+            found.published += 1
+        except StoreError as error:
+            _left_out(store, key, "a forecast is", error, found)
+    newest = next((o.objects["twin"] for o in reversed(past) if "twin" in o.objects), None)
+    if newest is None:
+        return
+    try:
+        with store.files.at_hand(newest, ".nc") as path:
+            rows = surprise_rows(load_twin(path, basis.model))
+    except StoreError as error:
+        _left_out(store, key, "surprises are", error, found)
+        return
+    days = {(c["row"]["lab_id"], c["row"]["time"]): moment.date().isoformat() for c, moment in reversed(stored)}
+    words = {name: value for name, value in record.covariates.items() if isinstance(value, str)}
+    found.groups = tuple(dict.fromkeys((*found.groups, *sorted(words.keys() - {*COLUMNS, "alarm", "batch"}))))
+    found.surprises += [words | row | shown | {"batch": days.get((row["lab_id"], row["time"]), "")} for row in rows]
+
+
+def shifts(surprises, columns, *, random_seed: int) -> dict:
+    """Column -> table of `pooled_shifts` by it, within outputs; p adjusted over the groups of all columns together."""
+    found = {}
+    for column in dict.fromkeys(columns):
+        rows = [row for row in surprises if row.get(column)]
+        found[column] = pooled_shifts(rows, by=("output", column), random_seed=random_seed)
+    adjusted = holm(np.concatenate([table["p"].to_numpy(float) for table in found.values()] or [np.zeros(0)]))
+    ends = np.cumsum([len(table) for table in found.values()])
+    for table, part in zip(found.values(), np.split(adjusted, ends[:-1])):
+        table["p_adjusted"] = part
+    return found

@@ -8,7 +8,7 @@ is kept in the table of refused rows, whether or not its patient is known.
 
 import csv
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from bayestwin.errors import RecordError
@@ -58,7 +58,7 @@ def _append(store, connection, reading, items, files) -> TakenIn:
     changed, erased, entries, gone = [], [], 0, erased_marks(connection)
     refused: dict[str, list] = {}
     for refusal in reading.refusals:
-        refused.setdefault(refusal.patient, []).append(refusal)
+        refused.setdefault(refusal.key, []).append(refusal)
     for record in sorted(reading.cohort, key=lambda r: r.key):
         if store.mark(record.key) in gone:
             erased.append(record.key)
@@ -77,8 +77,8 @@ def _append(store, connection, reading, items, files) -> TakenIn:
         if written:
             counts = Counter(one.kind for one in after if one.kind != PERSON)
             audit.note(connection, "record taken in", store.mark(record.key), state=state, rows=dict(counts))
-    rows = [r for r in reading.refusals if not r.patient or store.mark(r.patient) not in gone]
-    keep_refused(connection, [(r.patient, asdict(r)) for r in rows])
+    rows = [r for r in reading.refusals if not r.key or store.mark(r.key) not in gone]
+    keep_refused(connection, [(r.key, r.as_row()) for r in rows])
     if entries:
         paths = {name: [Path(one) for one in each_file(files[name]) if isinstance(one, str | Path)] for name in files}
         hashes = {name: sorted(content_hash(path.read_bytes()) for path in found) for name, found in paths.items()}
@@ -92,8 +92,8 @@ def without_unusable_labs(schema, files: dict) -> tuple[dict, list[RecordError]]
     Late labs come later; doses, events and patients do not: without them the labs would be read as something else, so a
     damaged file of those, or of labs where there is no other, stops the whole reading.
     """
-    kept, problems = [], []
-    for source in each_file(files.get("labs")):
+    kept, problems, sources = [], [], each_file(files.get("labs"))
+    for source in sources if len(sources) > 1 else ():  # one alone cannot be left out
         try:
             refuse_unreadable("labs", source, schema)
             kept.append(source)

@@ -1,4 +1,4 @@
-"""The proof over many simulated patients: one file per patient in a folder, so that a stopped run is taken up again.
+"""Proofs over many simulated patients: one file per patient in a folder, so that a stopped run is taken up again.
 
 FOLDER/settings.json        what the patients and twins were made with; another run must say the same
 FOLDER/SIM-0001.json        rows of one patient, or why there are none
@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from bayestwin.errors import BayestwinError, StoreError
-from bayestwin.evaluation.verification import Proof, simulated_patient, verify_simulated
+from bayestwin.evaluation.verification import (
+    Calibration,
+    Proof,
+    calibration_rows,
+    nuts_rows,
+    simulated_patient,
+    simulated_with_truth,
+    verify_simulated,
+)
 from bayestwin.jobs.whole_file import write_whole
 
 
@@ -37,10 +45,88 @@ def verify_cohort(
     StoreError      the folder holds results that were made with other settings; names both
     """
     import pandas as pd
+
+    how: dict[str, Any] = {"random_seed": random_seed, "population_draws": sizes["population_draws"], "visits": visits}
+
+    def one(number):
+        record = simulated_patient(population, number, **how)
+        return verify_simulated(population, record, random_seed=random_seed + number, **sizes)
+
+    settings = _settings(population, random_seed, visits, sizes)
+    rows, failed = kept_by_patient(one, patients, folder=folder, settings=settings, progress=progress)
+    proof = Proof(pd.DataFrame(rows), sizes["particles"], failed)
+    if folder is not None and rows:
+        write_whole(folder / "results.csv", proof.rows.to_csv(index=False))
+        write_whole(folder / "summary.csv", proof.summary.to_csv(index=False))
+    return proof
+
+
+def calibrate_cohort(
+    population,
+    patients: int,
+    *,
+    random_seed: int,
+    folder: Path | None = None,
+    visits: int = 8,
+    progress=False,
+    **sizes,
+) -> Calibration:
+    """Simulate patients with their truth, lead a twin through each, rank the truth in what the twin says.
+
+    sizes : particles, islands, population_draws, chances, knowledge (`calibration_rows`); else as in `verify_cohort`
+    """
+    import pandas as pd
+
+    how: dict[str, Any] = {"random_seed": random_seed, "population_draws": sizes["population_draws"], "visits": visits}
+
+    def one(number):
+        record, truth = simulated_with_truth(population, number, **how)
+        return calibration_rows(population, record, truth, random_seed=random_seed + number, **sizes)
+
+    settings = _settings(population, random_seed, visits, sizes)
+    rows, failed = kept_by_patient(one, patients, folder=folder, settings=settings, progress=progress)
+    found = Calibration(pd.DataFrame(rows), failed)
+    if folder is not None and rows:
+        write_whole(folder / "results.csv", found.rows.to_csv(index=False))
+        write_whole(folder / "summary.csv", found.summary.to_csv(index=False))
+    return found
+
+
+def nuts_cohort(
+    population,
+    patients: int,
+    *,
+    random_seed: int,
+    folder: Path | None = None,
+    visits: int = 8,
+    progress=False,
+    **sizes,
+) -> Proof:
+    """Simulate patients, hold the from-scratch reference of each against long NUTS.
+
+    sizes : population_draws, reference_particles, draws (`nuts_rows`); the rest as in `verify_cohort`
+    """
+    import pandas as pd
+
+    how: dict[str, Any] = {"random_seed": random_seed, "population_draws": sizes["population_draws"], "visits": visits}
+
+    def one(number):
+        return nuts_rows(
+            population, simulated_patient(population, number, **how), random_seed=random_seed + number, **sizes
+        )
+
+    settings = _settings(population, random_seed, visits, sizes)
+    rows, failed = kept_by_patient(one, patients, folder=folder, settings=settings, progress=progress)
+    return Proof(pd.DataFrame(rows), sizes["reference_particles"], failed)
+
+
+def kept_by_patient(one, patients: int, *, folder: Path | None, settings: dict, progress=False):
+    """(rows of all patients, patient -> why there are none); `one(number)` -> rows, asked only where no file is kept.
+
+    A problem of one patient stops nobody else.
+    """
     from tqdm import tqdm
 
-    settings: dict[str, Any] = {"model": population.model.name, "model_hash": population.model.hash}
-    settings |= {"population_hash": population.hash, "random_seed": random_seed, "visits": visits} | sizes
     if folder is not None:
         _same_settings(folder, settings)
     rows: list[dict] = []
@@ -51,26 +137,20 @@ def verify_cohort(
         if path is not None and path.is_file():
             found = json.loads(path.read_text(encoding="utf-8"))
         else:
-            found = _one(population, number, random_seed, visits, sizes)
+            try:
+                found = {"rows": one(number)}
+            except BayestwinError as error:
+                found = {"failed": str(error)}
             if path is not None:
                 write_whole(path, json.dumps(found, indent=1))
         rows += found.get("rows", ())
         failed |= {key: found["failed"]} if "failed" in found else {}
-    proof = Proof(pd.DataFrame(rows), sizes["particles"], failed)
-    if folder is not None and rows:
-        write_whole(folder / "results.csv", proof.rows.to_csv(index=False))
-        write_whole(folder / "summary.csv", proof.summary.to_csv(index=False))
-    return proof
+    return rows, failed
 
 
-def _one(population, number: int, random_seed: int, visits: int, sizes) -> dict:
-    """Rows of one patient; a problem of his stops nobody else."""
-    draws = sizes["population_draws"]
-    try:
-        record = simulated_patient(population, number, random_seed=random_seed, population_draws=draws, visits=visits)
-        return {"rows": verify_simulated(population, record, random_seed=random_seed + number, **sizes)}
-    except BayestwinError as error:
-        return {"failed": str(error)}
+def _settings(population, random_seed: int, visits: int, sizes) -> dict[str, Any]:
+    settings: dict[str, Any] = {"model": population.model.name, "model_hash": population.model.hash}
+    return settings | {"population_hash": population.hash, "random_seed": random_seed, "visits": visits} | sizes
 
 
 def _same_settings(folder: Path, settings: dict) -> None:

@@ -10,6 +10,7 @@ import time
 from datetime import datetime
 
 from bayestwin.errors import StoreError
+from bayestwin.jobs.errand import Errand, make_errand, ready
 from bayestwin.jobs.public_names import public_name
 from bayestwin.jobs.run_log import RunLog
 from bayestwin.store.outcomes import PUBLISHED, newest_number, outcomes_since
@@ -25,8 +26,8 @@ def refresh_with_workers(store, basis, began: datetime, found, log: RunLog, work
     StoreError      workers died more often than `RESTARTS` times each; what they finished stands
     """
     spawn = multiprocessing.get_context("spawn")
-    url = store.engine.url.render_as_string(hide_password=False)
-    arguments = (url, began, model_text, log.quiet, how)
+    errand = make_errand(store, basis, model_text, how["rebuild_damaged"])
+    arguments = (errand, began, log.quiet, how)
     running = {k: spawn.Process(target=_work, args=arguments) for k in range(workers)}
     left = RESTARTS * workers
     with store.reading() as connection:
@@ -61,16 +62,10 @@ def refresh_with_workers(store, basis, began: datetime, found, log: RunLog, work
         )
 
 
-def _work(url: str, began: datetime, model_text, quiet: bool, how: dict) -> None:
+def _work(errand: Errand, began: datetime, quiet: bool, how: dict) -> None:
     """The life of one worker."""
-    from bayestwin.jobs.compilation_cache import use_compilation_cache
-
-    use_compilation_cache()
-    from bayestwin.jobs.basis import load_basis
+    store, basis = ready(errand)
     from bayestwin.jobs.refresh import Refreshed, refresh_due
-    from bayestwin.store.opening import open_store
 
-    store = open_store(url)
-    log = RunLog(quiet=quiet)
-    refresh_due(store, load_basis(store, model_text=model_text), began, Refreshed(), log, **how)
+    refresh_due(store, basis, began, Refreshed(), RunLog(quiet=quiet), **how)
     store.close()

@@ -121,9 +121,8 @@ class PopulationPosterior:
         if "individuals" in tree.children and not keep_individuals:
             del tree["individuals"]
         tree.attrs["holds_individuals"] = int("individuals" in tree.children)
-        encoding = {"/posterior": {name: {"zlib": True} for name in tree["posterior"].data_vars}}
         tree.attrs["kind"] = "population"
-        return write_tree(tree, path, encoding=encoding)
+        return write_tree(tree, path)
 
     def __repr__(self):
         sizes = self.posterior.sizes

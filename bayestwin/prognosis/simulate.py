@@ -22,9 +22,13 @@ def _solve(model, accuracy: Accuracy, psi, draw, rows, population, timeline, ind
         outputs = outputs_at(model, values, timeline, solution.states, index)
         return outputs, solution.states[index][:, len(model.states) :], solution.ok
 
-    if len(psi) > TOGETHER and len(psi) % TOGETHER == 0:
-        return jax.lax.map(lambda x: one(*x), (psi, draw, rows, state), batch_size=TOGETHER)
-    return jax.vmap(one)(psi, draw, rows, state)
+    each, size = (psi, draw, rows, state), len(psi)
+    if size <= TOGETHER or size % TOGETHER:
+        return jax.vmap(one)(*each)
+    # Not lax.map's own batch_size, which cannot shape an array without entries: the hazards of a model that has none.
+    blocks = jax.tree.map(lambda a: a.reshape(size // TOGETHER, TOGETHER, *a.shape[1:]), each)
+    found = jax.lax.map(lambda block: jax.vmap(one)(*block), blocks)
+    return jax.tree.map(lambda a: a.reshape(size, *a.shape[2:]), found)
 
 
 def trajectories(twin, draws, plan, times, *, past: bool, rng, accuracy: Accuracy = NO_GRADIENT):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from bayestwin.errors import RecordError
 from bayestwin.records.clocks import Moment, parse_as_of, parse_zero
 from bayestwin.records.record import AT_FIRST, IN_ROW, Cohort
-from bayestwin.records.refusal import Refusal, shown_key
+from bayestwin.records.refusal import Refusal, refusal_lines, shown_key
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class RecordReading:
                 + ", ".join(shown_key(k) for k in self.incomplete_doses)
                 + "."
             )
-        for title, items in (("Refused:", self.refusals), ("Notes:", self.notes)):
+        for title, items in (("Refused:", refusal_lines(self.refusals)), ("Notes:", self.notes)):
             lines += [title, *(f"  {item}" for item in items)] if items else []
         return "\n".join(lines)
 

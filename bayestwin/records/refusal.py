@@ -6,21 +6,26 @@ accepted and what to do, and the other rows go on. Patients appear by study key 
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 
 from bayestwin.errors import RecordError
 
 _DATE_OF_BIRTH = re.compile(r"(19|20)\d\d[-./]?[01]\d[-./]?[0-3]\d|[0-3]?\d[-./][01]?\d[-./](19|20)?\d\d")
 _NAME = re.compile(r"[^\W\d_]{2,}[\s,]+[^\W\d_]{2,}")
 _WORD = re.compile(r"[^\W\d_]{2,}")
+HIDDEN_KEY = "(key not shown)"
+NUMBER = re.compile(r"[-+]?\d[\d.,]*([eE][-+]?\d+)?")
+FEW = 3  # refusals for one reason that are still told one by one
 
 
 @dataclass(frozen=True)
 class Refusal:
     """One row, or one cell of a patient's row, that was not used.
 
+    patient : the study key as messages show it
     row : row in the file as a spreadsheet counts them, the header being row 1; 0 for the whole file
     value : the cell of that column as written, shortened; hidden where it looks like a person's name
+    key : the study key as written, to tell patients apart; never shown, and no part of `as_row`
     """
 
     patient: str
@@ -31,6 +36,11 @@ class Refusal:
     reason: str
     allowed: str = ""
     next_step: str = ""
+    key: str = field(default="", repr=False, compare=False)
+
+    def as_row(self) -> dict:
+        """Column -> cell of everything that may be shown."""
+        return {name: getattr(self, name) for name in SHOWN}
 
     def __str__(self) -> str:
         place = f"{self.file} row {self.row}" + (f", {self.column}" if self.column else "")
@@ -45,6 +55,9 @@ class Refusal:
                 next_step=self.next_step,
             )
         )
+
+
+SHOWN = tuple(f.name for f in fields(Refusal) if f.name != "key")
 
 
 class RowRefused(Exception):
@@ -93,10 +106,11 @@ class Findings:
         parts: tuple[str, ...] = (problem.column, problem.reason, problem.allowed, problem.next_step)
         if quoted != shown(written):  # hidden: then nowhere else either
             parts = tuple(part.replace(written, quoted) for part in parts)
-        column, *said = parts
+        column, reason, allowed, step = parts
         if patient:
             self.keys[patient] = None
-        self.refusals.append(Refusal(shown_key(patient), file, row, column, quoted, *said))
+        refusal = Refusal(shown_key(patient), file, row, column, quoted, reason, allowed, step, key=patient)
+        self.refusals.append(refusal)
 
     def note(self, text: str) -> None:
         """Say something once."""
@@ -110,6 +124,28 @@ class Findings:
     def all_notes(self) -> tuple[str, ...]:
         """Notes in the order they were made, counted ones last."""
         return (*self.notes, *(f"{text}: {n} row{'s' if n > 1 else ''}." for text, n in self.tallies.items()))
+
+
+def alike(refusals: Iterable[Refusal]) -> list[list[Refusal]]:
+    """Refusals of one file and column whose reasons differ in numbers at most, under each other; others by themselves.
+
+    The files of another model have hundreds of rows that are refused for one reason: it is said once.
+    """
+    groups: dict[tuple, list[Refusal]] = {}
+    for one in refusals:
+        groups.setdefault((one.file, one.column, NUMBER.sub("#", one.reason)), []).append(one)
+    found = []
+    for group in groups.values():
+        found += [group] if len(group) > FEW else [[one] for one in group]
+    return found
+
+
+def refusal_lines(refusals: Iterable[Refusal]) -> list[str]:
+    """One sentence per refusal, or per group of `alike` ones with their number."""
+    return [
+        str(g[0]) + (f" (and {len(g) - 1} more like this, to row {g[-1].row})" if g[1:] else "")
+        for g in alike(refusals)
+    ]
 
 
 def shown(value) -> str:
@@ -133,7 +169,7 @@ def is_study_key(key: str) -> bool:
 
 def shown_key(key: str) -> str:
     """The study key as messages may show it: a key that looks identifying is not repeated."""
-    return "(key not shown)" if looks_identifying(key) else shown(key)
+    return HIDDEN_KEY if looks_identifying(key) else shown(key)
 
 
 def shown_cell(text: str, allowed: str = "") -> str:
@@ -153,10 +189,10 @@ def folded(text: str) -> str:
 
 
 def refusals_to_frame(refusals: Iterable[Refusal]):
-    """All refusals as a pandas DataFrame, one row each, columns as the fields of `Refusal`."""
+    """All refusals as a pandas DataFrame, one row each, columns as `Refusal.as_row` has them."""
     import pandas as pd
 
-    return pd.DataFrame([asdict(r) for r in refusals], columns=[f.name for f in fields(Refusal)])
+    return pd.DataFrame([r.as_row() for r in refusals], columns=list(SHOWN))
 
 
 def spreadsheet_safe(frame):

@@ -14,6 +14,7 @@ from bayestwin.report.warnings import (
     surprise_values,
 )
 from bayestwin.report.wording import short_label, shorten
+from bayestwin.units import convert
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 STATE_WORDS = {
@@ -57,8 +58,8 @@ def valid_until(inputs: ReportInput) -> str:
     if inputs.clock.data_cut_date:
         last = date.fromisoformat(inputs.clock.data_cut_date[:10]) + timedelta(days=limit - age)
         return f"{last.day} {MONTHS[last.month - 1]} {last.year}"
-    per_day = 24.0 if inputs.clock.time_unit == "h" else 1.0
-    return f"{inputs.clock.time_unit} {inputs.clock.data_cut_time + (limit - age) * per_day:.0f}"
+    ahead = convert(limit - age, "day", inputs.clock.time_unit)
+    return f"{inputs.clock.time_unit} {inputs.clock.data_cut_time + ahead:.0f}"
 
 
 def patient(inputs: ReportInput) -> dict:
@@ -194,6 +195,8 @@ def surprise_words(lab) -> str:
         )
     if high - low > 1e-6:
         return f"{_in_100(high - low)} in 100 expected beyond the limit"
+    if lab.alarm:
+        return f"more likely {lab.alarm} than right"
     if 0.1 <= low <= 0.9:
         return "as expected (inside 80 %)"
     return f"{'low' if low < 0.5 else 'high'} ({_in_100(min(low, 1 - low))} in 100 beyond)"

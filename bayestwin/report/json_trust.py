@@ -14,6 +14,8 @@ PATHS = {
     "rejuvenate": "labs learnt by reweighting and moving particles",
     "oracle": "rebuilt from scratch with the whole record",
     "start": "started from the population",
+    "joint fit": "started from the joint fit of the population",
+    "NUTS": "drawn by NUTS with the whole record, because tempering failed",
 }
 
 
@@ -145,9 +147,9 @@ def numbers_table(inputs: ReportInput) -> list[dict]:
         ("Verdict", n.verdict, "PASS is needed"),
         ("How the labs were learnt", PATHS.get(n.path, n.path or "not stated"), ""),
         ("Particles", _whole(n.particles), ""),
-        ("Population draws", _whole(n.population_draws), "at least 200 for a knowledge range"),
+        ("Population draws", _whole(n.population_draws), ""),
         ("Effective draws", _whole(n.ess), "1600 for steps of 5 points, 400 to show anything"),
-        ("Effective population draws", _whole(n.ess_population_draws), ""),
+        ("Effective population draws", _decimal(n.ess_population_draws, 1), "at least 10; 20 for a knowledge range"),
         ("Pareto k", _decimal(n.pareto_k, 2), f"at most {limit:.2f}"),
         ("Unique particles", _whole(n.unique_particles), ""),
         ("Acceptance of moves", _decimal(n.acceptance, 2), ""),

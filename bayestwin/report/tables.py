@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from bayestwin.axes import DAYS_PER_MONTH
 from bayestwin.report import rounding
 from bayestwin.report.json_forecasts import estimated
 from bayestwin.report.model import ReportInput
@@ -42,7 +43,7 @@ def _places(inputs, course):
     if inputs.clock.time_unit == "h":
         wanted = [hours for hours in AHEAD_HOURS if hours <= ahead[-1] + 1e-9]
     else:
-        wanted = [number * 30.4375 for number in AHEAD_MONTHS if number * 30.4375 <= ahead[-1] + 8]
+        wanted = [time for number in AHEAD_MONTHS if (time := number * DAYS_PER_MONTH) <= ahead[-1] + 8]
     return sorted({int(np.argmin(np.abs(ahead - time))) for time in wanted})
 
 

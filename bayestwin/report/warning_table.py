@@ -11,7 +11,7 @@ NOTE = "NOTE"
 MAIN_MONTH = 12.0
 LAB_AGE_DAYS = {"early_cell_therapy": 7.0, "on_treatment": 35.0, "follow_up": 100.0}
 PIT_TAIL, UNIT_RATIO = 0.005, (7.0, 14.0)
-K_LIMIT, RHAT_LIMIT, RHAT_WITHHELD, TAIL_ESS = 0.7, 1.01, 1.05, 400
+K_LIMIT, RHAT_LIMIT, RHAT_WITHHELD, TAIL_ESS, FEW_DRAWS = 0.7, 1.01, 1.05, 400, 10
 MOVED, BASE_GAP, DATA_GAP, SIMILAR = 0.15, 0.20, 0.05, 10
 
 
@@ -98,7 +98,7 @@ RULES = (
     Rule(
         "W-FIT-1",
         "Fit",
-        "a new lab in the outer 1 in 200 of what was expected at either end",
+        "a new lab in the outer 1 in 200 of what was expected at either end, or more likely tenfold than right",
         "CAUTION",
         "check sample and unit of that lab",
     ),
@@ -127,8 +127,9 @@ RULES = (
     Rule(
         "W-NUM-MC",
         "Numbers",
-        "check not passed, population approximate, R-hat above 1.01, divergences, tail draws under 400, solver "
-        "failures over 1 in 1000, or Monte Carlo error over 2.5 points; R-hat above 1.05, divergences over 1 in 100",
+        "check not passed, population approximate, under 10 population draws left, R-hat above 1.01, divergences, "
+        "tail draws under 400, solver failures over 1 in 1000, or Monte Carlo error over 2.5 points; R-hat above 1.05, "
+        "divergences over 1 in 100",
         "CAUTION; WITHHELD",
         "run with more draws or rebuild the twin",
     ),

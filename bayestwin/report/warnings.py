@@ -9,13 +9,13 @@ The table itself, with its thresholds, is warning_table.py.
 
 import math
 
-from bayestwin.axes import DAYS_PER_MONTH
 from bayestwin.report.model import LabEntry, ReportInput
 from bayestwin.report.rounding import nearest, significant, step_for
 from bayestwin.report.warning_table import (
     BASE_GAP,
     CAUTION,
     DATA_GAP,
+    FEW_DRAWS,
     K_LIMIT,
     LAB_AGE_DAYS,
     MAIN_MONTH,
@@ -31,6 +31,7 @@ from bayestwin.report.warning_table import (
     WITHHELD,
     Warned,
 )
+from bayestwin.units import convert
 
 
 def evaluate(inputs: ReportInput) -> tuple[Warned, ...]:
@@ -64,8 +65,7 @@ def state_of(warned) -> str:
 def lab_age_days(inputs: ReportInput) -> float | None:
     """Days between the newest informative lab and the data cut; None without labs."""
     times = [lab.time for lab in inputs.labs if lab.state in ("used", "censored", "late", "corrected")]
-    per_day = 24.0 if inputs.clock.time_unit == "h" else 1.0
-    return (inputs.clock.data_cut_time - max(times)) / per_day if times else None
+    return convert(inputs.clock.data_cut_time - max(times), inputs.clock.time_unit, "day") if times else None
 
 
 def pareto_limit(draws: int | None) -> float:
@@ -144,11 +144,12 @@ def _data_counts(inputs):
 
 def _surprise(inputs):
     for lab in inputs.labs:
-        if lab.new and is_surprising(lab):
+        if lab.new and (is_surprising(lab) or lab.alarm):
             label = next((out.label for out in inputs.outputs if out.name == lab.output), lab.output)
-            text = f"{label} of {lab_when(lab, inputs)} was outside what was expected"
-            text += " (possible unit error)" if may_be_tenfold(lab) else ""
-            yield _warn("W-FIT-1", CAUTION, text, lab_id=lab.lab_id, pit=lab.pit[0])
+            outside = "was outside what was expected" + (" (possible unit error)" if may_be_tenfold(lab) else "")
+            said = outside if is_surprising(lab) else f"is more likely {lab.alarm} than right (possible unit error)"
+            values = {"lab_id": lab.lab_id} | ({"pit": lab.pit[0]} if lab.pit else {})
+            yield _warn("W-FIT-1", CAUTION, f"{label} of {lab_when(lab, inputs)} {said}", **values)
 
 
 def is_surprising(lab: LabEntry) -> bool:
@@ -251,6 +252,10 @@ def _monte_carlo(inputs):
         yield _warn(
             "W-NUM-MC", CAUTION, "the population posterior is approximate, not sampled: ranges may be too narrow"
         )
+    alive = numbers.ess_population_draws
+    if alive is not None and alive < FEW_DRAWS <= (numbers.population_draws or 0):
+        left = f"the weight of {alive:.1f} of {numbers.population_draws} population draws is left"
+        yield _warn("W-NUM-MC", CAUTION, f"{left}: ranges of knowledge rest on few", population_draws=alive)
     main = inputs.main_treatment()
     mark = main.landmark(MAIN_MONTH) if main and main.support.estimated else None
     if mark is not None and step_for(mark.mcse) is None:
@@ -316,4 +321,4 @@ def surprise_values(lab: LabEntry) -> tuple[str, str] | None:
 
 def months(inputs: ReportInput, time: float) -> float:
     """Model time to months."""
-    return time / ((24.0 if inputs.clock.time_unit == "h" else 1.0) * DAYS_PER_MONTH)
+    return convert(time, inputs.clock.time_unit, "month")

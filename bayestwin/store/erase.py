@@ -19,7 +19,7 @@ def erase_rows(store: Store, connection: Connection, subject: str, published=(),
     """Remove the rows of a subject and doom its files; how many files there are to remove.
 
     published : names that its files have or had in the folder of reports
-    shown : what stands for the subject where messages do not repeat it; such refused rows cannot be told apart, all go
+    shown : what stood for the subject in refused rows of earlier programs; they cannot be told apart, so all of them go
     """
     mine = connection.execute(select(objects).where(objects.c.subject == subject)).all()
     objects_folder = store.files.objects

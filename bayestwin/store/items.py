@@ -65,7 +65,7 @@ def current(connection: Connection, subjects=None, *, stored_by: datetime | None
     return {subject: list(mine.elements()) for subject, mine in found.items()}
 
 
-def first_stored(connection: Connection, subject: str, kind: str) -> list[tuple[Any, datetime]]:
+def ever_stored(connection: Connection, subject: str, kind: str) -> list[tuple[Any, datetime]]:
     """Everything of one kind that ever came of a subject, as read, and when it was stored."""
     mine = (record_items.c.subject == subject, record_items.c.kind == kind, record_items.c.sign > 0)
     wanted = select(record_items.c.body, record_items.c.stored_at).where(*mine).order_by(record_items.c.id)

@@ -88,6 +88,12 @@ def state_of(connection: Connection, subject: str):
     return connection.execute(select(subjects).where(subjects.c.subject == subject)).first()
 
 
+def tried(connection: Connection) -> list[str]:
+    """Subjects of which something was tried, in order of their keys."""
+    wanted = select(subjects.c.subject).where(subjects.c.latest.is_not(None))
+    return sorted(connection.execute(wanted).scalars())
+
+
 def due(connection: Connection, basis: str, run_began: datetime, *, subject: str | None = None) -> dict[str, str]:
     """Subjects whose newest outcome is not about their record as it now is, and its hash; in order of their keys.
 

@@ -1,6 +1,7 @@
 """What the database says, in the words of this program: full, locked, unreachable, read-only, damaged."""
 
 import json
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -8,19 +9,30 @@ from sqlalchemy.exc import DatabaseError, InterfaceError, OperationalError
 
 from bayestwin.errors import StoreError
 from bayestwin.store.durable import disk_full
+from bayestwin.store.schema import DamagedCell
 
-# word in the driver's message -> problem, next step
-_SAID = {
-    "locked": (
-        "another process held the store for more than a minute",
-        "Run the same command again; nothing was lost.",
+# problem, next step; and the codes by which SQLite (its own numbers) and PostgreSQL (SQLSTATE) say it
+_SAID = (
+    (
+        ("another process held the store for more than a minute", "Run the same command again; nothing was lost."),
+        {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, "55P03"},
     ),
-    "readonly": ("the store cannot be written to", "Check the permissions of the file and its folder."),
-    "unable to open": ("the store cannot be opened", "Check the path and its permissions."),
-    "not a database": ("this file is no database", "Check the path; restore it from a backup if it was a store."),
-    "malformed": ("the database file is damaged", "Restore it from a backup."),
-    "append-only": ("rows of the record and the audit log cannot be changed", "Append what is right now instead."),
-}
+    (
+        ("the store cannot be written to", "Check the permissions of the file and its folder."),
+        {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, "25006", "42501"},
+    ),
+    (("the store cannot be opened", "Check the path and its permissions."), {sqlite3.SQLITE_CANTOPEN}),
+    (
+        ("this file is no database", "Check the path; restore it from a backup if it was a store."),
+        {sqlite3.SQLITE_NOTADB},
+    ),
+    (("the database is damaged", "Restore it from a backup."), {sqlite3.SQLITE_CORRUPT, "XX001", "XX002"}),
+    (
+        ("rows of the record and the audit log cannot be changed", "Append what is right now instead."),
+        {sqlite3.SQLITE_CONSTRAINT_TRIGGER, "P0001"},
+    ),
+)
+_FULL = {sqlite3.SQLITE_FULL, "53100"}
 
 
 @contextmanager
@@ -29,11 +41,11 @@ def plain_errors() -> Iterator[None]:
     try:
         yield
     except (OperationalError, InterfaceError, DatabaseError) as error:
-        said = str(error.orig)
-        if "is full" in said or "No space left" in said or "could not extend" in said:
+        codes = _codes(error.orig)
+        if codes & _FULL:
             raise disk_full("database") from error
-        for word, (problem, step) in _SAID.items():
-            if word in said:
+        for (problem, step), mine in _SAID:
+            if codes & mine:
                 raise StoreError(problem, place="store", next_step=step) from error
         if isinstance(error, OperationalError | InterfaceError):
             raise StoreError(
@@ -43,11 +55,15 @@ def plain_errors() -> Iterator[None]:
                 next_step="Check that it runs, its address and your rights; nothing was changed.",
             ) from error
         raise
-    except ValueError as error:
-        if isinstance(error, json.JSONDecodeError) or "isoformat" in str(error) or "datetime" in str(error):
-            raise StoreError(
-                "a row of the store is damaged and cannot be read",
-                place="store",
-                next_step="`bayestwin verify-store` names it; restore the database from a backup.",
-            ) from error
-        raise
+    except (json.JSONDecodeError, DamagedCell) as error:
+        raise StoreError(
+            "a row of the store is damaged and cannot be read",
+            place="store",
+            next_step="`bayestwin verify-store` names it; restore the database from a backup.",
+        ) from error
+
+
+def _codes(problem) -> set:
+    """What a driver says is wrong: SQLite's code and the primary code it refines, or PostgreSQL's SQLSTATE."""
+    code, state = getattr(problem, "sqlite_errorcode", None), getattr(problem, "sqlstate", None)
+    return {code, code & 0xFF} if code is not None else {state} - {None}

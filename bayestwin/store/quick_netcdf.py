@@ -33,7 +33,7 @@ def netcdf_bytes(tree: xr.DataTree, *, compressed) -> bytes:
 
     Raises
     ------
-    NotQuick        dates, or anything else that xarray would encode
+    NotQuick        dates, or anything else that xarray would encode or that `read_netcdf` could not give back
     """
     memory = io.BytesIO()
     with h5py.File(memory, "w", track_order=True) as file:
@@ -45,6 +45,9 @@ def netcdf_bytes(tree: xr.DataTree, *, compressed) -> bytes:
 
 def _write_group(group, dataset: xr.Dataset, compressed) -> None:
     """Dimensions, variables and attributes of one group."""
+    apart = set(dataset.coords) - set(dataset.sizes)  # would come back as ordinary variables
+    if apart or "coordinates" in dataset.attrs:
+        raise NotQuick(group.name)
     for name, value in dataset.attrs.items():
         _write_attribute(group, str(name), value)
     scales: dict = {}
@@ -66,6 +69,8 @@ def _write_group(group, dataset: xr.Dataset, compressed) -> None:
 
 def _write_array(group, name: str, variable: xr.Variable, compressed):
     """One variable with its attributes; booleans as xarray keeps them."""
+    if (_ENCODED | {"dtype"}) & set(variable.attrs):
+        raise NotQuick(name)
     values = np.asarray(variable.values)
     how = {"compression": "gzip", "compression_opts": 1, "shuffle": True} if compressed(values) else {}
     if values.dtype.kind in "OU":
@@ -86,7 +91,9 @@ def _write_array(group, name: str, variable: xr.Variable, compressed):
 
 
 def _write_attribute(where, name: str, value) -> None:
-    """Text, or a number as an array of one, as netCDF has it."""
+    """Text, or a number as an array of one, as netCDF has it; a name that HDF5 uses itself would not come back."""
+    if name in _HIDDEN:
+        raise NotQuick(name)
     if isinstance(value, str):
         where.attrs.create(name, value, dtype=_TEXT)
     elif isinstance(value, int | float | np.number) and not isinstance(value, bool):

@@ -1,7 +1,7 @@
 """Rows of files that were not used: kept once each, whoever they belong to, until their patient is erased.
 
 A row is named by its content, so that a file that is read every night adds it once. The store knows no medicine: a row
-is a subject (as messages show it, "" where the file names none) and a JSON body.
+is a subject (its key as written, "" where the file names none) and a JSON body.
 """
 
 import hashlib
@@ -35,9 +35,9 @@ def keep_refused(connection: Connection, rows: list[tuple[str, dict[str, Any]]])
 
 
 def refused_rows(connection: Connection) -> list[dict[str, Any]]:
-    """Every row that was ever refused: its body and `first_seen`, oldest first."""
+    """Every row that was ever refused: its body, `subject` and `first_seen`, oldest first."""
     rows = connection.execute(select(refused).order_by(refused.c.stored_at, refused.c.id))
-    return [{**json.loads(row.body), "first_seen": row.stored_at} for row in rows]
+    return [{**json.loads(row.body), "subject": row.subject, "first_seen": row.stored_at} for row in rows]
 
 
 def forget_refused(connection: Connection, subjects) -> None:

@@ -19,6 +19,10 @@ from sqlalchemy import BigInteger, Column, DateTime, Float, Integer, MetaData, S
 from sqlalchemy.types import TypeDecorator
 
 
+class DamagedCell(ValueError):
+    """A cell of the database that holds something else than its column is made for."""
+
+
 class UtcTime(TypeDecorator):
     """A moment in UTC, whatever the database makes of time zones."""
 
@@ -33,6 +37,18 @@ class UtcTime(TypeDecorator):
             raise ValueError("a time without a zone")
         value = value.astimezone(UTC)
         return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def result_processor(self, dialect, coltype):
+        """As the database's own, and a cell that is no moment is told from other faults."""
+        read = super().result_processor(dialect, coltype)
+
+        def moment(value):
+            try:
+                return value if read is None else read(value)
+            except (TypeError, ValueError) as error:
+                raise DamagedCell("a cell is no moment") from error
+
+        return moment
 
     def process_result_value(self, value, dialect):
         """Moments come out in UTC."""

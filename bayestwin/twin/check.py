@@ -11,9 +11,19 @@ FEW_DRAWS = 10  # effective population draws under which the check says so; it s
 
 
 def judge(
-    model, particles, check, islands: int, path: str, reasons: tuple[str, ...], *, new_labs: int, started, surprise=()
+    model,
+    particles,
+    check,
+    islands: int,
+    path: str,
+    reasons: tuple[str, ...],
+    *,
+    population_draws: int,
+    new_labs: int,
+    started,
+    surprise=(),
 ) -> UpdateInfo:
-    """Verdict on weighted particles.
+    """Verdict on weighted particles. population_draws : M, of which some may have no particle left
 
     ESS is asked to reach 400, or a tenth of the particles where there are fewer than 4,000; islands agree where the SD
     of their means is under 0.4 posterior SD in every individual parameter the record speaks of.
@@ -44,8 +54,10 @@ def judge(
         if classes > 0.2:
             failed.append(f"islands disagree on the response class (SD {classes:.2f})")
     alive = float(1.0 / (draws**2).sum())
-    if alive < FEW_DRAWS and draws.size >= FEW_DRAWS:
-        found.append(f"only {alive:.0f} population draws still have weight: ranges of knowledge rest on few")
+    if alive < FEW_DRAWS <= population_draws:
+        found.append(
+            f"the weight of {alive:.1f} of {population_draws} population draws is left: ranges of knowledge rest on few"
+        )
     if check.failures > 0.01:
         found.append(f"the solver gave up on {check.failures:.1%} of proposals")
     if not np.isfinite(w).all() or not np.isfinite(centre).all():

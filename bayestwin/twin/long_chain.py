@@ -169,9 +169,8 @@ def by_long_chains(twin, failed, *, random_seed: int, accuracy: Accuracy):
     lost = float((~np.isfinite(np.asarray(full_likelihood(pieces))).any(axis=1)).mean())
     evidence = np.full(islands, failed.log_evidence)  # NUTS has none of its own: the oracle's stands
     check = BridgeInfo(failed.stages, failed.moves, failed.acceptance, 0.0, unique_particles(psi), evidence, lost)
-    info = judge(
-        model, particles, check, islands, "NUTS", (), new_labs=failed.new_labs, started=np.asarray(data.relevant)
-    )
+    counts = {"population_draws": len(twin.population.log_det), "new_labs": failed.new_labs}
+    info = judge(model, particles, check, islands, "NUTS", (), started=np.asarray(data.relevant), **counts)
     info = replace(info, log_evidence_error=failed.log_evidence_error, pareto_k=float("-inf"))
     info = _mixed(info, chains, "; ".join(failed.reasons))
     info = replace(info, seconds=clock.perf_counter() - begin)

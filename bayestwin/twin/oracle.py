@@ -78,7 +78,8 @@ def rebuild_twin(
             from_scratch=True,
             accuracy=accuracy,
         )
-        info = judge(model, made, info, islands, "oracle", reasons, new_labs=len(record.labs), started=data.relevant)
+        counts = {"population_draws": len(pop.log_det), "new_labs": len(record.labs)}
+        info = judge(model, made, info, islands, "oracle", reasons, started=data.relevant, **counts)
         info = replace(info, seconds=clock.perf_counter() - begin)
     return first_twin(population, record, made, pop, islands, rho, random_seed, info), info
 

@@ -64,7 +64,7 @@ def twin_to_tree(twin: Twin) -> xr.DataTree:
         size=twin.size,
         record=json.dumps(asdict(twin.record)),
         history=json.dumps([asdict(i) for i in twin.history]),
-        refusals=json.dumps([asdict(r) for r in twin.refusals]),
+        refusals=json.dumps([r.as_row() for r in twin.refusals]),
     )
     return tree
 

@@ -33,7 +33,7 @@ from bayestwin.twin.target import evaluator, full_likelihood, log_target, old_li
 
 MAX_STAGES = 60
 STAGE_SWEEPS, FINAL_SWEEPS = 6, 18
-MORE_ROUNDS = 6  # of FINAL_SWEEPS, at most
+MORE_ROUNDS = 2  # of FINAL_SWEEPS, at most; six did not help where two modes keep islands apart
 
 
 class BridgeInfo(NamedTuple):

@@ -120,6 +120,16 @@ def _from_joint_fit(population, record, *, particles, islands, population_draws,
         accuracy=accuracy,
     )
     why = ("started from the joint fit, which had learnt this patient's labs",)
-    info = judge(model, made, info, islands, "joint fit", why, new_labs=0, started=data.relevant)
+    info = judge(
+        model,
+        made,
+        info,
+        islands,
+        "joint fit",
+        why,
+        population_draws=len(pop.log_det),
+        new_labs=0,
+        started=data.relevant,
+    )
     info = replace(info, seconds=clock.perf_counter() - begin)
     return first_twin(population, record, made, pop, islands, rho, random_seed, info)

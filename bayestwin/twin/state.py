@@ -89,7 +89,7 @@ class Twin:
 
     def with_refusals(self, refusals):
         """The same twin with further refused rows of its patient (or of a whole file) noted, each once."""
-        own = [r for r in refusals if r.patient in ("", self.key)]
+        own = [r for r in refusals if (r.key or r.patient) in ("", self.key)]
         return replace(self, refusals=tuple(dict.fromkeys((*self.refusals, *own))))
 
     @property

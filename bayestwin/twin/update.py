@@ -114,6 +114,7 @@ def _forward(twin, record, change, random_seed, rejuvenate_below, accuracy):
         made, check = _rejuvenated(twin, data, seen_labs(model, record, change), newer, random_seed, accuracy)
         path = "rejuvenate"
     counts = {"new_labs": len(change.new_labs), "started": data.relevant}
+    counts["population_draws"] = len(twin.population.log_det)
     info = judge(model, made, check, islands, path, (), surprise=surprise, **counts)
     far = [f"{s.output} at {s.time:g}" for s in surprise if not ALL_BUT_IMPOSSIBLE <= s.pit <= 1.0 - ALL_BUT_IMPOSSIBLE]
     if far:

@@ -29,10 +29,10 @@ import numpy as np
 
 from bayestwin.dynamics import NO_GRADIENT
 from bayestwin.individual import class_likelihood, compile_record, total_log_likelihood
-from bayestwin.jobs.basis import tree_bytes
 from bayestwin.population import load_population
 from bayestwin.records import Lab, PatientRecord
 from bayestwin.specification import load_model, model_folder
+from bayestwin.store import tree_bytes
 from bayestwin.store.durable import write_durably
 from bayestwin.twin import load_twin, predict_labs, rebuild_twin, start_twin, update_twin
 from bayestwin.twin.save import twin_to_tree

@@ -90,7 +90,7 @@ def main() -> None:
         keep_population(store, population, model_text="myeloma_car_t")
         for what, number in (("start from four labs", 4), ("one new lab", 5), ("another new lab", 6)):
             file = labs(Path(folder) / "labs.csv", options.patients, number)
-            told(what, refresh.refresh(store, [{"labs": file}], log=RunLog(quiet=True)), watch)
+            told(what, refresh.refresh(store, {"labs": file}, log=RunLog(quiet=True)), watch)
         kept = Counter()
         for path in store.files.objects.rglob("*.*"):
             kept[path.suffix] += path.stat().st_size

@@ -4,12 +4,15 @@ The population is not fitted here: independent draws around the published theoph
 diagnostic by construction, stand in its place.
 """
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import xarray as xr
 from typer.testing import CliRunner
 
 from bayestwin.cli import app
+from bayestwin.cli.patient_commands import _remark
 from bayestwin.population import PopulationPosterior
 from bayestwin.specification import load_model
 
@@ -90,6 +93,21 @@ def test_update_says_what_was_expected_of_the_lab_and_how_exact_the_move_was(sta
     assert answer.exit_code == 0, answer.output
     assert "concentration at 9: 5.2, expected " in answer.stdout
     assert "numerical check: PASS" in answer.stdout
+
+
+@pytest.mark.parametrize(
+    ("pit", "alarm", "said"),
+    [
+        (0.5, "", ""),
+        (0.006, "", ""),
+        (0.002, "", "outside what was expected, 1 in 500 would be so low: check sample, unit and time"),
+        (1.0, "", "outside what was expected, fewer than 1 in 4,000 would be so high: check"),
+        (0.02, "ten times too low", "more likely ten times too low than right: ask for sample and unit"),
+    ],
+)
+def test_a_surprising_lab_is_asked_about_whether_or_not_it_looks_tenfold(pit, alarm, said):
+    remark = _remark(SimpleNamespace(pit=pit, alarm=alarm))
+    assert remark.startswith(said) if said else not remark
 
 
 def test_update_with_a_lab_that_is_known_already_says_that_nothing_is_new(started, folder):

@@ -71,6 +71,14 @@ def test_a_file_that_cannot_be_used_is_exit_code_3_and_named(store, tmp_path):
     assert "the header fits none of" in run("refresh", "--store", url, "--labs", tmp_path / "other.csv", code=2).stderr
 
 
+def test_one_damaged_file_of_labs_on_a_night_without_news_is_exit_code_1(store, tmp_path):
+    url, folder = store
+    shutil.copy(folder / "labs.csv", tmp_path / "labs_1.csv")
+    (tmp_path / "labs_2.csv").write_text('patient,time,output,value,unit\n"P-1,1', encoding="utf-8")
+    answer = run("refresh", "--store", url, "--labs", tmp_path, code=1)
+    assert "0 published" in answer.stdout and "1 files unusable" in answer.stdout and "labs_2.csv" in answer.stderr
+
+
 def test_what_was_believed_is_printed_or_written_byte_for_byte(store, tmp_path):
     url, folder = store
     published = {path.read_bytes() for path in (folder / "s.db.files" / "reports").glob("*.json")}
@@ -100,6 +108,7 @@ def test_what_was_believed_is_printed_or_written_byte_for_byte(store, tmp_path):
         (("refresh", "--store", "sqlite:///s.db?mode=ro"), "options of SQLite are not taken"),
         (("store-population", "--files", "elsewhere"), "the files of this store lie in another folder"),
         (("store-population", "--encrypt"), "this store was made without encryption"),
+        (("store-population", "--particles", 400), "--particles 400: every report would be withheld, or might be"),
         (("store-population", "--population-draws", 101), "--population-draws 101: this posterior holds 100 draws"),
     ],
 )
@@ -119,6 +128,7 @@ def test_fewer_draws_than_twins_usually_rest_on_are_all_used_and_said(store, tmp
     given = ("--population", folder / "population.nc", "--model", folder / "level")
     answer = run("store-population", "--store", tmp_path / "few.db", *given)
     assert "twins rest on all 100 draws of this posterior, fewer than 400" in answer.stderr
+    assert "fewer than 20 draws" in answer.stderr
 
 
 def test_an_encrypted_store_says_what_it_does_not_seal(store, tmp_path, monkeypatch):

@@ -9,8 +9,8 @@ import pytest
 from scipy.linalg import expm
 
 from bayestwin.dosing import DoseEvent
-from bayestwin.dynamics import build_timeline, initial_values, solve_patient
-from bayestwin.dynamics.linear import LARGEST_NORM, matrix_exponential
+from bayestwin.dynamics import NO_GRADIENT, Accuracy, build_timeline, initial_values, solve_patient
+from bayestwin.dynamics.linear import LARGEST_NORM, linear_flow, matrix_exponential
 from bayestwin.errors import ModelError
 from bayestwin.records.record import PatientRecord
 from bayestwin.specification import Linear, load_model
@@ -26,6 +26,20 @@ def test_the_exponential_is_scipy_s(size, length):
     np.testing.assert_allclose(matrix_exponential(length * flow), expm(length * flow), rtol=1e-9, atol=1e-13)
 
 
+@pytest.mark.parametrize("gradient", [True, False])
+@pytest.mark.parametrize("size, length", [(1, 0.0), (2, 1e-6), (3, 1.0), (3, 40.0), (4, 900.0)])
+def test_a_state_under_constant_infusion_flows_as_scipy_s_exponential_says(gradient, size, length):
+    rng = np.random.default_rng(size)
+    rates = rng.uniform(0.1, 2.0, (size, size))
+    flow, infusion = length * (rates - np.diag(rates.sum(axis=0)) - np.eye(size)), length * rng.uniform(0, 300, size)
+    whole = expm(np.block([[flow, infusion[:, None]], [np.zeros((1, size + 1))]]))
+    rows = tuple(tuple(jnp.asarray(x) for x in row) for row in flow)
+    growth, gain, ok = linear_flow(rows, tuple(jnp.asarray(x) for x in infusion), gradient=gradient)
+    assert bool(ok)
+    np.testing.assert_allclose(np.array(growth), whole[:size, :size], rtol=1e-9, atol=1e-13)
+    np.testing.assert_allclose(np.array(gain), whole[:size, size], rtol=1e-9, atol=1e-13)
+
+
 def test_its_gradient_is_the_finite_difference():
     flow = np.array([[-1.5, 0.0], [1.5, -0.1]])
 
@@ -37,13 +51,15 @@ def test_its_gradient_is_the_finite_difference():
     np.testing.assert_allclose(jax.grad(central)(3.0), expected, rtol=1e-7)
 
 
+@pytest.mark.parametrize("accuracy", [Accuracy(), NO_GRADIENT], ids=["with gradient", "without"])
 @pytest.mark.parametrize("ka", [0.2, 1.5, 30.0, 4000.0])
-def test_an_oral_dose_has_its_closed_form_however_fast_it_is_absorbed(ka):
+def test_an_oral_dose_has_its_closed_form_however_fast_it_is_absorbed(ka, accuracy):
     model, values = load_model("theophylline"), {"ka": ka, "CL": 2.8, "V": 32.0}
     assert isinstance(model.steps, Linear)
     times = np.array([0.1, 0.5, 2.0, 9.0, 24.0])
     timeline, index = build_timeline(model, RECORD, start=0.0, end=24.0, asked=[(t, False) for t in times])
-    solution = solve_patient(model, values, initial_values(model, values), jax.tree.map(jnp.asarray, timeline))
+    begin, line = initial_values(model, values), jax.tree.map(jnp.asarray, timeline)
+    solution = solve_patient(model, values, begin, line, accuracy)
     k = 2.8 / 32.0
     closed = 320.0 * ka / (ka - k) * (np.exp(-k * times) - np.exp(-ka * times))
     np.testing.assert_allclose(solution.states[index, 1], closed, rtol=1e-9)
@@ -72,6 +88,8 @@ def test_what_no_squaring_can_reach_is_not_ok_and_finite():
         chosen = values | {"ka": ka}
         return solve_patient(model, chosen, initial_values(model, chosen), jax.tree.map(jnp.asarray, timeline))
 
+    many = solve_patient(model, values, initial_values(model, values), jax.tree.map(jnp.asarray, timeline), NO_GRADIENT)
+    assert not bool(many.ok) and np.isfinite(many.states).all()
     assert not bool(last(values["ka"]).ok) and np.isfinite(last(values["ka"]).states).all()
     assert np.isfinite(jax.grad(lambda ka: last(ka).states[-1, 1])(values["ka"]))
 

@@ -9,7 +9,7 @@ import pytest
 from bayestwin.errors import ModelError
 from bayestwin.evaluation.verification import Proof, simulated_patient, verify_simulated
 from bayestwin.evaluation.verification.simulated import _planned, visit_times
-from bayestwin.evaluation.verification.simulated_proof import _kinds
+from bayestwin.evaluation.verification.simulated_proof import kinds_of
 from bayestwin.population import prior_population
 from bayestwin.specification import load_model, models_folder
 from bayestwin.twin import update
@@ -138,7 +138,7 @@ def test_patients_of_every_model_folder_take_turns_with_its_treatments(name):
     assert all(bool(r.doses) == dosed for r in records)
     drifting = {step for drift in model.drift for step in drift.names}
     for r in records:
-        spoken = set(_kinds(model, r))
+        spoken = set(kinds_of(model, r))
         assert spoken and spoken <= set(model.individual_names)
         assert spoken & drifting == {s for d in model.drift for k, s in enumerate(d.names) if (k + 1) * d.every < 365}
 

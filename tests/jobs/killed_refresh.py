@@ -38,7 +38,7 @@ def main(url: str, labs: str, *point: str) -> None:
     if point:
         kill_at(point[0], int(point[1]), point[2])
     store = open_store(url)
-    found = refresh(store, [{"labs": labs}])
+    found = refresh(store, {"labs": labs})
     print(found.counts["published"], found.waiting)
 
 

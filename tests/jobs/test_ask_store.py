@@ -22,7 +22,7 @@ QUIET = RunLog(quiet=True)
 
 
 def run(store, path):
-    return refresh(store, [{"labs": path}], log=QUIET)
+    return refresh(store, {"labs": path}, log=QUIET)
 
 
 def test_what_was_believed_then_comes_back_byte_for_byte(store, tmp_path):

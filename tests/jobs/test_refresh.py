@@ -13,6 +13,7 @@ from bayestwin.jobs.ask_store import believed
 from bayestwin.jobs.basis import keep_population
 from bayestwin.jobs.refresh import problem_lines, refresh
 from bayestwin.jobs.run_log import RunLog
+from bayestwin.prognosis import simulate
 from bayestwin.store import files
 from bayestwin.store.durable import DiskFull
 from bayestwin.store.outcomes import outcomes_of
@@ -23,7 +24,7 @@ NEW_LAB = "P-1,4,m_protein,21.0,g/L\n"
 
 
 def run(store, path, **how):
-    return refresh(store, [{"labs": path}] if path else [], log=QUIET, **how)
+    return refresh(store, {"labs": path} if path else {}, log=QUIET, **how)
 
 
 def published(store):
@@ -115,24 +116,6 @@ def test_a_failed_check_is_held_back_and_the_last_good_report_stays_marked(store
     assert outcomes(store, "P-1")[-1].facts["new_labs"] == 2
 
 
-def test_a_first_twin_that_fails_its_check_is_built_again_with_four_times_the_particles(store, tmp_path, monkeypatch):
-    start, asked = move_patient.start_twin, []
-
-    def withheld(*given, **how):
-        twin = start(*given, **how)
-        return replace(twin, history=(replace(twin.info, verdict="WITHHELD", reasons=("islands disagree",)),))
-
-    def rebuild(*given, particles, reasons, **how):
-        asked.append(particles)
-        return build(*given, particles=PARTICLES, reasons=reasons, **how)
-
-    build = move_patient.rebuild_twin
-    monkeypatch.setattr(move_patient, "start_twin", withheld)
-    monkeypatch.setattr(move_patient, "rebuild_twin", rebuild)
-    assert run(store, labs_csv(tmp_path / "labs.csv", patients=1)).counts == {"published": 1}
-    assert asked == [4 * PARTICLES] and outcomes(store, "P-0")[-1].facts["path"] == "oracle"
-
-
 def test_a_damaged_draws_file_is_named_loses_nothing_and_can_be_made_again(store, tmp_path):
     run(store, labs_csv(tmp_path / "labs.csv", patients=2))
     twin = outcomes(store, "P-1")[-1].objects["twin"]
@@ -175,6 +158,19 @@ def test_a_full_disk_stops_the_run_and_the_next_one_ends_where_an_undisturbed_on
     assert store.files.listed() == undisturbed.files.listed()
 
 
+def test_draws_solved_in_blocks_are_those_solved_at_once_also_where_a_model_has_no_hazard(
+    new_store, population, tmp_path, monkeypatch
+):
+    assert not population.model.hazards
+    labs, at_once, in_blocks = labs_csv(tmp_path / "labs.csv", patients=1), new_store("once"), new_store("blocks")
+    assert run(at_once, labs).counts == {"published": 1}
+    monkeypatch.setattr(simulate, "TOGETHER", PARTICLES // 2)
+    simulate._solve.clear_cache()
+    assert run(in_blocks, labs).counts == {"published": 1}
+    simulate._solve.clear_cache()
+    assert content_digest(in_blocks) == content_digest(at_once)
+
+
 def test_a_run_that_lost_its_lease_writes_nothing(store, tmp_path, monkeypatch):
     monkeypatch.setattr(refresh_module.Leases, "holds", lambda *_: False)
     monkeypatch.setattr(refresh_module.Leases, "take", lambda self, key: not outcomes(store, "P-0") and self.once())
@@ -185,7 +181,7 @@ def test_a_run_that_lost_its_lease_writes_nothing(store, tmp_path, monkeypatch):
 
 
 def test_log_lines_are_json_with_study_keys_and_no_value(store, tmp_path, capsys):
-    refresh(store, [{"labs": labs_csv(tmp_path / "labs.csv", patients=1)}], log=RunLog())
+    refresh(store, {"labs": labs_csv(tmp_path / "labs.csv", patients=1)}, log=RunLog())
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert [line["event"] for line in lines] == ["files read", "published", "done"]
     assert lines[1]["patient"] == "P-0" and lines[1]["verdict"] == "PASS" and "20.1" not in json.dumps(lines)
@@ -201,7 +197,7 @@ def test_a_name_used_as_a_key_stands_in_no_log_line_no_list_and_no_note(store, t
         raise FitError("nothing fits", subject=f"patient {record.key}")
 
     monkeypatch.setattr(move_patient, "start_twin", fails)
-    found = refresh(store, [{"labs": tmp_path / "labs.csv"}], log=RunLog())
+    found = refresh(store, {"labs": tmp_path / "labs.csv"}, log=RunLog())
     assert found.counts == {"failed": 5} and "patient P-1: nothing fits." in problem_lines(found)
     said = [*problem_lines(found), capsys.readouterr().err]
     said += [path.read_text(encoding="utf-8") for path in store.files.reports.iterdir()]

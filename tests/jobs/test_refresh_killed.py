@@ -53,7 +53,7 @@ def undisturbed(empty_store, tmp_path_factory):
     store, labs = open_store(str(folder / "s.db")), labs_csv(folder / "labs.csv", patients=3)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SOURCE_DATE_EPOCH", EPOCH)
-        assert refresh(store, [{"labs": labs}], log=QUIET).counts == {"published": 3}
+        assert refresh(store, {"labs": labs}, log=QUIET).counts == {"published": 3}
     return everything(store), labs
 
 

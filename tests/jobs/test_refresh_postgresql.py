@@ -31,11 +31,11 @@ def test_a_store_in_postgresql_gives_the_answers_of_one_in_sqlite(
         store = create_store(server.new_database(), files=tmp_path / "files", settings=settings(population.model))
         assert keep_population(store, population, model_text=str(level_folder))
         for one in (store, lite):
-            assert refresh(one, [{"labs": labs}], log=QUIET).counts == {"published": 2}
-            assert not refresh(one, [{"labs": labs}], log=QUIET).counts
+            assert refresh(one, {"labs": labs}, log=QUIET).counts == {"published": 2}
+            assert not refresh(one, {"labs": labs}, log=QUIET).counts
         for what in ("report", "report_json", "prognosis", "twin"):
             assert believed(store, "P-1", now(), what=what).data == believed(lite, "P-1", now(), what=what).data
         assert [o.facts for o in history(store, "P-1")] == [o.facts for o in history(lite, "P-1")]
-        assert erase(store, "P-1") and refresh(store, [{"labs": labs}], log=QUIET).erased == 1
+        assert erase(store, "P-1") and refresh(store, {"labs": labs}, log=QUIET).erased == 1
         assert verify_store(store).problems == []
         store.close()

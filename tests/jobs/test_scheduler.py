@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from bayestwin.cli import app
 from bayestwin.errors import StoreError, StoreOptionError
+from bayestwin.jobs import errand, scheduler
 from bayestwin.jobs import refresh as refresh_module
-from bayestwin.jobs import scheduler
 from bayestwin.jobs.publish import publish_all
 from bayestwin.jobs.refresh import problem_lines, refresh
 from bayestwin.jobs.run_log import RunLog
@@ -53,11 +53,11 @@ def kill_a_busy_worker(address, killed):
 @pytest.mark.slow
 def test_a_cluster_one_of_whose_workers_is_killed_makes_the_store_that_workers_make(new_store, tmp_path):
     labs, alone, shared, killed = labs_csv(tmp_path / "labs.csv", patients=3), new_store("one"), new_store("two"), []
-    refresh(alone, [{"labs": labs}], log=QUIET)
+    refresh(alone, {"labs": labs}, log=QUIET)
     with cluster(n_workers=2, processes=True) as there:
         killer = threading.Thread(target=kill_a_busy_worker, args=(there.scheduler_address, killed))
         killer.start()
-        found = refresh(shared, [{"labs": labs}], log=QUIET, scheduler=there.scheduler_address)
+        found = refresh(shared, {"labs": labs}, log=QUIET, scheduler=there.scheduler_address)
         killed.append(0)
         killer.join()
     assert killed[0] > 0 and os.getpid() not in killed
@@ -68,10 +68,10 @@ def test_a_cluster_one_of_whose_workers_is_killed_makes_the_store_that_workers_m
 @pytest.fixture
 def threads():
     """A cluster whose one worker is a thread of this process: quick, and it knows what a test puts in its way."""
-    scheduler._opened.cache_clear()
+    errand.ready.cache_clear()
     with cluster(n_workers=1, processes=False) as there:
         yield there
-    scheduler._opened.cache_clear()
+    errand.ready.cache_clear()
 
 
 def test_a_scheduler_that_is_lost_on_the_way_stops_the_run_and_the_next_one_ends_it(
@@ -85,10 +85,10 @@ def test_a_scheduler_that_is_lost_on_the_way_stops_the_run_and_the_next_one_ends
             if event == "published":
                 threads.close()
 
-    found = refresh(store, [{"labs": labs}], log=Closing(quiet=True), scheduler=threads.scheduler_address)
+    found = refresh(store, {"labs": labs}, log=Closing(quiet=True), scheduler=threads.scheduler_address)
     assert "the scheduler" in found.stopped and "was lost" in found.stopped, found
     assert 1 <= found.counts["published"] < 3 and found.waiting == 3 - found.counts["published"]
-    assert refresh(store, [], log=QUIET).counts == {"published": found.waiting}
+    assert refresh(store, {}, log=QUIET).counts == {"published": found.waiting}
     assert verify_store(store).problems == []
 
 
@@ -102,11 +102,11 @@ def test_a_patient_who_fails_on_a_worker_stops_nobody(threads, store, tmp_path, 
 
     monkeypatch.setattr(refresh_module, "move_or_fail", fails)
     labs = labs_csv(tmp_path / "labs.csv", patients=2)
-    found = refresh(store, [{"labs": labs}], log=QUIET, scheduler=threads.scheduler_address)
+    found = refresh(store, {"labs": labs}, log=QUIET, scheduler=threads.scheduler_address)
     assert found.counts == {"published": 1, "failed": 1}, found.problems
     assert problem_lines(found) == ["patient P-1: a fault in bayestwin (KeyError); please report it"]
     monkeypatch.setattr(refresh_module, "move_or_fail", move)
-    assert refresh(store, [], log=QUIET, scheduler=threads.scheduler_address).counts == {"published": 1}
+    assert refresh(store, {}, log=QUIET, scheduler=threads.scheduler_address).counts == {"published": 1}
 
 
 @pytest.mark.parametrize(
@@ -121,13 +121,13 @@ def test_a_patient_who_fails_on_a_worker_stops_nobody(threads, store, tmp_path, 
 def test_a_worker_that_cannot_do_the_work_is_told_and_nobody_is_marked_as_failed(
     threads, store, tmp_path, monkeypatch, change, said
 ):
-    made = scheduler.Errand
-    monkeypatch.setattr(scheduler, "Errand", lambda *given: replace(made(*given), **change))
+    made = scheduler.make_errand
+    monkeypatch.setattr(scheduler, "make_errand", lambda *given: replace(made(*given), **change))
     labs = labs_csv(tmp_path / "labs.csv", patients=1)
     with pytest.raises(StoreError, match=said):
-        refresh(store, [{"labs": labs}], log=QUIET, scheduler=threads.scheduler_address)
+        refresh(store, {"labs": labs}, log=QUIET, scheduler=threads.scheduler_address)
     monkeypatch.undo()
-    assert refresh(store, [], log=QUIET).counts == {"published": 1}
+    assert refresh(store, {}, log=QUIET).counts == {"published": 1}
 
 
 def test_no_scheduler_no_worker_no_address_and_no_library_are_told_apart(store, tmp_path, monkeypatch):
@@ -140,10 +140,10 @@ def test_no_scheduler_no_worker_no_address_and_no_library_are_told_apart(store, 
         ("nonsense://x", StoreOptionError, "this is no address of a scheduler"),
     ):
         with pytest.raises(error, match=said):
-            refresh(store, [{"labs": labs}], log=QUIET, scheduler=address)
+            refresh(store, {"labs": labs}, log=QUIET, scheduler=address)
     with cluster(n_workers=0, processes=False) as empty:
         with pytest.raises(StoreError, match="the cluster has no worker.*dask worker"):
-            refresh(store, [], log=QUIET, scheduler=empty.scheduler_address)
+            refresh(store, {}, log=QUIET, scheduler=empty.scheduler_address)
     url = store.engine.url.database
     words = ["refresh", "--store", url, "--scheduler", "tcp://127.0.0.1:1"]
     assert CliRunner().invoke(app, words).exit_code == 3
@@ -151,9 +151,9 @@ def test_no_scheduler_no_worker_no_address_and_no_library_are_told_apart(store, 
     assert CliRunner().invoke(app, [*words, "--workers", "2"]).exit_code == 2
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(StoreError, match="needs the library `distributed`.*bayestwin.distributed"):
-        refresh(store, [], log=QUIET, scheduler="tcp://127.0.0.1:1")
+        refresh(store, {}, log=QUIET, scheduler="tcp://127.0.0.1:1")
 
 
 def test_what_dask_logs_of_an_errand_holds_no_password():
-    errand = scheduler.Errand("postgresql://u:secret@h/d", "salt-secret", "b", None, False, ())
-    assert "secret" not in repr(errand)
+    made = errand.Errand("postgresql://u:secret@h/d", "salt-secret", "b", None, False, ())
+    assert "secret" not in repr(made)

@@ -1,18 +1,23 @@
 """The scoreboard of a store: forecasts set beside later labs; tenfold, drift and swaps named; the command."""
 
 import shutil
+import sqlite3
 
+import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm
 from typer.testing import CliRunner
 
 from bayestwin.cli import app
+from bayestwin.cli.scoreboard_command import _print_shifts
+from bayestwin.evaluation.scores import holm
+from bayestwin.jobs import scoreboard
 from bayestwin.jobs.ask_store import history
 from bayestwin.jobs.move_patient import track_record
 from bayestwin.jobs.refresh import refresh
 from bayestwin.jobs.run_log import RunLog
-from bayestwin.jobs.scoreboard import gather
+from bayestwin.jobs.scoreboard import gather, shifts
 from bayestwin.store.opening import open_store
 
 QUIET = RunLog(quiet=True)
@@ -29,10 +34,10 @@ def place(empty_store, tmp_path_factory):
     first = [f"S-{k},{t},m_protein,{12 + 0.3 * k + t / 10},g/L,north" for k in range(3) for t in (1, 2, 3)]
     (folder / "labs.csv").write_text(HEAD + "\n".join(first) + "\n")
     (folder / "events.csv").write_text(ON_DRUG)
-    refresh(store, [{"labs": folder / "labs.csv", "events": folder / "events.csv"}], log=QUIET)
+    refresh(store, {"labs": folder / "labs.csv", "events": folder / "events.csv"}, log=QUIET)
     more = ["S-0,20,m_protein,12.4,g/L,north", "S-1,20,m_protein,12.8,g/L,south", "S-2,20,m_protein,1.26,g/L,south"]
     (folder / "more.csv").write_text(HEAD + "\n".join(more) + "\n")
-    refresh(store, [{"labs": folder / "more.csv"}], log=QUIET)
+    refresh(store, {"labs": folder / "more.csv"}, log=QUIET)
     return folder, store
 
 
@@ -65,8 +70,9 @@ def test_the_command_prints_the_board_and_writes_its_tables(place, tmp_path):
     assert {"forecasts.csv", "scoreboard.csv", "surprises.csv", "shifts_laboratory.csv", "swaps.csv"} <= names
     assert "coverage_m_protein.png" in names
     assert set(pd.read_csv(tmp_path / "out" / "scoreboard.csv")["score"]) >= {"coverage_80", "crps"}
-    wrong = CliRunner().invoke(app, ["scoreboard", "--store", str(folder / "s.db"), "--by", "hospital"])
-    assert wrong.exit_code == 2 and "choose one of" in wrong.output
+    for column in ("hospital", "pit", "batch", "patient"):
+        wrong = CliRunner().invoke(app, ["scoreboard", "--store", str(folder / "s.db"), "--by", column])
+        assert wrong.exit_code == 2 and "choose one of laboratory, product." in wrong.output
 
 
 def test_a_forecast_that_cannot_be_read_is_told_and_the_rest_goes_on(place, tmp_path):
@@ -79,11 +85,50 @@ def test_a_forecast_that_cannot_be_read_is_told_and_the_rest_goes_on(place, tmp_
     found = gather(store)
     assert len(found.problems) == 1 and "patient S-0: a forecast is left out" in found.problems[0]
     assert len(found.forecasts) == len(whole.forecasts) - 1 and len(found.surprises) == len(whole.surprises)
+    assert found.published == whole.published - 1
+
+
+@pytest.mark.parametrize(("table", "column"), [("record_items", "body"), ("outcomes", "facts")])
+def test_a_damaged_record_is_told_by_its_mark_and_the_rest_goes_on(place, tmp_path, table, column, monkeypatch):
+    folder, _ = place
+    shutil.copytree(folder, tmp_path / "s")
+    raw = sqlite3.connect(tmp_path / "s" / "s.db")
+    raw.execute(f"DROP TRIGGER {table}_no_update")
+    raw.execute(f"UPDATE {table} SET {column} = '{{' WHERE subject = 'S-0'")
+    raw.commit()
+    raw.close()
+    monkeypatch.setattr(scoreboard, "public_name", lambda store, key: f"mark of {key}")
+    found = gather(open_store(str(tmp_path / "s" / "s.db")))
+    assert len(found.problems) == 1 and found.problems[0].startswith("patient mark of S-0: this patient is left out: ")
+    assert {row["patient"] for row in found.forecasts + found.surprises} == {"mark of S-1", "mark of S-2"}
+
+
+def test_shifts_by_several_columns_are_one_family_and_come_with_their_interval(capsys):
+    rng, rows = np.random.default_rng(1), []
+    for k in range(24):
+        word, mean = ("a", "b", "c")[k % 3], rng.normal(3.0, 1.0)
+        y = mean + 0.3 * rng.standard_normal(3) + (0.5 if word == "a" else 0.0)
+        rows += [
+            {"patient": f"P-{k}", "output": "y", "time": float(j), "laboratory": "n", "product": word, "hospital": word}
+            | {"observed": float(np.exp(one)), "scale": "ln", "mean": mean, "sd": 0.3}
+            | {"pit": float(norm.cdf((one - mean) / 0.3))}
+            for j, one in enumerate(y)
+        ]
+    together, alone = shifts(rows, ("product", "hospital"), random_seed=1), shifts(rows, ["product"], random_seed=1)
+    assert list(together["product"]["p"]) == list(alone["product"]["p"])
+    assert together["product"]["p_adjusted"][0] == pytest.approx(2 * alone["product"]["p_adjusted"][0])
+    every = np.concatenate([table["p"] for table in together.values()])
+    assert np.concatenate([table["p_adjusted"] for table in together.values()]) == pytest.approx(holm(every))
+    _print_shifts(together, asked=())
+    said = next(line for line in capsys.readouterr().err.splitlines() if line.startswith("product a: y was higher"))
+    low, high = np.exp(together["product"].loc[0, ["low", "high"]].to_numpy(float))
+    assert f"({low:.2f} to {high:.2f})" in said and low < np.exp(0.5) < high
+    assert shifts([], ("product",), random_seed=1)["product"].empty
 
 
 def test_a_report_says_how_the_forecasts_of_this_patient_held(place):
     _, store = place
-    assert [o.facts["held"] for o in history(store, "S-0")] == [[0, 0], [1, 1]]
+    assert [o.facts["inside_80"] for o in history(store, "S-0")] == [[0, 0], [1, 1]]
     known = track_record(7, 9)
     wilson = binomtest(7, 9).proportion_ci(confidence_level=0.9, method="wilson")
     assert known.held_range == pytest.approx((wilson.low, wilson.high), abs=1e-4) and known.held == 7 / 9

@@ -14,10 +14,11 @@ from bayestwin.errors import BayestwinError
 from bayestwin.jobs import take_in as take_in_module
 from bayestwin.jobs.ask_store import refused_table
 from bayestwin.jobs.patient_rows import record_of, refusals_of
-from bayestwin.jobs.refresh import Refreshed, take_in_all
+from bayestwin.jobs.refresh import Refreshed, take_in_files
 from bayestwin.jobs.run_log import RunLog
 from bayestwin.jobs.take_in import take_in
 from bayestwin.records.record import covariate_changes
+from bayestwin.records.refusal import shown_key
 from bayestwin.specification import load_model
 from bayestwin.store.erase import erase_rows
 from bayestwin.store.items import current
@@ -71,7 +72,7 @@ def test_a_refused_row_is_noted_once_and_the_others_are_taken(store, population,
     assert second.entries == 0 and second.changed == ()
     with store.reading() as connection:
         items = current(connection)["P-0"]
-    assert len(refusals_of(items)) == 1 and len(record_of("P-0", items).labs) == 3
+    assert len(refusals_of("P-0", items)) == 1 and len(record_of("P-0", items).labs) == 3
 
 
 def test_rows_are_taken_in_all_or_none(store, population, tmp_path, monkeypatch):
@@ -166,7 +167,7 @@ def test_every_refused_row_is_kept_once_also_of_unknown_patients_and_goes_with_i
     bad = ["P-1,h,4,4,m_protein,777,g/L,", "P-9,e,1,1,m_protein,20,g/L,", ",e,1,1,m_protein,20,g/L,"]
     (tmp_path / "labs.csv").write_text("\n".join([HEADER, *ROWS, *bad]) + "\n", encoding="utf-8")
     for _ in range(2):
-        take_in_all(store, population.model.record_schema(), [input_files(tmp_path)], found := Refreshed(), RunLog())
+        take_in_files(store, population.model.record_schema(), input_files(tmp_path), found := Refreshed(), RunLog())
     assert len(found.refusals) == 3 and found.known == 2
     said = [line for line in map(json.loads, capsys.readouterr().err.splitlines()) if line["event"] == "row refused"]
     assert [(line.get("patient"), line["file"], line["row"]) for line in said[:3]] == [
@@ -180,22 +181,75 @@ def test_every_refused_row_is_kept_once_also_of_unknown_patients_and_goes_with_i
     assert set(table["row"]) == {8, 9, 10} and "777" in set(table["value"])
     with store.writing() as connection:
         erase_rows(store, connection, "P-1")
-    take_in_all(store, population.model.record_schema(), [input_files(tmp_path)], Refreshed(), RunLog(quiet=True))
+    take_in_files(store, population.model.record_schema(), input_files(tmp_path), Refreshed(), RunLog(quiet=True))
     assert sorted(refused_table(store)["patient"]) == ["", "P-9"] and verify_store(store).problems == []
+
+
+NAMES = ("Anna Muster", "muster", "anna.muster@example.org", "Muster 1961-03-09", "Oberschmidthausen" * 4)
+
+
+def refused_names(folder, names):
+    """Files in which these patients have a row that cannot be used, a broken one, and one that is of nobody known."""
+    (folder / "patients.csv").write_text("patient\nP-1\n" + "\n".join(names) + "\n", encoding="utf-8")
+    bad = [f"{who},,{t},{t},m_protein,777,g/L," for t, who in enumerate(("P-1", *names), start=1)]
+    bad += [f"{who},,1" for who in names] + [f"{who.lower()}x,,1,1,m_protein,20,g/L," for who in names]
+    (folder / "labs.csv").write_text("\n".join([HEADER, *bad]) + "\n", encoding="utf-8")
+    return input_files(folder)
+
+
+def test_a_name_used_as_a_key_stands_in_no_line_about_a_refused_row(store, population, tmp_path, capsys):
+    files = refused_names(tmp_path, NAMES)
+    take_in_files(store, population.model.record_schema(), files, found := Refreshed(), RunLog())
+    log, table = capsys.readouterr().err, refused_table(store)
+    assert len(found.refusals) == 16 == len(table) and table["patient"].nunique() == 11
+    said = (log + table.to_csv() + "".join(map(str, found.refusals))).lower()
+    assert not any(word in said for word in ("anna", "muster", "example.org", "1961", "oberschmidt"))
+    marks = [f"mark {store.mark(name)}" for name in NAMES]
+    assert set(marks) < set(table["patient"]) and "P-1" in log
+    told = [line for line in map(json.loads, log.splitlines()) if line["event"] == "row refused"]
+    assert [line["more_like_this"] for line in told] == [5, 4, 4] and told[1]["patient"] in marks
+
+
+def test_refused_rows_go_with_the_patient_they_belong_to_whatever_the_key_looks_like(store, population, tmp_path):
+    files = refused_names(tmp_path, NAMES[:3])
+
+    def read_again():
+        take_in_files(store, population.model.record_schema(), files, Refreshed(), RunLog(quiet=True))
+        return set(refused_table(store)["patient"])
+
+    marks = {name: f"mark {store.mark(name)}" for name in NAMES}
+    assert marks[NAMES[0]] in read_again()
+    with store.reading() as connection:
+        items = current(connection)
+    assert [len(refusals_of(name, items[name])) for name in NAMES[:3]] == [2, 2, 2]
+    with store.writing() as connection:
+        erase_rows(store, connection, NAMES[0], shown=shown_key(NAMES[0]))
+    for left in (set(refused_table(store)["patient"]), read_again()):
+        assert marks[NAMES[0]] not in left and {marks[NAMES[1]], marks[NAMES[2]], "P-1"} <= left
 
 
 def test_a_damaged_file_of_labs_stops_no_other_and_one_of_doses_stops_all(store, population, tmp_path):
     schema, quiet = population.model.record_schema(), RunLog(quiet=True)
     labs_csv(tmp_path / "labs_1.csv", patients=1)
     (tmp_path / "labs_0.csv").write_text('patient,time,output,value,unit\n"P-1,1', encoding="utf-8")
-    take_in_all(store, schema, [input_files(tmp_path)], found := Refreshed(), quiet)
+    take_in_files(store, schema, input_files(tmp_path), found := Refreshed(), quiet)
     assert list(records(store)) == ["P-0"] and len(found.unusable) == 1 and "labs_0.csv" in found.unusable[0]
     labs_csv(tmp_path / "labs_2.csv", patients=2)
-    take_in_all(store, schema, [input_files(tmp_path)], found := Refreshed(), quiet, snapshot=True)
+    take_in_files(store, schema, input_files(tmp_path), found := Refreshed(), quiet, snapshot=True)
     assert list(records(store)) == ["P-0"] and "labs_0.csv" in found.unusable[0]
     (tmp_path / "events.csv").write_bytes(b"\xff\xfe")
-    take_in_all(store, schema, [input_files(tmp_path)], found := Refreshed(), quiet)
+    take_in_files(store, schema, input_files(tmp_path), found := Refreshed(), quiet)
     assert list(records(store)) == ["P-0"] and "events.csv" in found.unusable[-1]
+
+
+def test_a_single_file_of_labs_is_read_once_only(store, population, tmp_path, monkeypatch):
+    def asked(*given):
+        raise AssertionError("one alone cannot be left out")
+
+    monkeypatch.setattr(take_in_module, "refuse_unreadable", asked)
+    files = {"labs": [labs_csv(tmp_path / "labs.csv", patients=1)]}
+    take_in_files(store, population.model.record_schema(), files, found := Refreshed(), RunLog(quiet=True))
+    assert found.changed == 1
 
 
 cell = st.one_of(

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "twin"))
+sys.path.insert(0, str(Path(__file__).parent))
 
 from level_model import as_population, level_draws, write_level_model
 

@@ -59,7 +59,7 @@ def test_a_fitted_patient_is_recognised_and_a_new_one_is_not(fitted, four_patien
 
 def test_another_version_of_the_model_is_refused(fitted, tmp_path):
     path = fitted.save(tmp_path / "population.nc")
-    with pytest.raises(StoreError, match="model theophylline, population.nc: .*another version of the model"):
+    with pytest.raises(StoreError, match="model theophylline, population.nc: .*another model.*found 'level'"):
         load_population(path, "theophylline")
     with pytest.raises(StoreError, match="no such population file.*bayestwin fit"):
         load_population(tmp_path / "absent.nc")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from bayestwin.errors import RecordError
 from bayestwin.records import RecordReading, read_records, refusals_to_frame, write_refusals
+from bayestwin.records.refusal import refusal_lines
 
 HEAD = "patient,time,output,value,unit\n"
 GOOD = "P1,0,m_protein,31,g/L\n"
@@ -106,6 +107,16 @@ def test_the_summary_counts_patients_rows_and_refusals(read):
     text = read(labs=HEAD + GOOD + "P1,1,m_protein,900,g/L\n", patients="patient\nP1\nP2\n").summary()
     assert "2 patients: 1 labs, 0 doses, 0 events." in text
     assert "labs.csv: 2 rows read, 1 used, 1 refused." in text and "patient P1, labs.csv row 3" in text
+
+
+def test_rows_refused_for_one_reason_are_told_together_and_others_by_themselves(read):
+    foreign = "".join(f"P{k},{k},psa,{k},ng/mL\n" for k in range(300))
+    reading = read(labs=HEAD + foreign + "P1,1,m_protein,900,g/L\nP1,2,m_protein,800,g/L\n")
+    assert len(reading.refusals) == 302
+    first, *others = refusal_lines(reading.refusals)
+    assert "patient P0, labs.csv row 2" in first and first.endswith("(and 299 more like this, to row 301)")
+    assert [line.partition(",")[0] for line in others] == ["patient P1", "patient P1"]
+    assert reading.summary().count("labs.csv row") == 3
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])

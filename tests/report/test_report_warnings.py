@@ -7,6 +7,7 @@ import report_examples
 from report_examples import example
 
 from bayestwin.report import warnings as rules
+from bayestwin.report.json_data import surprise_words
 from bayestwin.report.model import Comparator, Comparison, DataEffect, EventForecast
 
 
@@ -41,6 +42,7 @@ def test_the_calm_example_is_shown_without_caution():
         ({"numbers": {"verdict": "WITHHELD"}}, "W-NUM-MC", rules.WITHHELD),
         ({"numbers": {"rhat": 1.02}}, "W-NUM-MC", rules.CAUTION),
         ({"numbers": {"population_approximate": "variational"}}, "W-NUM-MC", rules.CAUTION),
+        ({"numbers": {"ess_population_draws": 1.2, "population_draws": 400}}, "W-NUM-MC", rules.CAUTION),
         ({"numbers": {"rhat": 1.06}}, "W-NUM-MC", rules.WITHHELD),
         ({"numbers": {"ess_tail": 399.0}}, "W-NUM-MC", rules.CAUTION),
         ({"change": {"version_changed": True}}, "W-VERSION", rules.CAUTION),
@@ -68,6 +70,17 @@ def test_three_labs_in_a_row_beyond_the_same_end_contradict_the_model():
 def test_a_tenfold_lab_gives_a_surprise_with_possible_unit_error():
     found = [item for item in rules.evaluate(report_examples.worst()) if item.code == "W-FIT-1"]
     assert len(found) == 1 and "possible unit error" in found[0].text
+
+
+def test_a_lab_that_may_be_tenfold_cautions_also_where_its_forecast_was_too_wide_to_be_surprised():
+    worst = report_examples.worst()
+    lab = dataclasses.replace(worst.labs[0], new=True, pit=(0.03, 0.03), alarm="ten times too low", value=None)
+    found = [w for w in rules.evaluate(dataclasses.replace(worst, labs=(lab,))) if w.code == "W-FIT-1"]
+    assert len(found) == 1 and found[0].severity == rules.CAUTION
+    assert found[0].text.endswith("is more likely ten times too low than right (possible unit error)")
+    assert surprise_words(lab) == "more likely ten times too low than right"
+    quiet = dataclasses.replace(worst, labs=(dataclasses.replace(lab, alarm=""),))
+    assert "W-FIT-1" not in {w.code for w in rules.evaluate(quiet)}
 
 
 def test_an_old_surprise_does_not_alarm_again():

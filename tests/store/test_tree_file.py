@@ -1,11 +1,14 @@
 """A saved tree comes back whole and unchanged, or not at all."""
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import xarray as xr
 
 from bayestwin.errors import StoreError
-from bayestwin.store import checksum_of, read_tree, write_tree
+from bayestwin.store import checksum_of, read_tree, refuse_other_model, write_tree
 
 
 @pytest.fixture
@@ -57,15 +60,27 @@ def test_absent_unreadable_and_foreign_files_are_named(tree, tmp_path):
             read_tree(tmp_path / name, kind, made_by="bayestwin start")
 
 
+def test_another_model_and_another_version_of_the_model_are_told_apart(tree):
+    tree.attrs.update(model="level", model_hash="a" * 64)
+    refuse_other_model(tree, SimpleNamespace(name="level", hash="a" * 64), "t.nc", made_by="bayestwin start")
+    for name, said in (
+        ("level", "t.nc: this twin was made with another version of the model .found 'aaaaaaaaaaaa'., expected bbbbb"),
+        ("theophylline", "t.nc: this twin is of another model .found 'level'., expected theophylline. Name the model"),
+    ):
+        with pytest.raises(StoreError, match=said):
+            refuse_other_model(tree, SimpleNamespace(name=name, hash="b" * 64), "t.nc", made_by="bayestwin start")
+
+
 def test_a_write_that_fails_leaves_the_old_file_and_no_half_one(tree, tmp_path, monkeypatch):
     path = write_tree(tree, tmp_path / "t.nc")
     before = path.read_bytes()
 
-    def full(self, target, **_):
-        open(target, "wb").write(b"half")
-        raise OSError(28, "No space left on device", str(target))
+    def full(self, data):
+        with open(self, "wb") as file:
+            file.write(data[: len(data) // 2])
+        raise OSError(28, "No space left on device", str(self))
 
-    monkeypatch.setattr(xr.DataTree, "to_netcdf", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OSError, match="No space left"):
         write_tree(tree, path)
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]

@@ -74,10 +74,27 @@ def test_a_damaged_row_met_by_another_command_is_a_clear_error(filled):
     with pytest.raises(StoreError, match="a row of the store is damaged.*verify-store"):
         with filled.reading() as connection:
             outcomes_of(connection, "P-1")
-    damage(filled, "outcomes", "at", "'never'")
-    with pytest.raises(StoreError, match="a row of the store is damaged.*verify-store"):
-        with filled.reading() as connection:
-            connection.execute(sa.select(schema.outcomes)).all()
+    for no_moment in ("'never'", "5"):
+        damage(filled, "outcomes", "at", no_moment)
+        with pytest.raises(StoreError, match="a row of the store is damaged.*verify-store"):
+            with filled.reading() as connection:
+                connection.execute(sa.select(schema.outcomes)).all()
+
+
+def test_a_fault_of_this_program_is_not_taken_for_damage_because_of_its_words(filled):
+    with pytest.raises(ValueError, match="isoformat"), filled.reading():
+        raise ValueError("Invalid isoformat string: a fault of this program")
+
+
+def test_what_the_database_says_is_told_by_its_code_not_its_words(filled):
+    other = sqlite3.connect(filled.engine.url.database, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreError, match="another process held the store"), filled.reading() as connection:
+        connection.exec_driver_sql("PRAGMA busy_timeout=1").close()
+        audit.note(connection, "published")
+    other.close()
+    with pytest.raises(StoreError, match="cannot be reached"), filled.reading() as connection:
+        connection.exec_driver_sql("SELECT * FROM locked_and_malformed_and_is_full")
 
 
 def test_a_store_whose_settings_are_gone_says_so(filled):

@@ -14,6 +14,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from level_model import as_population, level_draws, write_level_model
+from published_theophylline import published_draws
 
 from bayestwin.records import ClinicalEvent, Lab, PatientRecord, read_records
 from bayestwin.specification import load_model
@@ -49,15 +50,7 @@ def level_record():
 @pytest.fixture(scope="session")
 def theophylline():
     """Model, population of 100 draws around the published values, and two simulated patients of seven samples."""
-    model, rng, n = load_model("theophylline"), np.random.default_rng(2), 100
-    medians = {"ka_pop": 1.6, "CL_pop": 2.8, "V_pop": 32.0, "omega_ka": 0.5, "omega_CL": 0.25, "omega_V": 0.15}
-    draws = {name: value * np.exp(0.1 * rng.standard_normal(n)) for name, value in medians.items()}
-    draws["sigma_add_concentration"] = 0.6 * np.exp(0.05 * rng.standard_normal(n))
-    draws["beta_CL_weight_kg"] = 0.75 + 0.1 * rng.standard_normal(n)
-    draws["beta_V_weight_kg"] = 1.0 + 0.1 * rng.standard_normal(n)
-    lower = np.tile(np.eye(3), (n, 1, 1))
-    lower[:, 2, 1], lower[:, 2, 2] = 0.5, np.sqrt(0.75)
-    draws["correlation_cholesky"] = lower
+    model, draws = load_model("theophylline"), published_draws()
     table = Path(__file__).resolve().parents[2] / "data" / "theophylline_simulated" / "theophylline_simulated.csv"
     cohort = read_records(model.record_schema(), event_table=table, time_unit="h").cohort
     patients = tuple(p.with_labs(p.labs[:7]) for p in cohort.patients[:2])

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from level_model import LEVEL, level_draws
+from scipy import stats
 
 from bayestwin.evaluation.replicates import replicates
 from bayestwin.records import Cohort, Lab, PatientRecord
@@ -62,7 +63,9 @@ def test_a_laboratory_s_labs_weigh_what_its_error_allows_and_a_corrected_laborat
     for where, factor in (("south", FACTOR), ("north", 1.0)):
         newer = record.with_labs((*record.labs, replace(LABS[3], laboratory=where)))
         _, info = update_twin(twin, newer, random_seed=2, population=population)
-        assert info.surprise[0].sd == pytest.approx(np.hypot(sd, 1.5 * factor), rel=0.1)
+        spread = np.hypot(sd, 1.5 * factor)
+        assert info.surprise[0].sd == pytest.approx(spread, rel=0.1)
+        assert info.surprise[0].pit == pytest.approx(stats.norm.cdf(24.0, mean, spread), abs=0.04)
     moved, info = update_twin(twin, record.with_labs(elsewhere), random_seed=3, population=population)
     assert any("corrected" in reason for reason in info.reasons)
     assert abs(mean_of(moved) - exact(population, elsewhere, sizes)[0]) < tolerance

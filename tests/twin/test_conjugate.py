@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from bayestwin.individual import compile_record
 from bayestwin.twin import rebuild_twin, start_twin, update_twin
+from bayestwin.twin.check import judge
+from bayestwin.twin.smc import BridgeInfo
 
 VALUES = (23.0, 24.5, 22.0, 25.0)
 
@@ -82,3 +85,13 @@ def test_pit_is_uniform_over_patients_from_the_population(level_population, leve
             pit.append(info.surprise[0].pit)
     assert stats.kstest(pit, "uniform").pvalue > 0.01
     assert 0.22 < np.std(pit) < 0.36  # 0.289 where calibrated; intervals half as wide as they should be give 0.4
+
+
+@pytest.mark.parametrize("left", [0, 3, 99])
+def test_a_check_says_when_few_population_draws_are_left_whichever_they_are(followed, sizes, left):
+    twin = followed[0]
+    same = twin.particles._replace(draw=np.full(sizes["particles"], left))
+    how = {"population_draws": 100, "new_labs": 1, "started": compile_record(twin.model, twin.record).relevant}
+    said = judge(twin.model, same, BridgeInfo(1, 0, 0.5, 0.1, 800, np.zeros(4), 0.0), 4, "reweight", (), **how)
+    assert "the weight of 1.0 of 100 population draws is left: ranges of knowledge rest on few" in said.reasons
+    assert not any("population draws" in reason for reason in twin.info.reasons)

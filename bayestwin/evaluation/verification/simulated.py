@@ -4,11 +4,13 @@ A patient is drawn from one of the population draws the twin rests on: psi, resp
 error, values under a lower limit as censored. Visits lie denser at the beginning, every output is measured at each.
 Treatments take turns from patient to patient, and every second patient changes treatment halfway.
 
-Nobody dies on the way: a patient is conditioned on being alive at every visit, as in the likelihood.
+Nobody dies on the way: a patient who would have is drawn again, so that he is conditioned on being alive at every
+visit, as in the likelihood. So is one with a lab that no reader would accept; of the labs that remain, his posterior is
+the same with and without that condition.
 """
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -31,12 +33,28 @@ CANDIDATES, ATTEMPTS = 16, 20  # patients drawn at a time until one has plausibl
 SIZE = {"weight_kg": 70.0, "height_cm": 172.0}  # for regimens per kg or per m2
 
 
+class Truth(NamedTuple):
+    """What a patient was simulated with: psi (D,), position of his population draw, and of his response class."""
+
+    psi: np.ndarray
+    draw: int
+    response_class: int
+
+
 def simulated_patient(population, number: int, *, random_seed: int, population_draws: int, visits: int = 8):
+    """Patient `number` of a simulated cohort as a PatientRecord; see `simulated_with_truth`."""
+    return simulated_with_truth(
+        population, number, random_seed=random_seed, population_draws=population_draws, visits=visits
+    )[0]
+
+
+def simulated_with_truth(population, number: int, *, random_seed: int, population_draws: int, visits: int = 8):
     """Patient `number` of a simulated cohort; the same numbers give the same patient.
 
     Returns
     -------
     PatientRecord     key SIM-0001 and so on
+    Truth             population draw and individual parameters, as a twin of so many population draws expects them
 
     Raises
     ------
@@ -50,9 +68,10 @@ def simulated_patient(population, number: int, *, random_seed: int, population_d
         hyper, _ = population.hyper_draws(population_draws)
         pop = population_for(model, hyper, data.terms)
         for _ in range(ATTEMPTS):
-            labs = _plausible_labs(model, record, data, pop, population.rho, rng)
-            if labs is not None:
-                return record.with_labs(labs)
+            found = _plausible_labs(model, record, data, pop, population.rho, rng)
+            if found is not None:
+                labs, truth = found
+                return record.with_labs(labs), truth
     raise ModelError(
         "simulated labs lie outside the plausible ranges of the model",
         subject=f"model {model.name}",
@@ -102,7 +121,7 @@ def _treated(model, number: int):
 
 
 def _plausible_labs(model, record, data, pop, rho, rng):
-    """Labs of the first of some patients whose values the readers would accept; None where there is none."""
+    """(labs, Truth) of the first of some patients whose values the readers would accept; None where there is none."""
     draw = rng.integers(len(pop.log_det), size=CANDIDATES)
     noise = rng.standard_normal((CANDIDATES, pop.mean.shape[1]))
     psi = np.asarray(pop.mean)[draw] + np.einsum("pde,pe->pd", np.asarray(pop.scale)[draw], noise)
@@ -110,14 +129,16 @@ def _plausible_labs(model, record, data, pop, rho, rng):
     chance = np.exp(np.asarray(pieces.log_class))
     fine = np.asarray(pieces.ok).all(axis=1)
     for p in np.flatnonzero(fine):
-        c = rng.choice(chance.shape[1], p=chance[p] / chance[p].sum())
+        c = int(rng.choice(chance.shape[1], p=chance[p] / chance[p].sum()))
+        if model.hazards and rng.random() >= np.exp(float(pieces.alive[p, c] + pieces.other[p, c])):
+            continue
         sigma = np.asarray(pop.sigma)[draw[p]]
         scaling = scaling_of(model, pop, psi[p : p + 1], draw[p : p + 1])
         predicted = np.asarray(pieces.prediction)[p, c, : len(record.labs)]
         predicted = along_labs(model, record.labs, predicted[None], sigma[None], scaling, rng)[0]
         labs = [_measured(model, lab, f, sigma, rng) for lab, f in zip(record.labs, predicted)]
         if all(lab is not None for lab in labs):
-            return labs
+            return labs, Truth(psi[p], int(draw[p]), c)
     return None
 
 

@@ -53,7 +53,7 @@ def verify_simulated(
     sizes: dict[str, Any] = {"particles": particles, "islands": islands, "population_draws": population_draws}
     twin = last(follow(population, record, random_seed=seeds[0], **sizes))
     ahead = [(output, AHEAD * max(lab.time for lab in record.labs)) for output in _outputs(population.model, record)]
-    kinds = _kinds(population.model, record)
+    kinds = kinds_of(population.model, record)
     reference = reference_runs(population, record, reference_particles, population_draws, seeds[1:])
     mine = _moments(twin, ahead, kinds)
     theirs = pooled([_moments(run, ahead, kinds) for run in reference])
@@ -93,7 +93,7 @@ def _outputs(model, record) -> list[str]:
     return [o.output for o in model.observations if o.output in measured]
 
 
-def _kinds(model, record) -> dict[str, str]:
+def kinds_of(model, record) -> dict[str, str]:
     """Individual parameters the record can speak of: name -> label.
 
     Left out: the frailty, drift steps that are not reached, and parameters of treatments that were not started.

@@ -1,0 +1,132 @@
+"""Are the ranks of many simulated patients uniform, quantity by quantity, and do knowledge ranges hold the truth?
+
+For each quantity the distribution function of its PITs is compared with the uniform one at all points at once: the
+least of the pointwise binomial tails, and how often uniform PITs have one as small (so p < 0.01 says that the curve
+leaves its simultaneous 99 % band). Over all quantities together Holm's adjusted p under 1 % says NOT CALIBRATED: of a
+hundred sound programs one is called so. Patients whose twin failed its numerical check are counted and left out.
+
+Source: Sailynoja, Burkner and Vehtari (2022), Statistics and Computing 32:32.
+"""
+
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from typing import Any
+
+import numpy as np
+
+from bayestwin.evaluation.scores import GRID, holm
+from bayestwin.evaluation.verification.equality import FALSE_ALARM
+from bayestwin.twin.state import PASS
+
+SEED, SIMULATIONS = 1, 40_000  # of the simulated band: small p are needed where there are many quantities
+LEVELS = (50, 80, 95)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Ranks of simulated patients.
+
+    rows : DataFrame     of `calibration_rows`, patients under each other; failed : patient -> why there are no rows
+    """
+
+    rows: Any
+    failed: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def usable(self):
+        """Rows of patients whose twin passed its numerical check."""
+        return self.rows[self.rows["verdict"] == PASS]
+
+    @cached_property
+    def summary(self):
+        """One line per quantity (DataFrame): patients, mean PIT (1/2 expected), p of uniformity alone and adjusted."""
+        import pandas as pd
+
+        rows, lines = self.usable[self.usable["kind"] != "knowledge"], []
+        for quantity, part in rows.groupby("quantity", sort=False):
+            p = uniform_p(part["pit"])
+            line = {"quantity": quantity, "kind": part["kind"].iloc[0], "patients": len(part)}
+            lines.append(line | {"mean_pit": part["pit"].mean(), "p": p, "within_band": p >= FALSE_ALARM})
+        table = pd.DataFrame(lines)
+        table["p_adjusted"] = holm(table["p"])
+        table["calibrated"] = table["p_adjusted"] >= FALSE_ALARM
+        return table
+
+    @cached_property
+    def knowledge(self):
+        """One line per landmark and level (DataFrame): share of patients whose range held the true chance, and its 90 %
+        limits (Clopper and Pearson); ranges that could not be had are counted."""
+        import pandas as pd
+
+        rows, lines = self.usable[self.usable["kind"] == "knowledge"], []
+        for quantity, part in rows.groupby("quantity", sort=False):
+            for level in LEVELS:
+                held = part.get(f"covered_{level}", pd.Series(dtype=float)).dropna()
+                low, high = _limits(int(held.sum()), len(held))
+                line = {"quantity": quantity, "level": level / 100, "covered": held.mean(), "low": low, "high": high}
+                lines.append(line | {"patients": len(held), "no_range": len(part) - len(held)})
+        return pd.DataFrame(lines)
+
+    @property
+    def miscalibrated(self) -> tuple[str, ...]:
+        """Quantities whose ranks are not uniform."""
+        return tuple(self.summary.loc[~self.summary["calibrated"], "quantity"])
+
+    @property
+    def sentence(self) -> str:
+        """The result in words."""
+        usable, patients, table = self.usable["patient"].nunique(), self.rows["patient"].nunique(), self.summary
+        said = [f"{usable} of {patients} simulated patients ranked, {len(table)} quantities."]
+        if self.failed:
+            said.append(f"{len(self.failed)} could not be computed.")
+        rule = f"Holm's adjusted p under {FALSE_ALARM:g}"
+        if self.miscalibrated:
+            said.append(f"NOT CALIBRATED: {', '.join(self.miscalibrated)} ({rule}).")
+        else:
+            said.append(f"All are calibrated ({rule} would say otherwise).")
+        worst = table.loc[table["p"].idxmin()]
+        outside = int((~table["within_band"]).sum())
+        said.append(
+            f"Least p {worst['p']:.2g} ({worst['quantity']}), adjusted {worst['p_adjusted']:.2g}; "
+            f"{outside} of {len(table)} leave their own 99 % band."
+        )
+        return " ".join(said)
+
+    def __repr__(self) -> str:
+        return f"<Calibration: {self.sentence}>"
+
+
+def uniform_p(pit) -> float:
+    """p of the hypothesis that independent PITs are uniform, by the simultaneous band of their distribution."""
+    pit = np.sort(np.asarray(pit, dtype=float))
+    counts = np.searchsorted(pit, GRID, side="right")
+    least = _tails(counts, len(pit)).min()
+    return float((1 + (_least_tails(len(pit)) <= least).sum()) / (1 + SIMULATIONS))
+
+
+def _tails(counts, size: int):
+    """The lesser of P(X <= count) and P(X >= count), X binomial at every u of the grid."""
+    from scipy.special import bdtr, bdtrc
+
+    counts = np.asarray(counts, dtype=float)
+    upper = np.where(counts > 0, bdtrc(np.maximum(counts - 1, 0), size, GRID), 1.0)
+    return np.minimum(bdtr(counts, size, GRID), upper)
+
+
+@lru_cache(maxsize=16)
+def _least_tails(size: int) -> np.ndarray:
+    """The least tail of so many uniform PITs, simulated."""
+    cells = np.full(len(GRID) + 1, 1 / (len(GRID) + 1))
+    counts = np.random.default_rng(SEED).multinomial(size, cells, size=SIMULATIONS).cumsum(axis=1)[:, :-1]
+    every = _tails(np.arange(size + 1.0)[:, None], size)
+    return every[counts, np.arange(len(GRID))].min(axis=1)
+
+
+def _limits(hits: int, count: int, tail: float = 0.05) -> tuple[float, float]:
+    from scipy.stats import beta
+
+    if not count:
+        return float("nan"), float("nan")
+    low = beta.ppf(tail, hits, count - hits + 1) if hits else 0.0
+    high = beta.isf(tail, hits + 1, count - hits) if hits < count else 1.0
+    return float(np.clip(low, 0.0, 1.0)), float(np.clip(high, 0.0, 1.0))
