@@ -12,7 +12,7 @@ import typer
 from bayestwin.cli.check_fit_command import check_fit
 from bayestwin.cli.cohort_commands import check, demo, fit
 from bayestwin.cli.crosscheck_command import crosscheck
-from bayestwin.cli.options import clean_errors
+from bayestwin.cli.options import OneValueEach, clean_errors
 from bayestwin.cli.patient_commands import forecast, report, start, update
 from bayestwin.cli.replay_command import replay
 from bayestwin.cli.response_command import response
@@ -45,7 +45,7 @@ populations = (demo, check, fit, check_fit, crosscheck, simulate)
 patients = (start, update, forecast, report, response, replay, scores, verify_updates)
 stores = (store_population, refresh, refused, believed, history, scoreboard, erase, verify_store, store_migrate)
 for command in (*populations, *patients, *stores):
-    app.command(command.__name__.replace("_", "-"))(clean_errors(command))
+    app.command(command.__name__.replace("_", "-"), cls=OneValueEach)(clean_errors(command))
 
 
 def _print_version(wanted: bool):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.core import TyperCommand
 
 from bayestwin.errors import BayestwinError
 
@@ -28,6 +29,25 @@ def usage_error(text: str) -> typer.Exit:
     """Say what is wrong with the command as typed; raise what comes back."""
     say(text)
     return typer.Exit(USAGE)
+
+
+class OneValueEach(TyperCommand):
+    """A command that refuses an option named twice: the last would count, and the first file be lost in silence."""
+
+    def parse_args(self, ctx, args):
+        """Arguments as Typer reads them, once each option has been counted."""
+        typed = args[: args.index("--")] if "--" in args else args
+        for option in self.params:
+            names = [name for name in option.opts if name.startswith("--")]
+            if option.param_type_name != "option" or option.is_flag or option.multiple:
+                continue
+            count = sum(word in names or any(word.startswith(f"{name}=") for name in names) for word in typed)
+            if count > 1:
+                raise usage_error(
+                    f"{names[0]} is given {count} times and takes one value. Put the rows of several files into one; "
+                    "`refresh` and `read_records` in a notebook read several files of a kind."
+                )
+        return super().parse_args(ctx, args)
 
 
 def clean_errors(command):

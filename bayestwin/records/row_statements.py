@@ -80,7 +80,8 @@ def values_for_doses(
     statements: Iterable[Draft], people: Mapping, earlier: Mapping, schema: RecordSchema, set_aside
 ) -> dict[str, dict[str, float | str]]:
     """First values by patient, for amounts per kg or m2: those of patients.csv, else the earlier record's, else the
-    tables'. Where patients.csv and the first row differ on a covariate that acts on parameters, neither is used.
+    tables'. Where patients.csv and the first row, or two rows of the first time, differ on a covariate that acts on
+    parameters, neither is used.
     """
     by_patient: dict[str, list[Draft]] = {}
     for one in statements:
@@ -90,11 +91,14 @@ def values_for_doses(
     for key in dict.fromkeys((*earlier, *people, *by_patient)):
         mine = sorted(by_patient.get(key, ()), key=written_order)
         in_rows: dict[str, float | str] = {}
+        contradicted = set()
         for one in mine:
             name, value = one.said or ("", None)
             late = name in schema.effects and mine[0].time.before(one.time)
             if value is not None and not late:
-                in_rows.setdefault(name, value)
+                if in_rows.setdefault(name, value) != value and name in schema.effects:
+                    contradicted.add(name)
+        in_rows = {name: value for name, value in in_rows.items() if name not in contradicted}
         known = earlier[key].covariates if key in earlier else {}
         said = people[key].covariates if key in people else {}
         found[key] = {**in_rows, **known, **said}

@@ -24,7 +24,7 @@ from jax.scipy.special import logsumexp
 from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
 from numpyro.infer.hmc import hmc
 
-from bayestwin.dynamics import Accuracy
+from bayestwin.dynamics import NO_GRADIENT, Accuracy
 from bayestwin.individual import class_likelihood, compile_record
 from bayestwin.twin.check import SMALLEST_ESS, judge
 from bayestwin.twin.moves import accept, fitted_gaussian, propose
@@ -35,6 +35,7 @@ from bayestwin.twin.target import class_weights, evaluator, full_likelihood, hyp
 
 WARMUP, FEWEST_DRAWS, BLOCK = 300, 250, 25
 DEPTH, TARGET = 6, 0.9
+FORWARD = 12  # individual parameters up to which slopes are taken forward
 LARGEST_RHAT = 1.05
 ONE_CLASS = 0.99  # share of the likelier response class from which on there is one mode
 DRAW_MOVES = (1, 2)  # kinds of moves.propose that change the population draw
@@ -61,7 +62,7 @@ def long_chains(
     random_seed: int,
     centre=None,
     factor=None,
-    accuracy: Accuracy = Accuracy(),
+    accuracy: Accuracy = NO_GRADIENT,
 ) -> Chains:
     """NUTS on psi and Metropolis on the population draw, K chains side by side; float64 must be on.
 
@@ -70,9 +71,13 @@ def long_chains(
     population : Population     of M draws, as a twin rests on; data : PatientData of the whole record
     psi (K, D), draw (K,)       where the chains start
     centre (D,), factor (D, D)  mean and Cholesky factor of a first guess of the posterior: the scale of the steps
-    accuracy : Accuracy         with a gradient
+    accuracy : Accuracy         of the solver; slopes of up to FORWARD parameters by forward mode, which needs no more
+                                than a solve without a gradient, of more by reverse mode
     """
     size = psi.shape[1]
+    forward = size <= FORWARD
+    accuracy = accuracy._replace(gradient=False)
+    sloped = accuracy if forward else accuracy._replace(gradient=True)
     centre = jnp.zeros(size) if centre is None else jnp.asarray(centre)
     factor = jnp.eye(size) if factor is None else jnp.asarray(factor)
     data = jax.tree.map(jnp.asarray, data)
@@ -81,7 +86,7 @@ def long_chains(
     def potential_of(m):
         def potential(z):
             at = centre + factor @ z
-            found = class_likelihood(model, at, hyper_of(population, m), data, rho=rho, accuracy=accuracy)
+            found = class_likelihood(model, at, hyper_of(population, m), data, rho=rho, accuracy=sloped)
             white = population.whiten[m] @ (at - population.mean[m])
             height = logsumexp(found.log_class + found.rows.sum(-1) + found.alive + found.other)
             return 0.5 * (white**2).sum() + population.log_det[m] - height
@@ -91,7 +96,12 @@ def long_chains(
     init_kernel, sample_kernel = hmc(potential_fn_gen=potential_of, algo="NUTS")
 
     def begun(key, z, m):
-        return init_kernel(z, warmup, max_tree_depth=DEPTH, target_accept_prob=TARGET, model_args=(m,), rng_key=key)
+        steps = {"max_tree_depth": DEPTH, "target_accept_prob": TARGET, "forward_mode_differentiation": forward}
+        return init_kernel(z, warmup, model_args=(m,), rng_key=key, **steps)
+
+    def height_and_slope(z, m):
+        potential = potential_of(m)
+        return (potential(z), jax.jacfwd(potential)(z)) if forward else jax.value_and_grad(potential)(z)
 
     def redrawn(key, psi, draw):
         pieces = evaluate(psi, draw, population, data, rho)
@@ -112,7 +122,7 @@ def long_chains(
             state = jax.vmap(lambda s, m: sample_kernel(s, model_args=(m,)))(state, draw)
             psi, draw = redrawn(key, centre + state.z @ factor.T, draw)
             z = jax.scipy.linalg.solve_triangular(factor, (psi - centre).T, lower=True).T
-            height, slope = jax.vmap(lambda x, m: jax.value_and_grad(potential_of(m))(x))(z, draw)
+            height, slope = jax.vmap(height_and_slope)(z, draw)
             state = state._replace(z=z, potential_energy=height, z_grad=slope)
             return (state, draw), (psi, draw, state.diverging)
 
@@ -132,7 +142,7 @@ def long_chains(
 def by_long_chains(twin, failed, *, random_seed: int, accuracy: Accuracy):
     """The failed oracle `twin` drawn anew by NUTS: (Twin, UpdateInfo); `failed` itself where NUTS was not asked.
 
-    accuracy : as of the other rungs; the gradient is asked for on top
+    accuracy : as of the other rungs
     """
     begin = clock.perf_counter()
     old, model, islands = twin.particles, twin.model, twin.islands
@@ -158,7 +168,7 @@ def by_long_chains(twin, failed, *, random_seed: int, accuracy: Accuracy):
         random_seed=random_seed,
         centre=centre,
         factor=factor,
-        accuracy=accuracy._replace(gradient=True),
+        accuracy=accuracy,
     )
     thinned = np.linspace(0, chains.psi.shape[1] - 1, keep).round().astype(int)
     psi, draw = (jnp.asarray(a[:, thinned].reshape(islands * keep, *a.shape[2:])) for a in (chains.psi, chains.draw))

@@ -95,3 +95,9 @@ def test_a_wrong_command_ends_with_code_2_and_says_what_is_wrong(words, said):
     assert answer.exit_code == 2
     assert said in answer.output
     assert "Traceback" not in answer.output
+
+
+@pytest.mark.parametrize("again", [["--labs", "b.csv"], ["--labs=b.csv"]])
+def test_an_option_given_twice_is_a_usage_error_and_not_the_loss_of_the_first_file(again):
+    found = CliRunner().invoke(app, ["check", "--model", "theophylline", "--labs", "a.csv", *again])
+    assert found.exit_code == 2 and "--labs is given 2 times and takes one value" in found.output

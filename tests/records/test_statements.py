@@ -236,3 +236,11 @@ def test_a_change_in_events_csv_is_read_like_a_cell_of_the_covariates_column(the
         not reading.refusals
         and covariate_in(reading.cohort["1"].events[0].value)[1] == reading.cohort["1"].covariates[name]
     )
+
+
+def test_a_dose_per_kg_is_refused_where_the_weights_of_its_time_contradict_each_other(by_weight):
+    rows = table("1,0,,,2,70", "1,0,,,2,90", "1,1,5,,0,")
+    doses = frame(("patient", "time", "amount", "unit", "route"), [("1", "0", "4", "mg/kg", "oral")])
+    reading = read_records(by_weight, event_table=rows, doses=doses, time_unit="h")
+    assert "weight_kg" not in reading.cohort["1"].covariates and reading.cohort["1"].doses == ()
+    assert any("doses" in str(r) and "weight_kg" in str(r) for r in reading.refusals)
