@@ -21,6 +21,7 @@ class LabSpec:
     scale : "ln" where errors are judged on the log scale, else "natural"
     unit_required : a row without a unit is refused (a factor of ten is at stake: g/dL and g/L)
     positive : zero and negative values are impossible, as they always are on scale "ln"
+    assays : laboratories, or products where assay_by says so, whose residual error the model tells apart
     words : of a finding in words, what each stands for ("negative": 0); nothing else is then accepted
     """
 
@@ -31,6 +32,8 @@ class LabSpec:
     unit_required: bool = True
     positive: bool = True
     label: str = ""
+    assays: tuple[str, ...] = ()
+    assay_by: str = "laboratory"
     words: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     def above(self, *, censored: bool) -> float:

@@ -79,9 +79,12 @@ def _print_counts(schema, reading):
     typer.echo(f"Read for {schema.model} (time in {schema.time_unit}):")
     for name, spec in schema.labs.items():
         of_this = [lab for lab in labs if lab.output == name]
-        beyond = sum(lab.censoring != "none" for lab in of_this)
+        between = sum(lab.censoring == "interval" for lab in of_this)
+        beyond = sum(lab.censoring != "none" for lab in of_this) - between
         typer.echo(
-            f"{len(of_this):6d} labs {name} ({spec.unit})" + (f", {beyond} of them beyond a limit" if beyond else "")
+            f"{len(of_this):6d} labs {name} ({spec.unit})"
+            + (f", {beyond} of them beyond a limit" if beyond else "")
+            + (f", {between} between two limits" if between else "")
         )
     typer.echo(reading.summary())
 

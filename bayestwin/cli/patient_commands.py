@@ -96,7 +96,8 @@ def update(
     for lab in () if unchanged else info.surprise:
         low, high = lab.quantiles[0.025], lab.quantiles[0.975]
         mark = {"left": "<", "right": ">"}.get(lab.censoring, "")
-        typer.echo(f"{lab.output} at {lab.time:g}: {mark}{lab.value:.4g}, expected {low:.4g} to {high:.4g} (95 %)")
+        seen = f"{mark}{lab.value:.4g}" if lab.upper is None else f"{lab.value:.4g} to {lab.upper:.4g}"
+        typer.echo(f"{lab.output} at {lab.time:g}: {seen}, expected {low:.4g} to {high:.4g} (95 %)")
         if remark := _remark(lab):
             say(f"  {remark}")
     return _publish(after, info, out, reading)

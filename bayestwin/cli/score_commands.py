@@ -316,7 +316,7 @@ def _forecasts(own, output):
     labs = [
         {"time": row["time"], "observed": row["observed"], "limit_flag": row["limit_flag"]}
         | {"quantiles": row[quantiles].to_numpy(dtype=float), "treatment": row["treatment"]}
-        | {"passed": row["verdict"] == PASS}
+        | {"passed": row["verdict"] == PASS, "observed_to": row.get("observed_to")}
         for _, row in own.iterrows()
     ]
     scale = "log" if own["scale"].iloc[0] == "ln" else "linear"

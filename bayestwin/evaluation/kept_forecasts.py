@@ -18,9 +18,11 @@ import zlib
 import numpy as np
 
 from bayestwin.dynamics import treatment_starts
+from bayestwin.evaluation.predictions import UPPER
 from bayestwin.evaluation.scores import clustered_means, coverage
 from bayestwin.labs import TINY
 from bayestwin.prognosis.result import QUANTILES
+from bayestwin.twin.surprise import beyond_limits, pit_of
 from bayestwin.units import convert
 
 START_SLACK = 7.0  # days between when a treatment was thought to start and when it did
@@ -56,6 +58,7 @@ def score_kept(prognosis, record) -> list[dict]:
                 "limit_flag": lab.censoring,
                 "scale": "ln" if observation.log_scale else "natural",
             }
+            | ({} if lab.upper is None else {UPPER: lab.upper})
             | _scored(course, lab, observation.log_scale)
         )
     return rows
@@ -81,16 +84,14 @@ def _scored(course, lab, log_scale: bool) -> dict:
 
     known = np.array([np.interp(lab.time, course.times, q) for q in course.quantiles])
     on_scale = np.log(np.maximum(known, TINY)) if log_scale else known
-    z, y = ndtri(QUANTILES), float(np.log(max(lab.value, TINY)) if log_scale else lab.value)
-    fine = _drawn_out(ndtri(FINE), z, on_scale)
-    if lab.censoring != "none":
-        fine = np.maximum(fine, y) if lab.censoring == "left" else np.minimum(fine, y)
-    error = y - fine
+    z, ends = ndtri(QUANTILES), [end for end in (lab.value, lab.upper) if end is not None]
+    ends = [float(np.log(max(end, TINY)) if log_scale else end) for end in ends]
+    error = ends[0] - beyond_limits(_drawn_out(ndtri(FINE), z, on_scale), ends, lab.censoring)
     crps = 2.0 * float(np.mean(np.where(error >= 0, FINE * error, (FINE - 1.0) * error)))
     rising = np.maximum.accumulate(on_scale) + 1e-9 * np.arange(len(z))
-    below = float(ndtr(_drawn_out(np.array([y]), rising, z)[0]))
+    below = [float(p) for p in ndtr(_drawn_out(np.array(ends), rising, z))]
     u = np.random.default_rng(zlib.crc32(f"{lab.lab_id}@{lab.time}".encode())).random()
-    pit = {"none": below, "left": u * below, "right": below + u * (1.0 - below)}[lab.censoring]
+    pit = pit_of(below, lab.censoring, u)
     return {"median": known[3], "low_80": known[1], "high_80": known[5], "crps": crps, "pit": pit}
 
 

@@ -18,6 +18,7 @@ COLUMNS = (
     *("mean", "sd", *QUANTILE_COLUMNS),
     *("crps", "log_score", "pit", "n_seen", "verdict"),
 )
+UPPER = "observed_to"  # a further column where a lab is known to lie between `observed` and this
 
 
 def prediction_rows(model, record, surprises, *, n_seen: int, verdict: str) -> list[dict]:
@@ -34,6 +35,7 @@ def prediction_rows(model, record, surprises, *, n_seen: int, verdict: str) -> l
         | {"scale": s.scale, "mean": s.mean, "sd": s.sd}
         | {name: s.quantiles[p] for name, p in QUANTILE_COLUMNS.items()}
         | {"crps": s.crps, "log_score": s.log_score, "pit": s.pit, "n_seen": n_seen, "verdict": verdict}
+        | ({} if s.upper is None else {UPPER: s.upper})
         for s in surprises
     ]
 
@@ -47,4 +49,5 @@ def predictions_frame(rows):
     """Rows as a DataFrame with the columns of predictions.csv."""
     import pandas as pd
 
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    further = (UPPER,) if any(UPPER in row for row in rows) else ()
+    return pd.DataFrame(rows, columns=[*COLUMNS, *further])

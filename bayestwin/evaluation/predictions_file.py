@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from bayestwin.errors import RecordError
-from bayestwin.evaluation.predictions import COLUMNS, QUANTILE_COLUMNS
+from bayestwin.evaluation.predictions import COLUMNS, QUANTILE_COLUMNS, UPPER
 from bayestwin.records.refusal import Findings, Refusal, RowRefused
 from bayestwin.records.tables import read_table
 from bayestwin.units import NUMBER
@@ -22,13 +22,14 @@ PASS = "PASS"
 LAB = ("patient", "lab_id", "output", "time")  # the name of a lab
 TEXTS = ("patient", "lab_id", "output", "treatment", "limit_flag", "scale", "verdict")
 FORECAST = ("mean", "sd", *QUANTILE_COLUMNS, "crps", "log_score", "pit")
-WORDS = {"limit_flag": ("none", "left", "right"), "scale": ("ln", "natural")}
+WORDS = {"limit_flag": ("none", "left", "right", "interval"), "scale": ("ln", "natural")}
 ROUNDING = 1e-9  # a PIT of 1 + 1e-16 and a CRPS of -1e-17 are sums of floats, not mistakes
 
 
 @dataclass(frozen=True)
 class PredictionsReading:
-    """Usable rows as a DataFrame with the columns of predictions.csv (NaN where a withheld row has no score).
+    """Usable rows as a DataFrame with the columns of predictions.csv (NaN where a withheld row has no score, and in
+    `observed_to` of a lab that is no interval).
 
     forecasters : one DataFrame per name of the column `forecaster`, in the order of the file; {} where there is none
     """
@@ -60,6 +61,8 @@ def read_predictions(source, *, rivals: bool = False) -> PredictionsReading:
     needed = (*COLUMNS, "forecaster") if rivals else COLUMNS
     findings = Findings()
     table = read_table(source, "predictions.csv", required=needed, key="patient", findings=findings)
+    further = (UPPER,) if UPPER in table.columns else ()
+    needed, kept = (*needed, *further), [*COLUMNS, *further]
     table.note_ignored(needed, findings)
     texts = pd.DataFrame([row.cells for row in table.rows], columns=list(needed))
     numbers = np.array([row.number for row in table.rows], dtype=int)
@@ -74,8 +77,8 @@ def read_predictions(source, *, rivals: bool = False) -> PredictionsReading:
         )
     _one_scale(frame, table.file)
     names = list(frame["forecaster"].unique()) if rivals else []
-    parts = {name: frame.loc[frame["forecaster"] == name, list(COLUMNS)].reset_index(drop=True) for name in names}
-    return PredictionsReading(frame[list(COLUMNS)], parts, tuple(findings.refusals), findings.all_notes())
+    parts = {name: frame.loc[frame["forecaster"] == name, kept].reset_index(drop=True) for name in names}
+    return PredictionsReading(frame[kept], parts, tuple(findings.refusals), findings.all_notes())
 
 
 def _checked(texts, needed, rivals):
@@ -101,7 +104,10 @@ def _checked(texts, needed, rivals):
             continue
         plain = texts[column].str.fullmatch(NUMBER.pattern).to_numpy(dtype=bool)
         impossible = texts[column].eq("-inf").to_numpy() if column == "log_score" else np.zeros(len(texts), dtype=bool)
-        empty = texts[column].isin(("", "nan", "NaN")).to_numpy() & withheld & (column in FORECAST)
+        may_lack = (withheld & (column in FORECAST)) | (
+            (texts["limit_flag"] != "interval").to_numpy() & (column == UPPER)
+        )
+        empty = texts[column].isin(("", "nan", "NaN")).to_numpy() & may_lack
         frame[column] = texts[column].where(plain | impossible, "nan").astype(float)
         bad = ~(plain | impossible | empty) | np.isposinf(frame[column])
         said = "a finite number such as 0.25" + (", or -inf" if column == "log_score" else "")
@@ -118,6 +124,12 @@ def _out_of_range(frame):
     yield "n_seen", (seen < 0) | (seen != seen.round()) & seen.notna(), "this is not a count", "a whole number from 0"
     logarithm = frame["scale"] == "ln"
     yield "observed", logarithm & (frame["observed"] <= 0), "no logarithm of this value", "more than 0 on scale ln"
+    if UPPER in frame:
+        turned = (frame["limit_flag"] == "interval") & (frame[UPPER] <= frame["observed"])
+        yield UPPER, turned, "an interval ends before it begins", "more than observed"
+    elif (frame["limit_flag"] == "interval").any():
+        lacks = frame["limit_flag"] == "interval"
+        yield "limit_flag", lacks, "an interval without its upper end", f"a column {UPPER}"
     for column in ("sd", "crps"):
         yield column, frame[column] < -ROUNDING, f"{column} is negative", "0 or more"
     outside = (frame["pit"] < -ROUNDING) | (frame["pit"] > 1 + ROUNDING)

@@ -4,7 +4,8 @@ VPC. Labs of one output are put into bins of time with about equal numbers; in e
 observed values, and of each replicate's values, whose spread over replicates makes a band. Prediction-corrected, every
 value of a bin is multiplied by the bin's median PRED over its own PRED (on the ln scale that is a shift), so that
 doses and covariates that differ do not widen the bands. A censored value stands at its limit, and so does a simulated
-value beyond that lab's limit; beside it the share of labs under the limit is compared.
+value beyond that lab's limit; beside it the share of labs under the limit is compared. A value known to lie between two
+limits is drawn from that lab's replicates between them, always with the same seed.
 
 NPDE. For each patient's labs of one output, y and one half of its replicates are made uncorrelated with mean and
 Cholesky factor of the other half, on the error scale, so that y is treated as the replicates are that it is ranked
@@ -116,10 +117,19 @@ def _limits(mine):
     return np.where(left, observed, np.where(observed >= others, others, np.nan))
 
 
+def _upper(labs):
+    """Upper end of each lab that is an interval, else NaN."""
+    return labs["observed_to"].to_numpy(float) if "observed_to" in labs else np.full(len(labs), np.nan)
+
+
 def _at_limits(mine):
-    """Observed (N,) and simulated (R, N) values, both no lower than the limit."""
-    limit = _limits(mine)
-    return np.fmax(mine.labs["observed"].to_numpy(float), limit), np.fmax(mine.simulated, limit)
+    """Observed (N,) and simulated (R, N) values, both no lower than the limit, intervals drawn from the replicates."""
+    limit, low, high = _limits(mine), mine.labs["observed"].to_numpy(float), _upper(mine.labs)
+    y, rng = np.fmax(low, limit), np.random.default_rng(0)
+    for n in np.flatnonzero(mine.labs["limit_flag"] == "interval"):
+        pool = mine.simulated[(mine.simulated[:, n] > low[n]) & (mine.simulated[:, n] < high[n]), n]
+        y[n] = rng.choice(pool) if len(pool) else 0.5 * (low[n] + high[n])
+    return y, np.fmax(mine.simulated, limit)
 
 
 def _below(mine):
@@ -182,11 +192,11 @@ def npde(found, output: str, *, random_seed: int):
                 allowed=f"at least {replicates_needed(len(place))}",
                 next_step="Ask for more replicates (count=).",
             )
-        y = part["observed"].to_numpy(float)
+        y, upper, limit = part["observed"].to_numpy(float), _upper(part), limits[place]
         if log_scale:
             y, simulated = np.log(np.maximum(y, TINY)), np.log(np.maximum(simulated, TINY))
-        limit = limits[place]
-        y, simulated = _imputed(y, part["limit_flag"].to_numpy(), simulated, np.log(limit) if log_scale else limit, rng)
+            upper, limit = np.log(upper), np.log(limit)
+        y, simulated = _imputed(y, part["limit_flag"].to_numpy(), simulated, limit, upper, rng)
         own, others = _uncorrelated(y, simulated[1::2], simulated[::2])
         smallest = 1.0 / (2.0 * len(others))
         pd_ = np.clip((others < own).mean(axis=0), smallest, 1.0 - smallest)
@@ -195,14 +205,14 @@ def npde(found, output: str, *, random_seed: int):
     return pd.concat(rows, ignore_index=True)
 
 
-def _imputed(y, flags, simulated, limit, rng):
-    """(y, simulated) with every value beyond a limit, of y and of the replicates, drawn anew from the replicates beyond
-    it, each lab by itself."""
+def _imputed(y, flags, simulated, limit, upper, rng):
+    """(y, simulated) with every value beyond a limit or between two, of y and of the replicates, drawn anew from the
+    replicates there, each lab by itself."""
     found, replicates = y.copy(), simulated.copy()
     for n in range(len(y)):
-        upper = flags[n] == "right"
-        edge = y[n] if upper else limit[n]
-        beyond = simulated[:, n] > edge if upper else simulated[:, n] < edge
+        low, high = {"right": (y[n], np.inf), "interval": (y[n], upper[n])}.get(flags[n], (-np.inf, limit[n]))
+        edge = 0.5 * (low + high) if np.isfinite(low + high) else low if np.isfinite(low) else high
+        beyond = (simulated[:, n] > low) & (simulated[:, n] < high)
         pool = np.sort(simulated[beyond, n])
         if len(pool):
             replicates[beyond, n] = rng.choice(pool, len(pool))

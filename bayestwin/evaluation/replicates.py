@@ -25,7 +25,18 @@ from bayestwin.prognosis.departures import along_labs, scaling_of
 from bayestwin.twin.particles import population_for
 from bayestwin.twin.target import evaluator
 
-COLUMNS = ("patient", "lab_id", "output", "time", "since_dose", "observed", "limit_flag", "scale", "pred")
+COLUMNS = (
+    "patient",
+    "lab_id",
+    "output",
+    "time",
+    "since_dose",
+    "observed",
+    "observed_to",
+    "limit_flag",
+    "scale",
+    "pred",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +114,8 @@ def _simulated(model, labs, data, pop, rho, draws, rng):
     seen = np.empty_like(predicted)
     for n, lab in enumerate(labs):
         k = model.observation_index[lab.output]
-        seen[:, n] = draw_observation(model, k, rng, predicted[:, n], sigma)
+        assay = model.observations[k].assay_of(lab)
+        seen[:, n] = draw_observation(model, k, rng, predicted[:, n], sigma, assay=assay)
     share = np.exp(np.asarray(plain.log_class))
     share = share / share.sum(axis=1, keepdims=True)
     pred = np.einsum("pc,pcn->n", share, np.asarray(plain.prediction)[:, :, : len(labs)]) / len(draws)
@@ -121,6 +133,7 @@ def _row(model, record, lab, pred) -> dict:
         "time": lab.time,
         "since_dose": lab.time - max(given) if given else np.nan,
         "observed": lab.value,
+        "observed_to": np.nan if lab.upper is None else lab.upper,
         "limit_flag": lab.censoring,
         "scale": "ln" if observation.log_scale else "natural",
         "pred": float(pred),

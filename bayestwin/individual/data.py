@@ -16,6 +16,7 @@ import numpy as np
 from bayestwin.dynamics import Timeline, build_timeline, happens, pad_timeline, treatment_starts
 from bayestwin.errors import RecordError
 from bayestwin.individual.parameters import CovariateChanges, covariate_course, covariate_terms
+from bayestwin.individual.residuals import BETWEEN, CENSORING
 from bayestwin.records.record import covariate_changes
 
 SEROLOGICAL = ("serological", "m_protein", "flc", "biochemical", "")
@@ -24,11 +25,14 @@ SEROLOGICAL = ("serological", "m_protein", "flc", "biochemical", "")
 class PatientData(NamedTuple):
     """Arrays of one patient: N observations, G intervals, F covariate terms, C response-class rows.
 
-    index (N,) interval of each lab; output (N,), value (N,), censoring (N,) 0 none 1 left 2 right; mask (N,)
+    index (N,) interval of each lab; output (N,), value (N,), censoring (N,) 0 none 1 left 2 right 3 between two limits;
+    mask (N,)
     seen (N,) 1 for labs that the particles have learnt already (`with_seen`); rows stand in order of time
     alive (3,) : interval, known (0/1), died (0/1); other (4,) : interval free, known, interval progressed, progressed
     classes (C, X) rows of response classes to be summed over; relevant (X,) ; begin () time of the initial state
     changes : covariates that change in time, or None
+    upper (N,) : upper end of the labs between two limits, whose lower end is `value`; None where no lab is one
+    assay (N,) : `Observation.assay_of` each lab; None where the model tells no assays apart
     """
 
     timeline: Timeline
@@ -44,12 +48,15 @@ class PatientData(NamedTuple):
     classes: np.ndarray
     relevant: np.ndarray
     changes: CovariateChanges | None = None
+    upper: np.ndarray | None = None
+    assay: np.ndarray | None = None
 
 
 class Sizes(NamedTuple):
     """Lengths of one patient's arrays; None for the next power of two, or none where the patient needs none.
 
-    cycles : steady states; jumps : of doses that move with the parameters; changes : of covariates
+    cycles : steady states; jumps : of doses that move with the parameters; changes : of covariates; ranges : labs
+    between two limits
     """
 
     observations: int
@@ -57,6 +64,7 @@ class Sizes(NamedTuple):
     cycles: int | None = None
     jumps: int | None = None
     changes: int | None = None
+    ranges: int | None = None
 
 
 def information_time(record) -> float:
@@ -139,12 +147,13 @@ def compile_record(model, record, *, resume_at: float | None = None, resumed: bo
         sizes = Sizes(bucket(len(labs), (32, 128, 512, 2048)), bucket(len(timeline.start)))
     else:
         sizes = Sizes(*(None if size is None else int(size) for size in sizes))
-        _check_sizes(model, record, len(labs), timeline, sizes)
+        _check_sizes(model, record, labs, timeline, sizes)
     n = sizes.observations
 
     def padded(values, dtype):
         return np.concatenate([np.asarray(values, dtype=dtype), np.zeros(n - len(labs), dtype=dtype)])
 
+    ranges = _between(labs)
     started = {name for _, name in treatment_starts(model, record)}
     relevant = np.array([float(c.treatment in started) for c in model.response_classes])
     return PatientData(
@@ -152,7 +161,7 @@ def compile_record(model, record, *, resume_at: float | None = None, resumed: bo
         index=padded(where[: len(labs)], int),
         output=padded([model.observation_index[lab.output] for lab in labs], int),
         value=padded([lab.value for lab in labs], float),
-        censoring=padded([{"none": 0, "left": 1, "right": 2}[lab.censoring] for lab in labs], int),
+        censoring=padded([CENSORING[lab.censoring] for lab in labs], int),
         mask=padded(np.ones(len(labs)), float),
         seen=np.zeros(n),
         alive=np.array(
@@ -169,15 +178,26 @@ def compile_record(model, record, *, resume_at: float | None = None, resumed: bo
         classes=class_rows(relevant),
         relevant=relevant,
         changes=covariate_course(model, record, sizes.changes),
+        upper=padded([lab.upper or 0.0 for lab in labs], float) if ranges or sizes.ranges else None,
+        assay=padded([_assay(model, lab) for lab in labs], int) if model.tells_assays_apart else None,
     )
 
 
-def _check_sizes(model, record, labs: int, timeline: Timeline, sizes: Sizes) -> None:
+def _assay(model, lab) -> int:
+    return model.observations[model.observation_index[lab.output]].assay_of(lab)
+
+
+def _between(labs) -> int:
+    """How many labs lie between two limits."""
+    return sum(CENSORING[lab.censoring] == BETWEEN for lab in labs)
+
+
+def _check_sizes(model, record, labs, timeline: Timeline, sizes: Sizes) -> None:
     """Raise RecordError for the first size that is smaller than what the record needs."""
     cycles = 0 if timeline.resets is None else len(timeline.resets.cycles.row)
     jumps = 0 if timeline.moving is None else len(timeline.moving.arrivals.given)
     changes = len({time for time, _, _ in covariate_changes(record, model.acting_covariates)})
-    needed = Sizes(labs, len(timeline.start), cycles, jumps, changes)
+    needed = Sizes(len(labs), len(timeline.start), cycles, jumps, changes, _between(labs))
     for name, size, least in zip(Sizes._fields, sizes, needed):
         if size is not None and size < least:
             raise RecordError(
@@ -202,7 +222,8 @@ def used_sizes(data: PatientData) -> Sizes:
         jumps = int(np.isfinite(line.moving.arrivals.order).sum())
     intervals = int(max(np.flatnonzero(real).max(initial=0), data.index.max(initial=0))) + 1
     changes = 0 if data.changes is None else int(np.isfinite(data.changes.times).sum())
-    return Sizes(max(int(data.mask.sum()), 1), intervals, cycles, max(jumps, 1), changes)
+    ranges = int((data.censoring == BETWEEN).sum())
+    return Sizes(max(int(data.mask.sum()), 1), intervals, cycles, max(jumps, 1), changes, ranges)
 
 
 def padded_alike(model, records, compiled) -> list[PatientData]:

@@ -14,7 +14,7 @@ from bayestwin.dynamics import Accuracy, initial_values, named_state, parameters
 from bayestwin.dynamics.names import Doing
 from bayestwin.individual.data import PatientData
 from bayestwin.individual.parameters import class_log_probability, natural_values
-from bayestwin.individual.residuals import log_likelihood_of
+from bayestwin.individual.residuals import NONE, log_likelihood_of
 from bayestwin.individual.serial import beginning_of, serial_terms
 
 
@@ -111,7 +111,7 @@ def _rows_at_once(model, values, data: PatientData, states, sigma):
     for k in (k for k in range(len(model.observations)) if k not in model.serial):
         # an unused branch still sends gradients: give it a harmless prediction
         safe = jnp.where(data.output == k, predicted, 1.0)
-        ll = log_likelihood_of(model, k, safe, data.value, data.censoring, sigma)
+        ll = log_likelihood_of(model, k, safe, data.value, data.censoring, sigma, upper=data.upper, assay=data.assay)
         rows = jnp.where(data.output == k, ll, rows)
     return rows, predicted
 
@@ -125,9 +125,14 @@ def _rows_in_turn(model, values, data: PatientData, states, sigma):
             if k in model.serial:
                 return jnp.zeros_like(predicted), predicted
             parts = predicted, data.value[i], data.censoring[i], sigma
-            exact = partial(log_likelihood_of, model, k, form="density")
-            limit = partial(log_likelihood_of, model, k, form="limit")
-            return jax.lax.cond(data.censoring[i] == 0, exact, limit, *parts), predicted
+            assay = None if data.assay is None else data.assay[i]
+            exact = partial(log_likelihood_of, model, k, assay=assay, form="density")
+            limit = partial(log_likelihood_of, model, k, assay=assay, form="limit")
+            if data.upper is None:
+                return jax.lax.cond(data.censoring[i] == NONE, exact, limit, *parts), predicted
+            between = partial(log_likelihood_of, model, k, upper=data.upper[i], assay=assay, form="between")
+            which = jnp.array([0, 1, 1, 2])[data.censoring[i]]
+            return jax.lax.switch(which, (exact, limit, between), *parts), predicted
 
         return one
 

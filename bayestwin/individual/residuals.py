@@ -4,11 +4,14 @@ Each error model is a location and a scale on the error scale (ln for log-normal
 normal or Student-t shape:
 
     left-censored at L     ln F((L - location) / scale)          right-censored: ln (1 - F)
+    between L and U        ln (F((U - location) / scale) - F((L - location) / scale))
     otherwise              ln f((y - location) / scale) - ln scale        (- ln y for log-normal: density of y)
 
 Log distribution functions are computed as such, never as the log of a distribution function, so that a value far
 beyond its limit keeps a gradient. Normal: log_ndtr. Student-t (integer degrees of freedom):
-a finite sum, with its tail series beyond.
+a finite sum, with its tail series beyond. Between two limits: ln F(b) + ln(1 - exp(ln F(a) - ln F(b))) in the tail that
+is nearer (Maechler 2012, "Accurately computing log(1 - exp(-|a|))"); where F hardly grows from a to b, so that the
+difference would lose its digits, the density integrated by Gauss-Legendre nodes.
 """
 
 from functools import partial
@@ -17,20 +20,41 @@ from math import lgamma
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import log_ndtr
+from jax.scipy.special import log_ndtr, logsumexp
 from jax.scipy.stats import norm
 
 from bayestwin.labs import TINY
 from bayestwin.specification.observations import Combined, LogNormalError, Proportional
 
-NONE, LEFT, RIGHT = 0, 1, 2  # as in PatientData.censoring
+NONE, LEFT, RIGHT, BETWEEN = 0, 1, 2, 3  # as in PatientData.censoring
+CENSORING = {"none": NONE, "left": LEFT, "right": RIGHT, "interval": BETWEEN}  # as in Lab.censoring
+SHORT = 0.5  # growth of ln F under which an interval is integrated
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(6)
 
 
-def location_and_scale(model, k: int, prediction, sigma, *, xp=jnp):
-    """Location and scale of output k on its error scale; sigma (R,) in the model's order.
+def location_and_scale(model, k: int, prediction, sigma, *, assay=None, xp=jnp):
+    """Location and scale of output k on its error scale; sigma (..., R) in the model's order.
 
+    assay : `Observation.assay_of` each lab, a number or (N,) along the last axis of `prediction`; None: no factor
     xp : the array library, jax.numpy or numpy
     """
+    location, scale = _of_the_error(model, k, prediction, sigma, xp)
+    return location, scale if assay is None else scale * assay_factor(model, k, sigma, assay, xp=xp)
+
+
+def assay_factor(model, k: int, sigma, assay, *, xp=jnp):
+    """Factor on the scale of output k in each assay; sigma (..., R), assay () or (N,), result (...) or (..., N).
+
+    A number beyond those of the output (a row of another one) takes the last.
+    """
+    observation, names = model.observations[k], list(model.residual_parameters)
+    at = [names.index(f"assay_scale_{level}_{observation.output}") for level in observation.assay_scale]
+    factors = xp.concatenate([xp.ones((*xp.shape(sigma)[:-1], 1)), sigma[..., np.array(at, dtype=int)]], axis=-1)
+    return xp.take(factors, assay, axis=-1, mode="clip")
+
+
+def _of_the_error(model, k: int, prediction, sigma, xp):
+    """Location and scale of output k as its error model says."""
     observation = model.observations[k]
     names = list(model.residual_parameters)
     named = {name: sigma[..., names.index(name)] for name in observation.residual_parameters}
@@ -95,20 +119,46 @@ def log_pdf(x, nu, *, xp=jnp):
     return lgamma((nu + 1) / 2) - lgamma(nu / 2) - 0.5 * np.log(nu * np.pi) - (nu + 1) / 2 * xp.log1p(x**2 / nu)
 
 
-def log_likelihood_of(model, k: int, prediction, value, censoring, sigma, *, form: str = "either"):
+def log_between(a, b, nu):
+    """ln (F(b) - F(a)) of the standard normal (nu None) or Student-t, a < b."""
+    nearer = a + b > 0  # the upper tail: by symmetry taken as the lower one
+    a, b = jnp.where(nearer, -b, a), jnp.where(nearer, -a, b)
+    high = log_cdf(b, nu)
+    growth = high - log_cdf(a, nu)
+    short = growth < SHORT
+    growth = jnp.where(short, 1.0, growth)  # an unused branch still sends gradients: give it a harmless number
+    long = high + jnp.where(growth > np.log(2.0), jnp.log1p(-jnp.exp(-growth)), jnp.log(-jnp.expm1(-growth)))
+    half = 0.5 * jnp.maximum(b - a, 1e-300)
+    nodes = [log_pdf(0.5 * (a + b) + half * x, nu) + np.log(w) for x, w in zip(_NODES, _WEIGHTS)]
+    return jnp.where(short, logsumexp(jnp.stack(nodes), axis=0) + jnp.log(half), long)
+
+
+def log_likelihood_of(
+    model, k: int, prediction, value, censoring, sigma, *, upper=None, assay=None, form: str = "either"
+):
     """ln p(observation | prediction) of output k; arrays broadcast. Censored rows carry their limit as `value`.
 
-    form : "density" where no row is censored, "limit" where all are, to compute only that
+    upper : upper end of the rows that lie between two limits, whose lower end is `value`; None where there are none
+    assay : as for `location_and_scale`
+    form : "density" where no row is censored, "limit" where all are beyond one limit, "between" where all are between
+        two, to compute only that
     """
-    location, scale = location_and_scale(model, k, prediction, sigma)
-    return log_density(model.observations[k], location, scale, value, censoring, form=form)
+    location, scale = location_and_scale(model, k, prediction, sigma, assay=assay)
+    return log_density(model.observations[k], location, scale, value, censoring, upper=upper, form=form)
 
 
-def log_density(observation, location, scale, value, censoring, *, form: str = "either"):
-    """ln p(value) of an observation with this location and scale on its error scale; `form` as above."""
+def log_density(observation, location, scale, value, censoring, *, upper=None, form: str = "either"):
+    """ln p(value) of an observation with this location and scale on its error scale; `upper`, `form` as above."""
     y, jacobian = on_error_scale(observation, value)
     x = (y - location) / scale
     nu = observation.error.nu
+    if upper is not None and form in ("either", "between"):
+        above = (on_error_scale(observation, upper)[0] - location) / scale
+        # rows that have no upper end get a harmless one
+        between = log_between(x, jnp.where(censoring == BETWEEN, above, x + 1.0), nu)
+        if form == "between":
+            return between
+        return jnp.where(censoring == BETWEEN, between, log_density(observation, location, scale, value, censoring))
     exact = log_pdf(x, nu) - jnp.log(scale) + jacobian if form != "limit" else None
     beyond = log_cdf(jnp.where(censoring == RIGHT, -x, x), nu) if form != "density" else None
     return exact if beyond is None else beyond if exact is None else jnp.where(censoring == NONE, exact, beyond)
@@ -129,14 +179,15 @@ def departed(location, scale, departure, *, xp=jnp):
     return location + departure[..., 0], xp.sqrt(scale**2 + departure[..., 1])
 
 
-def draw_observation(model, k: int, rng: np.random.Generator, prediction, sigma, departure=None):
+def draw_observation(model, k: int, rng: np.random.Generator, prediction, sigma, departure=None, assay=None):
     """A simulated value of output k, not censored; NumPy arrays, `sigma` broadcasts against `prediction` but for its
     last axis.
 
     departure : mean and variance of a serially correlated departure, (..., 2), or None where there is none
+    assay : as for `location_and_scale`
     Proportional noise may leave the positive axis, as the model says.
     """
-    location, scale = location_and_scale(model, k, np.asarray(prediction), np.asarray(sigma), xp=np)
+    location, scale = location_and_scale(model, k, np.asarray(prediction), np.asarray(sigma), assay=assay, xp=np)
     location, scale = departed(location, scale, departure, xp=np)
     noise = standard_noise(model, k, rng, np.broadcast_shapes(np.shape(location), np.shape(scale)))
     return _as_measured(model, k, location + scale * noise)

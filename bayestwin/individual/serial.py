@@ -8,6 +8,8 @@ Of one output, on its error scale, with labs at t_1 <= t_2 <= ...:
       measured       ln p = ln Normal(g; l m, S);    m <- m + K (g - l m),    v <- (1 - K l) v
       y < L          ln p = ln Phi(a), a = (g - l m) / sqrt(S);  h = phi(a) / Phi(a)
                      m <- m - K sqrt(S) h,    v <- (1 - K l) v + K^2 S (1 - a h - h^2)
+      L < y < U      ln p = ln (Phi(b) - Phi(a)), b of U;  h = (phi(b) - phi(a)) / p
+                     a h above becomes (b phi(b) - a phi(a)) / p
 
 For measured labs this is exact, whatever the order of arrival, since the labs are taken in order of time. After a
 censored lab the normal (m, v) stands for the skewed truth by its first two moments (assumed-density filtering); how far
@@ -24,14 +26,14 @@ import jax.numpy as jnp
 from jax.scipy.special import log_ndtr
 from jax.scipy.stats import norm
 
-from bayestwin.individual.residuals import NONE, RIGHT, location_and_scale, on_error_scale
+from bayestwin.individual.residuals import BETWEEN, NONE, RIGHT, location_and_scale, log_between, on_error_scale
 
 LARGEST_LOADING = 3.0
 
 
 class Rows(NamedTuple):
     """Rows in order of time, N of them: time, gap (datum or limit minus location), scale, loading, censoring, learn
-    (0 or 1).
+    (0 or 1); above, the gap of the upper limit of rows between two, None where no row is.
 
     A row that is not learnt lets time pass and is predicted only.
     """
@@ -42,6 +44,7 @@ class Rows(NamedTuple):
     loading: Any
     censoring: Any
     learn: Any
+    above: Any = None
 
 
 class Filtered(NamedTuple):
@@ -88,8 +91,9 @@ def aged(mean, variance, duration, sd, time, *, xp=jnp):
     return share * mean, sd**2 + share**2 * (variance - sd**2)
 
 
-def learnt(mean, variance, gap, scale, loading, censoring):
-    """(log_p, mean, variance) given one row; one compiled branch for measured rows, one for censored ones."""
+def learnt(mean, variance, gap, scale, loading, censoring, above=None):
+    """(log_p, mean, variance) given one row; one compiled branch for measured rows, one for rows beyond a limit and,
+    where any is, one for rows between two."""
     total = loading**2 * variance + scale**2
     root, gain, ahead = jnp.sqrt(total), loading * variance / total, gap - loading * mean
 
@@ -105,7 +109,18 @@ def learnt(mean, variance, gap, scale, loading, censoring):
         left = (1.0 - gain * loading) * variance + gain**2 * total * shrink
         return log_p, mean - sign * gain * root * h, left
 
-    return measured, limited
+    def between():
+        # rows that have no upper limit get a harmless one
+        a = ahead / root
+        b = jnp.where(censoring == BETWEEN, (above - loading * mean) / root, a + 1.0)
+        log_p = log_between(a, b, None)
+        at_a, at_b = (jnp.exp(norm.logpdf(x) - log_p) for x in (a, b))
+        middle = jnp.clip(at_a - at_b, a, b)
+        shrink = jnp.clip(1.0 + a * at_a - b * at_b - middle**2, 0.0, 1.0)
+        left = (1.0 - gain * loading) * variance + gain**2 * total * shrink
+        return log_p, mean + gain * root * middle, left
+
+    return (measured, limited) if above is None else (measured, limited, between)
 
 
 def filtered(rows: Rows, start_time, mean, variance, sd, time, count=None) -> Filtered:
@@ -115,16 +130,18 @@ def filtered(rows: Rows, start_time, mean, variance, sd, time, count=None) -> Fi
     """
 
     def step(carry, row):
-        (m, v, now), (t, gap, scale, loading, censoring, learn) = carry, row
+        (m, v, now), (t, gap, scale, loading, censoring, learn, above) = carry, row
         m, v = aged(m, v, t - now, sd, time)
-        measured, limited = learnt(m, v, gap, scale, loading, censoring)
+        kinds = learnt(m, v, gap, scale, loading, censoring, above)
+        kind = jnp.where(censoring == NONE, 0, jnp.where(censoring == BETWEEN, 2, 1))
         if count is None:
-            # a branch that is not taken still sends gradients: both are finite
-            both = jax.tree.map(lambda a, b: jnp.where(censoring == NONE, a, b), measured(), limited())
+            # a branch that is not taken still sends gradients: all are finite
+            found = [one() for one in kinds]
+            both = jax.tree.map(lambda *parts: jnp.select([kind == n for n in range(len(parts))], parts), *found)
             log_p, new_m, new_v = jax.tree.map(lambda new, old: jnp.where(learn > 0, new, old), both, (0.0 * m, m, v))
         else:
-            which = jnp.where(learn > 0, jnp.where(censoring == NONE, 1, 2), 0)
-            log_p, new_m, new_v = jax.lax.switch(which, (lambda: (0.0 * m, m, v), measured, limited))
+            which = jnp.where(learn > 0, 1 + kind, 0)
+            log_p, new_m, new_v = jax.lax.switch(which, (lambda: (0.0 * m, m, v), *kinds))
         return (new_m, new_v, t), Filtered(log_p, m, v, new_m, new_v)
 
     carry = mean, variance, jnp.asarray(start_time, dtype=float)
@@ -183,10 +200,14 @@ def serial_terms(model, data, predicted, values, sigma, start, *, gradient: bool
         own = (data.output == k) & (data.mask > 0)
         # an unused branch still sends gradients: give it a harmless prediction and datum
         harmless = jnp.where(own, predicted, 1.0)
-        location, scale = location_and_scale(model, k, harmless, sigma)
+        location, scale = location_and_scale(model, k, harmless, sigma, assay=data.assay)
         loading = loading_of(model, k, jnp.maximum(harmless, 0.0), sigma, values)
         y, jacobian = on_error_scale(model.observations[k], jnp.where(own, data.value, 1.0))
-        rows = Rows(times, y - location, scale + 0.0 * times, loading, data.censoring, own.astype(float))
+        above = None
+        if data.upper is not None:
+            higher = jnp.where(own & (data.censoring == BETWEEN), data.upper, 1.0)
+            above = on_error_scale(model.observations[k], higher)[0] - location
+        rows = Rows(times, y - location, scale + 0.0 * times, loading, data.censoring, own.astype(float), above)
         sd, time = sd_and_time(model, k, sigma)
         begin = line.start[0], start[2 * w], start[2 * w + 1]
         extra = jnp.where(own & (data.censoring == NONE), jacobian, 0.0)

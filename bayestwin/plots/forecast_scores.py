@@ -1,7 +1,8 @@
 """How good forecasts were: scores by horizon, paired differences to a rival, and the forecasts of one patient.
 
 In the forest of differences right of the line is where the twin was better. In a patient's figure each lab stands
-before the interval that was forecast of it before it was learnt; a censored lab is a hollow triangle at its limit.
+before the interval that was forecast of it before it was learnt; a censored lab is a hollow triangle at its limit,
+one between two limits a bar.
 """
 
 import numpy as np
@@ -156,8 +157,9 @@ def plot_forecasts(
 
     Parameters
     ----------
-    labs : sequence of dicts      time, observed, limit_flag (none, left, right), quantiles (7: 5, 10, 25, 50, 75, 90,
-        95 %, natural scale), treatment ("" for none), passed (False: the forecast was withheld, drawn dotted)
+    labs : sequence of dicts      time, observed, limit_flag (none, left, right, interval: up to observed_to), quantiles
+        (7: 5, 10, 25, 50, 75, 90, 95 %, natural scale), treatment ("" for none),
+        passed (False: the forecast was withheld, drawn dotted)
     scale : "log" or "linear"
 
     Returns
@@ -201,6 +203,7 @@ def plot_forecasts(
 def _range(labs, scale):
     """Axis ends that hold the 90 % intervals and all labs."""
     values = [lab["observed"] for lab in labs]
+    values += [lab["observed_to"] for lab in labs if lab["limit_flag"] == "interval"]
     values += [q for lab in labs for q in (lab["quantiles"][0], lab["quantiles"][6]) if np.isfinite(q)]
     if scale == "log":
         kept = [value for value in values if value > 0]
@@ -230,6 +233,8 @@ def _interval(ax, lab, thick, floor):
 
 def _mark(lab):
     mark = {"x": lab["time"], "value": lab["observed"], "state": "used"}
+    if lab["limit_flag"] == "interval":
+        return mark | {"upper": lab["observed_to"]}
     return mark | ({"state": "censored", "limit": lab["observed"]} if lab["limit_flag"] == "left" else {})
 
 

@@ -90,9 +90,11 @@ def plot_marker_course(
 def course_range(quantile_sets, labs, *, limit=None, scale="log") -> tuple[float, float]:
     """Axis ends that hold the 80 % bands, the labs and the limit, shared by the panels of one figure."""
     kept = [
-        lab["value"]
+        end
         for lab in labs
-        if lab.get("value") is not None and lab["state"] not in ("rejected", "duplicate", "retracted")
+        if lab["state"] not in ("rejected", "duplicate", "retracted")
+        for end in (lab.get("value"), lab.get("upper"))
+        if end is not None
     ]
     top = max([float(np.nanmax(np.asarray(q)[5])) for q in quantile_sets] + kept + ([limit] if limit else []))
     if scale != "log":

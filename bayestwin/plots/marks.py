@@ -1,6 +1,7 @@
 """Marks for labs and forecasts on a time axis: what was observed, and bands of what may come (report_spec 2.1).
 
-Observed and forecast never share a mark. Below-limit labs stand at the limit, not at half of it or at zero.
+Observed and forecast never share a mark. Below-limit labs stand at the limit, not at half of it or at zero; a lab
+known to lie between two limits is a bar from one to the other.
 """
 
 import numpy as np
@@ -37,8 +38,8 @@ def draw_futures(ax, x, samples, *, cut=None):
 def draw_labs(ax, labs, *, floor, top):
     """Observed labs, each state with its own mark.
 
-    labs : dicts with x, value, state, and where known comparator, shown, limit, assay_sd, before (0.1 and 0.9 limits),
-    old_value, letter. `floor` and `top` are the axis ends.
+    labs : dicts with x, value, state, and where known comparator, shown, limit, upper (end of an interval), assay_sd,
+    before (0.1 and 0.9 limits), old_value, letter. `floor` and `top` are the axis ends.
     """
     for lab in labs:
         x, y, state = lab["x"], lab.get("value"), lab["state"]
@@ -71,7 +72,11 @@ def draw_labs(ax, labs, *, floor, top):
             )
             continue
         _forecast_before(ax, lab)
-        if state == "censored" or lab.get("comparator") == "<":
+        if lab.get("upper") is not None:
+            ax.plot(
+                [x, x], [y, lab["upper"]], "_-", color=INK, linewidth=1.2, markersize=5, markeredgewidth=0.8, zorder=5
+            )
+        elif state == "censored" or lab.get("comparator") == "<":
             y = lab.get("limit") or y
             ax.plot([x, x], [floor, y], color=INK, linewidth=0.6, zorder=4)
             ax.plot(

@@ -54,11 +54,11 @@ def marker_history(model, rule, record, plan, now: float) -> list[float]:
     labs = [lab for lab in record.labs if lab.output == rule.output and lab.time <= now]
     if rule.counts_on:
         since = episode_at(treatment_starts(model, plan.record), rule.counts_on, now + 2 * MOMENT)
-        return [lab.value for lab in labs if lab.time > since or (lab.time == since and lab.order > 0)]
+        return [lab.level for lab in labs if lab.time > since or (lab.time == since and lab.order > 0)]
     if plan.new:
-        return [labs[-1].value] if labs and plan.start <= now else []
-    before = [lab.value for lab in labs if lab.time <= plan.start]
-    return before[-1:] + [lab.value for lab in labs if lab.time > plan.start]
+        return [labs[-1].level] if labs and plan.start <= now else []
+    before = [lab.level for lab in labs if lab.time <= plan.start]
+    return before[-1:] + [lab.level for lab in labs if lab.time > plan.start]
 
 
 def check_counts_on(model, rule) -> None:

@@ -13,10 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bayestwin.individual.residuals import LEFT, NONE, RIGHT, location_and_scale, on_error_scale
+from bayestwin.individual.residuals import CENSORING, assay_factor, location_and_scale, on_error_scale
 from bayestwin.individual.serial import Rows, aged, filtered, loading_of, sd_and_time
-
-_CENSORING = {"none": NONE, "left": LEFT, "right": RIGHT}
 
 
 def with_departures(model, outputs, departures, sigma, scaling):
@@ -98,16 +96,21 @@ def past_departures(twin, draws, times, outputs, rng) -> np.ndarray:
         loading = loading_of(model, k, np.maximum(outputs[:, :, k], 0.0), sigma[:, None, :], scaling)
         at = np.searchsorted(times, [lab.time for lab in labs])
         y = np.array([float(on_error_scale(observation, lab.value)[0]) for lab in labs])
+        upper = [lab.value if lab.upper is None else lab.upper for lab in labs]
+        highest = np.array([float(on_error_scale(observation, value)[0]) for value in upper])
         # a lab stands before the asked time that it shares
         order = np.argsort([*(lab.time for lab in labs), *times], kind="stable")
         asked, ones = np.zeros((len(location), len(times))), np.ones(len(times))
+        own_scale = scale[:, at] * assay_factor(model, k, sigma, [observation.assay_of(lab) for lab in labs], xp=np)
+        above = np.concatenate([highest - location[:, at], asked + 1.0], axis=1)[:, order]
         rows = Rows(
             np.concatenate([times[at], times])[order],
             np.concatenate([y - location[:, at], asked], axis=1)[:, order],
-            np.concatenate([scale[:, at], asked + 1.0], axis=1)[:, order],
+            np.concatenate([own_scale, asked + 1.0], axis=1)[:, order],
             np.concatenate([loading[:, at], asked + 1.0], axis=1)[:, order],
-            np.concatenate([[_CENSORING[lab.censoring] for lab in labs], 0 * ones]).astype(int)[order],
+            np.concatenate([[CENSORING[lab.censoring] for lab in labs], 0 * ones]).astype(int)[order],
             np.concatenate([np.ones(len(labs)), 0 * ones])[order],
+            None if not any(lab.censoring == "interval" for lab in labs) else above,
         )
         sd, time = (np.asarray(a) for a in sd_and_time(model, k, sigma))
         path = _sampled_backward(_filter_all(rows, sd, time), rows.time, time, rng)
@@ -118,7 +121,7 @@ def past_departures(twin, draws, times, outputs, rng) -> np.ndarray:
 @jax.jit
 def _filter_all(rows: Rows, sd, time):
     """The filter of every draw from before the first row: means and variances (P, R) each."""
-    axes = Rows(None, 0, 0, 0, None, None)
+    axes = Rows(None, 0, 0, 0, None, None, None if rows.above is None else 0)
 
     def one(own, s, tau):
         return filtered(own, own.time[0], jnp.zeros(()), s**2, s, tau)

@@ -129,11 +129,13 @@ class _Reader:
         if row["cmt"] not in ("", ".", "0") and self.schema.compartments:
             compartment(row["cmt"], "cmt", self.schema)  # the output decides, but a wrong number is a wrong row
         spec = self.schema.labs[self._output(row)]
-        raw, censoring, lloq = censored(row, spec)
+        cell = censored(row)
         unit = self.units.get(spec.name.lower()) or self.units.get("dv") or spec.unit
-        column = "lloq" if filled(row, "blq") or row["dv"] in ("", ".") else "dv"
-        found = measured(spec, raw, unit, censoring=censoring, lloq=lloq, column=column, unit_column=column)
-        if found["censoring"] != censoring:
+        found = measured(
+            spec, cell.raw, unit, censoring=cell.censoring, lloq=cell.lloq, upper=cell.upper, column=cell.column,
+            unit_column=cell.column, upper_column=cell.upper_column, may_be_open=cell.upper_column == "limit",
+        )  # fmt: skip
+        if cell.upper is None and found["censoring"] != cell.censoring:
             self.findings.tally(f"{row.file}: values below their LLOQ, used as left-censored at the LLOQ")
         return Lab(lab_id="", output=spec.name, time=0.0, known_time=0.0, **found)
 

@@ -1,4 +1,5 @@
-"""labs.csv: one measured value per row, with its unit; `<` and `>` mark values beyond a limit."""
+"""labs.csv: one measured value per row, with its unit; `<` and `>` mark values beyond a limit, `value_to` the upper end
+of a value that is only known to lie between two limits."""
 
 from dataclasses import replace
 
@@ -12,7 +13,10 @@ from bayestwin.records.tables import Row, Table
 from bayestwin.units import NUMBER
 
 REQUIRED = ("patient", "time", "output", "value")
-COLUMNS = (*REQUIRED, "lab_id", "known_time", "unit", "comparator", "lloq", "lab", "product", "status", "order")
+COLUMNS = (
+    *REQUIRED,
+    *("lab_id", "known_time", "unit", "value_to", "comparator", "lloq", "lab", "product", "status", "order"),
+)
 CENSORING = {"": "none", "<": "left", ">": "right"}
 
 
@@ -32,12 +36,27 @@ def _draft(row: Row, schema: RecordSchema, clock: Clock, keys, findings: Finding
             row["output"], "output", tuple(schema.labs), "the output", next_step="Outputs are those of the model."
         )
         if status != "retracted":
-            body = replace(
-                body, laboratory=row["lab"], product=row["product"], **_value(row, schema.labs[output], findings)
-            )
+            spec = schema.labs[output]
+            _assay_is_known(row, spec, findings)
+            body = replace(body, laboratory=row["lab"], product=row["product"], **_value(row, spec, findings))
     return Draft(
         patient, row.file, row.number, body, time, known, status, row["lab_id"], copy_of(sequence), sequence, row.cells
     )
+
+
+def _assay_is_known(row: Row, spec, findings: Findings) -> None:
+    """Refuse another spelling of an assay that the model tells apart; note one that it does not name."""
+    column = "lab" if spec.assay_by == "laboratory" else "product"
+    text = row[column]
+    if not spec.assays or text in ("", *spec.assays):
+        return
+    if folded(text) in [folded(level) for level in spec.assays]:
+        step = "Spell it as listed: its residual error is told apart."
+        one_of(text, column, spec.assays, f"this spelling of a {spec.assay_by}", next_step=step)
+    if "other" not in spec.assays:
+        findings.tally(
+            f"{row.file}: {spec.name} of a {spec.assay_by} that the model does not name, taken as its usual one"
+        )
 
 
 def _value(row: Row, spec, findings: Findings) -> dict:
@@ -55,6 +74,8 @@ def _value(row: Row, spec, findings: Findings) -> dict:
             next_step="Write < for a value below a limit and > for one above it.",
         )
     lloq, column = number(row, "lloq"), "value"
+    if row["value_to"]:
+        return _interval(row, spec, text, censoring, findings)
     if spec.words:
         raw = _finding(spec, text, censoring)
     elif text:
@@ -66,6 +87,26 @@ def _value(row: Row, spec, findings: Findings) -> dict:
     found = measured(spec, raw, row["unit"], censoring=censoring, lloq=lloq, column=column)
     if found["censoring"] != censoring:
         findings.tally(f"{row.file}: values below their lloq, used as left-censored at the lloq")
+    return found
+
+
+def _interval(row: Row, spec, text: str, censoring: str, findings: Findings) -> dict:
+    """Censoring and limits of a value between `value` and `value_to`."""
+    if censoring != "none" or spec.words:
+        raise RowRefused(
+            "a finding in words has no upper end" if spec.words else "a comparator beside an interval contradicts it",
+            column="value_to" if spec.words else "comparator",
+            value=row["value_to"] if spec.words else row["comparator"] or row["value"],
+            allowed="empty",
+            next_step="Leave value_to empty, or give both ends without < or >.",
+        )
+    raw = parse_number(text, "value") if text else needed_number(row, "value")
+    upper = parse_number(row["value_to"], "value_to")
+    found = measured(spec, raw, row["unit"], upper=upper)
+    if found["censoring"] != "interval":
+        findings.tally(
+            f"{row.file}: values between two limits of which the lower says nothing, used as below the upper"
+        )
     return found
 
 

@@ -2,6 +2,8 @@
 
 A value outside the plausible range is refused. Where it would be plausible in a unit laboratories also use, or
 with the decimal point moved by one place, the refusal says so; the value is never changed.
+
+Of a value between two limits a lower end at or under the plausible range says nothing: "0 to 5" is "<5".
 """
 
 from math import log10
@@ -45,8 +47,11 @@ def measured(
     *,
     censoring: str = "none",
     lloq: float | None = None,
+    upper: float | None = None,
     column: str = "value",
     unit_column: str = "unit",
+    upper_column: str = "value_to",
+    may_be_open: bool = False,
 ) -> dict:
     """Value, censoring and limit of a `Lab` in the model's unit.
 
@@ -54,11 +59,14 @@ def measured(
     ----------
     raw, lloq : float   as reported, in `unit`; a value below `lloq` counts as left-censored at `lloq`
     censoring : str     "none", "left" or "right"; `raw` is then the limit
-    column, unit_column : str   named in a refusal
+    upper : float       the value is known to lie between `raw` and this; censoring comes back as "interval", or as
+        "left" or "right" where one end says nothing
+    column, unit_column, upper_column : str   named in a refusal
+    may_be_open : bool  an upper end at or beyond the plausible range says nothing, else it is refused as implausible
 
     Raises
     ------
-    RowRefused          unit missing, unknown or of another kind; value impossible or implausible
+    RowRefused          unit missing, unknown or of another kind; value impossible or implausible; no interval
     """
     mass = next((m for name, m in MOLAR_MASS.items() if name in spec.name.lower()), None)
     if not unit and spec.unit_required:
@@ -72,6 +80,7 @@ def measured(
     try:
         value = convert(raw, unit, spec.unit, molar_mass=mass)
         limit = convert(lloq, unit, spec.unit, molar_mass=mass) if lloq else None
+        highest = convert(upper, unit, spec.unit, molar_mass=mass) if upper is not None else None
     except RecordError as problem:
         raise RowRefused(
             problem.problem,
@@ -88,6 +97,9 @@ def measured(
             allowed="more than 0",
             next_step="Correct the limit.",
         )
+    if highest is not None:
+        is_open = may_be_open and highest >= spec.plausible[1]
+        return _between(spec, raw, upper, unit, value, highest, (column, upper_column), mass, is_open)
     if (
         censoring == "none"
         and limit is not None
@@ -96,6 +108,36 @@ def measured(
         censoring, value = "left", limit
     _check(spec, raw, unit, value, censoring, column, mass)
     return {"value": value, "censoring": censoring, "limit": limit if censoring == "none" else value}
+
+
+def _between(spec: LabSpec, raw, raw_upper, unit: str, value: float, upper: float, columns, mass, open_above) -> dict:
+    """Value, censoring and limit of a value between two limits, each of which is checked unless it says nothing."""
+    if not value < upper:
+        raise RowRefused(
+            f"{spec.name} = {raw:g} to {raw_upper:g} {unit} is no interval",
+            column=columns[1],
+            value=f"{raw_upper:g}",
+            allowed=f"more than {raw:g}",
+            next_step="Give the lower end and the higher one; a single number is a value, not an interval.",
+        )
+    low, high = spec.plausible
+    open_below = value <= max(low, spec.above(censored=True))
+    if open_below and open_above:
+        raise RowRefused(
+            f"{spec.name} = {raw:g} to {raw_upper:g} {unit} says nothing",
+            column=columns[1],
+            value=f"{raw_upper:g}",
+            allowed=f"an end between {low:g} and {high:g} {spec.unit}",
+            next_step="Leave the row out.",
+        )
+    ends = (raw, value, columns[0]), (raw_upper, upper, columns[1])
+    for (given, end, column), is_open, censoring in zip(ends, (open_below, open_above), ("right", "left")):
+        if not is_open:
+            _check(spec, given, unit, end, censoring, column, mass)
+    if open_below or open_above:
+        end = upper if open_below else value
+        return {"value": end, "censoring": "left" if open_below else "right", "limit": end}
+    return {"value": value, "censoring": "interval", "limit": upper}
 
 
 def _check(spec: LabSpec, raw: float, unit: str, value: float, censoring: str, column: str, mass: float | None) -> None:

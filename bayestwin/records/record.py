@@ -19,7 +19,8 @@ from bayestwin.errors import RecordError
 class Lab:
     """One measured value, in the model's unit.
 
-    censoring : "none", "left" (below `limit`) or "right" (above `limit`); `value` is then the limit
+    censoring : "none", "left" (below `limit`) or "right" (above `limit`); `value` is then the limit; "interval"
+        (between `value` and `limit`)
     order : -1 before doses of the same time (a trough, the default), +1 after
     """
 
@@ -34,6 +35,25 @@ class Lab:
     product: str = ""
     status: str = "final"
     order: int = -1
+
+    def __post_init__(self):
+        if self.censoring == "interval" and not (self.limit is not None and self.value < self.limit):
+            raise RecordError(
+                "an interval needs a lower end in `value` and a higher one in `limit`",
+                subject=f"lab {self.lab_id or self.output}",
+                value=f"{self.value} to {self.limit}",
+                allowed="value < limit",
+            )
+
+    @property
+    def upper(self) -> float | None:
+        """Upper end of a lab that is known to lie between two limits; its lower end is `value`."""
+        return self.limit if self.censoring == "interval" else None
+
+    @property
+    def level(self) -> float:
+        """The lab as one number: its value or limit, the middle of an interval."""
+        return self.value if self.upper is None else 0.5 * (self.value + self.upper)
 
 
 @dataclass(frozen=True)

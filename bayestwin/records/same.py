@@ -14,7 +14,9 @@ def same(a: Body, b: Body) -> bool:
         return all(isclose(x, y, rel_tol=1e-9, abs_tol=1e-12) for x, y in pairs)
 
     if isinstance(a, Lab) and isinstance(b, Lab):
-        return close((a.time, b.time), (a.value, b.value)) and (a.output, a.censoring) == (b.output, b.censoring)
+        ends = ((a.upper, b.upper),) if a.upper is not None and b.upper is not None else ()
+        equal = (a.output, a.censoring) == (b.output, b.censoring)
+        return equal and close((a.time, b.time), (a.value, b.value), *ends)
     if isinstance(a, DoseEvent) and isinstance(b, DoseEvent):
         lengths = (a.duration, b.duration), (a.ii, b.ii), (a.lag, b.lag)
         shares = (a.amount, b.amount), (a.rate, b.rate), (a.bioavailability, b.bioavailability)

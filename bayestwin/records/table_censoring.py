@@ -1,11 +1,12 @@
 """Values beyond a limit in an event table: Monolix's CENS and LIMIT, or BLQ and LLOQ of NONMEM's M3 method.
 
-CENS = 1 says the value lies below DV, -1 above it; LIMIT gives the other end, which must be the end of the
-plausible range (values between two limits are not supported yet). BLQ = 1 says it lies below LLOQ.
+CENS = 1 says the value lies below DV, -1 above it; LIMIT gives the other end: between LIMIT and DV, or between DV
+and LIMIT. BLQ = 1 says it lies below LLOQ.
 Source: Monolix data format, "Censored data"; Beal (2001), J Pharmacokinet Pharmacodyn 28:481, method M3.
 """
 
-from bayestwin.labs import LabSpec
+from typing import NamedTuple
+
 from bayestwin.records.cells import parse_number
 from bayestwin.records.refusal import RowRefused
 from bayestwin.records.tables import Row
@@ -16,8 +17,20 @@ def filled(row: Row, column: str) -> float:
     return 0.0 if row[column] in ("", ".") else parse_number(row[column], column)
 
 
-def censored(row: Row, spec: LabSpec) -> tuple[float, str, float | None]:
-    """DV or its limit, the kind of censoring, and LLOQ, by Monolix's or NONMEM's convention."""
+class Cell(NamedTuple):
+    """DV or its limit (of an interval the lower end), the kind of censoring, LLOQ, the upper end of an interval;
+    columns they stand in."""
+
+    raw: float
+    censoring: str
+    lloq: float | None = None
+    upper: float | None = None
+    column: str = "dv"
+    upper_column: str = "limit"
+
+
+def censored(row: Row) -> Cell:
+    """What a row says of its value, by Monolix's or NONMEM's convention."""
     cens = int(filled(row, "cens")) if filled(row, "cens") in (0, 1, -1) else None
     if cens is None:
         raise RowRefused(
@@ -37,7 +50,7 @@ def censored(row: Row, spec: LabSpec) -> tuple[float, str, float | None]:
                 allowed="the limit of quantification",
                 next_step="Add LLOQ to that row.",
             )
-        return lloq, "left", None
+        return Cell(lloq, "left", column="lloq")
     if row["dv"] in ("", "."):
         raise RowRefused(
             "the observation has no value",
@@ -56,18 +69,7 @@ def censored(row: Row, spec: LabSpec) -> tuple[float, str, float | None]:
                 allowed="1",
                 next_step="Correct BLQ or LLOQ.",
             )
-        return raw, "none", lloq
-    if row["limit"] not in ("", "."):
-        limit = parse_number(row["limit"], "limit")
-        low, high = spec.plausible
-        if (cens == 1 and limit > low) or (cens == -1 and limit < high):
-            raise RowRefused(
-                "values between two limits are not supported yet",
-                column="limit",
-                value=row["limit"],
-                allowed=f"empty, or {'at most ' if cens == 1 else 'at least '}{low if cens == 1 else high:g}",
-                next_step="Leave LIMIT empty to say below (or above) DV only.",
-            )
+        return Cell(raw, "none", lloq)
     if cens == 1 and lloq:
         if raw > lloq * (1 + 1e-9):
             raise RowRefused(
@@ -77,5 +79,18 @@ def censored(row: Row, spec: LabSpec) -> tuple[float, str, float | None]:
                 allowed=f"{lloq:g}, the LLOQ",
                 next_step="With CENS = 1, DV is the limit.",
             )
-        return lloq, "left", None
-    return raw, ("left" if cens == 1 else "right"), None
+        raw = lloq
+    if row["limit"] in ("", "."):
+        return Cell(raw, "left" if cens == 1 else "right")
+    limit = parse_number(row["limit"], "limit")
+    if (limit - raw) * cens >= 0:
+        raise RowRefused(
+            "LIMIT is on the wrong side of DV",
+            column="limit",
+            value=row["limit"],
+            allowed=f"{'less' if cens == 1 else 'more'} than {raw:g}",
+            next_step="With CENS = 1 the value lies between LIMIT and DV, with CENS = -1 between DV and LIMIT.",
+        )
+    if cens == 1:
+        return Cell(limit, "none", upper=raw, column="limit", upper_column="dv")
+    return Cell(raw, "none", upper=limit)

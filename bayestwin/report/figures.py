@@ -88,6 +88,7 @@ def lab_marks(inputs: ReportInput, output: str) -> list[dict]:
                     "state": lab.state,
                     "comparator": lab.comparator,
                     "limit": lab.limit,
+                    "upper": lab.upper,
                     "assay_sd": lab.assay_sd,
                     "old_value": lab.old_value,
                     "letter": lab.reason_letter,

@@ -58,19 +58,19 @@ def lab_ledger(twin, previous):
         old = replaced.get((lab.lab_id, lab.time))
         new = seen is not None and (lab.lab_id, lab.time) not in seen
         late = new and lab.time < previous[1].now
-        state = (
-            "corrected" if old is not None else "late" if late else "censored" if lab.censoring != "none" else "used"
-        )
+        beyond = lab.censoring in ("left", "right")
+        state = "corrected" if old is not None else "late" if late else "censored" if beyond else "used"
         below = s.pit if s is not None else None
         rows.append(page.LabEntry(
             lab_id=lab.lab_id, output=lab.output, time=lab.time, known_time=lab.known_time, shown=shown_value(lab),
             value=lab.value, comparator={"left": "<", "right": ">"}.get(lab.censoring, ""),
             unit=unit.get(lab.output, ""), when=day_text(model, lab.time),
             known_when=day_text(model, lab.known_time), state=state, old_value=old.value if old is not None else None,
-            replaces=shown_value(old) if old is not None else "", limit=lab.value if lab.censoring != "none" else None,
+            replaces=shown_value(old) if old is not None else "", limit=lab.value if beyond else None,
             forecast_before={q: s.quantiles[q] for q in LEVELS} if s is not None else None,
             pit=None if below is None else (below, below), pit_drawn=below,
             log_score=s.log_score if s is not None else None, alarm=s.alarm if s is not None else "", new=new,
+            upper=lab.upper,
         ))  # fmt: skip
     return tuple(rows)
 

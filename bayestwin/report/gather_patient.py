@@ -171,5 +171,7 @@ def numerical_check(twin, population):
 
 
 def shown_value(lab) -> str:
-    """A lab as printed: the value, or its limit with the comparator."""
+    """A lab as printed: the value, its limit with the comparator, or "5 to 10"."""
+    if lab.upper is not None:
+        return f"{lab.value:g} to {lab.upper:g}"
     return {"left": "<", "right": ">"}.get(lab.censoring, "") + f"{lab.value:g}"

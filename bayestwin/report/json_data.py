@@ -135,6 +135,7 @@ def labs(inputs: ReportInput) -> list[dict]:
                 "label": labels.get(lab.output, lab.output),
                 "value": finite(lab.value),
                 "comparator": lab.comparator,
+                **({} if lab.upper is None else {"value_to": finite(lab.upper)}),
                 "unit": lab.unit,
                 "specimen_time": lab.time,
                 "known_time": lab.known_time,

@@ -35,6 +35,7 @@ class LabEntry:
           pit_drawn the randomised value that is plotted
     alarm : "ten times too high", "ten times too low" or "": what the value is more likely than right
     new : arrived since the previous report
+    upper : of a value known to lie between two limits the upper one; `value` is then the lower, shown "5 to 10"
     moved_chance : leave-one-out change of the 12-month chance of the current treatment
     """
 
@@ -62,6 +63,7 @@ class LabEntry:
     alarm: str = ""
     new: bool = False
     moved_chance: float | None = None
+    upper: float | None = None
 
 
 @dataclass(frozen=True)

@@ -100,6 +100,7 @@ class Model:
                 tuple(self.outputs),
                 tuple(self.hazards),
                 *((self.dosing,) if self.dosing else ()),
+                *((o.output, o.assay_by, dict(o.assay_scale)) for o in self.observations if o.assay_scale),
             )
         )
         return hashlib.sha256((code + body).encode()).hexdigest()
@@ -178,6 +179,11 @@ class Model:
     def serial(self) -> tuple[int, ...]:
         """Positions in `observations` of those with a serially correlated departure, W."""
         return tuple(k for k, o in enumerate(self.observations) if o.error.serial is not None)
+
+    @cached_property
+    def tells_assays_apart(self) -> bool:
+        """True where the residual error of an output differs between laboratories or products."""
+        return any(o.assay_scale for o in self.observations)
 
     @cached_property
     def treatment_names(self) -> tuple[str, ...]:

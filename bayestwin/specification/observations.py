@@ -11,13 +11,19 @@ With `serial` a further, serially correlated departure is added on the error sca
     loading(f) x(t),   x(t) ~ Normal(0, sd^2),   corr(x(s), x(t)) = exp(-|s - t| / time)
 what the mechanism does not say and what the next lab shares with the last one. loading = 1, with `low` of the serial
 correlation (low + f) / (low / 3 + f): up to three times as much where the prediction is low.
+
+With `assay_scale` the residual SD (with `nu` the scale) of a laboratory's or product's labs is that of the others times
+a factor.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from bayestwin.errors import ModelError
 from bayestwin.labs import LabSpec
 from bayestwin.specification.priors import POSITIVE, holds
+
+OTHER = "other"  # a level of assay_scale that stands for all that are not named
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +96,9 @@ class Observation:
 
     output : name in the model's outputs; plausible : (low, high) in `unit`, outside is refused
     lower_limit : usual limit of quantification, used when simulating visits; rows bring their own limits
+    assay_scale : laboratory or product -> prior of the factor on the residual SD of its labs; every other has factor 1,
+        or where there is a level "other" the factor of that
+    assay_by : "laboratory" (column `lab` of labs.csv) or "product"
     """
 
     output: str
@@ -101,8 +110,11 @@ class Observation:
     positive: bool = True
     label: str = ""
     source: str = ""
+    assay_scale: Mapping[str, object] = field(default_factory=dict, hash=False, repr=False)
+    assay_by: str = field(default="laboratory", repr=False)
 
     def __post_init__(self):
+        _check_assays(self)
         if not isinstance(self.error, (LogNormalError, Additive, Proportional, Combined)):
             raise ModelError(
                 "unknown error model",
@@ -163,7 +175,14 @@ class Observation:
         serial: SerialCorrelation | None = getattr(self.error, "serial", None)
         if serial is not None:
             priors |= {"serial_sd": serial.sd, "serial_time": serial.time, "serial_low": serial.low}
+        priors |= {f"assay_scale_{level}": prior for level, prior in self.assay_scale.items()}
         return {f"{name}_{self.output}": prior for name, prior in priors.items() if prior is not None}
+
+    def assay_of(self, lab) -> int:
+        """Which factor a lab has: 0 for none, else its place in `assay_scale` from 1."""
+        levels, level = list(self.assay_scale), getattr(lab, self.assay_by)
+        named = level if level in levels else OTHER if level and OTHER in levels else None
+        return 0 if named is None else 1 + levels.index(named)
 
     @property
     def lab_spec(self) -> LabSpec:
@@ -176,4 +195,27 @@ class Observation:
             unit_required=self.unit_required,
             positive=self.positive,
             label=self.label or self.output,
+            assays=tuple(self.assay_scale),
+            assay_by=self.assay_by,
+        )
+
+
+def _check_assays(observation) -> None:
+    """Raise ModelError for an assay_scale that cannot be one."""
+    for level, prior in observation.assay_scale.items():
+        if not (isinstance(level, str) and level.strip()) or not holds(POSITIVE, prior):
+            raise ModelError(
+                "assay_scale wants a prior of a positive factor for each named level",
+                subject=f"observation {observation.output}",
+                place=f"assay_scale {level!r}",
+                value=prior,
+                allowed="a name, and " + ", ".join(kind.__name__ for kind in POSITIVE) + ", all above 0",
+            )
+    if observation.assay_by not in ("laboratory", "product"):
+        raise ModelError(
+            "an assay differs by laboratory or by product",
+            subject=f"observation {observation.output}",
+            place="assay_by",
+            value=observation.assay_by,
+            allowed="laboratory or product",
         )

@@ -101,7 +101,9 @@ def with_priors(model, priors: Mapping[str, Any]):
     concentration = left.pop(CORRELATION, None)
     parameters = tuple(_parameter(model, p, left) for p in model.parameters)
     drift = tuple(replace(d, sd=_positive(model, f"drift_sd_{d.parameter}", d.sd, left)) for d in model.drift)
-    observations = tuple(replace(o, error=_error(model, o, left)) for o in model.observations)
+    observations = tuple(
+        replace(o, error=_error(model, o, left), assay_scale=_assays(model, o, left)) for o in model.observations
+    )
     if left or (concentration is not None and model.correlation is None):
         raise ModelError(
             "the model has no such prior",
@@ -161,6 +163,11 @@ def _error(model, observation, left: dict):
             },
         )
     return replace(error, **changed)
+
+
+def _assays(model, observation, left: dict):
+    names = {level: f"assay_scale_{level}_{observation.output}" for level in observation.assay_scale}
+    return {level: _positive(model, name, observation.assay_scale[level], left) for level, name in names.items()}
 
 
 def _positive(model, name: str, prior, left: dict):

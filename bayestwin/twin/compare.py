@@ -19,15 +19,19 @@ class Change:
     nothing: bool
 
 
-def _content(lab):
-    return (lab.lab_id, lab.output, lab.time, lab.value, lab.censoring, lab.order)
+def _content(model, lab):
+    """What of a lab the model learns from."""
+    further = () if lab.upper is None else (lab.upper,)
+    if model.tells_assays_apart and lab.output in model.observation_index:
+        further += (model.observations[model.observation_index[lab.output]].assay_of(lab),)
+    return (lab.lab_id, lab.output, lab.time, lab.value, lab.censoring, lab.order, *further)
 
 
 def difference(twin, record) -> Change:
     """Compare the record a twin has seen with a newer one."""
     model, now = twin.model, twin.time
-    seen = {_content(lab) for lab in twin.record.labs}
-    newer = {_content(lab) for lab in record.labs}
+    seen = {_content(model, lab) for lab in twin.record.labs}
+    newer = {_content(model, lab) for lab in record.labs}
     why = []
     for lab in sorted(seen - newer):
         again = [n for n in newer if n[:3] == lab[:3]]
@@ -50,7 +54,7 @@ def difference(twin, record) -> Change:
             why.append(f"an event that said '{k}' was taken away or moved")
     if beginning(record) < beginning(twin.record):
         why.append("a row before the beginning of the record arrived")
-    new_labs = tuple(lab for lab in record.labs if _content(lab) not in seen)
+    new_labs = tuple(lab for lab in record.labs if _content(model, lab) not in seen)
     moved = [k for k in after if after[k] != before[k]]
     later = (
         all(lab.time > now for lab in new_labs)

@@ -1,9 +1,10 @@
 """What the twin expected of a lab before it was learnt: quantiles, PIT, log score, CRPS.
 
 Scores are on the observation's error scale (ln for log-normal outputs), the log score on the datum as measured.
-Of a censored lab: log of its probability, PIT uniform in its interval, CRPS of the censored distribution.
+Of a censored lab: log of its probability, PIT uniform in its interval, CRPS of the censored distribution: only what
+lies outside the interval counts, the integral of (F(x) - 1(x > lab))^2 over x beyond its limits.
 Of a lab with a value above 0: was it reported ten times too high or too low? See `tenfold`.
-Sources: Gneiting and Raftery (2007), JASA 102:359.
+Sources: Gneiting and Raftery (2007), JASA 102:359; Gneiting and Ranjan (2011), J Bus Econ Stat 29:411 (weighted CRPS).
 """
 
 from dataclasses import dataclass
@@ -12,9 +13,7 @@ import jax
 import numpy as np
 
 from bayestwin.individual.residuals import (
-    LEFT,
-    NONE,
-    RIGHT,
+    CENSORING,
     departed,
     draw_observation,
     location_and_scale,
@@ -30,13 +29,13 @@ QUANTILES = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975)
 
 _log_cdf = jax.jit(log_cdf, static_argnums=1)
 _log_density = jax.jit(log_density, static_argnums=0)
-_CENSORING = {"none": NONE, "left": LEFT, "right": RIGHT}
 
 
 @dataclass(frozen=True)
 class Surprise:
     """One lab against its predictive distribution; quantiles on the natural scale, mean, sd, crps on `scale`.
 
+    censoring, upper : as of the Lab: `value` is the limit, of an interval the lower end and `upper` the other
     tenfold_high, tenfold_low : ln Bayes factors of a report ten times too high, too low; tenfold_power : the share of
         such errors that would raise an alarm; None for a censored lab and one of 0 or less
     """
@@ -57,6 +56,7 @@ class Surprise:
     tenfold_high: float | None = None
     tenfold_low: float | None = None
     tenfold_power: float | None = None
+    upper: float | None = None
 
     @property
     def alarm(self) -> str:
@@ -84,6 +84,24 @@ def sample_crps(values, weights, y) -> float:
     return float(np.sum(w * np.abs(x - y)) - spread)
 
 
+def beyond_limits(x, ends, censoring: str):
+    """Values x of a forecast as a lab sees them, whose own place is ends[0]: all that it may be is one point.
+
+    ends : the lab or its limit, of an interval both ends; on the error scale like x
+    """
+    if censoring == "interval":
+        return np.where(x < ends[0], x, np.maximum(x, ends[1]) - (ends[1] - ends[0]))
+    return {"none": x, "left": np.maximum(x, ends[0]), "right": np.minimum(x, ends[0])}[censoring]
+
+
+def pit_of(below, censoring: str, u: float) -> float:
+    """PIT of a lab from the forecast's distribution function at its `ends`, uniform (u) in the interval if censored."""
+    if censoring == "none":
+        return below[0]
+    low, high = {"left": (0.0, below[0]), "right": (below[0], 1.0)}.get(censoring) or (below[0], below[-1])
+    return low + u * (high - low)
+
+
 def surprises(
     model, labs, pieces, class_probability, log_weights, population, draw, *, rng: np.random.Generator
 ) -> tuple[Surprise, ...]:
@@ -108,21 +126,23 @@ def surprises(
         drawn = (rng.random((len(sigma), 1)) * cumulative[:, -1:] > cumulative).sum(axis=1)
         classes = np.minimum(drawn, cumulative.shape[1] - 1)
         departure = None if pieces.departure is None else pieces.departure[:, :, n]
-        own = (np.arange(len(classes)), classes)
+        own, assay = (np.arange(len(classes)), classes), observation.assay_of(lab)
         simulated = draw_observation(
-            model, k, rng, predictions[(*own, n)], sigma, None if departure is None else departure[own]
+            model, k, rng, predictions[(*own, n)], sigma, None if departure is None else departure[own], assay
         )
-        location, scale = location_and_scale(model, k, predictions[:, :, n], sigma[:, None, :], xp=np)
+        location, scale = location_and_scale(model, k, predictions[:, :, n], sigma[:, None, :], assay=assay, xp=np)
         location, scale = departed(location, scale, departure, xp=np)
-        log_p = np.asarray(_log_density(observation, location, scale, lab.value, _CENSORING[lab.censoring]))
+        log_p = np.asarray(
+            _log_density(observation, location, scale, lab.value, CENSORING[lab.censoring], upper=lab.upper)
+        )
         with np.errstate(divide="ignore"):
             log_score = float(log_sum_exp((np.log(joint) + log_p).ravel(), axis=0))
-        y = np.log(max(lab.value, TINY)) if observation.log_scale else lab.value
-        below = float((joint * np.exp(np.asarray(_log_cdf((y - location) / scale, observation.error.nu)))).sum())
+        ends = [end for end in (lab.value, lab.upper) if end is not None]
+        ends = [np.log(max(end, TINY)) if observation.log_scale else end for end in ends]
+        cdf = [np.exp(np.asarray(_log_cdf((end - location) / scale, observation.error.nu))) for end in ends]
+        below = [float((joint * one).sum()) for one in cdf]
         on_scale = np.log(np.maximum(simulated, TINY)) if observation.log_scale else simulated
-        u = rng.random()
-        pit = {"none": below, "left": u * below, "right": below + u * (1.0 - below)}[lab.censoring]
-        clipped = {"none": on_scale, "left": np.maximum(on_scale, y), "right": np.minimum(on_scale, y)}[lab.censoring]
+        pit = pit_of(below, lab.censoring, rng.random())
         mean = float(np.sum(weights * on_scale))
         wrong_unit = None
         if lab.censoring == "none" and lab.value > 0:
@@ -141,15 +161,16 @@ def surprises(
                 quantiles=dict(zip(QUANTILES, (float(q) for q in weighted_quantiles(simulated, weights, QUANTILES)))),
                 mean=mean,
                 sd=float(np.sqrt(np.sum(weights * (on_scale - mean) ** 2))),
-                crps=sample_crps(clipped, weights, y),
+                crps=sample_crps(beyond_limits(on_scale, ends, lab.censoring), weights, ends[0]),
                 log_score=log_score,
                 pit=pit,
                 tenfold_high=None if wrong_unit is None else wrong_unit.high,
                 tenfold_low=None if wrong_unit is None else wrong_unit.low,
                 tenfold_power=None if wrong_unit is None else wrong_unit.power,
+                upper=lab.upper,
             )
         )
     return tuple(found)
 
 
-__all__ = ["QUANTILES", "Surprise", "sample_crps", "surprises", "weighted_quantiles"]
+__all__ = ["QUANTILES", "Surprise", "beyond_limits", "pit_of", "sample_crps", "surprises", "weighted_quantiles"]

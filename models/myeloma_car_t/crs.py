@@ -96,7 +96,7 @@ def crs_by_day(record, infusion: float) -> dict[int, Grade]:
     masked = min((t for t in given if t >= infusion), default=float("inf"))
     for day in sorted({int(lab.time - infusion) for lab in labs}):
         mine = [lab for lab in labs if int(lab.time - infusion) == day]
-        worst = {o: max((lab.value for lab in mine if lab.output == o), default=None) for o in outputs}
+        worst = {o: max((lab.level for lab in mine if lab.output == o), default=None) for o in outputs}
         found[day] = crs_grade(**worst, fever_masked=int(masked - infusion) <= day if masked < float("inf") else False)
     death = next((e for e in record.events if e.event == "death" and "cytokine" in e.value.lower()), None)
     if death is not None and 0 <= death.time - infusion <= WATCHED:

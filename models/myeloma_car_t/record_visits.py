@@ -109,7 +109,7 @@ def _together(labs) -> dict[str, tuple[float, float]]:
     found = {}
     for output in dict.fromkeys(lab.output for lab in labs):
         mine = [lab for lab in labs if lab.output == output]
-        value = (max if output in WORST else np.mean)([lab.value for lab in mine])
+        value = (max if output in WORST else np.mean)([lab.level for lab in mine])
         found[output] = (float(value), float(any(_seen(lab) for lab in mine)))
     return found
 
@@ -117,7 +117,7 @@ def _together(labs) -> dict[str, tuple[float, float]]:
 def _seen(lab) -> bool:
     """False for nothing measured, and for `<` a limit as low as electrophoresis sees."""
     low = lab.censoring == "left" and lab.value <= VISUAL_LIMIT.get(lab.output, 0.0)
-    return not low and lab.value > 0.0
+    return not low and lab.level > 0.0
 
 
 def _ratio(visit: _Visit) -> float:

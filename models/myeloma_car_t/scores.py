@@ -119,14 +119,15 @@ def _sum(name, inputs, group) -> Score:
 
 
 def before_lymphodepletion(record, output: str, infusion: float):
-    """The last value of a lab before lymphodepletion; of one beyond a limit the range it lies in; None without."""
+    """The last value of a lab before lymphodepletion; of one beyond a limit or between two the range it lies in; None
+    without."""
     until = infusion - LYMPHODEPLETION
     labs = [lab for lab in record.labs if lab.output == output and until - RECENT <= lab.time <= until]
     if not labs:
         return None
     last = labs[-1]
     below, above = (0.0, nextafter(last.value, -inf)), (nextafter(last.value, inf), inf)
-    return {"left": below, "right": above}.get(last.censoring, last.value)
+    return {"left": below, "right": above, "interval": (last.value, last.upper)}.get(last.censoring, last.value)
 
 
 def scores(record, infusion: float) -> tuple[Score, Score]:

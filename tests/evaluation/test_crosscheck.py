@@ -14,7 +14,7 @@ from bayestwin.population import PopulationPosterior
 from bayestwin.population.crosscheck import check_sampler, refuse_unsupported
 from bayestwin.records import Cohort, Lab, PatientRecord
 from bayestwin.records.record import ClinicalEvent
-from bayestwin.specification import HalfNormal, load_model
+from bayestwin.specification import Fixed, HalfNormal, load_model
 
 LEVELS = '''
 """A level that differs between patients."""
@@ -134,6 +134,13 @@ def test_a_fit_of_other_records_or_priors_or_no_fit_is_refused(model, cohort):
 def test_what_pymc_is_not_told_is_refused_by_name():
     with pytest.raises(ModelError, match="model myeloma_car_t.*response classes in PyMC.*Cross-check a copy"):
         refuse_unsupported(load_model("myeloma_car_t"), Cohort(()))
+    theophylline = load_model("theophylline")
+    told_apart = replace(theophylline.observations[0], assay_scale={"south": Fixed(value=2.0)})
+    with pytest.raises(ModelError, match="errors that differ between laboratories in PyMC.*concentration"):
+        refuse_unsupported(replace(theophylline, observations=(told_apart,), source_hash=""), Cohort(()))
+    between = Lab("c@1", "concentration", 1.0, 2.0, 1.0, "interval", 3.0)
+    with pytest.raises(ModelError, match="patient P-4.*1 labs of concentration between two limits"):
+        refuse_unsupported(theophylline, Cohort((PatientRecord("P-4", labs=(between,)),)))
 
 
 def test_a_departing_output_beyond_its_limit_is_refused_by_patient():

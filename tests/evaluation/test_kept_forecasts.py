@@ -41,7 +41,8 @@ def prognosis(rows, *, log_scale=True):
 
 def record(*labs, starts=((0.0, "drug"),), key="K-1"):
     events = tuple(ClinicalEvent("line_of_therapy", t, t, name) for t, name in starts)
-    rows = tuple(Lab(f"y@{t:g}", "y", t, v, t, *([c, v] if c else [])) for t, v, c in labs)
+    kinds = [c if isinstance(c, tuple) else (c, v) if c else () for _, v, c in labs]
+    rows = tuple(Lab(f"y@{t:g}", "y", t, v, t, *kind) for (t, v, _), kind in zip(labs, kinds))
     return PatientRecord(key, labs=rows, events=events)
 
 
@@ -69,6 +70,16 @@ def test_a_censored_lab_has_the_scores_of_the_censored_distribution():
     x = np.maximum(np.random.default_rng(1).normal(np.log(20.0), 0.3, 4000), np.log(15.0))
     brute = np.mean(np.abs(x - np.log(15.0))) - 0.5 * np.mean(np.abs(x[:2000] - x[2000:]))
     assert row["crps"] == pytest.approx(brute, abs=0.01)
+
+
+def test_a_lab_between_two_limits_is_scored_beyond_them_only():
+    (row,) = score_kept(prognosis([CURRENT]), record((150.0, 15.0, ("interval", 25.0))))
+    low, high = ((np.log(end) - np.log(20.0)) / 0.3 for end in (15.0, 25.0))
+    assert row["observed"] == 15.0 and row["observed_to"] == 25.0 and row["limit_flag"] == "interval"
+    assert stats.norm.cdf(low) - 1e-3 <= row["pit"] <= stats.norm.cdf(high) + 1e-3
+    below, above = np.linspace(-9.0, low, 2000), np.linspace(high, 9.0, 2000)
+    expected = np.trapezoid(stats.norm.cdf(below) ** 2, below) + np.trapezoid(stats.norm.sf(above) ** 2, above)
+    assert row["crps"] == pytest.approx(0.3 * expected, rel=0.01)
 
 
 def test_only_labs_after_the_data_cut_and_within_the_forecast_are_scored():

@@ -76,13 +76,13 @@ def test_bins_hold_about_equal_numbers_and_never_part_equal_times():
 
 
 def test_the_bands_hold_cohorts_of_the_population_and_not_of_another(made):
-    outside = []
+    outside, few = [], replace(made, simulated=made.simulated[::5])
     for seed in range(30):
-        drawn = replace_observed(made, made.simulated[seed])
+        drawn = replace_observed(few, made.simulated[seed])
         table = vpc(drawn, "m_protein", probability=0.9, bins=4)
         outside.append(((table["observed"] < table["low"]) | (table["observed"] > table["high"])).mean())
     assert 0.03 < np.mean(outside) < 0.17
-    high = vpc(replace_observed(made, made.simulated[0] + 4.0), "m_protein", bins=4)
+    high = vpc(replace_observed(few, made.simulated[0] + 4.0), "m_protein", bins=4)
     assert (high["observed"] > high["high"]).mean() > 0.6
 
 
@@ -170,6 +170,33 @@ def test_censoring_leaves_npde_standard_normal(made, limit):
         variances.append(found["variance"])
         p.append(found["p"])
     assert np.mean(variances) == pytest.approx(1.0, abs=0.1) and np.mean(np.array(p) < 0.05) <= 0.27
+
+
+def between(made, seed, width):
+    """Labs of one replicate known only to lie between two multiples of `width`."""
+    low = np.floor(made.simulated[seed] / width) * width
+    labs = made.labs.assign(observed=low, observed_to=low + width, limit_flag="interval")
+    return Replicates(made.model, labs, made.simulated, 0.0)
+
+
+def test_intervals_leave_npde_standard_normal_and_would_not_if_taken_for_their_lower_end(made):
+    found = [npde_tests(npde(between(made, seed, 6.0), "m_protein", random_seed=seed)) for seed in range(12)]
+    assert np.mean([one["variance"] for one in found]) == pytest.approx(1.0, abs=0.1)
+    assert np.mean([one["p"] < 0.05 for one in found]) <= 0.27
+    coarse = between(made, 1, 6.0)
+    wrong = replace(coarse, labs=coarse.labs.assign(limit_flag="none"))
+    assert npde_tests(npde(wrong, "m_protein", random_seed=1))["p"] < 1e-4
+
+
+def test_bands_hold_labs_known_to_lie_between_two_limits_and_not_their_lower_ends(made):
+    held, wrong = [], []
+    for seed in range(8):
+        coarse = replace(between(made, seed, 4.0), simulated=made.simulated[::10])
+        taken = replace(coarse, labs=coarse.labs.assign(limit_flag="none"))
+        for tables, found in ((held, coarse), (wrong, taken)):
+            table = vpc(found, "m_protein")
+            tables.append(((table["observed"] >= table["low"]) & (table["observed"] <= table["high"])).mean())
+    assert np.mean(held) > 0.85 and np.mean(wrong) < 0.4
 
 
 def test_many_labs_of_a_patient_leave_the_variance_at_one():

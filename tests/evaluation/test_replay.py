@@ -8,6 +8,7 @@ import pytest
 
 from bayestwin.errors import RecordError
 from bayestwin.evaluation import COLUMNS, panels, predictions_frame, replay, rest_of_course
+from bayestwin.evaluation.predictions import prediction_rows
 from bayestwin.population import PopulationPosterior
 from bayestwin.population.posterior import patient_mark
 from bayestwin.records.record import Superseded
@@ -28,6 +29,15 @@ def test_panels_are_learnt_in_the_order_in_which_they_became_known(replayed):
     assert table["n_seen"].tolist() == [0, 0, 2, 3]
     assert [len(t.record.labs) for t in twins] == [0, 2, 3, 4]
     assert (table["verdict"] == "PASS").all()
+
+
+def test_an_interval_has_its_upper_end_in_a_last_column_that_other_files_lack(population, record, replayed):
+    measured = replayed[1][-1].history[-1].surprise[0]
+    between = replace(measured, censoring="interval", upper=measured.value + 5.0)
+    rows = prediction_rows(population.model, record, (measured, between), n_seen=0, verdict="PASS")
+    table = predictions_frame(rows)
+    assert tuple(table.columns) == (*COLUMNS, "observed_to") and table["limit_flag"].tolist() == ["none", "interval"]
+    assert np.isnan(table["observed_to"][0]) and table["observed_to"][1] == measured.value + 5.0
 
 
 def test_a_value_that_was_corrected_later_was_a_panel_of_its_own(record):

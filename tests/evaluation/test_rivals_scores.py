@@ -15,7 +15,7 @@ from rival_models import marker_model
 from bayestwin.evaluation.rivals import Forecast, crps, score_lab
 from bayestwin.individual.residuals import log_likelihood_of
 from bayestwin.records import Lab
-from bayestwin.twin.surprise import sample_crps
+from bayestwin.twin.surprise import beyond_limits, sample_crps
 
 SHAPES = (None, 1.0, 2.0, 3.0, 5.0, 10.0)
 LIMITS = (-4.0, -0.3, 0.0, 1.7, 6.0)
@@ -25,8 +25,8 @@ def shape_of(nu):
     return stats.norm if nu is None else stats.t(nu)
 
 
-def lab(value, censoring="none"):
-    return Lab("a", "psa", 1.0, value, 1.0, censoring=censoring)
+def lab(value, censoring="none", limit=None):
+    return Lab("a", "psa", 1.0, value, 1.0, censoring=censoring, limit=limit)
 
 
 def scored(forecast, value, censoring="none", *, seed=1):
@@ -59,6 +59,20 @@ def test_the_crps_of_a_censored_lab_is_that_of_the_sample_clipped_at_the_limit(n
         assert crps(0.0, 1.0, nu, z, "left") == pytest.approx(sample_crps(np.maximum(sample, z), weights, z), abs=2e-4)
         assert crps(0.0, 1.0, nu, z, "right") == pytest.approx(sample_crps(np.minimum(sample, z), weights, z), abs=2e-4)
         assert crps(0.0, 1.0, nu, z) == pytest.approx(sample_crps(sample, weights, z), abs=2e-4)
+        seen = sample_crps(beyond_limits(sample, (z, z + 0.8), "interval"), weights, z)
+        assert crps(0.0, 1.0, nu, z, "interval", z + 0.8) == pytest.approx(seen, abs=2e-4)
+
+
+@pytest.mark.parametrize("nu", (None, 3.0))
+def test_a_lab_between_two_limits_has_the_probability_between_them_and_a_crps_of_what_lies_beyond(nu):
+    forecast, law = Forecast(np.log(2.0), 0.4, nu), shape_of(nu)
+    found = score_lab(marker_model().observations[0], lab(1.5, "interval", 3.5), forecast, np.random.default_rng(1))
+    low, high = ((np.log(end) - np.log(2.0)) / 0.4 for end in (1.5, 3.5))
+    assert found.log_score == pytest.approx(np.log(law.cdf(high) - law.cdf(low)), abs=1e-9)
+    assert law.cdf(low) < found.pit < law.cdf(high) and found.upper == 3.5
+    below = integrate.quad(lambda x: law.cdf(x) ** 2, -np.inf, low)[0]
+    above = integrate.quad(lambda x: law.sf(x) ** 2, high, np.inf)[0]
+    assert found.crps == pytest.approx(0.4 * (below + above), abs=1e-7)
 
 
 def test_the_density_of_values_and_the_probability_below_the_limit_make_one():

@@ -83,6 +83,19 @@ def test_a_calibrated_forecaster_passes():
     )
 
 
+def test_intervals_are_read_with_their_upper_end_and_refused_without_one(tmp_path):
+    frame = made_up(3, 3, seed=1).assign(observed_to=np.nan)
+    for n, (flag, upper) in enumerate((("interval", 1e3), ("interval", np.nan), ("interval", 1e-3))):
+        frame.loc[n, ["limit_flag", "observed_to"]] = flag, upper
+    frame.to_csv(tmp_path / "p.csv", index=False)
+    reading = read_predictions(tmp_path / "p.csv")
+    assert [(r.row, r.column) for r in reading.refusals] == [(3, "observed_to"), (4, "observed_to")]
+    assert reading.frame["observed_to"].tolist()[0] == 1e3 and reading.frame["observed_to"][1:].isna().all()
+    assert np.isnan(lab_scores(reading.frame)["error"][0]) and np.isfinite(lab_scores(reading.frame)["crps"][0])
+    frame.drop(columns="observed_to").to_csv(tmp_path / "p.csv", index=False)
+    assert all("observed_to" in r.allowed for r in read_predictions(tmp_path / "p.csv").refusals)
+
+
 @pytest.mark.parametrize(
     ("fault", "said", "score", "side"),
     [

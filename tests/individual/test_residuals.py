@@ -7,11 +7,13 @@ import pytest
 from scipy import stats
 
 from bayestwin.individual.residuals import (
+    BETWEEN,
     LEFT,
     NONE,
     RIGHT,
     draw_observation,
     location_and_scale,
+    log_between,
     log_cdf,
     log_likelihood_of,
     log_pdf,
@@ -158,3 +160,75 @@ def test_a_second_component_makes_the_relative_error_grow_towards_the_limit(ever
     k = every_error.observation_index["lognormal_low"]
     high, low = (float(location_and_scale(every_error, k, jnp.asarray(f), sigma)[1]) for f in (8000.0, 8e-6))
     assert high == pytest.approx(0.3, rel=1e-5) and low == pytest.approx(np.hypot(0.3, 1.0), rel=1e-5)
+
+
+def interval(model, output, low, high, prediction=PREDICTION, form="either"):
+    sigma = jnp.array([SIGMA[name] for name in model.residual_parameters])
+    k = model.observation_index[output]
+    ends = jnp.asarray(low), jnp.asarray(high)
+    code = jnp.full(jnp.shape(ends[0]), BETWEEN)
+    return log_likelihood_of(model, k, jnp.asarray(prediction), ends[0], code, sigma, upper=ends[1], form=form)
+
+
+LOWS, HIGHS = np.array([0.5, 3.9, 3.99, 4.0, 5.0, 8.0]), np.array([9.0, 4.1, 4.0, 4.001, 5.5, 30.0])
+
+
+@pytest.mark.parametrize("form", ["either", "between"])
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_a_value_between_two_limits_has_the_probability_between_them(every_error, output, form):
+    law = scipy_law(output)
+    expected = np.where(LOWS < PREDICTION, law.cdf(HIGHS) - law.cdf(LOWS), law.sf(LOWS) - law.sf(HIGHS))
+    np.testing.assert_allclose(np.exp(interval(every_error, output, LOWS, HIGHS, form=form)), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("output", [*OUTPUTS, "lognormal_t"])
+def test_below_between_and_above_two_limits_are_certain_together(every_error, output):
+    parts = [ours(every_error, output, LOWS, LEFT), ours(every_error, output, HIGHS, RIGHT)]
+    total = jax.nn.logsumexp(jnp.stack([*parts, interval(every_error, output, LOWS, HIGHS)]), axis=0)
+    np.testing.assert_allclose(total, 0.0, atol=1e-12)
+
+
+@pytest.mark.parametrize("output", [*OUTPUTS, "lognormal_t"])
+def test_a_narrow_interval_is_the_density_times_its_width(every_error, output):
+    width = np.array([1e-3, 1e-6, 1e-9])
+    found = interval(every_error, output, 3.0 - width / 2, 3.0 + width / 2) - np.log(width)
+    assert (np.abs(found - ours(every_error, output, 3.0, NONE)) < [1e-6, 1e-9, 1e-6]).all()
+
+
+@pytest.mark.parametrize("nu", [None, 1.0, 4.0, 5.0, 10.0])
+def test_an_interval_far_out_keeps_value_and_gradient(nu):
+    """In either tail, where both distribution functions are 0 or 1 in 64 bits; widths over seven decades."""
+    law = stats.norm if nu is None else stats.t(nu)
+    found = jax.jit(jax.vmap(jax.value_and_grad(lambda shift, a, b: log_between(a - shift, b - shift, nu), argnums=0)))
+    at = np.array([3.0, 12.0, 40.0, 200.0, 3000.0, 1e5])
+    nodes, weights = (a[:, None] for a in np.polynomial.legendre.leggauss(60))
+    for width in (1e-5, 0.01, 0.3, 2.0, 100.0):
+        # the integral of f(x) / f(at): far out nearly an exponential in x, of Student-t one in s = ln(x / at)
+        reach = np.minimum(width, 40.0 / at) if nu is None else np.log1p(width / at)
+        s = reach * (nodes + 1) / 2
+        log_f = -0.5 * s * (2 * at + s) if nu is None else law.logpdf(at * np.exp(s)) - law.logpdf(at) + np.log(at) + s
+        mass = (np.exp(log_f) * weights).sum(axis=0) * reach / 2
+        expected = law.logpdf(at) + np.log(mass)
+        high = (
+            np.exp(-0.5 * width * (2 * at + width)) if nu is None else np.exp(law.logpdf(at + width) - law.logpdf(at))
+        )
+        slope = (1.0 - high) / mass
+        for sign in (1.0, -1.0):
+            a, b = (at, at + width) if sign > 0 else (-at - width, -at)
+            value, gradient = (np.asarray(part) for part in found(np.zeros(len(at)), a, b))
+            np.testing.assert_allclose(value, expected, rtol=1e-9, atol=3e-5)
+            np.testing.assert_allclose(gradient, sign * slope, rtol=2e-3)
+
+
+@pytest.mark.parametrize("output", ["combined", "lognormal_low", "additive_t", "lognormal_t"])
+def test_the_gradient_of_an_interval_is_its_finite_difference_and_finite_for_any_prediction(every_error, output):
+    slope = jax.jit(jax.grad(lambda f, low, high: interval(every_error, output, low, high, f)))
+    for low, high in ((3.0, 5.0), (4.0, 4.01), (8.0, 30.0)):
+        numeric = (
+            interval(every_error, output, low, high, 4.00001) - interval(every_error, output, low, high, 3.99999)
+        ) / 2e-5
+        assert float(slope(4.0, low, high)) == pytest.approx(float(numeric), rel=1e-5, abs=1e-8)
+    for far in (1e-9, 1e-3, 1e4, 1e9):
+        assert np.isfinite(float(slope(far, 3.0, 5.0))) and np.isfinite(
+            float(interval(every_error, output, 3.0, 5.0, far))
+        )

@@ -1,13 +1,18 @@
 """The filter of serially correlated departures against the multivariate normal it stands for."""
 
+from dataclasses import replace
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
 
+from bayestwin.dynamics import NO_GRADIENT, Accuracy
 from bayestwin.errors import ModelError
 from bayestwin.individual import Hyper, class_likelihood, compile_record
+from bayestwin.individual.residuals import BETWEEN
 from bayestwin.individual.serial import Rows, after_last, filtered, smoothed
 from bayestwin.records import Lab, PatientRecord
 from bayestwin.specification import Additive, Fixed, LogNormalError, Observation, SerialCorrelation, load_model
@@ -24,7 +29,7 @@ COVARIANCE = SD**2 * CORRELATION
 SEEN = LOADING[:, None] * COVARIANCE * LOADING  # of what is added to the labs
 
 
-def run(gap=GAP, censoring=None, learn=None, count=N, pad=4):
+def run(gap=GAP, censoring=None, learn=None, count=N, pad=4, above=None):
     """Filter with padded rows; (Filtered, Rows) in float64."""
     with jax.enable_x64(True):
         censoring = np.zeros(N, dtype=int) if censoring is None else np.asarray(censoring)
@@ -40,6 +45,7 @@ def run(gap=GAP, censoring=None, learn=None, count=N, pad=4):
             padded(LOADING, 1.0),
             padded(censoring),
             padded(learn),
+            None if above is None else padded(above, 1.0),
         )
         begin = jnp.zeros(()), jnp.asarray(SD**2), jnp.asarray(SD), jnp.asarray(TIME)
         return jax.tree.map(np.asarray, (filtered(rows, 0.0, *begin, count), rows))
@@ -78,12 +84,12 @@ def test_every_row_is_expected_as_all_learnt_rows_say_before_and_after_it():
 
 def test_going_on_from_the_end_of_the_first_rows_equals_the_whole():
     whole, rows = run()
-    first = Rows(*(jnp.asarray(np.concatenate([a[:5], a[-4:]])) for a in rows))
+    first = Rows(*(jnp.asarray(np.concatenate([a[:5], a[-4:]])) for a in rows[:6]))
     with jax.enable_x64(True):
         begin = jnp.zeros(()), jnp.asarray(SD**2), jnp.asarray(SD), jnp.asarray(TIME)
         found = filtered(first, 0.0, *begin, 5)
         mean, variance = after_last(found, first, 0.0, 0.0, SD**2, 5, 17.2, SD, TIME)
-        rest = Rows(*(jnp.asarray(a[5:]) for a in rows))
+        rest = Rows(*(jnp.asarray(a[5:]) for a in rows[:6]))
         resumed = filtered(rest, 17.2, mean, variance, SD, TIME, N - 5)
     assert TIMES[4] < 17.2 < TIMES[5]
     np.testing.assert_allclose(np.asarray(resumed.log_p)[: N - 5], whole.log_p[5:N], atol=1e-12)
@@ -96,6 +102,31 @@ def test_a_last_lab_beyond_its_limit_has_the_exact_probability(censoring, sign):
     sd = np.sqrt(LOADING[-1] ** 2 * covariance[0, 0] + SCALE[-1] ** 2)
     expected = stats.norm.logcdf(sign * (GAP[-1] - LOADING[-1] * mean[0]) / sd)
     assert found.log_p[N - 1] == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("count", [N, None], ids=["for particles", "for gradients"])
+@pytest.mark.parametrize("width", [0.05, 1.0, 30.0])
+def test_a_last_lab_between_two_limits_has_the_exact_probability_and_moments(width, count):
+    above = np.append(np.zeros(N - 1), GAP[-1] + width)
+    found, _ = run(censoring=[*[0] * (N - 1), BETWEEN], above=above, count=count)
+    mean, covariance = conditional(np.arange(N - 1), [N - 1])
+    x = mean[0] + np.sqrt(covariance[0, 0]) * np.linspace(-9, 9, 20_001)
+    ends = ((end - LOADING[-1] * x) / SCALE[-1] for end in (above[-1], GAP[-1]))
+    weight = stats.norm.pdf(x, mean[0], np.sqrt(covariance[0, 0])) * np.subtract(*(stats.norm.cdf(end) for end in ends))
+    total = weight.sum() * (x[1] - x[0])
+    weight /= weight.sum()
+    assert found.log_p[N - 1] == pytest.approx(np.log(total), abs=1e-8)
+    assert found.mean[N - 1] == pytest.approx((weight * x).sum(), abs=1e-8)
+    assert found.variance[N - 1] == pytest.approx((weight * x**2).sum() - (weight * x).sum() ** 2, abs=1e-8)
+
+
+def test_a_lab_in_a_narrow_interval_teaches_as_a_measured_one():
+    censoring, above = np.zeros(N, dtype=int), GAP + 2e-4
+    censoring[[1, 4, 7]] = BETWEEN
+    whole, _ = run()
+    found, _ = run(gap=np.where(censoring > 0, GAP - 2e-4, GAP), censoring=censoring, above=above)
+    np.testing.assert_allclose(found.mean[:N], whole.mean[:N], atol=1e-6)
+    np.testing.assert_allclose(found.log_p[:N] - np.where(censoring > 0, np.log(4e-4), 0.0), whole.log_p[:N], atol=1e-6)
 
 
 def test_labs_beyond_their_limit_amid_others_are_right_to_a_few_hundredths():
@@ -131,9 +162,10 @@ def filter_sum(rows, sd, tau):
 
 def test_gradients_equal_finite_differences_with_and_without_limits():
     censoring = np.zeros(N + 2, dtype=int)
-    censoring[[1, 4, 7]] = [1, 2, 1]
+    censoring[[1, 4, 7, 8]] = [1, 2, 1, BETWEEN]
     with jax.enable_x64(True):
 
+        @jax.jit
         def total(x):
             gap = jnp.asarray(np.append(GAP, [0.0, 0.0])) - x[0]
             times = jnp.asarray(np.append(TIMES, [TIMES[-1]] * 2))
@@ -145,18 +177,20 @@ def test_gradients_equal_finite_differences_with_and_without_limits():
                 1.0 + 0.1 * x[0] * jnp.ones(N + 2),
                 censoring,
                 learn,
+                gap + 0.8,
             )
             sd, time = jnp.exp(x[2]), jnp.exp(x[3])
             return filtered(rows, 0.0, jnp.zeros(()), sd**2, sd, time).log_p.sum()
 
         x = jnp.asarray([0.3, 0.1, np.log(SD), np.log(TIME)])
-        slope = np.asarray(jax.grad(total)(x))
+        gradient = jax.jit(jax.grad(total))
+        slope = np.asarray(gradient(x))
         for k in range(4):
             step = np.zeros(4)
             step[k] = 1e-5
             numeric = (total(x + step) - total(x - step)) / 2e-5
             assert slope[k] == pytest.approx(float(numeric), rel=1e-6)
-        far = np.asarray(jax.grad(total)(jnp.asarray([80.0, -3.0, -4.0, -3.0])))
+        far = np.asarray(gradient(jnp.asarray([80.0, -3.0, -4.0, -3.0])))
     assert np.isfinite(far).all()
 
 
@@ -202,6 +236,11 @@ def wander(folder, sd, more):
     return load_model(folder)
 
 
+@partial(jax.jit, static_argnums=(1, 4))
+def rows_of(psi, model, hyper, data, accuracy):
+    return class_likelihood(model, psi, hyper, data, accuracy=accuracy).rows
+
+
 def test_a_patient_s_own_scale_multiplies_the_departure(tmp_path):
     times, values = (0.0, 10.0, 25.0, 60.0), (20.0, 26.0, 23.0, 15.0)
     labs = tuple(Lab(f"s{t}", "size", t, v, t) for t, v in zip(times, values))
@@ -213,7 +252,13 @@ def test_a_patient_s_own_scale_multiplies_the_departure(tmp_path):
             hyper = Hyper(jnp.asarray([np.log(20.0), 0.0]), jnp.zeros(0), jnp.ones(2), jnp.eye(2), sigma)
             psi = jnp.asarray([np.log(20.0), np.log(1.7)])
             data = compile_record(model, PatientRecord("P-1", labs=labs), sizes=(4, 8))
-            found.append(np.asarray(class_likelihood(model, psi, hyper, data).rows).sum())
+            found.append(float(rows_of(psi, model, hyper, data, Accuracy()).sum()))
+    narrow = [replace(lab, value=v * 0.9999, censoring="interval", limit=v * 1.0001) for lab, v in zip(labs, values)]
+    with jax.enable_x64(True):
+        data = compile_record(model, PatientRecord("P-1", labs=tuple(narrow)), sizes=(4, 8))
+        for a in (Accuracy(), NO_GRADIENT):
+            rows = float(rows_of(psi, model, hyper, data, a).sum())
+            assert rows - np.log(2e-4 * np.array(values)).sum() == pytest.approx(found[1], abs=1e-6)
     assert found[0] == pytest.approx(found[1], abs=1e-10)
     log_y, t = np.log(np.array(values)), np.array(times)
     v = (0.2 * 1.7) ** 2 * np.exp(-np.abs(t[:, None] - t) / 30.0) + 0.1**2 * np.eye(4)

@@ -1,5 +1,7 @@
 """Padded sizes: enough for every record of a stack; a record that does not fit says which patient and which size."""
 
+from dataclasses import replace
+
 import jax
 import numpy as np
 import pytest
@@ -19,12 +21,13 @@ def lagged(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def records(make_lab):
-    """One with a steady state, a change of a covariate and doses that move; one with next to nothing."""
+    """One with a steady state, a change of a covariate, doses that move and an interval; one with next to nothing."""
     labs = tuple(make_lab("concentration", t, 1.0) for t in (1.0, 5.0, 9.0))
+    between = replace(labs[2], censoring="interval", limit=2.0)
     changes = (ClinicalEvent("covariate", 4.0, 4.0, "fed = 1.0"),)
     doses = (DoseEvent(0.0, 300.0, "oral", ss=1, ii=12.0), *DOSES[1:])
     return (
-        PatientRecord("P-1", labs=labs, doses=doses, events=changes, covariates={"fed": 0.0}),
+        PatientRecord("P-1", labs=(*labs[:2], between), doses=doses, events=changes, covariates={"fed": 0.0}),
         PatientRecord("P-2", labs=labs[:1], doses=(DoseEvent(0.0, 300.0, "oral"),), covariates={"fed": 0.0}),
     )
 
@@ -34,6 +37,7 @@ def test_records_padded_alike_stack_and_need_no_more_than_the_largest(lagged, re
     alike = padded_alike(lagged, records, compiled)
     stacked = jax.tree.map(lambda *a: np.stack(a), *alike)
     assert stacked.mask.sum(axis=1).tolist() == [3, 1] and stacked.changes.times.shape == (2, 1)
+    assert stacked.upper.tolist() == [[0.0, 0.0, 2.0], [0.0, 0.0, 0.0]] and compiled[1].upper is None
     assert used_sizes(alike[0]) == used_sizes(compiled[0]) and len(stacked.mask[0]) == 3
 
 

@@ -8,15 +8,19 @@ import warnings
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from bayestwin.plots import (
     plot_doubt,
     plot_forecast_history,
+    plot_forecasts,
     plot_individual,
     plot_marker_course,
     plot_surprise,
     plot_time_to_event_dots,
 )
+from bayestwin.plots.marker_course import course_range
+from bayestwin.plots.marks import draw_labs
 from bayestwin.plots.svg import to_svg
 
 X = np.linspace(0, 30, 40)
@@ -124,3 +128,15 @@ def test_a_withheld_report_is_a_gap_without_a_point(drawn):
 def test_doubt_shares_fill_the_bar():
     _, rows = plot_doubt((0.1, 0.05, 0.08), data=True)
     assert abs(sum(share for _, share in rows) - 1) < 1e-12
+
+
+def test_a_lab_between_two_limits_is_a_bar_from_one_to_the_other():
+    lab = {"x": 1.0, "value": 5.0, "upper": 9.0, "state": "used"}
+    ax = Figure().subplots()
+    draw_labs(ax, [lab], floor=0.1, top=20.0)
+    (line,) = ax.lines
+    assert list(line.get_ydata()) == [5.0, 9.0] and set(line.get_xdata()) == {1.0}
+    assert course_range([Q], [lab | {"upper": 900.0}], scale="log")[1] > 900.0
+    rows = {"time": 1.0, "observed": 5.0, "treatment": "", "passed": True, "quantiles": (1, 2, 3, 4, 5, 6, 7)}
+    axes = plot_forecasts([rows | {"limit_flag": "interval", "observed_to": 90.0}], scale="log")
+    assert axes.get_ylim()[1] > 90.0 and any(list(one.get_ydata()) == [5.0, 90.0] for one in axes.lines)

@@ -148,11 +148,32 @@ def test_both_conventions_of_censoring_are_read(read, theophylline, extra, cells
 
 
 @pytest.mark.parametrize(
+    ("extra", "cells", "expected"),
+    [
+        ("CENS,LIMIT", "2,1,1", ("interval", 1.0, 2.0)),  # Monolix: between LIMIT and DV
+        ("CENS,LIMIT", "2,-1,30", ("interval", 2.0, 30.0)),  # between DV and LIMIT
+        ("CENS,LIMIT", "2,-1,60", ("right", 2.0, 2.0)),  # the end of the plausible range says nothing
+        ("CENS,LIMIT", "2,-1,1e6", ("right", 2.0, 2.0)),
+        ("CENS,LIMIT,LLOQ", "0.5,1,0.2,2", ("interval", 0.2, 2.0)),
+        ("CENS,LIMIT", "2,0,1", ("none", 2.0, None)),
+    ],
+)
+def test_limit_gives_the_other_end_of_an_interval(read, theophylline, extra, cells, expected):
+    patient = one(read(theophylline, event_table=table(f"1,1,{cells}", head=f"ID,TIME,DV,{extra}")))
+    lab = patient.labs[0]
+    assert (lab.censoring, lab.value, lab.limit) == expected
+    assert lab.upper == (expected[2] if expected[0] == "interval" else None)
+
+
+@pytest.mark.parametrize(
     ("extra", "cells", "column"),
     [
         ("CENS", "2,5", "cens"),
-        ("CENS,LIMIT", "2,1,1", "limit"),
-        ("CENS,LIMIT", "2,-1,30", "limit"),
+        ("CENS,LIMIT", "2,1,2", "limit"),
+        ("CENS,LIMIT", "2,1,5", "limit"),
+        ("CENS,LIMIT", "2,-1,1", "limit"),
+        ("CENS,LIMIT", "2,1,x", "limit"),
+        ("CENS,LIMIT", "80,1,5", "dv"),
         ("CENS,LLOQ", "3,1,2", "dv"),
         ("BLQ", "2,1", "lloq"),
         ("BLQ,LLOQ", "1,0,2", "blq"),

@@ -255,3 +255,17 @@ def test_labs_of_a_product_that_was_never_infused_are_used_and_noted(read):
         "labs of product ide_cel without its infusion in events.csv, so nothing says when it was given: "
         "patients P1, P2, P3, P4, P5, P6, P7, P8 and 3 more."
     )
+
+
+def test_laboratories_that_the_model_tells_apart_are_spelt_as_it_does_and_others_noted(read, schema):
+    told_apart = replace(schema.labs["m_protein"], assays=("south", "St. Mary"))
+    other = replace(schema, labs={"m_protein": told_apart})
+    rows = "".join(f"P1,,{n},,m_protein,31,g/L,,,{lab},,\n" for n, lab in enumerate(("south", "", "st mary", "north")))
+    reading = read(other, labs=HEAD + rows)
+    assert [lab.laboratory for lab in reading.cohort["P1"].labs] == ["south", "", "north"]
+    (refusal,) = reading.refusals
+    assert refusal.column == "lab" and "south, St. Mary" in refusal.allowed and "St. Mary meant" in refusal.next_step
+    assert any("laboratory that the model does not name, taken as its usual one: 1 row." in n for n in reading.notes)
+    for everything in (replace(told_apart, assays=("south", "other")), replace(told_apart, assays=())):
+        reading = read(replace(schema, labs={"m_protein": everything}), labs=HEAD + rows)
+        assert not any("does not name" in note for note in reading.notes) and not reading.refusals

@@ -125,6 +125,7 @@ def labs():
         lab(13, "m_protein", 147, 1.3, "g/L"),
         lab(14, "m_protein", 172, 1.1, "g/L", new=True),
         lab(15, "m_protein", 161, None, "g/L", state="missing", shown=""),
+        lab(16, "m_protein", 168, 1.0, "g/L", shown="1 to 1.5", upper=1.5),
     ]
     f = [
         lab(20 + k, "involved_flc", d, v, "mg/L")

@@ -3,14 +3,17 @@
 import dataclasses
 import json
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import report_examples
 from report_examples import HOSTILE, example
 
+from bayestwin.records import Lab, PatientRecord
 from bayestwin.report import make_report, write_report
 from bayestwin.report.checks import FILE_NAME, Page
+from bayestwin.report.gather_data import lab_ledger
 from bayestwin.report.model import TrackRecord
 from bayestwin.report.wording import HEADER
 
@@ -168,6 +171,24 @@ def test_every_lab_refused_row_and_assumption_is_listed(made):
         lab["state"] for lab in document["labs"]
     }
     assert next(lab for lab in document["labs"] if lab["state"] == "corrected")["reason_shown"] == " (was 20)"
+
+
+def test_a_lab_between_two_limits_shows_both(made):
+    entry = next(lab for lab in made("example").document["labs"] if "value_to" in lab)
+    assert (entry["value"], entry["value_to"], entry["shown"]) == (1.0, 1.5, "1 to 1.5 g/L")
+    assert entry["state"] == "used" and "1 to 1.5" in made("example").html
+    assert sum("value_to" in lab for lab in made("example").document["labs"]) == 1
+
+
+def test_the_ledger_of_a_twin_says_what_was_reported_of_each_lab():
+    given = (("none", 5.0, None), ("left", 0.5, 0.5), ("right", 90.0, 90.0), ("interval", 5.0, 10.0))
+    labs = tuple(Lab(kind, "m_protein", n, v, n, kind, end) for n, (kind, v, end) in enumerate(given))
+    model = SimpleNamespace(observations=(SimpleNamespace(output="m_protein", unit="g/L"),), time_unit="day")
+    entries = lab_ledger(SimpleNamespace(model=model, record=PatientRecord("P-1", labs=labs), history=()), None)
+    assert [e.shown for e in entries] == ["5", "<0.5", ">90", "5 to 10"]
+    assert [e.state for e in entries] == ["used", "censored", "censored", "used"]
+    assert [e.upper for e in entries] == [None, None, None, 10.0]
+    assert [e.limit for e in entries] == [None, 0.5, 90.0, None]
 
 
 def test_the_surprise_sentence_says_what_was_expected(made):

@@ -1,6 +1,8 @@
 """A level seen with a serially correlated departure: every posterior, predictive and evidence is a multivariate normal,
 mixed over the population draws."""
 
+from dataclasses import replace
+
 import jax
 import numpy as np
 import pytest
@@ -24,7 +26,7 @@ def population(tmp_path_factory, make_population):
     error = (
         f"Additive(sd=Fixed(value={NOISE}), serial=SerialCorrelation(sd=Fixed(value={SD}), time=Fixed(value={TIME})))"
     )
-    source = LEVEL.replace("Additive(sd=Fixed(value=1.5))", error)
+    source = LEVEL.replace("Additive(sd=Fixed(value=1.5))", f"{error}, assay_scale={{'far': Fixed(value=50.0)}}")
     (folder / "model.py").write_text(source, encoding="utf-8")
     assert error in source
     return make_population(load_model(folder), level_draws())
@@ -139,3 +141,12 @@ def test_paths_of_a_forecast_have_the_moments_of_the_closed_form(population, exa
     _, _, *expected, _ = exact(range(4), times)
     for k, (mean, sd) in enumerate(zip(expected[::2], expected[1::2])):
         assert (w * past[:, k]).sum() == pytest.approx(mean, abs=0.25 * sd), times[k]
+    narrow = [
+        replace(lab, value=lab.value - 1e-5, censoring="interval", limit=lab.value + 1e-5) for lab in twin.record.labs
+    ]
+    blurred = replace(twin, record=twin.record.with_labs(narrow))
+    paths = [past_departures(one, draws, times, outputs, np.random.default_rng(5)) for one in (twin, blurred)]
+    np.testing.assert_allclose(*paths, atol=1e-3)
+    useless = twin.record.with_labs(replace(lab, laboratory="far") for lab in twin.record.labs)
+    unknown = past_departures(replace(twin, record=useless), draws, times, outputs, np.random.default_rng(5))
+    assert paths[0].std(axis=0).mean() < 0.8 * SD and unknown.std(axis=0) == pytest.approx(SD, rel=0.12)

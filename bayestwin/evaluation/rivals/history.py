@@ -37,8 +37,14 @@ def course_of(model, record) -> Course:
 
 
 def values_of(observation, labs) -> np.ndarray:
-    """Values of labs of one output on its error scale, (N,); a censored value stands at its limit."""
-    return np.array([on_error_scale(observation, lab.value) for lab in labs], dtype=float)
+    """Values of labs of one output on its error scale, (N,), each where it stands."""
+    return np.array([stands_at(observation, lab) for lab in labs], dtype=float)
+
+
+def stands_at(observation, lab) -> float:
+    """A lab on its error scale; a censored value stands at its limit, one between two limits in the middle."""
+    ends = (lab.value, lab.value if lab.upper is None else lab.upper)
+    return 0.5 * sum(on_error_scale(observation, end) for end in ends)
 
 
 def labs_of(record, output: str) -> list:

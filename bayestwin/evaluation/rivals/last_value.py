@@ -20,8 +20,8 @@ import numpy as np
 
 from bayestwin.errors import FitError
 from bayestwin.evaluation.panels import panels
-from bayestwin.evaluation.rivals.history import course_of, labs_of, values_of
-from bayestwin.evaluation.rivals.location_scale import Forecast, on_error_scale
+from bayestwin.evaluation.rivals.history import course_of, labs_of, stands_at, values_of
+from bayestwin.evaluation.rivals.location_scale import Forecast
 from bayestwin.evaluation.rivals.rival import Rival, observed_labs
 
 FEWEST = 20  # steps behind one SD; a bin with fewer is merged, a treatment with fewer stands with all others
@@ -81,7 +81,7 @@ class LastValue(Rival):
         treatment = course_of(self.model, panel.newer).treatment(lab.time)
         size = self.sizes.get((lab.output, treatment), self.sizes[lab.output, ANY])
         observation = self.model.observations[self.model.observation_index[lab.output]]
-        return Forecast(on_error_scale(observation, last.value), size.at(lab.time - last.time))
+        return Forecast(stands_at(observation, last), size.at(lab.time - last.time))
 
 
 def fit_last_value(model, cohort, *, population=None, reveal_until: float | None = None) -> LastValue:
@@ -102,7 +102,7 @@ def fit_last_value(model, cohort, *, population=None, reveal_until: float | None
             found[step.output].append(step)
         for observation in model.observations:
             for lab in labs_of(record, observation.output)[:1]:
-                firsts[observation.output].append(on_error_scale(observation, lab.value))
+                firsts[observation.output].append(stands_at(observation, lab))
     sizes = {}
     for output, steps in found.items():
         sizes[output, ANY] = _step_size(steps, by_horizon=reveal_until is not None)

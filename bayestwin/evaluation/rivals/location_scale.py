@@ -7,6 +7,7 @@ Student-t, F its distribution function, z = (y - location) / scale. With
     CRPS / scale = G(z) + G(-z)          of a lab with a value
                  = G(-z)                 of a lab below its limit y: the forecast with all that lies below y put at y
                  = G(z)                  of a lab above its limit y
+                 = G(z) + G(-z_upper)    of a lab between two limits: the forecast between them put at one point
 
     normal         G(z) = z F^2 + 2 f F - F(sqrt(2) z) / sqrt(pi)
     Student-t      G(z) = z F^2 + 2 h F - 2 (integral of h f up to z),   h(x) = f(x) (nu + x^2) / (nu - 1),   nu > 1
@@ -26,9 +27,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bayestwin.individual.residuals import log_cdf, log_pdf
+from bayestwin.individual.residuals import log_between, log_cdf, log_pdf
 from bayestwin.labs import TINY
-from bayestwin.twin.surprise import QUANTILES, Surprise
+from bayestwin.twin.surprise import QUANTILES, Surprise, pit_of
 
 
 class Forecast(NamedTuple):
@@ -56,12 +57,12 @@ def score_lab(observation, lab, forecast: Forecast, rng: np.random.Generator) ->
     """
     location, scale, nu, _ = forecast
     y, u = on_error_scale(observation, lab.value), rng.random()
-    z = (y - location) / scale
+    upper = y if lab.upper is None else on_error_scale(observation, lab.upper)
     with jax.enable_x64(True):
-        density, below, above = (float(x) for x in _logs(z, nu))
+        density, below, above = (float(x) for x in _logs((y - location) / scale, nu))
+        between, below_upper = (float(x) for x in _logs_between((y - location) / scale, (upper - location) / scale, nu))
     jacobian = y if observation.log_scale else 0.0
-    log_score = {"none": density - log(scale) - jacobian, "left": below, "right": above}[lab.censoring]
-    cdf = float(np.exp(below))
+    scores = {"none": density - log(scale) - jacobian, "left": below, "right": above, "interval": between}
     quantiles = location + scale * _standard_quantiles(nu)
     return Surprise(
         lab_id=lab.lab_id,
@@ -74,20 +75,23 @@ def score_lab(observation, lab, forecast: Forecast, rng: np.random.Generator) ->
         quantiles=dict(zip(QUANTILES, (float(q) for q in (np.exp(quantiles) if observation.log_scale else quantiles)))),
         mean=float(location),
         sd=float(scale) * standard_deviation(nu),
-        crps=crps(location, scale, nu, y, lab.censoring),
-        log_score=log_score,
-        pit={"none": cdf, "left": u * cdf, "right": cdf + u * (1.0 - cdf)}[lab.censoring],
+        crps=crps(location, scale, nu, y, lab.censoring, upper),
+        log_score=scores[lab.censoring],
+        pit=pit_of([float(np.exp(below)), float(np.exp(below_upper))], lab.censoring, u),
+        upper=lab.upper,
     )
 
 
-def crps(location: float, scale: float, nu: float | None, y: float, censoring: str = "none") -> float:
+def crps(
+    location: float, scale: float, nu: float | None, y: float, censoring: str = "none", upper: float | None = None
+) -> float:
     """Continuous ranked probability score of one observation, on the scale of y; y is the limit of a censored one.
 
-    censoring : "none", "left" (below y) or "right" (above y)
+    censoring : "none", "left" (below y), "right" (above y) or "interval" (between y and `upper`)
     """
-    z = (y - location) / scale
-    below = 0.0 if censoring == "left" else squared_cdf_integral(z, nu)
-    above = 0.0 if censoring == "right" else squared_cdf_integral(-z, nu)
+    highest = upper if upper is not None and censoring == "interval" else y
+    below = 0.0 if censoring == "left" else squared_cdf_integral((y - location) / scale, nu)
+    above = 0.0 if censoring == "right" else squared_cdf_integral((location - highest) / scale, nu)
     return float(scale * (below + above))
 
 
@@ -137,3 +141,10 @@ def _logs(z, nu):
     """ln f(z), ln F(z), ln(1 - F(z)) of the standard distribution."""
     z = jnp.asarray(z, dtype=float)
     return log_pdf(z, nu), log_cdf(z, nu), log_cdf(-z, nu)
+
+
+@partial(jax.jit, static_argnums=2)
+def _logs_between(z, upper, nu):
+    """ln(F(upper) - F(z)), ln F(upper) of the standard distribution."""
+    z, upper = jnp.asarray(z, dtype=float), jnp.asarray(upper, dtype=float)
+    return log_between(z, upper, nu), log_cdf(upper, nu)

@@ -72,7 +72,8 @@ class OwnMap(Rival):
         for lab in observed_labs(self.model, panel):
             k = self.model.observation_index[lab.output]
             at = next(n for n, row in enumerate(rows) if row is lab)
-            location, scale = location_and_scale(self.model, k, predicted[at], self.hyper.sigma, xp=np)
+            assay = self.model.observations[k].assay_of(lab)
+            location, scale = location_and_scale(self.model, k, predicted[at], self.hyper.sigma, assay=assay, xp=np)
             location, scale = departed(location, scale, None if departure is None else departure[at], xp=np)
             found.append(Forecast(float(location), float(scale), self.model.observations[k].error.nu, bool(ok)))
         return found

@@ -28,6 +28,7 @@ def refuse_unsupported(model, cohort) -> None:
         "response classes": [c.parameter for c in model.response_classes],
         "a response correlation": model.response_correlation and model.response_correlation.parameters,
         "hazards of an endpoint": model.hazard_names if model.progression is not None else (),
+        "errors that differ between laboratories": [o.output for o in model.observations if o.assay_scale],
     }
     for what, names in speaks.items():
         if names:
@@ -35,7 +36,7 @@ def refuse_unsupported(model, cohort) -> None:
                 f"the cross-check cannot say {what} in PyMC",
                 subject=f"model {model.name}",
                 value=", ".join(names),
-                allowed="models without classes and hazards",
+                allowed="models without classes, hazards and assay_scale",
                 next_step="Cross-check a copy of the model without them; `check-fit` needs no second program.",
             )
     departing = [model.observations[k].output for k in model.serial]
@@ -46,6 +47,14 @@ def refuse_unsupported(model, cohort) -> None:
                 "the cross-check takes measured labs only where departures are serially correlated",
                 subject=f"patient {record.key}",
                 value=f"{len(beyond)} labs of {beyond[0]} beyond a limit",
+                next_step="Leave them out of both fits.",
+            )
+        between = [lab.output for lab in record.labs if lab.upper is not None]
+        if between:
+            raise ModelError(
+                "the cross-check takes labs with a value or beyond one limit",
+                subject=f"patient {record.key}",
+                value=f"{len(between)} labs of {between[0]} between two limits",
                 next_step="Leave them out of both fits.",
             )
         changing = dict.fromkeys(name for _, name, _ in covariate_changes(record, model.acting_covariates))
