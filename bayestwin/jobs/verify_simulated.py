@@ -55,9 +55,7 @@ def verify_cohort(
     settings = _settings(population, random_seed, visits, sizes)
     rows, failed = kept_by_patient(one, patients, folder=folder, settings=settings, progress=progress)
     proof = Proof(pd.DataFrame(rows), sizes["particles"], failed)
-    if folder is not None and rows:
-        write_whole(folder / "results.csv", proof.rows.to_csv(index=False))
-        write_whole(folder / "summary.csv", proof.summary.to_csv(index=False))
+    _write_tables(folder, proof)
     return proof
 
 
@@ -86,9 +84,7 @@ def calibrate_cohort(
     settings = _settings(population, random_seed, visits, sizes)
     rows, failed = kept_by_patient(one, patients, folder=folder, settings=settings, progress=progress)
     found = Calibration(pd.DataFrame(rows), failed)
-    if folder is not None and rows:
-        write_whole(folder / "results.csv", found.rows.to_csv(index=False))
-        write_whole(folder / "summary.csv", found.summary.to_csv(index=False))
+    _write_tables(folder, found)
     return found
 
 
@@ -146,6 +142,13 @@ def kept_by_patient(one, patients: int, *, folder: Path | None, settings: dict, 
         rows += found.get("rows", ())
         failed |= {key: found["failed"]} if "failed" in found else {}
     return rows, failed
+
+
+def _write_tables(folder: Path | None, found) -> None:
+    """results.csv and summary.csv of a proof or a calibration; nothing without a folder or without rows."""
+    if folder is not None and len(found.rows):
+        write_whole(folder / "results.csv", found.rows.to_csv(index=False))
+        write_whole(folder / "summary.csv", found.summary.to_csv(index=False))
 
 
 def _settings(population, random_seed: int, visits: int, sizes) -> dict[str, Any]:

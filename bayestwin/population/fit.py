@@ -126,13 +126,8 @@ def fit_population(
                 progress=progress,
             )
 
-        note = ""
         try:
-            drawn = sampled(BOLD if target_accept is None else target_accept)
-            found = diagnosed(drawn) if boldly else None
-            if found is not None and found.too_bold:
-                note = f"sampled again at target acceptance {CAUTIOUS}, after {found.divergences} divergences at {BOLD}"
-                drawn = sampled(CAUTIOUS)
+            drawn, note = _boldly_first(sampled) if boldly else (sampled(target_accept or BOLD), "")
         except RuntimeError as error:
             raise FitError(
                 f"the sampler could not start: {error}",
@@ -140,6 +135,16 @@ def fit_population(
                 next_step="Look for a lab far outside what the priors allow.",
             ) from error
         return posterior_from(model, order, drawn, rho, cohort, random_seed, fitted=fitted, note=note)
+
+
+def _boldly_first(sampled):
+    """Draws of `sampled(acceptance)` and a note: at BOLD; where divergences fail that, from the start at CAUTIOUS."""
+    drawn = sampled(BOLD)
+    found = diagnosed(drawn)
+    if found is None or not found.too_bold:
+        return drawn, ""
+    note = f"sampled again at target acceptance {CAUTIOUS}, after {found.divergences} divergences at {BOLD}"
+    return sampled(CAUTIOUS), note
 
 
 def long_enough(drawn, *, give_up: bool = False) -> bool:
