@@ -1,7 +1,9 @@
 """Shared by the tests of dynamics: 64-bit numbers, the two shipped models, one compiled solve per model and length."""
 
+import sys
 from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +12,8 @@ import pytest
 
 from bayestwin.dynamics import Accuracy, build_timeline, initial_values, pad_timeline, solve_patient
 from bayestwin.specification import Steps, load_model
+
+sys.path.insert(0, str(Path(__file__).parent))  # every_block.py
 
 # These programs run a few times: compiling them without optimisation takes a third of the time.
 QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
