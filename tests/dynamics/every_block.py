@@ -1,9 +1,7 @@
 """A model that uses every building block at once, so that one compiled program serves all their tests.
 
-Time in days, amounts in mg, volumes in L. Doses: "oral" into a depot of first order, "chain" into three compartments in
-series (two transit, one that absorbs), "iv" into a central compartment with linear and saturable elimination that wanes,
-"bound" into a drug that binds its target, "virtual" into a K-PD depot, "started" starts the clock of the closed-form
-transit input. PARTS names the states that belong together.
+Time in days, amounts in mg, volumes in L. DOSES go straight into the compartments, each twice; the closed-form transit
+input is told of the first only. PARTS names the states that belong together.
 """
 
 from bayestwin.dosing import DoseEvent
@@ -61,7 +59,8 @@ def vector_field(t, y, p, u):
     }
 
 def log(name, median, sd=0.4):
-    return Parameter(name, unit="", scale="log", typical=LogNormal(median=median, sd_log=sd), between=HalfNormal(sd=0.1))
+    typical = LogNormal(median=median, sd_log=sd)
+    return Parameter(name, unit="", scale="log", typical=typical, between=HalfNormal(sd=0.1))
 
 model = Model(
     name="every_block", time_unit="day", dose_unit="mg", initial_state=initial_state, vector_field=vector_field,
@@ -73,11 +72,13 @@ model = Model(
         log("ktr", 2.0), log("n", 2.0), log("Vmax", 6.0), log("Km", 2.0), log("kdes", 0.2), log("t50", 3.0),
         log("hill", 1.7), log("Kd", 0.5), log("ksyn", 1.0), log("kdeg", 0.3), log("kint", 0.6), log("R0", 3.0),
         log("ke0", 0.8), log("kE", 0.5), log("EDK50", 10.0), log("kin", 4.0), log("kout", 0.4),
-        Parameter("Imax", unit="", scale="logit", typical=LogitNormal(median=0.8, sd_logit=0.5), between=HalfNormal(sd=0.1)),
+        Parameter("Imax", unit="", scale="logit", typical=LogitNormal(median=0.8, sd_logit=0.5),
+                  between=HalfNormal(sd=0.1)),
         log("IC50", 3.0), log("C0", 5.0), log("MTT", 4.5), log("feedback", 0.17),
     ),
     outputs={"concentration": lambda t, y, p, u: y.one / p.V},
-    observations=(Observation("concentration", unit="mg/L", error=Additive(sd=HalfNormal(sd=0.5)), plausible=(0.0, 1000.0)),),
+    observations=(Observation("concentration", unit="mg/L", error=Additive(sd=HalfNormal(sd=0.5)),
+                              plausible=(0.0, 1000.0)),),
 )
 '''
 
@@ -102,7 +103,6 @@ PARTS = {
     "myelosuppression in logs": ("ln_prol", "ln_t1", "ln_t2", "ln_t3", "ln_circ"),
 }
 DOSE = 80.0
-# 1 day after the clock starts; the second doses come at 4 days
 DOSES = tuple(
     DoseEvent(time, DOSE, into)
     for into in ("depot", "c0", "central", "bolus", "waning", "drug", "constant", "qss", "virtual")

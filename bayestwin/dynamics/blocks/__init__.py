@@ -8,8 +8,8 @@
         shared = exchanged(y.central, p.V, y.peripheral, p.V2, p.Q)
         return {"depot": -absorbed, "central": absorbed - removed - shared, "peripheral": shared}
 
-A block is a function of named states and parameters, scalars in consistent units, that returns a flow, a derivative or a
-share. Blocks know no drug, no dose and no solver. Values and slopes stay finite where a state is zero or, by the
+A block is a function of named states and parameters, scalars in consistent units, that returns a flow, a derivative
+or a share. Blocks know no drug, no dose and no solver. Values and slopes stay finite where a state is zero or, by the
 error of a solver, a little below it.
 """
 

@@ -4,8 +4,9 @@
     dT1/dt = ktr (P - T1),   dT2/dt = ktr (T1 - T2),   dT3/dt = ktr (T2 - T3)
     dC/dt  = ktr (T3 - C)                                ktr = (n + 1) / MTT, n transit compartments (3)
 
-E is the drug's effect, for example slope * concentration; above 1 proliferating cells die. Without drug every compartment stays at
-C0. In logs (`log_myelosuppression`) a count stays positive however strong the effect, and its slopes finite.
+E is the drug's effect, for example slope * concentration; above 1 proliferating cells die. Without drug every
+compartment stays at C0. In logs (`log_myelosuppression`) a count stays positive however strong the effect, and its
+slopes finite.
 
 Source: Friberg, Henningsson, Maas, Nguyen and Karlsson (2002), J Clin Oncol 20:4713.
 """

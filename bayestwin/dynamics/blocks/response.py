@@ -10,8 +10,8 @@
 E is multiplied by the largest effect first: inhibited(kin, Imax * E), Imax at most 1. `log_turnover` is the same for a
 state that is ln R, for what spans decades.
 
-Sources: Dayneka, Garg and Jusko (1993), J Pharmacokinet Biopharm 21:457 (indirect responses); Sheiner et al. (1979), Clin
-Pharmacol Ther 25:358 (effect compartment); Jacqmin et al. (2007), J Pharmacokinet Pharmacodyn 34:57 (K-PD).
+Sources: Dayneka, Garg and Jusko (1993), J Pharmacokinet Biopharm 21:457 (indirect responses); Sheiner et al. (1979),
+Clin Pharmacol Ther 25:358 (effect compartment); Jacqmin et al. (2007), J Pharmacokinet Pharmacodyn 34:57 (K-PD).
 """
 
 import jax
@@ -54,5 +54,5 @@ def effect_compartment(effect_concentration, concentration, rate):
 
 
 def dose_intensity(depot, rate):
-    """K-PD: the virtual rate at which doses act, dose per time; also what the depot loses. At steady state dose / interval."""
+    """K-PD: the rate at which doses act, dose per time; what the virtual depot loses. In steady state dose / interval."""
     return rate * depot
