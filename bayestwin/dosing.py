@@ -93,6 +93,15 @@ class Regimen:
         step, unit = parse_duration(every)
         return cls(tuple((f"{k * step} {unit}", amount, route, duration) for k in range(times)))
 
+    def then(self, next: "Regimen", *, at: str) -> "Regimen":
+        """This regimen, and another whose start lies `at` so long after the start of this one ("56 days")."""
+        step, unit = parse_duration(at)
+        moved = []
+        for offset, *rest in next.doses:
+            later, its = parse_duration(offset)
+            moved.append((f"{step + convert(later, its, unit):.12g} {unit}", *rest))
+        return Regimen((*self.doses, *moved))
+
     def events(self, *, start: float, time_unit: str, dose_unit: str, covariates=None, treatment: str = ""):
         """Dose events from `start` (model time unit); amounts per kg or m2 use the patient's covariates."""
         made = []

@@ -26,7 +26,9 @@ from bayestwin.specification.parameters import (
     ResponseCorrelation,
     Slope,
     Steps,
+    omega_from_cv,
 )
+from bayestwin.specification.parts import Part, part_of
 from bayestwin.specification.priors import (
     LKJ,
     Beta,
@@ -67,6 +69,7 @@ __all__ = [
     "Normal",
     "Observation",
     "Parameter",
+    "Part",
     "Power",
     "Progression",
     "Proportional",
@@ -85,4 +88,6 @@ __all__ = [
     "load_model",
     "model_folder",
     "models_folder",
+    "omega_from_cv",
+    "part_of",
 ]

@@ -1,24 +1,22 @@
 """`load_model("myeloma_car_t")` or `load_model(path)`: one folder, one disease model.
 
 The folder is executed as a package of its own, so that model.py may import its neighbours. A model is
-known by the hash of its code: of model.py and of every neighbour that it imports, directly or through others.
+known by the hash of its code: of model.py, of every neighbour that it imports, directly or through others, and of the
+building blocks and parts that these name (source_hash.py).
 Comments, docstrings and layout do not count, everything else does. A neighbour that model.py does not import
 (response coding, scores) says nothing of the likelihood, so it may change without a new fit: a posterior stays
 valid. `model_part` loads such a neighbour. Loading is memoised by the hash of all files; pickling sends their
 source text, never functions.
 """
 
-import ast
-import hashlib
 import importlib.util
-import io
 import sys
 import tempfile
-import tokenize
 from dataclasses import replace
 from pathlib import Path
 
 from bayestwin.errors import ModelError
+from bayestwin.specification.source_hash import code_hash, hash_of_model
 
 _loaded: dict[tuple[str, str], object] = {}  # by the hash of the model and that of the whole folder
 _sources: dict[tuple[str, str], dict[str, str]] = {}  # by hash and folder, as are the names of packages
@@ -56,27 +54,18 @@ def load_model(name_or_path):
     Raises ModelError when the folder has no model.py, when it does not run, or when it defines no `model`.
     """
     folder = model_folder(name_or_path)
-    sources = {
+    return model_from_source(_read(folder), None, folder)
+
+
+def source_of_part(name_or_path) -> dict[str, str]:
+    """The source files of a model that another one names as its part."""
+    return _read(model_folder(name_or_path))
+
+
+def _read(folder: Path) -> dict[str, str]:
+    return {
         p.name: p.read_text(encoding="utf-8") for p in sorted(folder.glob("*.py")) if not p.name.startswith("make_")
     }
-    return model_from_source(sources, None, folder)
-
-
-def model_sources(sources: dict[str, str], first: str = "model.py") -> dict[str, str]:
-    """Those files of a folder that `first` is made of: itself and every neighbour it imports, also through others.
-
-    An import is seen wherever it stands in the file; one made by a computed name is not.
-    """
-    found, waiting = {}, [first]
-    while waiting:
-        name = waiting.pop()
-        if name in found or name not in sources:
-            continue
-        found[name] = sources[name]
-        for node in ast.walk(ast.parse(sources[name], filename=name)):
-            if isinstance(node, ast.ImportFrom) and node.level:
-                waiting += [f"{m}.py" for m in ([node.module] if node.module else [a.name for a in node.names])]
-    return found
 
 
 def model_part(model, name: str):
@@ -100,62 +89,16 @@ def model_part(model, name: str):
         raise ModelError(f"{name}.py stopped with {type(error).__name__}: {error}", place=Path(key[1]).name) from error
 
 
-def code_hash(sources: dict[str, str]) -> str:
-    """SHA-256 over the code tokens of these files; comments, docstrings and line breaks are left out.
-
-    Tokens and not syntax trees, because the printed form of a tree changes between Python versions.
-    """
-    skipped = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.ENCODING, tokenize.ENDMARKER)
-    digest = hashlib.sha256()
-    for name in sorted(sources):
-        docstrings = _docstring_starts(ast.parse(sources[name], filename=name))
-        digest.update(f"{name}\n".encode())
-        line_ended = False
-        for token in tokenize.generate_tokens(io.StringIO(sources[name]).readline):
-            line_ended |= token.type == tokenize.NEWLINE
-            if token.type in skipped or token.start in docstrings:
-                continue
-            if line_ended and token.type == tokenize.OP:  # "a", newline, "- b" is not "a - b"
-                digest.update(b"\n\x00")
-            line_ended = False
-            text = {tokenize.INDENT: "{", tokenize.DEDENT: "}"}.get(token.type, token.string)
-            digest.update(f"{text}\x00".encode())
-    return digest.hexdigest()
-
-
-def _docstring_starts(tree) -> set[tuple[int, int]]:
-    starts = set()
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if (
-            isinstance(node, (ast.Module, ast.FunctionDef, ast.ClassDef))
-            and body
-            and isinstance(body[0], ast.Expr)
-            and isinstance(body[0].value, ast.Constant)
-            and isinstance(body[0].value.value, str)
-        ):
-            starts.add((body[0].lineno, body[0].col_offset))
-    return starts
-
-
 def source_of(model) -> dict[str, str]:
     """The source files a model was loaded from, as they were when it was loaded."""
     key = (model.source_hash, model.folder)
-    return (
-        _sources[key]
-        if key in _sources
-        else {
-            p.name: p.read_text(encoding="utf-8")
-            for p in sorted(Path(model.folder).glob("*.py"))
-            if not p.name.startswith("make_")
-        }
-    )
+    return _sources[key] if key in _sources else _read(Path(model.folder))
 
 
 def model_from_source(sources: dict[str, str], expected_hash: str | None = None, folder: Path | None = None):
     """A model from its source text; on a worker without the folder the text is written to a temporary one."""
     try:
-        found, whole = code_hash(model_sources(sources)), code_hash(sources)
+        found, whole = hash_of_model(sources, source_of_part), code_hash(sources)
     except SyntaxError as error:
         raise ModelError(
             "the model file is not Python", place=f"{error.filename} line {error.lineno}", value=error.text

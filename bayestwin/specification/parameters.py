@@ -9,11 +9,20 @@ same for every patient, known up to the population posterior.
 """
 
 from dataclasses import dataclass
+from math import log1p, sqrt
 
 from bayestwin.errors import ModelError
 from bayestwin.specification.priors import FRACTION, POSITIVE, REAL, Fixed, holds
 
 SCALES: dict[str, tuple[type, ...]] = {"log": POSITIVE, "logit": FRACTION, "identity": REAL}
+
+
+def omega_from_cv(percent: float) -> float:
+    """omega of a log-normal parameter from its published coefficient of variation: omega^2 = ln(1 + CV^2).
+
+    Papers that print 100 omega as "CV" need no conversion: give percent / 100.
+    """
+    return sqrt(log1p((percent / 100.0) ** 2))
 
 
 @dataclass(frozen=True)

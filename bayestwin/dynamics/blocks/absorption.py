@@ -1,7 +1,7 @@
 """How a dose reaches the blood: first order, or after a delay that is spread out (transit compartments).
 
     first order      flow = ka A
-    transit          dA0/dt = -ktr A0,   dAk/dt = ktr (A(k-1) - Ak),   flow = ktr An      mean transit time (n + 1) / ktr
+    transit          dA0/dt = -ktr A0,   dAk/dt = ktr (A(k-1) - Ak),   flow = ktr An     mean transit time (n + 1) / ktr
     closed form      flow = sum over doses of  dose ktr (ktr s)^n exp(-ktr s) / Gamma(n + 1),   s = time since the dose
 
 Zero order is no term of a vector field: a dose into the central compartment whose duration is a parameter

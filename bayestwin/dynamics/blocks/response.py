@@ -54,5 +54,5 @@ def effect_compartment(effect_concentration, concentration, rate):
 
 
 def dose_intensity(depot, rate):
-    """K-PD: the rate at which doses act, dose per time; what the virtual depot loses. In steady state dose / interval."""
+    """K-PD: the rate at which doses act, and what the virtual depot loses; in steady state dose / interval."""
     return rate * depot
