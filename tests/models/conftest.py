@@ -139,3 +139,15 @@ class PriorPatients:
 @pytest.fixture(scope="module")
 def patients(model):
     return PriorPatients(model)
+
+
+@pytest.fixture(scope="module")
+def first_record(model):
+    """A patient under the first treatment of the model."""
+    return record_under(model, model.treatments[0] if model.treatments else None)
+
+
+@pytest.fixture(scope="module")
+def draws(model):
+    """200 population draws of the prior with a patient each."""
+    return prior_population(model, jax.random.key(7), 200)
