@@ -1,8 +1,9 @@
 """The only place that calls diffrax: one patient's states at the times they are asked for.
 
-A loop over the timeline's intervals: jumps at the start of each, then either one adaptive diffrax solve to its end
-(the default) or one single step of the same Runge-Kutta pair where the model asks for a fixed grid (`Steps`), which
-is several times faster for thousands of particles; its embedded error estimate is returned. The state is a tuple of
+A loop over the timeline's intervals: jumps at the start of each, then one adaptive diffrax solve to its end (the
+default), the matrix exponential where the field is linear (`structure.py`), or one single step of the same Runge-Kutta
+pair where the model asks for a fixed grid (`Steps`), which is several times faster for thousands of particles; its
+embedded error estimate is returned. The state is a tuple of
 scalars throughout. Integrals of the model's hazards are carried along as further states. A solver that gives up is a
 value here: `ok` is False and every number is finite, so that a vmapped neighbour is not harmed (the caller turns it
 into log-likelihood -inf).
@@ -21,8 +22,9 @@ from bayestwin.dynamics.cycle import linear_steady_state, newton_steady_state
 from bayestwin.dynamics.linear import applied, linear_flow
 from bayestwin.dynamics.moving import moving_cycles, with_arrivals
 from bayestwin.dynamics.names import CHANGED, Doing, listed_state, named_state, parameters_at
+from bayestwin.dynamics.structure import solved_exactly
 from bayestwin.dynamics.timeline import happens
-from bayestwin.specification import Linear
+from bayestwin.specification import Steps
 
 NOT_LINEAR = 1e-6  # a vector field further from linear (relative to 1 + |slope|) was declared Linear wrongly
 LARGEST_ERROR = 0.05  # an error estimate of one step above this (relative to 1 + |y|) counts as a failed solve
@@ -142,7 +144,7 @@ def _reset_rows(model, values, timeline, accuracy) -> tuple:
         still = _through_cycle(model, frozen, interval, jax.lax.stop_gradient(cycle), accuracy)
         real, n = cycle.length.sum() > 0, len(model.states)
         brought = jnp.where(real, (jnp.abs(cycle.bolus) + jnp.abs(cycle.rate) * cycle.length[:, None]).sum(), 1.0)
-        if isinstance(model.steps, Linear):
+        if solved_exactly(model):
             found, gap, good = linear_steady_state(flow, n, brought)
         else:
             found, gap, good = newton_steady_state(flow, still, initial_values(model, frozen)[:n], brought)
@@ -156,7 +158,7 @@ def _reset_rows(model, values, timeline, accuracy) -> tuple:
 def _through_cycle(model, values, interval, cycle, accuracy):
     """The function x -> (x after one interval of dosing, error, ok); hazards do not count here."""
     n, start = len(model.states), interval.start
-    step = _exact if isinstance(model.steps, Linear) else _adaptive
+    step = _exact if solved_exactly(model) else _adaptive
     # what one cycle gets wrong adds up over all cycles before: tighter than one patient's course
     fine = accuracy._replace(rtol=min(accuracy.rtol, 1e-9), atol=min(accuracy.atol, 1e-10), max_steps=4096)
 
@@ -187,9 +189,9 @@ def _after_reset(model, p, y: tuple, dosing: DosingRows) -> tuple:
 
 def _way_of(model) -> tuple:
     """How one interval is solved, and from which error on the solve has failed."""
-    if model.steps is None:
-        return _adaptive, jnp.inf
-    return (_exact, NOT_LINEAR) if isinstance(model.steps, Linear) else (_single_step, LARGEST_ERROR)
+    if solved_exactly(model):
+        return _exact, NOT_LINEAR
+    return (_single_step, LARGEST_ERROR) if isinstance(model.steps, Steps) else (_adaptive, jnp.inf)
 
 
 def _until_last(advance, begin, rows, count=None):
@@ -268,6 +270,8 @@ def _adaptive(rhs, y, start, end, accuracy):
         saveat=diffrax.SaveAt(t1=True),
         stepsize_controller=diffrax.PIDController(rtol=accuracy.rtol, atol=accuracy.atol),
         max_steps=accuracy.max_steps,
+        # without reverse slopes nothing is kept for them, and slopes may be taken forward
+        adjoint=diffrax.RecursiveCheckpointAdjoint() if accuracy.gradient else diffrax.ForwardMode(),
         throw=False,
     )
     after = tuple(value[0] for value in solution.ys)

@@ -17,6 +17,7 @@ from bayestwin.specification.observations import (
     SerialCorrelation,
 )
 from bayestwin.specification.parameters import (
+    Adaptive,
     Category,
     Drift,
     Linear,
@@ -49,6 +50,7 @@ from bayestwin.specification.treatments import Eligibility, Treatment
 
 __all__ = [
     "LKJ",
+    "Adaptive",
     "Additive",
     "Beta",
     "Category",

@@ -24,6 +24,7 @@ from bayestwin.labs import RecordSchema
 from bayestwin.specification.check_model import check_model
 from bayestwin.specification.dose_parameters import Dosing
 from bayestwin.specification.parameters import (
+    Adaptive,
     Category,
     Drift,
     Linear,
@@ -55,7 +56,7 @@ class Model:
     hazards: Mapping[str, Callable] = field(default_factory=dict)
     correlation: LKJ | None = None
     drift: tuple[Drift, ...] = ()
-    steps: Steps | Linear | None = None
+    steps: Steps | Linear | Adaptive | None = None
     response_classes: tuple[ResponseClass, ...] = ()
     response_correlation: ResponseCorrelation | None = None
     treatments: tuple = ()

@@ -198,6 +198,14 @@ class Linear:
 
 
 @dataclass(frozen=True)
+class Adaptive:
+    """The adaptive solver, also where the vector field is linear and would be solved exactly without a word."""
+
+    def __str__(self):
+        return "adaptive"
+
+
+@dataclass(frozen=True)
 class Steps:
     """A fixed integration grid instead of an adaptive solver, for models solved for thousands of particles.
 

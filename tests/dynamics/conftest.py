@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bayestwin.dynamics import Accuracy, build_timeline, initial_values, pad_timeline, solve_patient
-from bayestwin.specification import Steps, load_model
+from bayestwin.specification import Adaptive, Steps, load_model
 
 sys.path.insert(0, str(Path(__file__).parent))  # every_block.py
 
@@ -65,7 +65,7 @@ def with_steps(model, accuracy=Accuracy()):
 
 
 def adaptive(model, accuracy=TIGHT):
-    return Solver(replace(model, steps=None, source_hash=""), accuracy)
+    return Solver(replace(model, steps=Adaptive(), source_hash=""), accuracy)
 
 
 @pytest.fixture(params=["exact", "fixed grid", "adaptive"])
@@ -107,7 +107,7 @@ def solve_steady(request):
     if request.param == "exact":
         return with_steps(model)
     # one length for all, so that Newton's method is compiled once
-    return Solver(replace(model, steps=None, source_hash=""), TIGHT, lengths=(64,), cycles=2)
+    return Solver(replace(model, steps=Adaptive(), source_hash=""), TIGHT, lengths=(64,), cycles=2)
 
 
 @pytest.fixture

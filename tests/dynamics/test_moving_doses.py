@@ -13,7 +13,7 @@ import pytest
 from bayestwin.dosing import DoseEvent
 from bayestwin.dynamics import NO_GRADIENT, Accuracy, build_timeline, initial_values, pad_timeline, solve_patient
 from bayestwin.records.record import PatientRecord
-from bayestwin.specification import Dosing, Fixed, Parameter, load_model
+from bayestwin.specification import Adaptive, Dosing, Fixed, Parameter, load_model
 
 VALUES = {"ka": 1.5, "CL": 8.0, "V": 32.0}
 TIMES = [0.0, 0.25, 1.0, 2.0, 3.5, 5.0, 7.0, 9.0, 12.0, 24.0]
@@ -39,7 +39,7 @@ def standing(solver_of):
 
 @pytest.fixture(scope="module", params=["exact", pytest.param("adaptive", marks=pytest.mark.validate)])
 def moving(request, solver_of):
-    return solver_of(moving_model() if request.param == "exact" else moving_model(steps=None))
+    return solver_of(moving_model() if request.param == "exact" else moving_model(steps=Adaptive()))
 
 
 def said(**values):
@@ -229,7 +229,7 @@ def test_gradients_of_a_steady_state_are_finite_differences():
 @pytest.mark.validate  # compiles for a minute
 @pytest.mark.parametrize("given", GRADIENT_DOSES)
 def test_gradients_by_the_adaptive_solver_are_finite_differences(given):
-    slopes, differences, size = gradients(moving_model(steps=None), GRADIENT_DOSES[given])
+    slopes, differences, size = gradients(moving_model(steps=Adaptive()), GRADIENT_DOSES[given])
     np.testing.assert_allclose(slopes, differences, rtol=1e-5, atol=1e-5 * size)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from bayestwin.dosing import DoseEvent
 from bayestwin.individual.simulate import simulate_outputs
-from bayestwin.specification import load_model
+from bayestwin.specification import Adaptive, load_model
 
 VALUES = {"ka": 0.9, "CL": 4.0, "V": 20.0, "Q": 3.0, "V2": 40.0, "Q2": 0.8, "V3": 90.0}
 TIMES = np.array([0.25, 1.0, 3.0, 8.0, 24.0, 72.0])
@@ -58,7 +58,7 @@ def test_a_third_compartment_that_exchanges_nothing_is_not_there():
 @pytest.mark.parametrize("name", NAMES)
 def test_the_closed_form_equals_the_adaptive_solver(name):
     doses = (DoseEvent(0.0, 100.0, "oral", addl=3, ii=6.0), DoseEvent(2.0, 50.0, "iv", duration=3.0))
-    np.testing.assert_allclose(curve(name, doses=doses), curve(name, doses=doses, steps=None), rtol=1e-6)
+    np.testing.assert_allclose(curve(name, doses=doses), curve(name, doses=doses, steps=Adaptive()), rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -52,9 +52,10 @@ def _outputs(table, model, values, solver: str):
     """The table's observation rows with a column `found`."""
     from bayestwin.individual.simulate import simulate_outputs
     from bayestwin.records.schedule import read_schedule
+    from bayestwin.specification import Adaptive
 
     if solver == "adaptive":
-        model = replace(model, steps=None, source_hash="")
+        model = replace(model, steps=Adaptive(), source_hash="")
     schedule = read_schedule(table, model.record_schema())
     assert not schedule.refusals, schedule.refusals[0]
     found = {}
