@@ -93,6 +93,21 @@ class Regimen:
         step, unit = parse_duration(every)
         return cls(tuple((f"{k * step} {unit}", amount, route, duration) for k in range(times)))
 
+    @classmethod
+    def on_days(cls, amount: str, *, days, route: str, duration: str = "") -> "Regimen":
+        """The same dose on these days of a cycle; day 1 is the start."""
+        if any(day < 1 for day in days):
+            raise ModelError("the first day of a cycle is day 1", value=tuple(days), allowed="days >= 1")
+        return cls(tuple((f"{day - 1} day", amount, route, duration) for day in days))
+
+    def again(self, *, every: str, times: int) -> "Regimen":
+        """This regimen `times` times, `every` so often ("28 days"): cycles."""
+        step, unit = parse_duration(every)
+        whole = self
+        for k in range(1, times):
+            whole = whole.then(self, at=f"{k * step:.12g} {unit}")
+        return whole
+
     def then(self, next: "Regimen", *, at: str) -> "Regimen":
         """This regimen, and another whose start lies `at` so long after the start of this one ("56 days")."""
         step, unit = parse_duration(at)
