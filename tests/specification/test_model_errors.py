@@ -192,6 +192,11 @@ PARTS = {
         "needs at least one dose",
         "times >= 1",
     ),
+    "day nought of a cycle": (
+        lambda: Regimen.on_days("1 mg", days=(0, 7), route="oral"),
+        "the first day of a cycle is day 1",
+        "days >= 1",
+    ),
     "unknown treatment": (lambda: small().treatment("cure"), "unknown treatment", "one of drug"),
 }
 
