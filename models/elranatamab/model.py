@@ -81,7 +81,7 @@ def total_sbcma(t, y, p, u):
 
 
 def between(omega):
-    """Prior of the SD between patients around the published one."""
+    """Prior of the SD between patients around the published one; its spread is assumed."""
     return LogNormal(median=omega, sd_log=0.2)
 
 

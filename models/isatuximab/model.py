@@ -57,7 +57,7 @@ def concentration(t, y, p, u):
 
 
 def between(cv):
-    """Prior of the SD between patients around a published CV in percent."""
+    """Prior of the SD between patients around a published CV in percent; its spread is assumed."""
     return LogNormal(median=omega_from_cv(cv), sd_log=0.2)
 
 

@@ -194,6 +194,14 @@ def test_what_is_bound_adds_up_and_balances(drug, target):
         assert min(bound) >= 0.0
 
 
+def test_quasi_steady_state_is_quasi_equilibrium_with_its_own_constant(typical, course):
+    """kon = 1: Kss = koff + kint. It binds less than equilibrium says, so more is lost as free drug than as complex."""
+    v, found = typical
+    _, other = course(Kd=v["Kd"] + v["kint"])
+    np.testing.assert_allclose(found["qss"], other["constant"], rtol=1e-7)
+    assert (np.abs(found["qss"] / found["constant"] - 1.0) > 1e-3)[1:].all()
+
+
 def test_the_site_of_effect_follows_plasma_at_its_rate(typical):
     v, found = typical
     k = v["CL"] / v["V"]
