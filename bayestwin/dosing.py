@@ -112,9 +112,9 @@ class Regimen:
         """This regimen, and another whose start lies `at` so long after the start of this one ("56 days")."""
         step, unit = parse_duration(at)
         moved = []
-        for offset, *rest in next.doses:
+        for offset, amount, route, duration in next.doses:
             later, its = parse_duration(offset)
-            moved.append((f"{step + convert(later, its, unit):.12g} {unit}", *rest))
+            moved.append((f"{step + convert(later, its, unit):.12g} {unit}", amount, route, duration))
         return Regimen((*self.doses, *moved))
 
     def events(self, *, start: float, time_unit: str, dose_unit: str, covariates=None, treatment: str = ""):

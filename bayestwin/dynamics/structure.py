@@ -16,6 +16,7 @@ from functools import lru_cache
 
 import jax
 import jax.numpy as jnp
+from jax.extend.core import Var
 
 from bayestwin.dynamics.names import Doing, listed_state, named_state, parameters_at
 from bayestwin.specification import Linear
@@ -80,7 +81,7 @@ def _kinds(program, given) -> list[int]:
     known = dict(zip(program.invars, given))
 
     def kind_of(atom) -> int:
-        return known.get(atom, CONSTANT) if isinstance(atom, jax.extend.core.Var) else CONSTANT
+        return known.get(atom, CONSTANT) if isinstance(atom, Var) else CONSTANT
 
     for equation in program.eqns:
         inputs = [kind_of(atom) for atom in equation.invars]
