@@ -82,14 +82,14 @@ def test_isatuximab_s_clearance_falls_by_half_and_peaks_where_its_label_says():
 
 def test_teclistamab_accumulates_and_peaks_as_in_its_trial():
     """Miao 2023, results 3.4 and 3.5, from the first to the thirteenth weekly dose: 4.2-fold in the peak, 4.1-fold in
-    the trough, 5.3-fold in the area (means); median peaks 139 and 72 h after the dose; 43 % of the clearance wanes.
+    the trough, 5.3-fold in the area (means); median peaks 139 and 72 h after the dose.
 
     The trial's patients: 51 % IgG; 49, 33 and 18 % in ISS stage 1, 2 and 3; varying as published.
     """
-    model, rng, ratios, peaks, wanes = load_model("teclistamab"), np.random.default_rng(1), [], [], []
+    model, rng, ratios, peaks = load_model("teclistamab"), np.random.default_rng(1), [], []
     given = doses(model, 74.0)[:15]
     times = np.concatenate([np.arange(7.0, 14.01, 0.25), np.arange(91.0, 98.01, 0.25)])
-    for k in range(200):
+    for k in range(100):
         stage = "1" if k % 100 < 49 else "2" if k % 100 < 82 else "3"
         values = typical(model, isotype="IgG" if rng.random() < 0.51 else "IgA", iss_stage=stage)
         for p in model.parameters:
@@ -97,10 +97,21 @@ def test_teclistamab_accumulates_and_peaks_as_in_its_trial():
         first, last = np.split(course(model, values, given, times)[:, 0], 2)
         ratios.append([last.max() / first.max(), last[-1] / first[-1], last.sum() / first.sum()])
         peaks.append([6.0 * first.argmax(), 6.0 * last.argmax()])
-        wanes.append(values["CL2"] / (values["CL1"] + values["CL2"]))
     np.testing.assert_allclose(np.mean(ratios, axis=0), [4.2, 4.1, 5.3], rtol=0.15)  # found 3.8, 3.7, 4.8
     np.testing.assert_allclose(np.median(peaks, axis=0), [139.0, 72.0], rtol=0.1)
-    assert np.median(wanes) == pytest.approx(0.43, abs=0.04)
+
+
+def test_the_published_share_of_teclistamab_s_clearance_wanes():
+    """About 43 % of the clearance at the start of treatment: Miao 2023, results 3.4; mean of its mix of patients."""
+    model, rng, found = load_model("teclistamab"), np.random.default_rng(2), 0.0
+    spread = {p.name: p.between.median for p in model.parameters if p.between is not None}
+    z = rng.normal(size=(2, 10_000))
+    for isotype, of_all in (("IgG", 0.51), ("IgA", 0.49)):
+        for stage, of_these in (("1", 0.49), ("2", 0.33), ("3", 0.18)):
+            values = typical(model, isotype=isotype, iss_stage=stage)
+            CL1, CL2 = (values[name] * np.exp(spread[name] * z[k]) for k, name in enumerate(("CL1", "CL2")))
+            found += of_all * of_these * (CL2 / (CL1 + CL2)).mean()
+    assert found == pytest.approx(0.43, abs=0.02)
 
 
 def test_elranatamab_has_a_half_life_of_22_days_and_mostly_free_drug():
