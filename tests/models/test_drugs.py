@@ -97,7 +97,7 @@ def test_teclistamab_accumulates_and_peaks_as_in_its_trial():
         first, last = np.split(course(model, values, given, times)[:, 0], 2)
         ratios.append([last.max() / first.max(), last[-1] / first[-1], last.sum() / first.sum()])
         peaks.append([6.0 * first.argmax(), 6.0 * last.argmax()])
-    np.testing.assert_allclose(np.mean(ratios, axis=0), [4.2, 4.1, 5.3], rtol=0.15)  # found 3.8, 3.7, 4.8
+    np.testing.assert_allclose(np.mean(ratios, axis=0), [4.2, 4.1, 5.3], rtol=0.15)  # found 3.7, 3.6, 4.7
     np.testing.assert_allclose(np.median(peaks, axis=0), [139.0, 72.0], rtol=0.1)
 
 
