@@ -4,6 +4,7 @@ Model files import everything they need from here. Nothing in this room computes
 """
 
 from bayestwin.dosing import Regimen
+from bayestwin.specification.discrete import Bernoulli, NegativeBinomial, Ordinal, Poisson
 from bayestwin.specification.dose_parameters import Dosing
 from bayestwin.specification.endpoints import Progression, SerologicalRule
 from bayestwin.specification.load import load_model, model_folder, models_folder
@@ -48,6 +49,7 @@ from bayestwin.specification.treatments import Eligibility, Treatment
 __all__ = [
     "LKJ",
     "Additive",
+    "Bernoulli",
     "Beta",
     "Category",
     "Combined",
@@ -64,9 +66,12 @@ __all__ = [
     "LogNormalError",
     "LogitNormal",
     "Model",
+    "NegativeBinomial",
     "Normal",
     "Observation",
+    "Ordinal",
     "Parameter",
+    "Poisson",
     "Power",
     "Progression",
     "Proportional",
