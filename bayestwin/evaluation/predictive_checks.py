@@ -66,8 +66,9 @@ def vpc(
     import pandas as pd
 
     mine = found.of(output)
-    counted = found.model.observations[found.model.observation_index[output]].lab_spec
-    if counted.whole and prediction_corrected:
+    observation = found.model.observations[found.model.observation_index[output]]
+    categories = (observation.distribution.values or ()) if observation.discrete else ()
+    if observation.discrete and prediction_corrected:
         raise _only_measured(output, "prediction-corrected", "Leave prediction_corrected out.")
     if prediction_corrected:
         mine = _with_a_prediction(mine)
@@ -80,11 +81,11 @@ def vpc(
     for number, members in enumerate(bins_of(at, bins)):
         place = {"bin": number, "from_time": at[members].min(), "to_time": at[members].max()}
         place |= {"middle": float(np.median(at[members])), "labs": len(members)}
-        for value in counted.categories:
+        for value in categories:
             shares = (simulated[:, members] == value).mean(axis=1)
             line = {"line": f"share of {value}", "observed": (y[members] == value).mean()}
             rows.append(place | line | _band(shares, probability))
-        for q in () if counted.categories else percentiles:
+        for q in () if categories else percentiles:
             lines = np.nanpercentile(simulated[:, members], q, axis=1)
             rows.append(
                 place | {"line": f"{q:g}", "observed": np.percentile(y[members], q)} | _band(lines, probability)

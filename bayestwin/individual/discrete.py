@@ -146,5 +146,5 @@ def draw_discrete(model, k: int, rng: np.random.Generator, prediction, sigma) ->
         if isinstance(law, NegativeBinomial):
             r = 1.0 / np.maximum(np.broadcast_to(own[0], shape), TINY)
             mu = np.minimum(rng.gamma(r, mu / r), LARGEST_MEAN)
-        found = rng.poisson(mu).astype(float)
+        found = np.asarray(rng.poisson(mu), dtype=float)
     return np.where(np.isnan(np.broadcast_to(prediction, shape)), np.nan, found)

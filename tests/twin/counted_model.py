@@ -42,6 +42,7 @@ model = Model(
                     error=Additive(sd=Fixed(value=0.5),
                                    serial=SerialCorrelation(sd=Fixed(value=0.5), time=Fixed(value=5.0)))),
     ),
+    treatments=(Treatment("watch", label="watching"), Treatment("act", label="acting")),
 )
 '''
 VALUES = (("infections", 4), ("grade", 3), ("answer", 0), ("infections", 2), ("grade", 1), ("infections", 0))
