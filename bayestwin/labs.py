@@ -47,6 +47,13 @@ class LabSpec:
         low, high = self.plausible
         return ", ".join(map(str, self.categories)) or f"whole numbers from {max(low, 0.0):g} to {high:g}"
 
+    @property
+    def some_value(self) -> float:
+        """A value that a lab may have, for one that is only forecast and never learnt."""
+        if self.categories:
+            return float(self.categories[0])
+        return max(1.0, float(self.plausible[0])) if self.whole else 1.0
+
     def is_possible(self, value: float) -> bool:
         """Is this one of the values of a whole quantity?"""
         if self.categories:

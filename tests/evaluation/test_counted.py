@@ -6,8 +6,9 @@ import jax
 import matplotlib
 import numpy as np
 import pytest
-from counted_model import VALUES, by_quadrature, counted_draws, counted_record, write_counted_model
+from counted_model import VALUES, by_quadrature, counted_draws, counted_record, mass, write_counted_model
 from level_model import as_population
+from scipy.special import expit
 
 from bayestwin.dosing import Policy, Rule
 from bayestwin.dynamics import NO_GRADIENT
@@ -99,7 +100,11 @@ def test_the_check_of_grades_is_the_share_of_each_and_that_of_counts_its_percent
         assert outside.mean() < 0.35
     axes = plot_vpc(grades, probability=0.9, label="grade", unit="share")
     assert "share of 3. Bands" in axes.get_xlabel() and "%" not in axes.get_xlabel().split("Bands")[0]
-    assert made.labs["pred"].min() > 0 and made.labs[made.labs["output"] == "answer"]["pred"].max() < 1
+    of = made.labs.groupby("output")["pred"].mean()
+    typical = counted_draws()["severity_pop"]
+    assert of["answer"] == pytest.approx(expit(1.0 - typical).mean(), abs=1e-9)
+    grades = [sum(v * mass(counted_draws(), m, "grade", v, typical[m]) for v in range(4)) for m in range(100)]
+    assert of["grade"] == pytest.approx(np.mean(grades), abs=1e-9)
 
 
 def test_a_population_with_other_cut_points_leaves_the_bands(made, counted, cohort):
@@ -207,6 +212,10 @@ def test_kept_forecasts_of_counts_are_scored_by_their_rounded_quantiles(counted)
         assert scored["crps"] == pytest.approx(exact, abs=0.32)  # seven quantiles of a small count
         pits.append(scored["pit"])
     assert pits == sorted(pits)
+    fours = [Lab(f"i{n}", "infections", 30.0, 4.0, 30.0) for n in range(30)]
+    events = (ClinicalEvent("line_of_therapy", 0.0, 0.0, "watch"),)
+    drawn = [row["pit"] for row in score_kept(kept, PatientRecord("K-1", labs=tuple(fours), events=events))]
+    assert min(drawn) < 0.45 and max(drawn) > 0.57  # between both sides of the value
 
 
 def test_pooled_surprise_leaves_swaps_of_counts_alone_and_stands_a_forecast_without_spread(counted):
@@ -217,13 +226,10 @@ def test_pooled_surprise_leaves_swaps_of_counts_alone_and_stands_a_forecast_with
         rows += surprise_rows(update_twin(twin, counted_record([("infections", value)], key=key), random_seed=1)[0])
     assert [row["counted"] for row in rows] == [True, True]
     rows = [row | {"batch": "b", "pit": 1e-4 if row["observed"] == 0 else 1 - 1e-4} for row in rows]
-    assert swapped_samples(rows).empty
-    assert not swapped_samples(
-        [row | {"counted": False, "sd": 1.0, "mean": 60.0 - row["observed"]} for row in rows]
-    ).empty
-    assert np.isfinite(
-        pooled_shifts([row | {"sd": 0.0 if k else 1.0} for k, row in enumerate(rows)], random_seed=1)["shift"]
-    ).all()
+    turned = [row | {"sd": 1.0, "mean": 60.0 - row["observed"]} for row in rows]
+    assert not swapped_samples([row | {"counted": False} for row in turned]).empty and swapped_samples(turned).empty
+    without_spread = [row | {"sd": 0.0 if k else 1.0} for k, row in enumerate(rows)]
+    assert np.isfinite(pooled_shifts(without_spread, random_seed=1)["shift"]).all()
 
 
 def test_every_way_of_arriving_gives_the_batch_posterior(counted):

@@ -102,6 +102,10 @@ def test_a_poisson_count_whose_rate_is_gamma_between_patients_is_the_negative_bi
 
 
 def test_a_vanishing_overdispersion_leaves_the_poisson_law(model, sigma):
+    few = sigma.at[list(model.residual_parameters).index("overdispersion_infections")].set(1 / 40)  # the series
+    for y in (0.0, 3.0, 50.0):
+        exact = stats.nbinom(40, 40 / 45).logpmf(y)
+        assert log_probability(model, INFECTIONS, 5.0, y, few) == pytest.approx(exact, rel=1e-11)
     for alpha, off in ((1e-6, 1e-3), (1e-10, 1e-7), (0.0, 1e-8)):
         sigma_then = sigma.at[list(model.residual_parameters).index("overdispersion_infections")].set(alpha)
         for y in (0.0, 3.0, 50.0):

@@ -113,8 +113,9 @@ def forecast_moments(twin, asked) -> dict[str, Moments]:
 
     asked : pairs (output, time), each later than what the twin has learnt
     """
+    some = {o.output: o.lab_spec.some_value for o in twin.model.observations}
     labs = tuple(
-        Lab(f"forecast of {output} at {time!r}", output, float(time), _any_value(twin.model, output), float(time))
+        Lab(f"forecast of {output} at {time!r}", output, float(time), some[output], float(time))
         for output, time in asked
     )
     record = replace(twin.record, labs=(*twin.record.labs, *labs))
@@ -145,12 +146,6 @@ def forecast_moments(twin, asked) -> dict[str, Moments]:
         second = None if kappa is None else (chance * (location**2 + kappa * scale**2)).sum(axis=1)
         found[forecast_label(twin.model, output, time)] = _moments(twin, first, second, weights)
     return found
-
-
-def _any_value(model, output: str) -> float:
-    """A value that a lab of this output may have; it is never learnt."""
-    categories = model.observations[model.observation_index[output]].lab_spec.categories
-    return float(categories[0]) if categories else 1.0
 
 
 def forecast_label(model, output: str, time: float) -> str:
