@@ -23,6 +23,8 @@ class LabSpec:
     positive : zero and negative values are impossible, as they always are on scale "ln"
     assays : laboratories, or products where assay_by says so, whose residual error the model tells apart
     words : of a finding in words, what each stands for ("negative": 0); nothing else is then accepted
+    whole : counted or graded, not measured: whole numbers, none of them beyond a limit
+    categories : the only values there are, in order; () for a count
     """
 
     name: str
@@ -35,6 +37,28 @@ class LabSpec:
     assays: tuple[str, ...] = ()
     assay_by: str = "laboratory"
     words: Mapping[str, float] = field(default_factory=dict, hash=False)
+    whole: bool = False
+    categories: tuple[int, ...] = ()
+
+    def possible(self) -> str:
+        """In words, which values of a whole quantity there are."""
+        if self.words:
+            return ", ".join(f"{word} ({code:g})" for word, code in self.words.items())
+        low, high = self.plausible
+        return ", ".join(map(str, self.categories)) or f"whole numbers from {max(low, 0.0):g} to {high:g}"
+
+    @property
+    def some_value(self) -> float:
+        """A value that a lab may have, for one that is only forecast and never learnt."""
+        if self.categories:
+            return float(self.categories[0])
+        return max(1.0, float(self.plausible[0])) if self.whole else 1.0
+
+    def is_possible(self, value: float) -> bool:
+        """Is this one of the values of a whole quantity?"""
+        if self.categories:
+            return value in self.categories
+        return value == int(value) and max(self.plausible[0], 0.0) <= value <= self.plausible[1]
 
     def above(self, *, censored: bool) -> float:
         """A value, or the limit of a censored one, must lie above this; -inf where any number will do.

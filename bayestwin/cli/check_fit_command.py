@@ -52,7 +52,7 @@ def check_fit(
     seed: Seed = 1,
 ):
     """Visual predictive check, NPDE with its tests, random effects, shrinkage, covariates; tables and figures."""
-    from bayestwin.evaluation.predictive_checks import npde, npde_tests, vpc
+    from bayestwin.evaluation.predictive_checks import npde, vpc
     from bayestwin.evaluation.replicates import replicates
 
     known = usable_population(population, model)
@@ -71,23 +71,33 @@ def check_fit(
         say(f"{100 * found.failures:.2g} % of the simulated patients could not be solved and are left out")
     out.mkdir(parents=True, exist_ok=True)
     for output in dict.fromkeys(found.labs["output"]):
-        bands = vpc(found, output, prediction_corrected=prediction_corrected, probability=PROBABILITY)
+        counted = known.model.observations[known.model.observation_index[output]].discrete
+        corrected = prediction_corrected and not counted
+        bands = vpc(found, output, prediction_corrected=corrected, probability=PROBABILITY)
         if bands.attrs["left_out"]:
             say(f"{output}: {bands.attrs['left_out']} labs without a prediction above 0 are left out of the pcVPC")
-        errors = npde(found, output, random_seed=seed)
+        errors = None if counted else npde(found, output, random_seed=seed)
         bands.to_csv(out / f"vpc_{output}.csv", index=False)
-        errors.to_csv(out / f"npde_{output}.csv", index=False)
-        _draw(out, known.model, found.of(output), output, bands, errors, prediction_corrected)
+        if errors is not None:
+            errors.to_csv(out / f"npde_{output}.csv", index=False)
+        _draw(out, known.model, found.of(output), output, bands, errors, corrected)
         outside = (bands["observed"] < bands["low"]) | (bands["observed"] > bands["high"])
-        test = npde_tests(errors)
-        tested = f"p {test['p']:.2g}" if test["p"] == test["p"] else "too few labs for a test"
-        typer.echo(
-            f"{output}: VPC {int(outside.sum())} of {len(bands)} points outside their {100 * PROBABILITY:g} % bands; "
-            f"NPDE mean {test['mean']:.2f}, variance {test['variance']:.2f}, {tested} ({test['labs']} labs)"
-        )
+        points = f"{int(outside.sum())} of {len(bands)} points outside their {100 * PROBABILITY:g} % bands"
+        typer.echo(f"{output}: VPC {points}; {_npde_words(errors, prediction_corrected)}")
     _effects(out, known, reading.cohort)
     typer.echo(f"wrote tables and figures to {out}")
     return SOME_REFUSED if reading.refusals else DONE
+
+
+def _npde_words(errors, prediction_corrected: bool) -> str:
+    """The tests of NPDE in words; why there are none of what is counted or graded."""
+    from bayestwin.evaluation.predictive_checks import npde_tests
+
+    if errors is None:
+        return "counted or graded, so no NPDE" + (" and no prediction correction" if prediction_corrected else "")
+    test = npde_tests(errors)
+    tested = f"p {test['p']:.2g}" if test["p"] == test["p"] else "too few labs for a test"
+    return f"NPDE mean {test['mean']:.2f}, variance {test['variance']:.2f}, {tested} ({test['labs']} labs)"
 
 
 def _replicates(cohort, asked: int | None) -> int:
@@ -106,12 +116,19 @@ def _draw(out, model, mine, output, bands, errors, corrected):
     from bayestwin.plots.predictive_checks import plot_npde, plot_vpc
 
     observation = model.observations[model.observation_index[output]]
-    labs = () if corrected else [(row.time, row.observed) for row in mine.labs.itertuples()]
+    shares = bool(observation.lab_spec.categories)
+    labs = () if corrected or shares else [(row.time, row.observed) for row in mine.labs.itertuples()]
     scale = "log" if observation.log_scale else "linear"
-    words = {"label": observation.label or output, "unit": observation.unit, "time_label": f"time, {model.time_unit}"}
+    words = {
+        "label": observation.label or output,
+        "unit": "share" if shares else observation.unit,
+        "time_label": f"time, {model.time_unit}",
+    }
     axes = plot_vpc(bands, probability=PROBABILITY, labs=labs, scale=scale, **words)
     figure = (axes[0] if isinstance(axes, tuple) else axes).figure
     figure.savefig(out / f"vpc_{output}.png", dpi=150)
+    if errors is None:
+        return
     panels = plot_npde(errors, time_label=words["time_label"])
     panels[0].figure.savefig(out / f"npde_{output}.png", dpi=150)
 

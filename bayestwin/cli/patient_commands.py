@@ -107,7 +107,7 @@ def _remark(lab) -> str:
     """What to ask of a surprising lab, by the rules of the report; "" for one that is not."""
     from bayestwin.report.warning_table import PIT_TAIL
 
-    tail = min(lab.pit, 1.0 - lab.pit)
+    tail = lab.tail
     if lab.alarm:
         return f"more likely {lab.alarm} than right: ask for sample and unit. The update takes it as it stands."
     if tail >= PIT_TAIL:

@@ -1,6 +1,7 @@
 """How a record's jumps and asked times become rows of intervals: where every jump stands still, and where doses move.
 
-Standing still: intervals between the points of time, and after each an interval of no length for every jump there.
+Standing still: intervals between the points of time, and after each an interval of no length for every jump there but
+the last, which begins the interval that follows, unless a state is asked for right after it.
 Moving: a row for every jump and every asked place, each lasting to the next one, so that a dose that arrives at the
 time of a lab by chance falls before or after it as their places say (`arrivals.EARLIER`).
 """
@@ -51,17 +52,23 @@ class Rows:
 def standing(rows: Rows, points, jumps, asked) -> dict[tuple[float, float], int]:
     """Lay out the rows of a record whose jumps all stand still: (time, place) asked for -> its interval."""
     where: dict[tuple[float, float], int] = {}
+    last = None  # the jump that begins the next interval
     for k, point in enumerate(points):
         here = sorted((h for h in jumps if h.time == point), key=lambda h: h.order)
         places = sorted({place for t, place in asked if t == point})
         if k > 0:
-            rows.add(points[k - 1], point)
+            rows.add(points[k - 1], point, last)
         elif not here or any(place <= here[0].order for place in places):
             rows.add(point, point)
+        last = None
         for h in here:
             where.update({(point, p): len(rows.rows) - 1 for p in places if p <= h.order and (point, p) not in where})
             rows.carry_on(h)
-            rows.add(point, point, h)
+            # at the first point a treatment may still be put after the jumps (policies)
+            if h is here[-1] and 0 < k < len(points) - 1 and all((point, p) in where for p in places):
+                last = h
+            else:
+                rows.add(point, point, h)
         where.update({(point, p): len(rows.rows) - 1 for p in places if (point, p) not in where})
     return where
 

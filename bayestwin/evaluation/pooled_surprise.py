@@ -30,6 +30,7 @@ SWAP_ALARM = np.log(100.0)  # ln Bayes factor
 TAIL = 0.025  # a lab is surprising by itself beyond this PIT at either end
 FEWEST = 5  # patients of a group that is tested
 COLUMNS = ("patient", "lab_id", "output", "time", "laboratory", "product", "observed", "scale", "mean", "sd", "pit")
+COUNTED = "counted"  # a further column: counted or graded, not measured
 
 
 def surprise_rows(twin) -> list[dict]:
@@ -47,6 +48,7 @@ def surprise_rows(twin) -> list[dict]:
         {"patient": twin.key, "lab_id": s.lab_id, "output": s.output, "time": s.time}
         | {"laboratory": labs[place].laboratory, "product": labs[place].product, "observed": s.value}
         | {"scale": s.scale, "mean": s.mean, "sd": s.sd, "pit": s.pit, "alarm": s.alarm}
+        | {COUNTED: s.pit_range is not None}
         for place, s in newest.items()
         if s.censoring == "none"
     ]
@@ -98,7 +100,10 @@ def _error(frame):
 
 def _weighted_mean(part, rng, probability, resamples=2000):
     """Mean of e weighted by 1 / SD^2, and its interval over patients; NaN where there is one patient only."""
-    weight = 1.0 / part["sd"].to_numpy(float) ** 2
+    sd = part["sd"].to_numpy(float)
+    weight = np.where(sd > 0, 1.0, 0.0) / np.where(sd > 0, sd, 1.0) ** 2  # a count of which nothing but 0 was expected
+    if not weight.any():
+        return np.nan, np.nan, np.nan
     sums = np.stack([weight, weight * part["e"].to_numpy(float)], axis=1)
     member = np.unique(part["patient"], return_inverse=True)[1]
     own = np.stack([np.bincount(member, column) for column in sums.T], axis=1)  # (patients, 2)
@@ -112,7 +117,7 @@ def _weighted_mean(part, rng, probability, resamples=2000):
 
 
 def swapped_samples(rows, *, batch: str = "batch"):
-    """Pairs of labs of two patients that fit better the other way round.
+    """Pairs of measured labs of two patients that fit better the other way round.
 
     Parameters
     ----------
@@ -129,6 +134,8 @@ def swapped_samples(rows, *, batch: str = "batch"):
     frame = pd.DataFrame(rows)
     if frame.empty:
         return pd.DataFrame(columns=columns)
+    if COUNTED in frame:
+        frame = frame[~frame[COUNTED].astype(bool)]
     frame = frame[np.minimum(frame["pit"], 1.0 - frame["pit"]) < TAIL]
     found = []
     for (output, _, name), part in frame.groupby(["output", "laboratory", batch], sort=False, dropna=False):

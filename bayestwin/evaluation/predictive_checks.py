@@ -5,7 +5,9 @@ observed values, and of each replicate's values, whose spread over replicates ma
 value of a bin is multiplied by the bin's median PRED over its own PRED (on the ln scale that is a shift), so that
 doses and covariates that differ do not widen the bands. A censored value stands at its limit, and so does a simulated
 value beyond that lab's limit; beside it the share of labs under the limit is compared. A value known to lie between two
-limits is drawn from that lab's replicates between them, always with the same seed.
+limits is drawn from that lab's replicates between them, always with the same seed. Of an output in categories the
+lines are the share of each category instead of percentiles. What is counted or graded is neither prediction-corrected
+(a category times a factor is none) nor given NPDE (uncorrelated categories are none).
 
 NPDE. For each patient's labs of one output, y and one half of its replicates are made uncorrelated with mean and
 Cholesky factor of the other half, on the error scale, so that y is treated as the replicates are that it is ranked
@@ -52,17 +54,22 @@ def vpc(
     Returns
     -------
     DataFrame       one row per bin and line: bin, from_time, to_time, middle (median time), labs, line ("10", "50",
-                    "90" and, where the output has limits, "below limit", a share), observed, low, median, high;
+                    "90" and, where the output has limits, "below limit", a share; "share of 0" ... of categories),
+                    observed, low, median, high;
                     attribute left_out: labs without a PRED above 0 (before the first dose), which prediction
                     correction cannot divide by
 
     Raises
     ------
-    FitError        no lab of this output; no PRED above 0 to correct by
+    FitError        no lab of this output; no PRED above 0 to correct by; prediction correction of what is counted
     """
     import pandas as pd
 
     mine = found.of(output)
+    observation = found.model.observations[found.model.observation_index[output]]
+    categories = (observation.distribution.values or ()) if observation.discrete else ()
+    if observation.discrete and prediction_corrected:
+        raise _only_measured(output, "prediction-corrected", "Leave prediction_corrected out.")
     if prediction_corrected:
         mine = _with_a_prediction(mine)
     at = mine.labs[time].to_numpy(float)
@@ -74,7 +81,11 @@ def vpc(
     for number, members in enumerate(bins_of(at, bins)):
         place = {"bin": number, "from_time": at[members].min(), "to_time": at[members].max()}
         place |= {"middle": float(np.median(at[members])), "labs": len(members)}
-        for q in percentiles:
+        for value in categories:
+            shares = (simulated[:, members] == value).mean(axis=1)
+            line = {"line": f"share of {value}", "observed": (y[members] == value).mean()}
+            rows.append(place | line | _band(shares, probability))
+        for q in () if categories else percentiles:
             lines = np.nanpercentile(simulated[:, members], q, axis=1)
             rows.append(
                 place | {"line": f"{q:g}", "observed": np.percentile(y[members], q)} | _band(lines, probability)
@@ -85,6 +96,15 @@ def vpc(
     table = pd.DataFrame(rows)
     table.attrs["left_out"] = int((found.labs["output"] == output).sum()) - len(mine.labs)
     return table
+
+
+def _only_measured(output: str, what: str, next_step: str) -> FitError:
+    return FitError(
+        f"what is counted or graded cannot be {what}",
+        subject=f"output {output}",
+        allowed="an output that is measured, with an error model",
+        next_step=next_step,
+    )
 
 
 def bins_of(at, count: int) -> list[np.ndarray]:
@@ -173,10 +193,13 @@ def npde(found, output: str, *, random_seed: int):
 
     Raises
     ------
-    FitError        too few replicates for a patient's number of labs
+    FitError        too few replicates for a patient's number of labs; an output that is counted or graded
     """
     import pandas as pd
     from scipy.special import ndtri
+
+    if found.model.observations[found.model.observation_index[output]].discrete:
+        raise _only_measured(output, "given NPDE", "Look at its VPC, and at the PIT of a replay.")
 
     mine, rng, rows = found.of(output), np.random.default_rng(random_seed), []
     log_scale, limits = mine.labs["scale"].iloc[0] == "ln", _limits(mine)

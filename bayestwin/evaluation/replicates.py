@@ -3,7 +3,7 @@
 In replicate r one population draw m serves all patients; each patient gets a new psi ~ Normal(mean given covariates,
 Omega_m), a response class by its chance, a path of every serially correlated departure, and residual errors. Nothing of
 the patient's own labs enters but their times. Beside the replicates stands PRED, the prediction of a patient without
-random effects, averaged over population draws.
+random effects, averaged over population draws; of what is counted or graded its mean.
 
 Source: Holford (2005), PAGE 14, abstract 738 (visual predictive checks); Gelman, Meng and Stern (1996), Stat Sinica
 6:733 (posterior predictive replicates).
@@ -20,7 +20,7 @@ from bayestwin.dynamics import NO_GRADIENT
 from bayestwin.errors import FitError
 from bayestwin.individual import compile_record
 from bayestwin.individual.data import used_sizes
-from bayestwin.individual.residuals import draw_observation
+from bayestwin.individual.residuals import as_reported, draw_observation
 from bayestwin.prognosis.departures import along_labs, scaling_of
 from bayestwin.twin.particles import population_for
 from bayestwin.twin.target import evaluator
@@ -118,7 +118,11 @@ def _simulated(model, labs, data, pop, rho, draws, rng):
         seen[:, n] = draw_observation(model, k, rng, predicted[:, n], sigma, assay=assay)
     share = np.exp(np.asarray(plain.log_class))
     share = share / share.sum(axis=1, keepdims=True)
-    pred = np.einsum("pc,pcn->n", share, np.asarray(plain.prediction)[:, :, : len(labs)]) / len(draws)
+    expected = np.array(np.asarray(plain.prediction)[:, :, : len(labs)])
+    for n, lab in enumerate(labs):
+        k = model.observation_index[lab.output]
+        expected[:, :, n] = as_reported(model, k, expected[:, :, n], sigma[:, None, :])
+    pred = np.einsum("pc,pcn->n", share, expected) / len(draws)
     return seen, pred, float((~ok).mean())
 
 

@@ -131,6 +131,7 @@ def compile_record(model, record, *, resume_at: float | None = None, resumed: bo
         for lab in record.labs
         if lab.output in model.observation_index and (resume_at is None or lab.time > resume_at)
     ]
+    _check_counted(model, record, labs)
     facts = vital_facts(model, record)
     asked = [(lab.time, lab.order if lab.order >= 0 else False) for lab in labs]
     marks = {k: facts[k] for k in ("alive", "death", "free", "progressed")}
@@ -181,6 +182,23 @@ def compile_record(model, record, *, resume_at: float | None = None, resumed: bo
         upper=padded([lab.upper or 0.0 for lab in labs], float) if ranges or sizes.ranges else None,
         assay=padded([_assay(model, lab) for lab in labs], int) if model.tells_assays_apart else None,
     )
+
+
+def _check_counted(model, record, labs) -> None:
+    """Raise RecordError for a lab of what is counted or graded that is none of its values, or lies beyond a limit."""
+    for k in model.discrete:
+        observation = model.observations[k]
+        spec = observation.lab_spec
+        for lab in (lab for lab in labs if lab.output == observation.output):
+            if lab.censoring != "none" or not spec.is_possible(lab.value):
+                raise RecordError(
+                    "this is no value of what is counted or graded",
+                    subject=f"patient {record.key}",
+                    place=f"{lab.output} at {lab.time:g}",
+                    value=f"{lab.value:g}" + (f", {lab.censoring}-censored" if lab.censoring != "none" else ""),
+                    allowed=spec.possible(),
+                    next_step="Correct the lab or leave it out.",
+                )
 
 
 def _assay(model, lab) -> int:

@@ -1,7 +1,7 @@
 """Residual errors: density, distribution function and draws of one observation given its prediction.
 
 Each error model is a location and a scale on the error scale (ln for log-normal, else natural), with a standard
-normal or Student-t shape:
+normal or Student-t shape (what is counted or graded: discrete.py):
 
     left-censored at L     ln F((L - location) / scale)          right-censored: ln (1 - F)
     between L and U        ln (F((U - location) / scale) - F((L - location) / scale))
@@ -23,6 +23,8 @@ import numpy as np
 from jax.scipy.special import log_ndtr, logsumexp
 from jax.scipy.stats import norm
 
+from bayestwin.errors import ModelError
+from bayestwin.individual.discrete import draw_discrete, log_probability, mean_and_variance
 from bayestwin.labs import TINY
 from bayestwin.specification.observations import Combined, LogNormalError, Proportional
 
@@ -56,6 +58,14 @@ def assay_factor(model, k: int, sigma, assay, *, xp=jnp):
 def _of_the_error(model, k: int, prediction, sigma, xp):
     """Location and scale of output k as its error model says."""
     observation = model.observations[k]
+    if observation.discrete:
+        raise ModelError(
+            "what is counted or graded has no location and scale",
+            subject=f"model {model.name}",
+            place=f"observation {observation.output}",
+            value=observation.distribution,
+            allowed="an output that is measured, with an error model",
+        )
     names = list(model.residual_parameters)
     named = {name: sigma[..., names.index(name)] for name in observation.residual_parameters}
     own = {name.split("_")[1]: value for name, value in named.items() if name.startswith("sigma_")}
@@ -143,6 +153,8 @@ def log_likelihood_of(
     form : "density" where no row is censored, "limit" where all are beyond one limit, "between" where all are between
         two, to compute only that
     """
+    if model.observations[k].discrete:
+        return log_probability(model, k, prediction, value, sigma)
     location, scale = location_and_scale(model, k, prediction, sigma, assay=assay)
     return log_density(model.observations[k], location, scale, value, censoring, upper=upper, form=form)
 
@@ -187,6 +199,8 @@ def draw_observation(model, k: int, rng: np.random.Generator, prediction, sigma,
     assay : as for `location_and_scale`
     Proportional noise may leave the positive axis, as the model says.
     """
+    if model.observations[k].discrete:
+        return draw_discrete(model, k, rng, prediction, sigma)
     location, scale = location_and_scale(model, k, np.asarray(prediction), np.asarray(sigma), assay=assay, xp=np)
     location, scale = departed(location, scale, departure, xp=np)
     noise = standard_noise(model, k, rng, np.broadcast_shapes(np.shape(location), np.shape(scale)))
@@ -203,6 +217,14 @@ def observed_with(model, k: int, prediction, sigma, noise) -> np.ndarray:
     """As `draw_observation`, from standard noise (..., shape of the predictions) drawn before."""
     location, scale = location_and_scale(model, k, np.asarray(prediction), np.asarray(sigma), xp=np)
     return _as_measured(model, k, location + scale * noise)
+
+
+def as_reported(model, k: int, prediction, sigma) -> np.ndarray:
+    """What is expected of a lab of output k, as it would be reported: of one that is counted or graded its mean, of
+    any other the prediction itself."""
+    if model.observations[k].discrete:
+        return mean_and_variance(model, k, prediction, sigma)[0]
+    return np.asarray(prediction)
 
 
 def _as_measured(model, k: int, y) -> np.ndarray:

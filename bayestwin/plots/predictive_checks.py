@@ -61,7 +61,8 @@ def plot_vpc(
         if scale == "log":
             upper.set_yscale("log")
         upper.set_ylabel(f"{label} ({unit})" if unit else label, labelpad=2)
-        words = f"Lines: observed {', '.join(lines)} %. Bands: {100 * probability:g} % of simulated cohorts"
+        percent = "" if lines[0].startswith("share of ") else " %"
+        words = f"Lines: observed {', '.join(lines)}{percent}. Bands: {100 * probability:g} % of simulated cohorts"
         (lower or upper).set_xlabel(f"{time_label}. {words}", labelpad=2)
         for edge in [*table["from_time"].unique(), table["to_time"].max()]:
             upper.plot([edge, edge], [0, 0.02], transform=upper.get_xaxis_transform(), color=INK, linewidth=0.6)

@@ -3,10 +3,10 @@
 import numpy as np
 
 from bayestwin.individual import beginning
-from bayestwin.individual.residuals import draw_observation
+from bayestwin.individual.residuals import as_reported, draw_observation
 from bayestwin.prognosis.result import QUANTILES, Course
 from bayestwin.prognosis.simulate import trajectories
-from bayestwin.twin.surprise import weighted_quantiles
+from bayestwin.twin.surprise import weighted_quantiles, whole_quantiles
 
 SAMPLED_FUTURES = 12
 
@@ -22,8 +22,10 @@ def courses(model, outputs, ok, sigma, times, draws, islands, rng) -> tuple[Cour
         # no treatment after progression is modelled: what grows past the plausible range is drawn at its end
         lowest = max(observation.plausible[0], 0.0) if observation.positive else observation.plausible[0]
         seen = np.clip(seen, lowest, observation.plausible[1])
-        quantiles = np.stack([weighted_quantiles(seen[:, t], weights, QUANTILES) for t in range(len(times))], axis=1)
-        futures = np.clip(outputs[picked, :, k], *observation.plausible)
+        quantiles_of = whole_quantiles if observation.discrete else weighted_quantiles
+        quantiles = np.stack([quantiles_of(seen[:, t], weights, QUANTILES) for t in range(len(times))], axis=1)
+        expected = as_reported(model, k, outputs[picked, :, k], sigma[picked, None, :])
+        futures = np.clip(expected, *observation.plausible)
         found.append(Course(observation.output, np.asarray(times), quantiles, futures))
     return tuple(found)
 

@@ -68,6 +68,8 @@ def measured(
     ------
     RowRefused          unit missing, unknown or of another kind; value impossible or implausible; no interval
     """
+    if spec.whole:
+        return _counted(spec, raw, unit, censoring, lloq, upper, (column, unit_column, upper_column))
     mass = next((m for name, m in MOLAR_MASS.items() if name in spec.name.lower()), None)
     if not unit and spec.unit_required:
         raise RowRefused(
@@ -108,6 +110,39 @@ def measured(
         censoring, value = "left", limit
     _check(spec, raw, unit, value, censoring, column, mass)
     return {"value": value, "censoring": censoring, "limit": limit if censoring == "none" else value}
+
+
+def _counted(spec: LabSpec, raw: float, unit: str, censoring: str, lloq, upper, columns) -> dict:
+    """Value, censoring and limit of what is counted or graded: one of its whole numbers, never beyond a limit."""
+    column, unit_column, upper_column = columns
+    said = spec.possible()
+    if unit not in ("", "1", spec.unit):
+        raise RowRefused(
+            f"{spec.name} is counted or graded and has no other unit",
+            column=unit_column,
+            value=unit,
+            allowed=spec.unit or "an empty cell",
+            next_step="Leave the unit empty, and check that this is the right output.",
+        )
+    if censoring != "none" or lloq or upper is not None:
+        raise RowRefused(
+            f"{spec.name} is counted or graded and does not lie beyond or between limits",
+            column=upper_column if upper is not None else column if censoring != "none" else "lloq",
+            value=f"{upper if upper is not None else raw if censoring != 'none' else lloq:g}",
+            allowed=said,
+            next_step="Give what was counted or found; where nothing was found among what was looked at, that is 0. "
+            "Leave the row out where it is not known.",
+        )
+    if not spec.is_possible(raw):
+        whole = raw == int(raw)
+        raise RowRefused(
+            f"{spec.name} = {raw:g} is {'not one of its values' if whole else 'no whole number'}",
+            column=column,
+            value=f"{raw:g}",
+            allowed=said,
+            next_step="Correct the value, or the output of that row; a rate or a percentage is no count.",
+        )
+    return {"value": float(raw), "censoring": "none", "limit": None}
 
 
 def _between(spec: LabSpec, raw, raw_upper, unit: str, value: float, upper: float, columns, mass, open_above) -> dict:

@@ -33,9 +33,10 @@ def output_entry(model, record, observation, now):
         )
     if observation.output == "transgene":
         note = "copies/ug are not comparable between products."
+    log = model.progression is not None and not observation.discrete
     return page.Output(
         observation.output, observation.label or observation.output, observation.unit,
-        scale="log" if model.progression is not None else "linear", limit=observation.lower_limit,
+        scale="log" if log else "linear", limit=observation.lower_limit,
         reference_lines=lines, note=note,
     )  # fmt: skip
 
@@ -60,7 +61,7 @@ def lab_ledger(twin, previous):
         late = new and lab.time < previous[1].now
         beyond = lab.censoring in ("left", "right")
         state = "corrected" if old is not None else "late" if late else "censored" if beyond else "used"
-        below = s.pit if s is not None else None
+        ends = None if s is None else s.pit_range or (s.pit, s.pit)
         rows.append(page.LabEntry(
             lab_id=lab.lab_id, output=lab.output, time=lab.time, known_time=lab.known_time, shown=shown_value(lab),
             value=lab.value, comparator={"left": "<", "right": ">"}.get(lab.censoring, ""),
@@ -68,9 +69,9 @@ def lab_ledger(twin, previous):
             known_when=day_text(model, lab.known_time), state=state, old_value=old.value if old is not None else None,
             replaces=shown_value(old) if old is not None else "", limit=lab.value if beyond else None,
             forecast_before={q: s.quantiles[q] for q in LEVELS} if s is not None else None,
-            pit=None if below is None else (below, below), pit_drawn=below,
+            pit=ends, pit_drawn=s.pit if s is not None else None,
             log_score=s.log_score if s is not None else None, alarm=s.alarm if s is not None else "", new=new,
-            upper=lab.upper,
+            upper=lab.upper, counted=s is not None and s.pit_range is not None,
         ))  # fmt: skip
     return tuple(rows)
 

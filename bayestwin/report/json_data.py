@@ -193,6 +193,8 @@ def surprise_words(lab) -> str:
             + " than expected"
             + (", possible unit error" if may_be_tenfold(lab) else "")
         )
+    if lab.counted:
+        return f"{_in_100(high - low)} in 100 expected exactly this"
     if high - low > 1e-6:
         return f"{_in_100(high - low)} in 100 expected beyond the limit"
     if lab.alarm:

@@ -36,6 +36,7 @@ class LabEntry:
     alarm : "ten times too high", "ten times too low" or "": what the value is more likely than right
     new : arrived since the previous report
     upper : of a value known to lie between two limits the upper one; `value` is then the lower, shown "5 to 10"
+    counted : counted or graded, not measured; `pit` is then what was expected below the value and up to it
     moved_chance : leave-one-out change of the 12-month chance of the current treatment
     """
 
@@ -64,6 +65,7 @@ class LabEntry:
     new: bool = False
     moved_chance: float | None = None
     upper: float | None = None
+    counted: bool = False
 
 
 @dataclass(frozen=True)

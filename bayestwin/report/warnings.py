@@ -165,7 +165,7 @@ def may_be_tenfold(lab: LabEntry) -> bool:
 def unit_ratio(lab: LabEntry) -> float | None:
     """The value over its forecast median where that is near 10 or 0.1, else None; not asked of an interval."""
     median = (lab.forecast_before or {}).get(0.5)
-    if not median or not lab.value or lab.upper is not None or median <= 0 or lab.value <= 0:
+    if not median or not lab.value or lab.upper is not None or lab.counted or median <= 0 or lab.value <= 0:
         return None
     ratio = lab.value / median
     low, high = UNIT_RATIO

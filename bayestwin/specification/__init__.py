@@ -4,6 +4,7 @@ Model files import everything they need from here. Nothing in this room computes
 """
 
 from bayestwin.dosing import Regimen
+from bayestwin.specification.discrete import Bernoulli, NegativeBinomial, Ordinal, Poisson
 from bayestwin.specification.dose_parameters import Dosing
 from bayestwin.specification.endpoints import Progression, SerologicalRule
 from bayestwin.specification.load import load_model, model_folder, models_folder
@@ -52,6 +53,7 @@ __all__ = [
     "LKJ",
     "Adaptive",
     "Additive",
+    "Bernoulli",
     "Beta",
     "Category",
     "Combined",
@@ -68,10 +70,13 @@ __all__ = [
     "LogNormalError",
     "LogitNormal",
     "Model",
+    "NegativeBinomial",
     "Normal",
     "Observation",
+    "Ordinal",
     "Parameter",
     "Part",
+    "Poisson",
     "Power",
     "Progression",
     "Proportional",

@@ -66,7 +66,7 @@ def _steps(model) -> None:
 def _observations(model) -> None:
     for observation in model.observations:
         _need(model, observation.output, "observations", set(model.outputs))
-        serial = observation.error.serial
+        serial = None if observation.discrete else observation.error.serial
         if serial is not None and serial.scaled_by is not None:
             place = f"observation {observation.output}, serial scaled_by"
             _need(model, serial.scaled_by, place, {p.name for p in model.parameters if p.scale == "log"})
@@ -131,7 +131,7 @@ def _covariate_effects(model) -> None:
 def _endpoints(model) -> None:
     for endpoint in (e for e in model.endpoints if hasattr(e, "rules")):
         for rule in endpoint.rules:
-            _need(model, rule.output, "progression rule", {o.output for o in model.observations})
+            _need(model, rule.output, "progression rule", {o.output for o in model.observations if not o.discrete})
         if all(rule.when is not None for rule in endpoint.rules):
             raise ModelError(
                 "no progression rule for everybody else",

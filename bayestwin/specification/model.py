@@ -102,6 +102,7 @@ class Model:
                 tuple(self.hazards),
                 *((self.dosing,) if self.dosing else ()),
                 *((o.output, o.assay_by, dict(o.assay_scale)) for o in self.observations if o.assay_scale),
+                *((o.output, o.distribution) for o in self.observations if o.discrete),
             )
         )
         return hashlib.sha256((code + body).encode()).hexdigest()
@@ -179,7 +180,12 @@ class Model:
     @cached_property
     def serial(self) -> tuple[int, ...]:
         """Positions in `observations` of those with a serially correlated departure, W."""
-        return tuple(k for k, o in enumerate(self.observations) if o.error.serial is not None)
+        return tuple(k for k, o in enumerate(self.observations) if not o.discrete and o.error.serial is not None)
+
+    @cached_property
+    def discrete(self) -> tuple[int, ...]:
+        """Positions in `observations` of those that are counted or graded."""
+        return tuple(k for k, o in enumerate(self.observations) if o.discrete)
 
     @cached_property
     def tells_assays_apart(self) -> bool:

@@ -14,13 +14,17 @@ correlation (low + f) / (low / 3 + f): up to three times as much where the predi
 
 With `assay_scale` the residual SD (with `nu` the scale) of a laboratory's or product's labs is that of the others times
 a factor.
+
+What is counted or graded instead of measured has a `distribution` in place of an error: specification/discrete.py.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from bayestwin.errors import ModelError
 from bayestwin.labs import LabSpec
+from bayestwin.specification.discrete import check_distribution
 from bayestwin.specification.priors import POSITIVE, holds
 
 OTHER = "other"  # a level of assay_scale that stands for all that are not named
@@ -92,9 +96,11 @@ class Combined:
 
 @dataclass(frozen=True)
 class Observation:
-    """One output as measured.
+    """One output as measured, counted or graded.
 
-    output : name in the model's outputs; plausible : (low, high) in `unit`, outside is refused
+    output : name in the model's outputs; plausible : (low, high) in `unit`, outside is refused; of categories their
+        ends, which need not be said
+    error : of what is measured; distribution : Bernoulli, Ordinal, Poisson or NegativeBinomial of what is not
     lower_limit : usual limit of quantification, used when simulating visits; rows bring their own limits
     assay_scale : laboratory or product -> prior of the factor on the residual SD of its labs; every other has factor 1,
         or where there is a level "other" the factor of that
@@ -103,8 +109,8 @@ class Observation:
 
     output: str
     unit: str
-    error: object
-    plausible: tuple[float, float]
+    error: Any = None
+    plausible: tuple[float, float] | Any = None
     lower_limit: float | None = None
     unit_required: bool = True
     positive: bool = True
@@ -112,15 +118,25 @@ class Observation:
     source: str = ""
     assay_scale: Mapping[str, object] = field(default_factory=dict, hash=False, repr=False)
     assay_by: str = field(default="laboratory", repr=False)
+    distribution: Any = field(default=None, repr=False)
 
     def __post_init__(self):
+        if self.distribution is not None:
+            check_distribution(self)
+            if self.plausible is None:
+                object.__setattr__(self, "plausible", (self.distribution.values[0], self.distribution.values[-1]))
+            return
+        if self.plausible is None:
+            raise ModelError(
+                "plausible is missing", subject=f"observation {self.output}", allowed="(low, high) in `unit`"
+            )
         _check_assays(self)
         if not isinstance(self.error, (LogNormalError, Additive, Proportional, Combined)):
             raise ModelError(
                 "unknown error model",
                 subject=f"observation {self.output}",
                 value=self.error,
-                allowed="LogNormalError, Additive, Proportional or Combined",
+                allowed="LogNormalError, Additive, Proportional or Combined; or a distribution instead",
             )
         if self.error.nu is not None and (self.error.nu != int(self.error.nu) or not 1 <= self.error.nu <= 10):
             raise ModelError(
@@ -168,8 +184,15 @@ class Observation:
         return isinstance(self.error, LogNormalError)
 
     @property
+    def discrete(self) -> bool:
+        """True for what is counted or graded: values are whole numbers."""
+        return self.distribution is not None
+
+    @property
     def residual_parameters(self) -> dict:
         """Names and priors of the residual parameters, for example sigma_add_m_protein."""
+        if self.discrete:
+            return self.distribution.parameters(self.output)
         short = {"sd": "sigma_log" if self.log_scale else "sigma_add", "cv": "sigma_prop", "low": "sigma_low"}
         priors = {name: getattr(self.error, key, None) for key, name in short.items()}
         serial: SerialCorrelation | None = getattr(self.error, "serial", None)
@@ -192,11 +215,14 @@ class Observation:
             unit=self.unit,
             plausible=self.plausible,
             scale="ln" if self.log_scale else "natural",
-            unit_required=self.unit_required,
-            positive=self.positive,
+            unit_required=self.unit_required and not self.discrete,
+            positive=self.positive and not self.discrete,
             label=self.label or self.output,
             assays=tuple(self.assay_scale),
             assay_by=self.assay_by,
+            words=getattr(self.distribution, "words", {}),
+            whole=self.discrete,
+            categories=(self.distribution.values or ()) if self.discrete else (),
         )
 
 

@@ -102,7 +102,10 @@ def with_priors(model, priors: Mapping[str, Any]):
     parameters = tuple(_parameter(model, p, left) for p in model.parameters)
     drift = tuple(replace(d, sd=_positive(model, f"drift_sd_{d.parameter}", d.sd, left)) for d in model.drift)
     observations = tuple(
-        replace(o, error=_error(model, o, left), assay_scale=_assays(model, o, left)) for o in model.observations
+        replace(o, distribution=_distribution(model, o, left))
+        if o.discrete
+        else replace(o, error=_error(model, o, left), assay_scale=_assays(model, o, left))
+        for o in model.observations
     )
     if left or (concentration is not None and model.correlation is None):
         raise ModelError(
@@ -163,6 +166,19 @@ def _error(model, observation, left: dict):
             },
         )
     return replace(error, **changed)
+
+
+def _distribution(model, observation, left: dict):
+    """The distribution of what is counted or graded with each of its priors exchanged where named."""
+    found = {}
+    for name, prior in observation.residual_parameters.items():
+        if name.startswith("cut_1_"):
+            found[name] = left.pop(name, prior)
+            if not holds(REAL, found[name]):
+                raise _misfit(model, name, found[name], REAL)
+        else:
+            found[name] = _positive(model, name, prior, left)
+    return observation.distribution.with_parameters(tuple(found.values()))
 
 
 def _assays(model, observation, left: dict):

@@ -74,12 +74,15 @@ def _responses(model):
 
 
 def _observations(model):
-    rows = [("output", "unit", "residual error", "plausible", "limit")]
+    rows = [("output", "unit", "residual error or distribution", "plausible", "limit")]
     for o in model.observations:
         residual = "; ".join(f"{k} {v}" for k, v in o.residual_parameters.items())
-        tail = f", Student-t {o.error.nu:g} df" if o.error.nu else ""
+        tail = f", Student-t {o.error.nu:g} df" if not o.discrete and o.error.nu else ""
         limit = "-" if o.lower_limit is None else f"{o.lower_limit:g}"
-        error = f"{type(o.error).__name__}({residual}{tail})"
+        error = f"{type(o.distribution if o.discrete else o.error).__name__}({residual}{tail})"
+        if o.discrete and o.distribution.values is not None:
+            rows.append((o.output, o.unit, error, o.lab_spec.possible(), limit))
+            continue
         rows.append((o.output, o.unit, error, f"{o.plausible[0]:g} to {o.plausible[1]:g}", limit))
     lines = ["", "observations:", *_table(rows)]
     return [*lines, "", f"hazards: {', '.join(model.hazards)}"] if model.hazards else lines

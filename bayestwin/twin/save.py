@@ -128,7 +128,11 @@ def _past_row(row: dict):
 
 
 def _info(raw: dict) -> UpdateInfo:
-    surprise = tuple(
-        Surprise(**{**s, "quantiles": {float(k): v for k, v in s["quantiles"].items()}}) for s in raw.pop("surprise")
-    )
+    surprise = tuple(_surprise(s) for s in raw.pop("surprise"))
     return UpdateInfo(**{**raw, "surprise": surprise, "reasons": tuple(raw["reasons"])})
+
+
+def _surprise(raw: dict) -> Surprise:
+    ends = raw.get("pit_range")
+    quantiles = {float(k): v for k, v in raw["quantiles"].items()}
+    return Surprise(**{**raw, "quantiles": quantiles, "pit_range": None if ends is None else tuple(ends)})

@@ -3,8 +3,11 @@
 Scores are on the observation's error scale (ln for log-normal outputs), the log score on the datum as measured.
 Of a censored lab: log of its probability, PIT uniform in its interval, CRPS of the censored distribution: only what
 lies outside the interval counts, the integral of (F(x) - 1(x > lab))^2 over x beyond its limits.
-Of a lab with a value above 0: was it reported ten times too high or too low? See `tenfold`.
-Sources: Gneiting and Raftery (2007), JASA 102:359; Gneiting and Ranjan (2011), J Bus Econ Stat 29:411 (weighted CRPS).
+Of what is counted or graded: PIT uniform between F(y - 1) and F(y), the two kept too (`pit_range`); CRPS is then the
+ranked probability score, the sum over categories or counts j of (F(j) - 1(j >= y))^2; quantiles are values it can have.
+Of a measured lab with a value above 0: was it reported ten times too high or too low? See `tenfold`.
+Sources: Gneiting and Raftery (2007), JASA 102:359; Gneiting and Ranjan (2011), J Bus Econ Stat 29:411 (weighted CRPS);
+Czado, Gneiting and Held (2009), Biometrics 65:1254 (of counts, the randomised PIT and the ranked probability score).
 """
 
 from dataclasses import dataclass
@@ -12,6 +15,7 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
+from bayestwin.individual.discrete import distribution_function, log_probability, probabilities
 from bayestwin.individual.residuals import (
     CENSORING,
     departed,
@@ -29,6 +33,7 @@ QUANTILES = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975)
 
 _log_cdf = jax.jit(log_cdf, static_argnums=1)
 _log_density = jax.jit(log_density, static_argnums=0)
+_log_probability = jax.jit(log_probability, static_argnums=(0, 1))
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,8 @@ class Surprise:
 
     censoring, upper : as of the Lab: `value` is the limit, of an interval the lower end and `upper` the other
     tenfold_high, tenfold_low : ln Bayes factors of a report ten times too high, too low; tenfold_power : the share of
-        such errors that would raise an alarm; None for a censored lab and one of 0 or less
+        such errors that would raise an alarm; None for a censored lab, one of 0 or less, and what is counted or graded
+    pit_range : of what is counted or graded, F below the value and F at it, between which `pit` is drawn; else None
     """
 
     lab_id: str
@@ -57,6 +63,13 @@ class Surprise:
     tenfold_low: float | None = None
     tenfold_power: float | None = None
     upper: float | None = None
+    pit_range: tuple[float, float] | None = None
+
+    @property
+    def tail(self) -> float:
+        """How much lies at the lab and further out: the smaller of both sides."""
+        below, at = self.pit_range or (self.pit, self.pit)
+        return min(at, 1.0 - below)
 
     @property
     def alarm(self) -> str:
@@ -73,6 +86,14 @@ def weighted_quantiles(values, weights, probabilities):
     cumulative = np.cumsum(weights[order])
     cumulative = (cumulative - 0.5 * weights[order]) / cumulative[-1]
     return np.interp(probabilities, cumulative, values[order])
+
+
+def whole_quantiles(values, weights, probabilities):
+    """Quantiles of a weighted sample of whole numbers: the least value up to which lies that much."""
+    order = np.argsort(values)
+    cumulative = np.cumsum(weights[order])
+    at = np.searchsorted(cumulative, np.asarray(probabilities) * cumulative[-1] * (1.0 - 1e-12))
+    return values[order][np.minimum(at, len(order) - 1)]
 
 
 def sample_crps(values, weights, y) -> float:
@@ -130,25 +151,11 @@ def surprises(
         simulated = draw_observation(
             model, k, rng, predictions[(*own, n)], sigma, None if departure is None else departure[own], assay
         )
-        location, scale = location_and_scale(model, k, predictions[:, :, n], sigma[:, None, :], assay=assay, xp=np)
-        location, scale = departed(location, scale, departure, xp=np)
-        log_p = np.asarray(
-            _log_density(observation, location, scale, lab.value, CENSORING[lab.censoring], upper=lab.upper)
-        )
-        with np.errstate(divide="ignore"):
-            log_score = float(log_sum_exp((np.log(joint) + log_p).ravel(), axis=0))
-        ends = [end for end in (lab.value, lab.upper) if end is not None]
-        ends = [np.log(max(end, TINY)) if observation.log_scale else end for end in ends]
-        cdf = [np.exp(np.asarray(_log_cdf((end - location) / scale, observation.error.nu))) for end in ends]
-        below = [float((joint * one).sum()) for one in cdf]
-        on_scale = np.log(np.maximum(simulated, TINY)) if observation.log_scale else simulated
-        pit = pit_of(below, lab.censoring, rng.random())
-        mean = float(np.sum(weights * on_scale))
-        wrong_unit = None
-        if lab.censoring == "none" and lab.value > 0:
-            at, width = (np.broadcast_to(a, joint.shape).ravel() for a in (location, scale))
-            expected = weighted_quantiles(simulated, weights, (np.arange(VALUES) + 0.5) / VALUES)
-            wrong_unit = tenfold(observation, at, width, joint.ravel(), lab.value, expected)
+        mixture = predictions[:, :, n], sigma[:, None, :], joint, simulated, weights
+        if observation.discrete:
+            law = _of_counted(model, k, lab, *mixture, rng)
+        else:
+            law = _of_measured(model, k, lab, *mixture, departure, rng)
         found.append(
             Surprise(
                 lab_id=lab.lab_id,
@@ -158,19 +165,75 @@ def surprises(
                 value=lab.value,
                 censoring=lab.censoring,
                 scale="ln" if observation.log_scale else "natural",
-                quantiles=dict(zip(QUANTILES, (float(q) for q in weighted_quantiles(simulated, weights, QUANTILES)))),
-                mean=mean,
-                sd=float(np.sqrt(np.sum(weights * (on_scale - mean) ** 2))),
-                crps=sample_crps(beyond_limits(on_scale, ends, lab.censoring), weights, ends[0]),
-                log_score=log_score,
-                pit=pit,
-                tenfold_high=None if wrong_unit is None else wrong_unit.high,
-                tenfold_low=None if wrong_unit is None else wrong_unit.low,
-                tenfold_power=None if wrong_unit is None else wrong_unit.power,
                 upper=lab.upper,
+                **law,
             )
         )
     return tuple(found)
 
 
-__all__ = ["QUANTILES", "Surprise", "beyond_limits", "pit_of", "sample_crps", "surprises", "weighted_quantiles"]
+def _of_measured(model, k, lab, prediction, sigma, joint, simulated, weights, departure, rng) -> dict:
+    """Scores of a measured lab. prediction, joint (P, C) of the mixture; simulated, weights (P,) of the draws."""
+    observation, assay = model.observations[k], model.observations[k].assay_of(lab)
+    location, scale = location_and_scale(model, k, prediction, sigma, assay=assay, xp=np)
+    location, scale = departed(location, scale, departure, xp=np)
+    log_p = np.asarray(_log_density(observation, location, scale, lab.value, CENSORING[lab.censoring], upper=lab.upper))
+    ends = [end for end in (lab.value, lab.upper) if end is not None]
+    ends = [np.log(max(end, TINY)) if observation.log_scale else end for end in ends]
+    cdf = [np.exp(np.asarray(_log_cdf((end - location) / scale, observation.error.nu))) for end in ends]
+    below = [float((joint * one).sum()) for one in cdf]
+    on_scale = np.log(np.maximum(simulated, TINY)) if observation.log_scale else simulated
+    found = {
+        "quantiles": dict(zip(QUANTILES, (float(q) for q in weighted_quantiles(simulated, weights, QUANTILES)))),
+        "crps": sample_crps(beyond_limits(on_scale, ends, lab.censoring), weights, ends[0]),
+        "log_score": _log_score(joint, log_p),
+        "pit": pit_of(below, lab.censoring, rng.random()),
+    }
+    if lab.censoring == "none" and lab.value > 0:
+        at, width = (np.broadcast_to(a, joint.shape).ravel() for a in (location, scale))
+        likely = weighted_quantiles(simulated, weights, (np.arange(VALUES) + 0.5) / VALUES)
+        wrong_unit = tenfold(observation, at, width, joint.ravel(), lab.value, likely)
+        found |= {f"tenfold_{name}": value for name, value in wrong_unit._asdict().items()}
+    return found | _mean_and_sd(on_scale, weights)
+
+
+def _of_counted(model, k, lab, prediction, sigma, joint, simulated, weights, rng) -> dict:
+    """Scores of a lab that is counted or graded, of categories from their chances; arrays as for `_of_measured`."""
+    values = model.observations[k].distribution.values
+    if values is not None:
+        simulated = np.array(values, dtype=float)
+        weights = (joint[..., None] * probabilities(model, k, prediction, sigma)).sum(axis=(0, 1)) / joint.sum()
+    log_p = np.asarray(_log_probability(model, k, prediction, lab.value, sigma))
+    below, at = (
+        float(np.clip((joint * distribution_function(model, k, prediction, end, sigma)).sum() / joint.sum(), 0.0, 1.0))
+        for end in (lab.value - 1, lab.value)
+    )
+    return {
+        "quantiles": dict(zip(QUANTILES, (float(q) for q in whole_quantiles(simulated, weights, QUANTILES)))),
+        "crps": sample_crps(simulated, weights, lab.value),
+        "log_score": _log_score(joint, log_p),
+        "pit": below + rng.random() * (at - below),
+        "pit_range": (below, at),
+    } | _mean_and_sd(simulated, weights)
+
+
+def _log_score(joint, log_p) -> float:
+    with np.errstate(divide="ignore"):
+        return float(log_sum_exp((np.log(joint) + log_p).ravel(), axis=0))
+
+
+def _mean_and_sd(values, weights) -> dict:
+    mean = float(np.sum(weights * values))
+    return {"mean": mean, "sd": float(np.sqrt(np.sum(weights * (values - mean) ** 2)))}
+
+
+__all__ = [
+    "QUANTILES",
+    "Surprise",
+    "beyond_limits",
+    "pit_of",
+    "sample_crps",
+    "surprises",
+    "weighted_quantiles",
+    "whole_quantiles",
+]

@@ -116,7 +116,7 @@ def _forward(twin, record, change, random_seed, rejuvenate_below, accuracy):
     counts = {"new_labs": len(change.new_labs), "started": data.relevant}
     counts["population_draws"] = len(twin.population.log_det)
     info = judge(model, made, check, islands, path, (), surprise=surprise, **counts)
-    far = [f"{s.output} at {s.time:g}" for s in surprise if not ALL_BUT_IMPOSSIBLE <= s.pit <= 1.0 - ALL_BUT_IMPOSSIBLE]
+    far = [f"{s.output} at {s.time:g}" for s in surprise if not s.tail >= ALL_BUT_IMPOSSIBLE]
     if far:
         lost = f"a mode may have been lost: {', '.join(far)} was all but impossible before"
         info = replace(info, verdict=WITHHELD, reasons=(*info.reasons, lost))

@@ -126,3 +126,19 @@ def test_a_steady_state_that_contradicts_itself_is_refused_with_its_dose(dose, s
     with pytest.raises(RecordError, match=says) as caught:
         happenings(load_model("theophylline"), record)
     assert "patient P-001, dose at 2.5" in str(caught.value)
+
+
+def test_a_dose_begins_the_interval_that_follows_it_and_a_state_asked_right_after_it_keeps_its_own(solve_theophylline):
+    doses = tuple(DoseEvent(float(day), 100.0, "oral") for day in range(1, 11))
+    model = load_model("theophylline")
+
+    def rows(*asked):
+        line, index = build_timeline(model, patient(*doses), start=0.0, end=11.0, asked=asked)
+        return len(line.start), line.bolus[line.end > line.start, 0].tolist(), index
+
+    count, given, _ = rows((5.0, False))
+    assert count == 12 and given == [0.0, *[100.0] * 10]  # the first row is the beginning
+    count, given, index = rows((5.0, False), (5.0, True))
+    assert count == 13 and given == [*[0.0], *[100.0] * 4, 0.0, *[100.0] * 5] and index[1] == index[0] + 1
+    before, after = solve_theophylline(patient(*doses), VALUES, [(5.0, False), (5.0, True)], end=11.0)
+    assert after[0] - before[0] == pytest.approx(100.0, rel=1e-12)

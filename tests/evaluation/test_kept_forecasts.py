@@ -30,7 +30,7 @@ def prognosis(rows, *, log_scale=True):
     treatments = tuple(SimpleNamespace(name=n, starts_with="line_of_therapy") for n in ("drug", "other"))
     model = SimpleNamespace(
         time_unit="day",
-        observations=(SimpleNamespace(output="y", log_scale=log_scale),),
+        observations=(SimpleNamespace(output="y", log_scale=log_scale, discrete=False),),
         observation_index={"y": 0},
         treatments=treatments,
         treatment_names=("drug", "other"),

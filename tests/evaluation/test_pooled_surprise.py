@@ -57,7 +57,7 @@ def test_a_corrected_lab_counts_with_the_value_that_stands():
     def expected(value):
         return SimpleNamespace(
             **{"lab_id": "a", "time": 1.0, "output": "y", "value": value, "censoring": "none", "scale": "ln"},
-            **{"mean": 3.0, "sd": 0.3, "pit": 0.5, "alarm": ""},
+            **{"mean": 3.0, "sd": 0.3, "pit": 0.5, "alarm": "", "pit_range": None},
         )
 
     def twin(*surprises, now):

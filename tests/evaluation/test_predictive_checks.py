@@ -116,7 +116,9 @@ class FakeModel:
     """A model as far as a check looks at it: one output with a usual limit."""
 
     def __init__(self, limit):
-        self.observations = (type("O", (), {"output": "m_protein", "lower_limit": limit, "log_scale": False})(),)
+        self.observations = (
+            type("O", (), {"output": "m_protein", "lower_limit": limit, "log_scale": False, "discrete": False})(),
+        )
         self.observation_index = {"m_protein": 0}
 
 

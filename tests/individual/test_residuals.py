@@ -232,3 +232,22 @@ def test_the_gradient_of_an_interval_is_its_finite_difference_and_finite_for_any
         assert np.isfinite(float(slope(far, 3.0, 5.0))) and np.isfinite(
             float(interval(every_error, output, 3.0, 5.0, far))
         )
+
+
+def test_nobody_takes_the_logarithm_of_a_distribution_function():
+    """By their names in the source: what is computed as such is log_ndtr, log_cdf, log_sigmoid, logsf."""
+    import re
+    from pathlib import Path
+
+    import bayestwin
+
+    taken = re.compile(
+        r"\blog(1p|10)?\(\s*-?\s*(1(\.0)?\s*-\s*)?[\w.]*(?<!log_)(?<!log)(ndtr|cdf|gammaincc?|betainc|expit|sigmoid)\("
+    )
+    sources = Path(bayestwin.__file__).parent.rglob("*.py")
+    found = [f"{path.name}: {m.group()}" for path in sources for m in taken.finditer(path.read_text(encoding="utf-8"))]
+    assert not found
+    assert (
+        taken.search("jnp.log(norm.cdf(x))") and taken.search("np.log1p(-ndtr(x))") and taken.search("log(1 - cdf(x))")
+    )
+    assert not taken.search("log_ndtr(x)") and not taken.search("jnp.exp(norm.logcdf(x))")

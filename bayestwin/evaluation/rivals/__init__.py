@@ -40,6 +40,14 @@ def fit_rivals(
     unknown = [name for name in names if name not in RIVALS]
     if unknown:
         raise FitError("no such rival", value=unknown[0], allowed=f"one of {', '.join(RIVALS)}")
+    if len(model.discrete) == len(model.observations):
+        raise FitError(
+            "rivals forecast what is measured, and this model only counts or grades",
+            subject=f"model {model.name}",
+            value=", ".join(o.output for o in model.observations),
+            allowed="a model with an output that has an error model",
+            next_step="Leave the rivals out; the log scores of two models on the same labs can be compared.",
+        )
     return {name: RIVALS[name](model, cohort, population=population, reveal_until=reveal_until) for name in names}
 
 

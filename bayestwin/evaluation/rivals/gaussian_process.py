@@ -95,7 +95,7 @@ def fit_gaussian_process(model, cohort, *, population=None, reveal_until: float 
     GaussianProcess      an output with too few labs is left out; asking for its forecast raises FitError
     """
     processes = {}
-    for observation in model.observations:
+    for observation in (o for o in model.observations if not o.discrete):
         own = [(course_of(model, r), labs_of(r, observation.output)) for r in cohort]
         own = [(clock, labs) for clock, labs in own if labs]
         values = [values_of(observation, labs) for _, labs in own]

@@ -2,6 +2,7 @@
 
 A rival is fitted on training patients and then says, for every lab of a panel, a location and a scale on the lab's
 error scale, from nothing but what was known before the panel (and the treatments, as the twin knows them).
+What is counted or graded has no such scale: rivals leave it out, and a comparison counts it as the twin's only.
 """
 
 from abc import ABC, abstractmethod
@@ -53,8 +54,9 @@ class Rival(ABC):
 
 
 def observed_labs(model, panel):
-    """Labs of a panel whose output the model observes."""
-    return [lab for lab in panel.labs if lab.output in model.observation_index]
+    """Labs of a panel whose output the model measures; no rival forecasts what is counted or graded."""
+    index = model.observation_index
+    return [lab for lab in panel.labs if lab.output in index and not model.observations[index[lab.output]].discrete]
 
 
 def rival_rows(

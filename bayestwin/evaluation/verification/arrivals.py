@@ -5,7 +5,8 @@ at the end are equal, so the batch posterior is one and the same.
 
     as drawn         every lab becomes known when it is drawn
     shuffled         labs become known one by one in a random order, treatments and events beforehand
-    tenfold error    one lab arrives at ten times its value and is corrected two visits later
+    tenfold error    one lab arrives at ten times its value and is corrected two visits later (of what is graded: at
+                     the category furthest away)
     retracted        a lab that never was is learnt, and withdrawn two visits later
 """
 
@@ -56,11 +57,12 @@ def main_output(model, record, asked: str | None = None) -> str:
             allowed=f"one of {', '.join(sorted(measured)) or '(the record has no labs)'}",
         )
     chosen = candidates[0]
-    if len(_measured(record, chosen)) < 2:
+    known = _measured(record, chosen, model.observations[model.observation_index[chosen]].lab_spec)
+    if len(known) < 2:
         raise RecordError(
             f"too few measured values of {chosen} to verify an update",
             subject=f"patient {record.key}",
-            value=len(_measured(record, chosen)),
+            value=len(known),
             allowed="two or more that are not beyond a limit",
         )
     return chosen
@@ -85,32 +87,43 @@ def shuffled(record, rng: np.random.Generator) -> Arrival:
     return Arrival(replace(record, labs=labs, events=events, past=()), says)
 
 
-def tenfold(record, output: str) -> Arrival:
-    """The middle measured lab of `output` arrives at ten times its value."""
+def tenfold(record, output: str, spec=None) -> Arrival:
+    """The middle measured lab of `output` arrives at ten times its value. spec : LabSpec, if counted or graded"""
     drawn = as_drawn(record)
-    found = _measured(drawn, output)
+    found = _measured(drawn, output, spec)
     lab = found[len(found) // 2]
     noticed = _visits_later(drawn, lab.time)
-    wrong = replace(lab, value=10.0 * lab.value)
+    wrong = replace(lab, value=_wrong(lab.value, 10.0, spec))
     labs = tuple(replace(x, known_time=noticed, status="corrected") if x is lab else x for x in drawn.labs)
     says = f"{output} at {lab.time:g} arrived as {wrong.value:.4g}, corrected to {lab.value:.4g} at {noticed:g}"
     return Arrival(replace(drawn, labs=labs, past=(Superseded(wrong, noticed),)), says)
 
 
-def retracted(record, output: str) -> Arrival:
+def retracted(record, output: str, spec=None) -> Arrival:
     """A second value of `output`, another patient's say, arrives with one of the first labs and is withdrawn later."""
     drawn = as_drawn(record)
-    found = _measured(drawn, output)
+    found = _measured(drawn, output, spec)
     lab = found[(len(found) - 1) // 3]
     noticed = _visits_later(drawn, lab.time)
-    wrong = replace(lab, lab_id=f"{lab.lab_id} of somebody else", value=WRONG * lab.value)
+    wrong = replace(lab, lab_id=f"{lab.lab_id} of somebody else", value=_wrong(lab.value, WRONG, spec))
     says = f"{output} = {wrong.value:.4g} at {lab.time:g} was learnt beside {lab.value:.4g}, withdrawn at {noticed:g}"
     return Arrival(replace(drawn, past=(Superseded(wrong, noticed),)), says)
 
 
-def _measured(record, output: str) -> list:
-    """Labs of an output with a value that is neither zero nor beyond a limit."""
-    return [lab for lab in record.labs if lab.output == output and lab.censoring == "none" and lab.value != 0.0]
+def _wrong(value: float, factor: float, spec) -> float:
+    """A wrong value; of what is counted or graded one that it may have."""
+    if spec is None or not spec.whole:
+        return factor * value
+    if spec.categories:
+        return float(max(spec.categories, key=lambda category: abs(category - value)))
+    return float(min(round(factor * value), spec.plausible[1]) or factor)
+
+
+def _measured(record, output: str, spec=None) -> list:
+    """Labs of an output with a value that is not beyond a limit, nor, of what is measured, zero."""
+    may_be_zero = spec is not None and spec.whole
+    found = [lab for lab in record.labs if lab.output == output and lab.censoring == "none"]
+    return [lab for lab in found if may_be_zero or lab.value != 0.0]
 
 
 def _visits_later(record, time: float) -> float:

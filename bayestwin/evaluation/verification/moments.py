@@ -20,6 +20,7 @@ import jax
 import numpy as np
 
 from bayestwin.dynamics import NO_GRADIENT
+from bayestwin.individual.discrete import mean_and_variance
 from bayestwin.individual.residuals import departed, location_and_scale
 from bayestwin.records.record import Lab
 from bayestwin.twin.compare import difference
@@ -112,8 +113,10 @@ def forecast_moments(twin, asked) -> dict[str, Moments]:
 
     asked : pairs (output, time), each later than what the twin has learnt
     """
+    some = {o.output: o.lab_spec.some_value for o in twin.model.observations}
     labs = tuple(
-        Lab(f"forecast of {output} at {time!r}", output, float(time), 1.0, float(time)) for output, time in asked
+        Lab(f"forecast of {output} at {time!r}", output, float(time), some[output], float(time))
+        for output, time in asked
     )
     record = replace(twin.record, labs=(*twin.record.labs, *labs))
     with jax.enable_x64(True):
@@ -129,6 +132,11 @@ def forecast_moments(twin, asked) -> dict[str, Moments]:
     for output, time in asked:
         k, n = twin.model.observation_index[output], columns[output, float(time)]
         prediction = np.where(fine[:, None], pieces.prediction[:, :, n], 1.0)
+        if twin.model.observations[k].discrete:
+            mean, variance = mean_and_variance(twin.model, k, prediction, sigma)
+            first, second = (chance * mean).sum(axis=1), (chance * (mean**2 + variance)).sum(axis=1)
+            found[forecast_label(twin.model, output, time)] = _moments(twin, first, second, weights)
+            continue
         location, scale = location_and_scale(twin.model, k, prediction, sigma, xp=np)
         departure = None if pieces.departure is None else np.where(fine[:, None, None], pieces.departure[:, :, n], 0.0)
         location, scale = departed(location, scale, departure, xp=np)

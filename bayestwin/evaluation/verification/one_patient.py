@@ -97,7 +97,8 @@ def verify_patient(
     rng = np.random.default_rng(random_seed)
     seeds = dict(zip((BATCH, *WAYS), (int(s) for s in rng.integers(2**32, size=1 + len(WAYS)))))
     seeds["killed and resumed"] = seeds["lab by lab"]  # so that what was killed can be compared bit for bit
-    planned = _arrivals(record, chosen, rng)
+    spec = population.model.observations[population.model.observation_index[chosen]].lab_spec
+    planned = _arrivals(record, chosen, spec, rng)
     began(BATCH)
     whole, _ = rebuild_twin(population, as_drawn(record), random_seed=seeds[BATCH], **sizes)
     forecast = None if when is None else (chosen, when)
@@ -116,7 +117,7 @@ def _followed(population, record, **how):
     return last(follow(population, record, **how))
 
 
-def _arrivals(record, output: str, rng) -> dict[str, tuple[Arrival, dict[str, Any]]]:
+def _arrivals(record, output: str, spec, rng) -> dict[str, tuple[Arrival, dict[str, Any]]]:
     """Way -> its arrival, and what is special in following it."""
     drawn = as_drawn(record)
     visits = len(panels(drawn))
@@ -124,8 +125,8 @@ def _arrivals(record, output: str, rng) -> dict[str, tuple[Arrival, dict[str, An
     return {
         "lab by lab": (Arrival(drawn, f"{visits} visits, labs of one time together"), {}),
         "shuffled arrival": (shuffled(record, rng), {}),
-        "tenfold error, corrected": (tenfold(record, output), {}),
-        "retracted": (retracted(record, output), {"keep_earlier": True}),
+        "tenfold error, corrected": (tenfold(record, output, spec), {}),
+        "retracted": (retracted(record, output, spec), {"keep_earlier": True}),
         "killed and resumed": (Arrival(drawn, f"stopped after visit {stop} of {visits}"), {"stop_after": stop}),
     }
 

@@ -91,7 +91,7 @@ def _planned(model, number: int, visits: int) -> PatientRecord:
     doses, events, span = _treated(model, number)
     times = visit_times(visits, span)
     labs = [
-        Lab(f"{o.output} {n + 1}", o.output, float(t), 1.0, float(t))
+        Lab(f"{o.output} {n + 1}", o.output, float(t), o.lab_spec.some_value, float(t))
         for n, t in enumerate(times)
         for o in model.observations
     ]

@@ -65,7 +65,7 @@ def in_float64(function, *inputs) -> np.ndarray:
 def compiled(model, cohort, accuracy: Accuracy):
     """Two JAX functions: values -> expected, and (values, weights) -> gradient of their weighted sum."""
     with jax.enable_x64(True):
-        (group,), _ = stack_cohort(model, cohort)
+        (group,), _ = stack_cohort(model, cohort, by_length=False)
         group = jax.tree.map(jnp.asarray, group)
     names = value_names(model)
 

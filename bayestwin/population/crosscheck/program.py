@@ -29,6 +29,7 @@ def refuse_unsupported(model, cohort) -> None:
         "a response correlation": model.response_correlation and model.response_correlation.parameters,
         "hazards of an endpoint": model.hazard_names if model.progression is not None else (),
         "errors that differ between laboratories": [o.output for o in model.observations if o.assay_scale],
+        "what is counted or graded": [model.observations[k].output for k in model.discrete],
     }
     for what, names in speaks.items():
         if names:
@@ -36,7 +37,7 @@ def refuse_unsupported(model, cohort) -> None:
                 f"the cross-check cannot say {what} in PyMC",
                 subject=f"model {model.name}",
                 value=", ".join(names),
-                allowed="models without classes, hazards and assay_scale",
+                allowed="models without classes, hazards and assay_scale, whose outputs are all measured",
                 next_step="Cross-check a copy of the model without them; `check-fit` needs no second program.",
             )
     departing = [model.observations[k].output for k in model.serial]
