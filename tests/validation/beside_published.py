@@ -97,10 +97,12 @@ def looks_like_its_cohort(population, cohort, *, random_seed: int = 1, count: in
         bands = vpc(found, output, prediction_corrected=True)
         outside = int(((bands["observed"] < bands["low"]) | (bands["observed"] > bands["high"])).sum())
         test = npde_tests(npde(found, output, random_seed=random_seed))
-        lines.append(
-            f"- {output}: {outside} of {len(bands)} points of the prediction-corrected check outside their 90 % bands; "
-            f"NPDE mean {test['mean']:.2f}, variance {test['variance']:.2f}, p {test['p']:.2g} ({test['labs']} labs)"
-        )
+        share = f"{outside} of {len(bands)} points of the prediction-corrected check outside their 90 % bands"
+        tests = ", ".join(f"{name} {test[f'p_{name}']:.2g}" for name in ("mean", "variance", "shape"))
+        lines += [
+            f"- {output} ({test['labs']} labs): {share};",
+            f"  NPDE mean {test['mean']:.2f}, variance {test['variance']:.2f}, unadjusted p of {tests}",
+        ]
     return lines
 
 
