@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -87,11 +88,13 @@ def table(rows) -> list[str]:
     return lines
 
 
-def looks_like_its_cohort(population, cohort, *, random_seed: int = 1, count: int = 300) -> list[str]:
+def looks_like_its_cohort(population, cohort, *, random_seed: int = 1) -> list[str]:
     """One line per output: the visual predictive check and NPDE of docs/check_fit.md in numbers."""
-    from bayestwin.evaluation.predictive_checks import npde, npde_tests, vpc
+    from bayestwin.evaluation.predictive_checks import npde, npde_tests, replicates_needed, vpc
     from bayestwin.evaluation.replicates import replicates
 
+    most = max(Counter(lab.output for lab in record.labs).most_common(1)[0][1] for record in cohort)
+    count = max(300, replicates_needed(most))
     found, lines = replicates(population, cohort, random_seed=random_seed, count=count), []
     for output in dict.fromkeys(found.labs["output"]):
         bands = vpc(found, output, prediction_corrected=True)
