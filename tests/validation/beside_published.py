@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from bayestwin.population import approximate_population, fit_population, load_population
+from bayestwin.population import approximate_population, combine_chains, fit_population, load_population
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -38,23 +38,32 @@ def arguments(text: str):
     return parser.parse_args()
 
 
-def kept_fit(folder: Path, model, cohort, *, approximate: bool = False, progress: bool = False, **settings):
-    """(population, seconds, settings): the fit that lies in `folder`, else a new one by NUTS, seed 1."""
-    path = folder / f"{model.name}{'_approximate' if approximate else ''}.nc"
+def kept_fit(folder: Path, model, cohort, *, seeds=(1,), approximate: bool = False, progress: bool = False, **settings):
+    """(population, seconds, settings): the fits that lie in `folder`, else new ones by NUTS, their chains side by side.
+
+    seeds : one fit of all its chains each, the next only when the one before is there
+    """
+    if approximate:
+        settings = {"guide": "by_patient"}
+    parts = [_kept(folder, model, cohort, seed, approximate, progress, settings) for seed in seeds]
+    population = combine_chains([part for part, _ in parts]) if len(parts) > 1 else parts[0][0]
+    seed = seeds[0] if len(seeds) == 1 else f"{', '.join(map(str, seeds))} (a fit each, chains side by side)"
+    return population, sum(seconds for _, seconds in parts), {"random_seed": seed, **settings}
+
+
+def _kept(folder: Path, model, cohort, seed: int, approximate: bool, progress: bool, settings: dict):
+    """(population, seconds) of one seed."""
+    path = folder / f"{model.name}{'_approximate' if approximate else ''}_{seed}.nc"
     beside = path.with_suffix(".json")
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         begun = time.perf_counter()
-        if approximate:
-            settings = {"random_seed": 1, "guide": "by_patient"}
-            made = approximate_population(model, cohort, **settings)
-        else:
-            settings = {"random_seed": 1, **settings}
-            made = fit_population(model, cohort, progress=_line(begun) if progress else False, **settings)
-        beside.write_text(json.dumps({"seconds": time.perf_counter() - begun, "settings": settings}))
+        told = _line(begun) if progress else False
+        fit = approximate_population if approximate else fit_population
+        made = fit(model, cohort, random_seed=seed, progress=told, **settings)
+        beside.write_text(json.dumps({"seconds": time.perf_counter() - begun}))
         made.save(path, keep_individuals=True)
-    told = json.loads(beside.read_text())
-    return load_population(path, model), told["seconds"], told["settings"]
+    return load_population(path, model), json.loads(beside.read_text())["seconds"]
 
 
 def _line(begun: float):

@@ -48,9 +48,8 @@ def rows(population) -> list[tuple[str, np.ndarray, str]]:
     units = {"CL": "L/h", "V1": "L", "Q": "L/h", "V2": "L", "Vmax": "mg/h", "K": "mg/L", "kint": "1/h"}
 
     def beside(name):
-        return "; ".join(
-            [f"{SECONDARY[name]:.3g}"] * (name in SECONDARY) + [f"start {EXAMPLE[name]:.3g}"] * (name in EXAMPLE)
-        )
+        known = [f"{word}{of[name]:.3g}" for word, of in (("", SECONDARY), ("start ", EXAMPLE)) if name in of]
+        return "; ".join(known)
 
     def clearance(of, at):
         return of["CL"] + of["Vmax"] / (of["K"] + at)
@@ -107,6 +106,6 @@ if __name__ == "__main__":
     asked = arguments(__doc__)
     known, reading = model_and_reading(data_file("nimotuzumab"))
     fit = kept_fit(asked.work, known, reading.cohort, approximate=asked.approximate, progress=asked.progress,
-                   chains=4, warmup=400, draws=500, climb=40, max_tree_depth=7)  # fmt: skip
+                   seeds=(1, 2), chains=4, warmup=400, draws=500, climb=40, max_tree_depth=7)  # fmt: skip
     text = page(fit[0], reading.cohort, *fit[1:])
     asked.write.write_text(text, encoding="utf-8") if asked.write else print(text)
