@@ -54,7 +54,9 @@ def crosscheck(
     """Cross-check a fit: the same specification in PyMC, by separate code, agrees or not (exit code 4)."""
     if population is None and model is None:
         raise usage_error("Name the fit (--population), or the model to be fitted here (--model).")
+    from bayestwin.errors import FitError
     from bayestwin.evaluation.crosscheck import crosscheck as compare
+    from bayestwin.evaluation.crosscheck import refuse_other_fit
     from bayestwin.population import load_population
     from bayestwin.population.crosscheck import SAMPLERS, check_sampler
     from bayestwin.specification import load_model
@@ -62,7 +64,10 @@ def crosscheck(
 
     if sampler not in SAMPLERS:
         raise usage_error(f"--sampler {sampler}: choose {' or '.join(SAMPLERS)}.")
-    check_sampler(sampler)
+    try:
+        check_sampler(sampler)
+    except FitError as error:
+        raise usage_error(str(error)) from error
     other = read_priors(priors) if priors else {}
     known = load_population(population, model) if population else None
     used = known.model if known else load_model(model)
@@ -72,6 +77,13 @@ def crosscheck(
     if not any(record.labs for record in reading.cohort):
         say("Nothing usable: no lab was accepted.")
         return NOTHING_USABLE
+    try:  # before the hours of sampling, and not as a comparison that failed
+        if known:
+            refuse_other_fit(known, used, reading.cohort, other)
+    except FitError as error:
+        raise usage_error(str(error)) from error
+    first = "The PyMC program is sampled" if known else "The fit is sampled first, then the PyMC program"
+    say(f"{first}: {chains} chains of {warmup} and {draws} draws. This takes minutes, with many patients hours.")
     asked: dict[str, Any] = {"sampler": sampler, "chains": chains, "tune": warmup, "draws": draws}
     asked |= {"random_seed": seed, "priors": other, "progress": sys.stderr.isatty()}
     found = compare(used, reading.cohort, known, **asked)

@@ -99,21 +99,25 @@ def _tables_in(folder: Path) -> list[Path]:
     return [several[0] for several in found.values()]
 
 
-def input_files(path: Path) -> dict[str, list[Path]]:
+def input_files(path: Path, *, tell=lambda reason: say(f"not read: {reason}")) -> dict[str, list[Path]]:
     """The tables of a file or folder: table name -> its files, which are read as one table.
 
     A single file is known by its header; in a folder a file belongs to the table that its name begins with
-    (labs_monday.csv, labs_tuesday.csv).
+    (labs_monday.csv, labs_tuesday.csv). tell : called with what is not read, and why
     """
     if not path.is_dir():
         files: dict = {}
         add_recognised(files, path)
         return {table: [file] for table, file in files.items()}
     found: dict[str, list[Path]] = {}
-    for file in sorted(path.glob("*.csv")):
+    for file in sorted(one for one in path.iterdir() if not one.name.startswith(".")):
         table = next((name for name in TABLES if file.stem.lower().startswith(name)), None)
-        if table is None:
-            say(f"not read: {file.name} (its name begins with none of {', '.join(TABLES)})")
+        if file.is_dir():
+            tell(f"{file.name} (a folder inside the folder)")
+        elif file.suffix.lower() != ".csv":
+            tell(f"{file.name} (its name does not end in .csv)")
+        elif table is None:
+            tell(f"{file.name} (its name begins with none of {', '.join(TABLES)})")
         else:
             found.setdefault(table, []).append(file)
     if not found:

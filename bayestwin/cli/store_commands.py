@@ -154,14 +154,19 @@ def refresh(
         raise usage_error("--workers counts processes of this machine; with --scheduler the cluster has its own.")
     if scheduler is not None and not scheduler.strip():
         raise usage_error("--scheduler is empty: name the address of a Dask scheduler, tcp://machine:8786.")
-    opened, files = open_store(store), input_files(labs) if labs else {}
+    skipped: list[str] = []
+    opened, files = open_store(store), input_files(labs, tell=skipped.append) if labs else {}
     reading: dict[str, Any] = {"as_of": as_of, "time_unit": time_unit, "snapshot": snapshot}
     how: dict[str, Any] = {"model_text": model, "workers": workers, "rebuild_damaged": rebuild_damaged}
     how["scheduler"] = scheduler
     with _progress(opened) as log:
+        for reason in skipped:
+            log.line("file not read", reason=reason)
         found = refresh_store(opened, files, log=log, **how, **reading)
     if sys.stderr.isatty():  # else the log tells them
         say_refused(found.refusals, "`bayestwin refused` lists every row")
+        for line in (*(f"not read: {reason}" for reason in skipped), *(f"note: {note}" for note in found.notes)):
+            say(line)
     for line in (*found.unusable, *problem_lines(found)):
         say(line)
     typer.echo(found.summary())
@@ -250,7 +255,9 @@ def erase(
 
     opened = open_store(store)
     if not yes:
-        typer.confirm("This cannot be undone. Remove all of this patient?", abort=True, err=True)
+        if not typer.confirm("This cannot be undone. Remove all of this patient?", err=True):
+            say("Nothing was erased.")
+            return DONE
     number = erase_patient(opened, patient)
     typer.echo(f"erased: {number} files and all rows; an audit line stays. Backups and mailed reports are not reached.")
     return DONE

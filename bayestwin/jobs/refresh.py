@@ -33,6 +33,7 @@ class Refreshed:
     problems : patient, as others may read it -> reason
     stopped : why the run ended early (a full disk), "" where it did not
     unusable : files that could not be read, reports that could not be shown
+    notes : what the readers ask to be known
     known : patients of the files whose record is in the store now
     """
 
@@ -43,6 +44,7 @@ class Refreshed:
     erased: int = 0
     problems: dict[str, str] = field(default_factory=dict)
     unusable: list[str] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
     stopped: str = ""
     waiting: int = 0
     seconds: float = 0.0
@@ -88,6 +90,8 @@ def take_in_files(store, schema, files, found: Refreshed, log: RunLog, **reading
         log.line("erased patient left out", mark=store.mark(key))
     log.line("files read", patients=len(taken.changed), entries=taken.entries, refused=len(found.refusals))
     log.refused(found.refusals)
+    found.notes = taken.reading.notes
+    log.notes(found.notes)
 
 
 def refresh_due(

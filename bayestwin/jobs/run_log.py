@@ -30,3 +30,8 @@ class RunLog:
         for first, *more in alike(refusals):
             said = {"file": first.file, "row": first.row, "reason": NUMBER.sub("#", first.reason)}
             self.line("row refused", patient=first.patient, **said, **({"more_like_this": len(more)} if more else {}))
+
+    def notes(self, notes) -> None:
+        """What the readers ask to be known; numbers are left out here too."""
+        for note in notes:
+            self.line("note", reason=NUMBER.sub("#", note))

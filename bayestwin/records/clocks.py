@@ -84,10 +84,10 @@ def parse_as_of(as_of) -> datetime:
         found = moment.date or datetime.now(UTC)
     except (ValueError, RowRefused) as problem:
         raise RecordError(
-            "as-of is not a date",
+            "this is not a date",
             value=as_of,
-            allowed="an ISO date such as 2026-03-09",
-            next_step="For records in relative time ask RecordReading.at(time) instead.",
+            allowed="an ISO date such as 2026-03-09, or a moment such as 2026-03-09T08:30+01:00",
+            next_step="For a record in relative time no date divides past from future.",
         ) from problem
     return found + timedelta(days=1, microseconds=-1) if moment.whole_day else found
 

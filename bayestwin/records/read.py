@@ -16,7 +16,7 @@ from bayestwin.records.drafts import Clock, Draft, note_mixed_times
 from bayestwin.records.one_record import one_record, whole_record_of
 from bayestwin.records.patients import TIME_ZERO, Person, read_patients
 from bayestwin.records.reading import FileCount, RecordReading
-from bayestwin.records.record import Cohort, PatientRecord
+from bayestwin.records.record import Cohort, PatientRecord, covariate_changes
 from bayestwin.records.refusal import Findings, shown_cell, shown_key
 from bayestwin.records.row_statements import row_statements, values_for_doses
 from bayestwin.records.tables import Table, distinct_names, read_table
@@ -91,7 +91,7 @@ def read_records(
         person = people.get(key, Person())
         records[key], known = one_record(key, mine, person, earlier.get(key), whole, now, schema, findings)
         unchanged += known
-    return _reading(records, [table for _, table in tables], findings, unchanged, schema.time_unit)
+    return _reading(records, [table for _, table in tables], findings, unchanged, schema)
 
 
 def each_file(source) -> tuple:
@@ -195,8 +195,20 @@ def _note_products(records: dict[str, PatientRecord], findings: Findings) -> Non
         )
 
 
+def _note_never_said(records: dict[str, PatientRecord], schema: RecordSchema, findings: Findings) -> None:
+    """Say how many patients stand at the reference of a covariate that acts on a parameter, since nothing says it."""
+    lacking: dict[str, int] = {}
+    for record in records.values():
+        said = {*record.covariates, *(name for _, name, _ in covariate_changes(record, schema.effects))}
+        for name in (name for name in schema.effects if name not in said):
+            lacking[name] = lacking.get(name, 0) + 1
+    if lacking:
+        each = ", ".join(f"{name} ({count} of {len(records)} patients)" for name, count in lacking.items())
+        findings.note(f"not said, so at the model's reference: {each}.")
+
+
 def _reading(
-    records: dict[str, PatientRecord], tables: list[Table], findings: Findings, unchanged: int, time_unit: str
+    records: dict[str, PatientRecord], tables: list[Table], findings: Findings, unchanged: int, schema: RecordSchema
 ) -> RecordReading:
     """Put the parts together, refusals in order of file and row."""
     order = {table.file: k for k, table in enumerate(tables)}
@@ -207,6 +219,7 @@ def _reading(
             f"{len(lost)} patient{'s' * (len(lost) > 1)} had no row that could be used and no row in patients.csv."
         )
     _note_products(records, findings)
+    _note_never_said(records, schema, findings)
     counts = tuple(
         FileCount(t.file, t.read, len({r.row for r in refusals if r.file == t.file and r.row > 1})) for t in tables
     )
@@ -217,5 +230,5 @@ def _reading(
         counts,
         tuple(k for k in findings.holes if k in records),
         unchanged,
-        time_unit,
+        schema.time_unit,
     )

@@ -2,11 +2,19 @@
 
 import numpy as np
 
-from bayestwin.twin.particles import LARGEST_GAP, effective_size, island_gaps, island_means
+from bayestwin.twin.particles import (
+    LARGEST_CLASS_GAP,
+    LARGEST_GAP,
+    LARGEST_K,
+    effective_draws,
+    effective_size,
+    island_gaps,
+    island_means,
+)
 from bayestwin.twin.state import PASS, WITHHELD, UpdateInfo
 from bayestwin.twin.target import class_weights
 
-SMALLEST_ESS, LARGEST_K = 400.0, 0.7
+SMALLEST_ESS = 400.0
 FEW_DRAWS = 10  # effective population draws under which the check says so; it still passes
 
 
@@ -36,7 +44,6 @@ def judge(
     gaps = island_gaps(particles.psi, particles.log_weights, islands)
     relevant = np.array([_speaks(model, name, started) for name in model.individual_names])
     worst = int(np.argmax(np.where(relevant, gaps, -1.0)))
-    draws = np.bincount(np.asarray(particles.draw), weights=w)
     found = list(reasons)
     failed = []
     if not ess >= min(SMALLEST_ESS, 0.1 * size):
@@ -51,9 +58,9 @@ def judge(
         )
     if particles.log_class.shape[-1] > 1:
         classes = island_means(class_weights(particles), particles.log_weights, islands).std(axis=0, ddof=1).max()
-        if classes > 0.2:
+        if classes > LARGEST_CLASS_GAP:
             failed.append(f"islands disagree on the response class (SD {classes:.2f})")
-    alive = float(1.0 / (draws**2).sum())
+    alive = effective_draws(particles.draw, particles.log_weights)
     if alive < FEW_DRAWS <= population_draws:
         found.append(
             f"the weight of {alive:.1f} of {population_draws} population draws is left: ranges of knowledge rest on few"

@@ -5,6 +5,10 @@
     draw    a new population draw with psi kept: several cheap steps on p(m | psi), then one on the likelihood
     both    a new population draw with the standardised effects kept:
             psi' = mean_m' + scale_m' (whiten_m (psi - mean_m))
+    between a new population draw and response class, proposed as often as a normal approximation says they explain the
+            labs, with psi standardised by that approximation (`laplace`),
+            psi' = centre' + factor' (whiten (psi - centre)). The class that is left is drawn given psi. A draw with a
+            small residual SD holds psi in a corner, another class in another mode, which no move above would find
 
 The step size b follows the acceptance. Sources: Cotter et al. (2013), Statistical Science 28:424; Christen and Fox
 (2005) for the two-stage acceptance.
@@ -21,6 +25,7 @@ from bayestwin.twin.particles import log_prior_of
 from bayestwin.twin.target import evaluator, full_likelihood, log_target, old_likelihood
 
 CYCLE = (0, 2, 0, 0, 1, 0)  # psi, both, psi, psi, draw, psi
+BETWEEN = 3
 INNER = 8  # cheap steps of a draw move
 
 
@@ -47,11 +52,19 @@ def sweep(model, accuracy: Accuracy):
     """
     evaluate = evaluator(model, accuracy)
 
-    def one(kind, key, psi, draw, pieces, old, population, data, rho, t, mean, chol, step, *, from_scratch):
-        """pieces : ClassLikelihood of the newer record; old (P, C) : log-likelihood of the seen record"""
+    def one(kind, key, psi, draw, pieces, old, population, data, rho, t, mean, chol, step, normals, *, from_scratch):
+        """pieces : ClassLikelihood of the newer record; old (P, C) : log-likelihood of the seen record
+
+        normals : `laplace.Normals`, asked of kind BETWEEN alone
+        """
         key_propose, key_accept = jax.random.split(key)
-        new_psi, new_draw, ratio = propose(kind, key_propose, psi, draw, population, mean, chol, step)
+        if kind == BETWEEN:
+            new_psi, new_draw, ratio, classes = propose_between(key_propose, psi, draw, pieces, population, normals)
+        else:
+            new_psi, new_draw, ratio = propose(kind, key_propose, psi, draw, population, mean, chol, step)
         proposed = evaluate(new_psi, new_draw, population, data, rho)
+        if kind == BETWEEN:
+            ratio = ratio + share_of_class(proposed, classes[1]) - share_of_class(pieces, classes[0])
         here, there = (psi, draw, pieces, old), (new_psi, new_draw, proposed)
         return accept(key_accept, here, there, ratio, t, from_scratch=from_scratch)
 
@@ -94,6 +107,28 @@ def propose(kind, key, psi, draw, population, mu, factor, step):
         return moved, m, jnp.zeros(psi.shape[0])
 
     return jax.lax.switch(kind, (move_psi, move_draw, move_both))
+
+
+@jax.jit
+def propose_between(key, psi, draw, pieces, population, normals):
+    """As `propose`, with the Jacobian |factor'| / |factor| in the ratio, and the classes (P,) left and entered."""
+    key_class, key_new = jax.random.split(key)
+    own_class = jax.random.categorical(key_class, pieces.log_class + full_likelihood(pieces))
+    here = draw * pieces.log_class.shape[-1] + own_class
+    there = jax.random.categorical(key_new, normals.log_share, shape=draw.shape)
+    m, new_class = jnp.divmod(there, pieces.log_class.shape[-1])
+    effect = jnp.einsum("pde,pe->pd", normals.whiten[here], psi - normals.centre[here])
+    moved = normals.centre[there] + jnp.einsum("pde,pe->pd", normals.factor[there], effect)
+    ratio = log_prior_of(moved, m, population) - log_prior_of(psi, draw, population)
+    ratio = ratio + normals.log_det[there] - normals.log_share[there] - normals.log_det[here] + normals.log_share[here]
+    return moved, m, ratio, (own_class, new_class)
+
+
+@jax.jit
+def share_of_class(pieces, which):
+    """ln P(class | psi, labs) of one class for each particle, (P,)."""
+    joint = pieces.log_class + full_likelihood(pieces)
+    return jnp.take_along_axis(joint, which[:, None], axis=1)[:, 0] - jax.scipy.special.logsumexp(joint, axis=-1)
 
 
 @partial(jax.jit, static_argnames=("from_scratch",))

@@ -13,7 +13,9 @@ import numpy as np
 
 from bayestwin.individual import Hyper, prior_mean
 
+LARGEST_K = 0.7  # k-hat beyond which importance ratios are not trusted
 LARGEST_GAP = 0.4  # SD of the island means, in posterior SDs, beyond which islands disagree
+LARGEST_CLASS_GAP = 0.2  # SD of the island means of the chance of a response class, likewise
 EVEN = 2.0  # largest ratio over the mean ratio, up to which weights count as even
 
 
@@ -90,6 +92,13 @@ def effective_size(log_weights, islands: int) -> float:
     w = np.exp(np.asarray(log_weights)).reshape(islands, -1)
     with np.errstate(divide="ignore", invalid="ignore"):
         return float(np.nan_to_num(1.0 / (w**2).sum(axis=1), nan=0.0, posinf=0.0).sum())
+
+
+def effective_draws(draw, log_weights) -> float:
+    """Effective number of population draws: 1 / sum of their squared weights."""
+    weight = np.exp(np.asarray(log_weights))
+    share = np.bincount(np.asarray(draw), weights=weight) / weight.sum()
+    return float(1.0 / (share**2).sum())
 
 
 def unique_particles(psi) -> int:

@@ -1,28 +1,25 @@
 """Tempered sequential Monte Carlo from one target to another; used by every rung of the ladder.
 
-Steps in t are chosen so that the effective sample size stays above half the particles; after each, islands are
-resampled and moved. At the target the moves go on, a few rounds at most, while islands disagree: after many resamplings
-an island has few ancestors, and only moves forget them. With no record seen before (`from_scratch`) this is the oracle:
-it needs no stored state.
+Steps in t are chosen so that the effective sample size stays above half the particles and k-hat passes; after each,
+islands are resampled and moved. At the target the moves go on, a few rounds at most, while islands disagree: after many
+resamplings an island has few ancestors, and only moves forget them. With no record seen before (`from_scratch`) this is
+the oracle: it needs no stored state.
 
 Source: Chopin (2002), Biometrika 89:539; Del Moral, Doucet and Jasra (2006), JRSS B 68:411.
 """
 
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from bayestwin.dynamics import NO_GRADIENT, Accuracy
-from bayestwin.twin.moves import CYCLE, fitted_gaussian, sweep
+from bayestwin.twin.mover import Cloud, Mover, islands_apart
 from bayestwin.twin.particles import (
-    LARGEST_GAP,
+    LARGEST_K,
     Particles,
     effective_size,
-    island_gaps,
     log_sum_exp,
     normalised,
     pareto_k,
@@ -33,6 +30,7 @@ from bayestwin.twin.target import evaluator, full_likelihood, log_target, old_li
 
 MAX_STAGES = 60
 STAGE_SWEEPS, FINAL_SWEEPS = 6, 18
+HALVINGS = 3  # of a step with too large a k-hat
 MORE_ROUNDS = 2  # of FINAL_SWEEPS, at most; six did not help where two modes keep islands apart
 
 
@@ -48,15 +46,6 @@ class BridgeInfo(NamedTuple):
     unique: int
     log_evidence: np.ndarray
     failures: float
-
-
-class _Cloud(NamedTuple):
-    """psi (P, D), draw (P,), pieces : ClassLikelihood of the newer record, old (P, C) : of the record seen."""
-
-    psi: Any
-    draw: Any
-    pieces: Any
-    old: Any
 
 
 def bridge(
@@ -86,26 +75,25 @@ def bridge(
     data = jax.tree.map(jnp.asarray, data)
     pieces = evaluator(model, accuracy)(psi, draw, population, data, rho)
     old = jnp.zeros(pieces.alive.shape) if from_scratch else old_likelihood(pieces)
-    cloud, log_evidence, t, stages, worst_k = _Cloud(psi, draw, pieces, old), np.zeros(islands), 0.0, 0, -np.inf
+    cloud, log_evidence, t, stages, worst_k = Cloud(psi, draw, pieces, old), np.zeros(islands), 0.0, 0, -np.inf
     if not from_scratch:  # what events say, and classes of a treatment started since, by one reweighting
         log_weights, log_evidence = _reweighted(log_weights, _height(cloud, 0.0) - np.asarray(start_from), islands)
-    mover = _Mover(model, accuracy, population, data, rho, islands, from_scratch, key)
+    mover = Mover(model, accuracy, population, data, rho, islands, from_scratch, key)
     mover.failures.append(float((~pieces.ok).mean()))
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
     while t < 1.0 and stages < MAX_STAGES:
         here = _height(cloud, t)
-        t = _next_t(cloud, here, log_weights, t, islands)
-        gain = _height(cloud, t) - here
-        worst_k = max(worst_k, pareto_k(np.asarray(log_weights) + gain))
+        t, gain, k = _step(cloud, here, log_weights, t, islands)
+        worst_k = max(worst_k, k)
         log_weights, more = _reweighted(log_weights, gain, islands)
         log_evidence, stages = log_evidence + more, stages + 1
         cloud = _taken(cloud, systematic(rng, log_weights, islands))
         log_weights = normalised(np.zeros(len(log_weights)), islands)
         cloud = mover.move(cloud, log_weights, t, FINAL_SWEEPS if t >= 1.0 else STAGE_SWEEPS)
     for _ in range(MORE_ROUNDS if t >= 1.0 else 0):
-        if island_gaps(cloud.psi, log_weights, islands).max() <= LARGEST_GAP:
+        if not islands_apart(cloud, log_weights, islands):
             break
-        cloud = mover.move(cloud, log_weights, t, FINAL_SWEEPS)
+        cloud = mover.move(cloud, log_weights, t, FINAL_SWEEPS, between=True)
     pieces = cloud.pieces
     particles = Particles(
         cloud.psi,
@@ -123,68 +111,12 @@ def bridge(
     return particles, BridgeInfo(stages, mover.sweeps, mover.acceptance, float(worst_k), unique, log_evidence, failed)
 
 
-@dataclass
-class _Mover:
-    """Metropolis sweeps at a temperature; keeps the step size and what the numerical check wants to know.
-
-    data : PatientData; acceptance : mean over the sweeps of one stage that move psi
-    """
-
-    model: Any
-    accuracy: Accuracy
-    population: Any
-    data: Any
-    rho: float
-    islands: int
-    from_scratch: bool
-    key: Any
-    step: float = 0.6
-    sweeps: int = 0
-    acceptance: float = 1.0
-    failures: list = field(default_factory=list)
-
-    def move(self, cloud: _Cloud, log_weights, t: float, sweeps: int) -> _Cloud:
-        """So many sweeps that leave the target at `t` unchanged."""
-        do_sweep, accepted = sweep(self.model, self.accuracy), []
-        mean, chol = fitted_gaussian(cloud.psi, log_weights, self.islands, self._prior_sd)
-        for number in range(sweeps):
-            kind = CYCLE[number % len(CYCLE)]
-            *moved, rate, failed = do_sweep(
-                kind,
-                jax.random.fold_in(self.key, self.sweeps),
-                *cloud,
-                self.population,
-                self.data,
-                self.rho,
-                jnp.asarray(t),
-                mean,
-                chol,
-                self.step,
-                from_scratch=self.from_scratch,
-            )
-            cloud, self.sweeps = _Cloud(*moved), self.sweeps + 1
-            self.failures.append(float(failed))
-            if kind == 0:
-                accepted.append(float(rate))
-                self.step = float(np.clip(self.step * np.exp(1.5 * (float(rate) - 0.3)), 0.05, 2.0))
-            if number % len(CYCLE) == len(CYCLE) - 1:
-                mean, chol = fitted_gaussian(cloud.psi, log_weights, self.islands, self._prior_sd)
-        self.acceptance = float(np.mean(accepted)) if accepted else self.acceptance
-        return cloud
-
-    @cached_property
-    def _prior_sd(self):
-        """Scale of each individual parameter, (D,), so that a parameter without spread keeps a little."""
-        scale = np.asarray(self.population.scale)
-        return scale.std(axis=0).max() + np.sqrt(np.einsum("mde,mde->md", scale, scale)).mean(axis=0)
-
-
 @jax.jit
 def _taken(cloud, kept):
     return jax.tree.map(lambda a: a[kept], cloud)
 
 
-def _height(cloud: _Cloud, t: float) -> np.ndarray:
+def _height(cloud: Cloud, t: float) -> np.ndarray:
     """ln target without the prior, (P,); a failed solve far below everything."""
     heights = log_target(0.0, cloud.pieces.log_class, cloud.old, full_likelihood(cloud.pieces), t)
     return np.nan_to_num(np.asarray(heights), nan=-1e300, neginf=-1e300)
@@ -195,6 +127,18 @@ def _reweighted(log_weights, gain, islands):
     gain = np.where(np.isfinite(gain), gain, -np.inf)  # a failed solve weighs nothing
     joint = (np.asarray(log_weights) + gain).reshape(islands, -1)
     return normalised(joint.reshape(-1), islands), log_sum_exp(joint, axis=1)
+
+
+def _step(cloud, here, log_weights, t, islands):
+    """The next t, the gain in height (P,) and its k-hat; a step whose k-hat is too large is halved, thrice at most."""
+    t_next = _next_t(cloud, here, log_weights, t, islands)
+    for halvings in range(HALVINGS + 1):
+        gain = _height(cloud, t_next) - here
+        k = pareto_k(np.asarray(log_weights) + gain)
+        if k <= LARGEST_K or halvings == HALVINGS:
+            break
+        t_next = t + 0.5 * (t_next - t)
+    return t_next, gain, k
 
 
 def _next_t(cloud, here, log_weights, t, islands, target=0.5):

@@ -189,7 +189,7 @@ def _restart(twin, record, change, random_seed, rejuvenate_below, population, ea
         raise FitError(
             f"the record changed in its past ({change.why}), and no population was given to start again from",
             subject=f"patient {twin.key}",
-            next_step="Pass population= to update_twin.",
+            next_step="Give the population that the twin started from: population= of update_twin, or --population.",
         )
     why: tuple[str, ...] = (f"restart from scratch: {change.why}",)
     rebuilt, info = _from_scratch(twin, record, why, random_seed, population, accuracy)

@@ -107,9 +107,14 @@ def test_the_files_of_a_folder_are_known_by_their_names(tmp_path, capsys):
         labs_csv(tmp_path / name, patients=1)
     for name in ("patients.csv", "truth.csv"):
         (tmp_path / name).write_text("patient,age\nP-0,60\n", encoding="utf-8")
+    labs_csv(tmp_path / "labs_3.CSV", patients=1)
+    (tmp_path / "labs_4.txt").write_text("", encoding="utf-8")
+    (tmp_path / "older").mkdir()
     found = {table: [path.name for path in paths] for table, paths in input_files(tmp_path).items()}
-    assert found == {"labs": ["Labs_2.csv", "labs_1.csv"], "patients": ["patients.csv"]}
+    assert found == {"labs": ["Labs_2.csv", "labs_1.csv", "labs_3.CSV"], "patients": ["patients.csv"]}
     assert capsys.readouterr().err == (
+        "not read: labs_4.txt (its name does not end in .csv)\n"
+        "not read: older (a folder inside the folder)\n"
         "not read: truth.csv (its name begins with none of patients, labs, doses, events, event_table)\n"
     )
     assert input_files(tmp_path / "labs_1.csv") == {"labs": [tmp_path / "labs_1.csv"]}
@@ -167,7 +172,8 @@ def test_every_refused_row_is_kept_once_also_of_unknown_patients_and_goes_with_i
     bad = ["P-1,h,4,4,m_protein,777,g/L,", "P-9,e,1,1,m_protein,20,g/L,", ",e,1,1,m_protein,20,g/L,"]
     (tmp_path / "labs.csv").write_text("\n".join([HEADER, *ROWS, *bad]) + "\n", encoding="utf-8")
     for _ in range(2):
-        take_in_files(store, population.model.record_schema(), input_files(tmp_path), found := Refreshed(), RunLog())
+        files = input_files(tmp_path, tell=lambda reason: None)
+        take_in_files(store, population.model.record_schema(), files, found := Refreshed(), RunLog())
     assert len(found.refusals) == 3 and found.known == 2
     said = [line for line in map(json.loads, capsys.readouterr().err.splitlines()) if line["event"] == "row refused"]
     assert [(line.get("patient"), line["file"], line["row"]) for line in said[:3]] == [
@@ -181,7 +187,7 @@ def test_every_refused_row_is_kept_once_also_of_unknown_patients_and_goes_with_i
     assert set(table["row"]) == {8, 9, 10} and "777" in set(table["value"])
     with store.writing() as connection:
         erase_rows(store, connection, "P-1")
-    take_in_files(store, population.model.record_schema(), input_files(tmp_path), Refreshed(), RunLog(quiet=True))
+    take_in_files(store, population.model.record_schema(), files, Refreshed(), RunLog(quiet=True))
     assert sorted(refused_table(store)["patient"]) == ["", "P-9"] and verify_store(store).problems == []
 
 
@@ -194,7 +200,7 @@ def refused_names(folder, names):
     bad = [f"{who},,{t},{t},m_protein,777,g/L," for t, who in enumerate(("P-1", *names), start=1)]
     bad += [f"{who},,1" for who in names] + [f"{who.lower()}x,,1,1,m_protein,20,g/L," for who in names]
     (folder / "labs.csv").write_text("\n".join([HEADER, *bad]) + "\n", encoding="utf-8")
-    return input_files(folder)
+    return input_files(folder, tell=lambda reason: None)
 
 
 def test_a_name_used_as_a_key_stands_in_no_line_about_a_refused_row(store, population, tmp_path, capsys):

@@ -49,7 +49,11 @@ def test_the_levels_of_the_myeloma_model_are_read(read, myeloma, flag):
         for k, isotype in enumerate(("IgG", "IgA", "IgD", "IgM", "IgE", "light_chain", "non_secretory"))
     )
     reading = read(myeloma.record_schema(), patients="patient,isotype,extramedullary,sex\n" + rows)
-    assert not reading.refusals and not reading.notes
+    assert not reading.refusals and len(reading.notes) == 1
+    assert (
+        reading.notes[0].startswith("not said, so at the model's reference: ")
+        and "(7 of 7 patients)" in reading.notes[0]
+    )
     assert {p.covariates["extramedullary"] for p in reading.cohort} == {float(flag)}
 
 

@@ -67,7 +67,7 @@ def test_a_bare_as_of_date_includes_that_day(read):
 
 @pytest.mark.parametrize("as_of", ["yesterday", "2026-13-01", "03.03.2026", 5])
 def test_an_as_of_that_is_no_date_is_an_error(read, as_of):
-    with pytest.raises(RecordError, match="as-of is not a date"):
+    with pytest.raises(RecordError, match="this is not a date"):
         read(labs=HEAD + lab("1"), as_of=as_of)
 
 

@@ -1,0 +1,124 @@
+"""Which moves the particles make at a temperature, and how often; the moves themselves are in `moves`."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bayestwin.dynamics import Accuracy
+from bayestwin.twin.laplace import normals_by_draw, room_for
+from bayestwin.twin.moves import BETWEEN, CYCLE, fitted_gaussian, sweep
+from bayestwin.twin.particles import LARGEST_CLASS_GAP, LARGEST_GAP, effective_draws, island_gaps, island_means
+from bayestwin.twin.target import evaluator, full_likelihood
+
+FEW_DRAWS = 0.1  # share of effective population draws under which moves between draws and classes are made,
+SECOND_CLASS = 0.02  # or all but the likeliest class together have this much weight
+EVERY_FEW, EVERY = 3, 6  # sweeps to one move between, where few draws are left and where not
+
+
+class Cloud(NamedTuple):
+    """psi (P, D), draw (P,), pieces : ClassLikelihood of the newer record, old (P, C) : of the record seen."""
+
+    psi: Any
+    draw: Any
+    pieces: Any
+    old: Any
+
+
+@dataclass
+class Mover:
+    """Metropolis sweeps at a temperature; keeps the step size and what the numerical check wants to know.
+
+    data : PatientData; acceptance : mean over the sweeps of one stage that move psi
+    """
+
+    model: Any
+    accuracy: Accuracy
+    population: Any
+    data: Any
+    rho: float
+    islands: int
+    from_scratch: bool
+    key: Any
+    step: float = 0.6
+    sweeps: int = 0
+    acceptance: float = 1.0
+    failures: list = field(default_factory=list)
+
+    def move(self, cloud: Cloud, log_weights, t: float, sweeps: int, *, between: bool = False) -> Cloud:
+        """So many sweeps that leave the target at `t` unchanged.
+
+        between : at t = 1, move between population draws and response classes too, though neither need seems to arise
+        """
+        do_sweep, accepted = sweep(self.model, self.accuracy), []
+        mean, chol = fitted_gaussian(cloud.psi, log_weights, self.islands, self._prior_sd)
+        few = effective_draws(cloud.draw, log_weights) < FEW_DRAWS * len(self.population.log_det)
+        between = t >= 1.0 and (between or few or _two_classes(cloud))
+        between = between and room_for(cloud.psi, cloud.pieces.log_class.shape[-1])
+        normals = self._normals(cloud) if between else None
+        for number, kind in _kinds(sweeps, 0 if not between else EVERY_FEW if few else EVERY):
+            *moved, rate, failed = do_sweep(
+                kind,
+                jax.random.fold_in(self.key, self.sweeps),
+                *cloud,
+                self.population,
+                self.data,
+                self.rho,
+                jnp.asarray(t),
+                mean,
+                chol,
+                self.step,
+                normals,
+                from_scratch=self.from_scratch,
+            )
+            cloud, self.sweeps = Cloud(*moved), self.sweeps + 1
+            self.failures.append(float(failed))
+            if kind == 0:
+                accepted.append(float(rate))
+                self.step = float(np.clip(self.step * np.exp(1.5 * (float(rate) - 0.3)), 0.05, 2.0))
+            if kind != BETWEEN and number % len(CYCLE) == len(CYCLE) - 1:
+                mean, chol = fitted_gaussian(cloud.psi, log_weights, self.islands, self._prior_sd)
+        self.acceptance = float(np.mean(accepted)) if accepted else self.acceptance
+        return cloud
+
+    def _normals(self, cloud):
+        """The approximation that the moves between draws and classes rest on."""
+        evaluate = evaluator(self.model, self.accuracy)
+        parts = cloud.psi, cloud.draw, cloud.pieces, self.population, self.data, self.rho
+        key = jax.random.fold_in(jax.random.fold_in(self.key, self.sweeps), 1)
+        return normals_by_draw(self.model, evaluate, *parts, key)
+
+    @cached_property
+    def _prior_sd(self):
+        """Scale of each individual parameter, (D,), so that a parameter without spread keeps a little."""
+        scale = np.asarray(self.population.scale)
+        return scale.std(axis=0).max() + np.sqrt(np.einsum("mde,mde->md", scale, scale)).mean(axis=0)
+
+
+def islands_apart(cloud: Cloud, log_weights, islands) -> bool:
+    """True where the check of the finished twin would say so."""
+    if island_gaps(cloud.psi, log_weights, islands).max() > LARGEST_GAP:
+        return True
+    shares = island_means(_class_shares(cloud), log_weights, islands)
+    return float(shares.std(axis=0, ddof=1).max()) > LARGEST_CLASS_GAP
+
+
+def _kinds(sweeps: int, every: int):
+    """Number and kind of each move: the cycle, and one between before every so many of it (0: none)."""
+    for number in range(sweeps):
+        if every and number % every == 0:
+            yield number, BETWEEN
+        yield number, CYCLE[number % len(CYCLE)]
+
+
+def _two_classes(cloud: Cloud) -> bool:
+    """True where a second response class is alive: each class may have a mode of psi to itself."""
+    return bool(np.sort(_class_shares(cloud).mean(axis=0))[:-1].sum() > SECOND_CLASS)
+
+
+def _class_shares(cloud: Cloud) -> np.ndarray:
+    """P(response class | psi, labs) of each particle, (P, C)."""
+    return np.asarray(jax.nn.softmax(cloud.pieces.log_class + full_likelihood(cloud.pieces), axis=-1))
