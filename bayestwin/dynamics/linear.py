@@ -11,7 +11,7 @@ slower for a population fit of theophylline (measured).
 Without gradients, for thousands of particles: phi by the scheme of Paterson and Stockmeyer, then as often as the
 stiffest particle needs it f <- E f + f, E <- E E. Matrices are nested tuples of scalars, so that under vmap each entry
 is one contiguous vector: a likelihood of theophylline takes 2 microseconds where it took 50 (4,000 particles,
-measured).
+measured). One state alone needs neither: exp and expm1 (59 newborns, gradient, four chains: 16 to 0.9 ms, measured).
 
 Sources: Moler and Van Loan (2003), SIAM Review 45:3, method 3; Paterson and Stockmeyer (1973), SIAM J. Comput. 2:60.
 """
@@ -32,6 +32,8 @@ def linear_flow(matrix, constant, *, gradient: bool):
     matrix : tuple of rows of scalars; constant : tuple; E, f likewise
     """
     size = len(constant)
+    if size == 1:
+        return _flow_of_one(matrix[0][0], constant[0])
     if gradient:
         # a large infusion is no stiffness: b enters divided by its size
         unit = jax.lax.stop_gradient(jnp.maximum(1.0, sum(jnp.abs(b) for b in constant)))
@@ -45,6 +47,15 @@ def linear_flow(matrix, constant, *, gradient: bool):
     ok = norm < LARGEST_NORM
     matrix = tuple(tuple(jnp.where(ok, x, 0.0) for x in row) for row in matrix)
     return *_flow_of_many(matrix, tuple(jnp.where(ok, x, 0.0) for x in constant), jnp.where(ok, norm, 0.0)), ok
+
+
+def _flow_of_one(rate, constant):
+    """The same of one state, dy/dt = a y + b: E = exp(a), f = b (exp(a) - 1) / a, or b (1 + a / 2) where a is tiny."""
+    ok = jnp.isfinite(rate) & (jnp.abs(rate) < LARGEST_NORM)
+    rate = jnp.where(ok, rate, 0.0)
+    tiny = jnp.abs(rate) < 1e-8
+    gain = jnp.where(tiny, 1.0 + 0.5 * rate, jnp.expm1(rate) / jnp.where(tiny, 1.0, rate))
+    return ((jnp.exp(rate),),), (gain * constant,), ok
 
 
 def matrix_exponential(matrix):

@@ -110,7 +110,8 @@ def fit_population(
     rho : float              response correlation, default the model's declared one
     centred : bool           parameterisation of individual effects; None: centred where labs outnumber individual
                              parameters at least two to one (well identified patients), else non-centred
-    climb : int              steps of gradient ascent before warm-up (see run_nuts)
+    climb : int              steps of gradient ascent before warm-up (see run_nuts); few where effects are centred: the
+                             density has no highest point there, an omega without a prior away from 0 falls to it
     priors : dict            site -> prior instead of the model file's (`read_priors`); noted in the result
     progress : bool or callable(done, total, message)
 

@@ -27,7 +27,9 @@ def test_the_exponential_is_scipy_s(size, length):
 
 
 @pytest.mark.parametrize("gradient", [True, False])
-@pytest.mark.parametrize("size, length", [(1, 0.0), (2, 1e-6), (3, 1.0), (3, 40.0), (4, 900.0)])
+@pytest.mark.parametrize(
+    "size, length", [(1, 0.0), (1, 1e-9), (1, 3.0), (1, 900.0), (2, 1e-6), (3, 1.0), (3, 40.0), (4, 900.0)]
+)
 def test_a_state_under_constant_infusion_flows_as_scipy_s_exponential_says(gradient, size, length):
     rng = np.random.default_rng(size)
     rates = rng.uniform(0.1, 2.0, (size, size))
@@ -38,6 +40,20 @@ def test_a_state_under_constant_infusion_flows_as_scipy_s_exponential_says(gradi
     assert bool(ok)
     np.testing.assert_allclose(np.array(growth), whole[:size, :size], rtol=1e-9, atol=1e-13)
     np.testing.assert_allclose(np.array(gain), whole[:size, size], rtol=1e-9, atol=1e-13)
+
+
+@pytest.mark.parametrize("rate", [0.0, 1e-10, -1e-6, -2.0])
+def test_the_gradient_of_one_state_is_that_of_the_matrix(rate):
+    def scalar(rate, b):
+        growth, gain, _ = linear_flow(((rate,),), (b,), gradient=True)
+        return growth[0][0] + gain[0]
+
+    def whole(rate, b):
+        found = matrix_exponential(jnp.array([[rate, b], [0.0, 0.0]]))
+        return found[0, 0] + found[0, 1]
+
+    found, wanted = (jax.grad(f, argnums=(0, 1))(rate, 0.7) for f in (scalar, whole))
+    np.testing.assert_allclose(found, wanted, rtol=1e-7)
 
 
 def test_its_gradient_is_the_finite_difference():

@@ -84,6 +84,8 @@ def page(population, cohort) -> str:
         f"Published: nlmixr2, transit absorption, no weight: CL {PUBLISHED['CL']} L/h, V {PUBLISHED['V']} L,",
         f"ktr {PUBLISHED['ktr']} /h, ka {PUBLISHED['ka']} /h. Two steps of absorption stand there, a lag and one step",
         "here: only their mean time, 1/ktr + 1/ka, can be compared; lag and ka have no published counterpart at hand.",
+        "Why NUTS does not mix here: [what the samples say of lag and rate](warfarin_absorption.md), decision 16.",
+        "With clotting, and absorption that the samples can tell: [warfarin_pkpd](warfarin_pkpd.md).",
         "",
         f"{population.diagnostics}",
         "",
