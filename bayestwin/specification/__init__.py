@@ -16,6 +16,7 @@ from bayestwin.specification.observations import (
     Proportional,
     SerialCorrelation,
 )
+from bayestwin.specification.occasions import Occasions
 from bayestwin.specification.parameters import (
     Category,
     Drift,
@@ -66,6 +67,7 @@ __all__ = [
     "Model",
     "Normal",
     "Observation",
+    "Occasions",
     "Parameter",
     "Power",
     "Progression",
