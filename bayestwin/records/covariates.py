@@ -96,8 +96,7 @@ class Column:
                 column=self.column,
                 value=text,
                 allowed=f"a whole number from 1 to {self.most}",
-                next_step="Number a patient's occasions from 1, or raise `most` in the model's occasions. Until then "
-                "the occasion before goes on.",
+                next_step="Number a patient's occasions from 1, or raise `most` in the model's occasions.",
             )
         return value
 

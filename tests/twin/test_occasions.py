@@ -9,6 +9,7 @@ import pytest
 from bayestwin.dosing import Regimen
 from bayestwin.prognosis.particles import forecast_draws
 from bayestwin.prognosis.plan import make_plans
+from bayestwin.prognosis.policy import _lanes
 from bayestwin.prognosis.simulate import trajectories
 from bayestwin.records import ClinicalEvent
 from bayestwin.twin import load_twin, rebuild_twin, save_twin, start_twin, update_twin
@@ -117,6 +118,14 @@ def test_an_occasion_that_the_record_plans_is_what_a_forecast_takes(twins, popul
     assert means == pytest.approx([mean[0] + mean[2], mean[0]], abs=0.25)
     assert sds[1] == pytest.approx(np.sqrt(cov[0, 0] + cov[3, 3] + 2 * cov[0, 3]), rel=0.08)
     assert sds[0] < 0.5 * sds[1]  # until then the occasion in force goes on
+
+
+def test_a_policy_begins_the_next_occasion_at_the_cut_too(twins):
+    twin = twins["from scratch"]
+    with jax.enable_x64(True):
+        changes = _lanes(twin, forecast_draws(twin, 0.0, np.random.default_rng(1)), 1)["changes"]
+    np.testing.assert_array_equal(changes.times, [SECOND, twin.time])
+    np.testing.assert_array_equal(changes.terms, np.eye(4)[[1, 3]])
 
 
 def test_a_saved_twin_knows_its_occasions(twins, occasional_level, tmp_path):
