@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 # The least value of which a logarithm is taken, in the model's unit; a datum at or below it is refused on a log scale
 TINY = 1e-12
+OCCASION = "occasion"  # what a record calls the number of a patient's occasion
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ class RecordSchema:
     levels : covariate -> the levels the model names (effects, rules, eligibility); every other value is its reference
     numeric : covariates the model calculates with, so a word is refused
     effects : covariates that act on parameters, so that a change in time counts
+    occasions : how many a patient can have, numbered from 1; 0 where the model tells none apart
     modelled : compartment -> what parameters say of doses into it: lag, bioavailability, rate, duration
     compartments : names; routes : route name -> compartment; treatments : names
     """
@@ -93,6 +95,7 @@ class RecordSchema:
     levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     numeric: tuple[str, ...] = ()
     effects: tuple[str, ...] = ()
+    occasions: int = 0
     modelled: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def says(self, target: str, what: str) -> bool:

@@ -59,7 +59,7 @@ def simulate(
         asked = [(one.time, one.row) for one in schedule.asked if one.id == key]
         try:
             mine = values_of(values, key, known.parameter_names, steps)
-            outputs = simulate_outputs(known, mine, doses, asked)
+            outputs = simulate_outputs(known, mine, doses, asked, occasions=schedule.occasions.get(key, ()))
         except (ModelError, RecordError) as problem:
             say(f"not simulated: ID {key}: {problem}")
             failed.append(key)

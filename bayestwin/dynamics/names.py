@@ -64,15 +64,15 @@ CHANGED = "changed covariates"
 
 
 class ChangedCovariates(NamedTuple):
-    """What changes of covariates do, J of them: times (J,) in order, and by how much each moves every parameter from
-    its first value, transformed scale, shifts (J, Q)."""
+    """What changes of covariates and occasions do, J of them: times (J,) in order, and by how much each moves every
+    parameter from its first value, transformed scale, shifts (J, Q)."""
 
     times: jax.Array
     shifts: jax.Array
 
 
 def parameters_at(model, values: dict, t):
-    """Parameters in force at time t: changed covariates and drift steps added on the transformed scale.
+    """Parameters in force at time t: changed covariates, occasions and drift steps added on the transformed scale.
 
     values : name -> natural value, name of a drift step -> step, and CHANGED -> ChangedCovariates where some change
     """
@@ -80,7 +80,7 @@ def parameters_at(model, values: dict, t):
     if CHANGED in values:
         times, shifts = values[CHANGED]
         reached = jnp.concatenate([jnp.zeros((1, shifts.shape[1])), shifts])[(t >= times).sum()]
-        for k in sorted({position for _, position, _ in model.effects}):
+        for k in sorted({*(position for _, position, _ in model.effects), *model.occasional}):
             name, scale = model.parameters[k].name, model.parameters[k].scale
             now[name] = shifted(now[name], reached[k], scale)
     for drift in model.drift:

@@ -19,6 +19,7 @@ from bayestwin.individual.likelihood import (
     outputs_at,
     total_log_likelihood,
 )
+from bayestwin.individual.occasions import begun_effects
 from bayestwin.individual.parameters import (
     Hyper,
     class_log_probability,
@@ -37,6 +38,7 @@ __all__ = [
     "PatientData",
     "Sizes",
     "beginning",
+    "begun_effects",
     "bucket",
     "class_likelihood",
     "class_log_probability",

@@ -15,6 +15,7 @@ import numpy as np
 
 from bayestwin.dynamics import Timeline, build_timeline, happens, pad_timeline, treatment_starts
 from bayestwin.errors import RecordError
+from bayestwin.individual.occasions import check_occasions
 from bayestwin.individual.parameters import CovariateChanges, covariate_course, covariate_terms
 from bayestwin.individual.residuals import BETWEEN, CENSORING
 from bayestwin.records.record import covariate_changes
@@ -23,14 +24,14 @@ SEROLOGICAL = ("serological", "m_protein", "flc", "biochemical", "")
 
 
 class PatientData(NamedTuple):
-    """Arrays of one patient: N observations, G intervals, F covariate terms, C response-class rows.
+    """Arrays of one patient: N observations, G intervals, F covariate terms (then occasions), C response-class rows.
 
     index (N,) interval of each lab; output (N,), value (N,), censoring (N,) 0 none 1 left 2 right 3 between two limits;
     mask (N,)
     seen (N,) 1 for labs that the particles have learnt already (`with_seen`); rows stand in order of time
     alive (3,) : interval, known (0/1), died (0/1); other (4,) : interval free, known, interval progressed, progressed
     classes (C, X) rows of response classes to be summed over; relevant (X,) ; begin () time of the initial state
-    changes : covariates that change in time, or None
+    changes : covariates and occasions that change in time, or None
     upper (N,) : upper end of the labs between two limits, whose lower end is `value`; None where no lab is one
     assay (N,) : `Observation.assay_of` each lab; None where the model tells no assays apart
     """
@@ -124,6 +125,7 @@ def compile_record(model, record, *, resume_at: float | None = None, resumed: bo
     ------
     RecordError      the record does not fit into `sizes`, or contradicts itself; names the patient and the size
     """
+    check_occasions(model, record)
     start = beginning(record) if resume_at is None else resume_at
     end = max(information_time(record), start)
     labs = [

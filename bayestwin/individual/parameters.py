@@ -17,7 +17,10 @@ import numpy as np
 from jax.scipy.special import log_ndtr, logit, ndtri
 
 from bayestwin.dynamics.names import CHANGED, ChangedCovariates
+from bayestwin.individual.occasions import begins_another, occasion_count, occasion_shifts, occasion_terms
+from bayestwin.labs import OCCASION
 from bayestwin.records.record import covariate_changes
+from bayestwin.specification.occasions import NEXT
 from bayestwin.specification.parameters import Category, Power
 
 
@@ -48,7 +51,10 @@ def to_natural(value, scale: str):
 
 
 def covariate_terms(model, covariates) -> np.ndarray:
-    """What each covariate coefficient is multiplied with for this patient, (F,); a missing covariate gives 0."""
+    """What each covariate coefficient is multiplied with for this patient, F numbers; a missing covariate gives 0.
+
+    After them 1 for the occasion that is on and 0 for the others, where the model tells occasions apart.
+    """
     terms = []
     for _, _, effect in model.effects:
         value = covariates.get(effect.covariate)
@@ -61,7 +67,7 @@ def covariate_terms(model, covariates) -> np.ndarray:
             terms.append(1.0 if same else 0.0)
         else:
             terms.append(float(value) - effect.reference)
-    return np.array(terms, dtype=float)
+    return np.append(np.array(terms, dtype=float), occasion_terms(model, covariates))
 
 
 def _number(text):
@@ -75,7 +81,7 @@ def shifted_typical(model, hyper: Hyper, terms):
     """Typical values of all Q parameters for a patient with these covariate terms, transformed scale."""
     if not model.effects:
         return hyper.typical
-    return hyper.typical + (hyper.effects * terms) @ _effects_by_parameter(model)
+    return hyper.typical + (hyper.effects * terms[..., : len(model.effects)]) @ _effects_by_parameter(model)
 
 
 def _effects_by_parameter(model) -> np.ndarray:
@@ -120,33 +126,39 @@ def log_prior(model, psi, hyper: Hyper, terms):
 class CovariateChanges(NamedTuple):
     """Changes of covariates in time, J of them (padded with some that never come).
 
-    times (J,) in order; terms (J, F) : covariate terms from then on
+    times (J,) in order; terms (J, F + occasions) : covariate terms from then on
     """
 
     times: np.ndarray
     terms: np.ndarray
 
 
-def covariate_course(model, record, size: int | None = None) -> CovariateChanges | None:
-    """The record's changes of covariates that act on parameters, padded to `size`; None without any.
+def covariate_course(model, record, size: int | None = None, *, cut: float | None = None) -> CovariateChanges | None:
+    """The record's changes of covariates that act on parameters and of occasions, padded to `size`; None without any.
 
     size : None for the next power of two, 0 where nobody in a stack has any
+    cut : of a forecast, which may begin a new occasion there (`Occasions.future`)
     """
     known, reached = dict(record.covariates), {}
-    for time, name, value in covariate_changes(record, model.acting_covariates):
+    said: list[tuple] = covariate_changes(record, model.acting_covariates)
+    if cut is not None and begins_another(model, record, cut):
+        said = sorted([*said, (cut, OCCASION, NEXT)], key=lambda one: one[:2])
+    for time, name, value in said:
         known[name] = value
         reached[time] = covariate_terms(model, known)
     if size == 0 or (size is None and not reached):
         return None
     more = (1 << (len(reached) - 1).bit_length() if size is None else size) - len(reached)
     times = [*reached, *[np.inf] * more]
-    return CovariateChanges(np.array(times), np.array([*reached.values(), *[np.zeros(len(model.effects))] * more]))
+    padding = [np.zeros(len(model.effects) + occasion_count(model))] * more
+    return CovariateChanges(np.array(times), np.array([*reached.values(), *padding]))
 
 
 def natural_values(model, psi, hyper: Hyper, terms, response_class=None, changes=None) -> dict:
-    """Natural parameter values and drift steps by name, scalars; what changed covariates do under CHANGED.
+    """Natural parameter values, drift steps and effects of occasions by name, scalars; what changes do under CHANGED.
 
-    changes : CovariateChanges or None; the individual parameters stand at the first covariates, `terms`
+    changes : CovariateChanges or None; the individual parameters stand at the first covariates and in the first
+        occasion, `terms`
 
     response_class : (number of response classes,) 0 responder, 1 non-responder per treatment, or None for all 0
     """
@@ -154,15 +166,22 @@ def natural_values(model, psi, hyper: Hyper, terms, response_class=None, changes
     transformed = (
         shifted_typical(model, hyper, terms).at[np.array(model.varying, dtype=int)].set(psi[: len(model.varying)])
     )
+    by_occasion = None
+    if model.occasions:
+        by_occasion = occasion_shifts(model, psi[len(psi) - len(model.occasions.names) :])
+        transformed = transformed + terms[len(model.effects) :] @ by_occasion
     scales = [p.scale for p in model.parameters]
     natural = jnp.where(np.array([x == "log" for x in scales]), to_natural(transformed, "log"), transformed)
     natural = jnp.where(np.array([x == "logit" for x in scales]), to_natural(transformed, "logit"), natural)
     values = dict(zip(model.parameter_names, jnp.unstack(natural)))
-    extra = slice(len(model.varying), None)  # frailty and drift steps
+    extra = slice(len(model.varying), None)  # frailty, drift steps and effects of occasions
     values.update(zip(model.individual_names[extra], jnp.unstack(psi[extra])))
     if changes is not None:
-        where = _effects_by_parameter(model)
-        values[CHANGED] = ChangedCovariates(changes.times, (hyper.effects * (changes.terms - terms)) @ where)
+        where, moved, count = _effects_by_parameter(model), changes.terms - terms, len(model.effects)
+        shifts = (hyper.effects * moved[:, :count]) @ where
+        if by_occasion is not None:
+            shifts = shifts + moved[:, count:] @ by_occasion
+        values[CHANGED] = ChangedCovariates(changes.times, shifts)
     if response_class is not None:
         for k, cls in enumerate(model.response_classes):
             values[cls.parameter] = jnp.where(response_class[k] > 0, values[cls.replaced_by], values[cls.parameter])

@@ -196,8 +196,14 @@ def diagnosed(drawn):
 
 
 def well_identified(model, records) -> bool:
-    """True where labs outnumber individual parameters at least two to one: then individual effects are centred."""
-    return sum(len(r.labs) for r in records) >= 2 * len(model.individual_names) * len(records)
+    """True where labs outnumber individual parameters at least two to one: then individual effects are centred.
+
+    Never where patients have occasions: an occasion that a patient does not reach has no lab, and centred, its effect
+    and the SD between occasions would form a funnel.
+    """
+    return model.occasions is None and sum(len(r.labs) for r in records) >= 2 * len(model.individual_names) * len(
+        records
+    )
 
 
 def sites_with_priors(model) -> dict:

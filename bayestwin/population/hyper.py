@@ -14,6 +14,9 @@ def omega_priors(model) -> list[tuple[str, object]]:
         priors.append(("omega_frailty", Fixed(value=1.0)))
     for drift in model.drift:
         priors += [(f"drift_sd_{drift.parameter}", drift.sd)] * drift.steps
+    if model.occasions is not None:
+        for name, sd in model.occasions.sd.items():
+            priors += [(f"gamma_{name}", sd)] * model.occasions.count
     return priors
 
 

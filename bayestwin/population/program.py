@@ -6,7 +6,8 @@
     factor: sum over patients of ln p(labs_i, events_i | psi_i, sigma)      (individual/, response classes summed out)
 
 R holds the LKJ block and the declared response correlation. Site names: CL_pop, omega_CL, beta_CL_weight_kg,
-sigma_add_concentration, correlation_cholesky, drift_sd_g, z or psi.
+sigma_add_concentration, correlation_cholesky, drift_sd_g,
+gamma_CL, z or psi.
 """
 
 import jax

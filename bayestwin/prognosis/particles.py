@@ -1,9 +1,9 @@
 """From a twin's particles to draws for a forecast.
 
 Another rho, fresh values where the record is silent, one response class each.
-Parameters of treatments not yet started and growth steps still to come have no data: they are drawn anew from their
-conditional prior given the rest (Matheron's rule), so that resampling does not thin them out. Under another rho the
-frailty is drawn anew too and the particles are reweighted by the ratio of the targets:
+Parameters of treatments not yet started, growth steps still to come and occasions not begun have no data: they are
+drawn anew from their conditional prior given the rest (Matheron's rule), so that resampling does not thin them out.
+Under another rho the frailty is drawn anew too and the particles are reweighted by the ratio of the targets:
 
     w' = w p_rho'(psi_A | m) sum_c pi_rho'(c | psi) L_c / (p_rho(psi_A | m) sum_c pi_rho(c | psi) L_c)
 
@@ -16,7 +16,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from bayestwin.individual import class_log_probability, compile_record, response_structure
+from bayestwin.individual import begun_effects, class_log_probability, compile_record, response_structure
 from bayestwin.twin.particles import effective_size, log_sum_exp, normalised
 from bayestwin.twin.target import hyper_of
 
@@ -42,6 +42,9 @@ def silent_parameters(model, record, now: float) -> np.ndarray:
     for drift in model.drift:
         for k, name in enumerate(drift.names):
             silent[model.individual_names.index(name)] = (k + 1) * drift.every >= now
+    begun = begun_effects(model, record, now)
+    for name in model.occasions.names if model.occasions else ():
+        silent[model.individual_names.index(name)] = name not in begun
     return np.array(silent)
 
 

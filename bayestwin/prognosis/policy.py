@@ -149,7 +149,7 @@ def _lanes(twin, draws, paths: int) -> dict:
     many = {"psi": draws.psi, "draw": draws.draw, "rows": draws.class_rows, "state": state}
     lanes = {name: jnp.asarray(np.concatenate([np.asarray(a)] * paths)) for name, a in many.items()}
     terms = jnp.asarray(covariate_terms(twin.model, twin.record.covariates))
-    changes = jax.tree.map(jnp.asarray, covariate_course(twin.model, twin.record))
+    changes = jax.tree.map(jnp.asarray, covariate_course(twin.model, twin.record, cut=twin.time))
     return {**lanes, "population": twin.population, "terms": terms, "changes": changes}
 
 

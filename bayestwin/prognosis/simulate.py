@@ -49,7 +49,7 @@ def trajectories(twin, draws, plan, times, *, past: bool, rng, accuracy: Accurac
     index = np.concatenate([index, np.zeros(padded - len(times), dtype=int)])
     psi, draw, rows = jnp.asarray(draws.psi), jnp.asarray(draws.draw), jnp.asarray(draws.class_rows)
     terms = jnp.asarray(covariate_terms(model, twin.record.covariates))
-    changes = jax.tree.map(jnp.asarray, covariate_course(model, twin.record))
+    changes = jax.tree.map(jnp.asarray, covariate_course(model, twin.record, cut=None if past else twin.time))
     if past:
         state = initial_states(model, psi, draw, rows[:, None], twin.population, terms)[:, 0]
     else:

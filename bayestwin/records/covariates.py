@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 
 from bayestwin.errors import RecordError
-from bayestwin.labs import RecordSchema
+from bayestwin.labs import OCCASION, RecordSchema
 from bayestwin.records.cells import parse_number
 from bayestwin.records.levels import at_reference, level_of
 from bayestwin.records.refusal import Findings, RowRefused
@@ -33,6 +33,7 @@ BY_CUSTOM = {
     "height": "height_cm",
     "bsa": "bsa_m2",
     "age": "age_years",
+    "occ": OCCASION,
 }
 
 
@@ -41,6 +42,7 @@ class Column:
     """One covariate column: name in the file, name in the record, unit there and here (None: as it is).
 
     levels : those the model names, where it is categorical; numeric : a word is refused
+    most : of occasions, which are whole numbers from 1; 0 for anything else
     """
 
     column: str
@@ -49,9 +51,12 @@ class Column:
     to_unit: str | None = None
     levels: tuple[str, ...] = ()
     numeric: bool = False
+    most: int = 0
 
     def read(self, text: str) -> float | str:
         """One cell: a number in the model's unit, or a word."""
+        if self.most:
+            return self._occasion(text)
         if self.levels and not self.numeric:
             return level_of(text, self.column, self.name, self.levels)
         if self.from_unit and self.to_unit:
@@ -79,6 +84,19 @@ class Column:
                 value=text,
                 allowed=allowed,
                 next_step="Check the value, and the unit in the column's name or in the file of units.",
+            )
+        return value
+
+    def _occasion(self, text: str) -> float:
+        """The number of an occasion."""
+        value = parse_number(text, self.column)
+        if value not in range(1, self.most + 1):
+            raise RowRefused(
+                "there is no such occasion in the model",
+                column=self.column,
+                value=text,
+                allowed=f"a whole number from 1 to {self.most}",
+                next_step="Number a patient's occasions from 1, or raise `most` in the model's occasions.",
             )
         return value
 
@@ -136,7 +154,8 @@ def _column(
     stem, own = _split(column)
     if name is None and unit is None and by_custom and BY_CUSTOM.get(column, "") in exact:
         name = exact[BY_CUSTOM[column]]
-        findings.note(f"{table.file}: column {written} is read as {name} (in {schema.covariates[name]}).")
+        unit_said = f" (in {schema.covariates[name]})" if schema.covariates[name] else ""
+        findings.note(f"{table.file}: column {written} is read as {name}{unit_said}.")
     if own and unit and (not compatible(own, unit) or convert(1.0, own, unit) != 1.0):
         raise RowRefused(
             "the column's name and the file of units disagree",
@@ -164,6 +183,8 @@ def column_of(column: str, name: str, schema: RecordSchema, unit: str | None = N
 
     unit : of the column, None for the model's; RowRefused where it does not convert
     """
+    if name == OCCASION and schema.occasions:
+        return Column(column, name, numeric=True, most=schema.occasions)
     wanted = schema.covariates.get(name, "")
     if wanted and not known(wanted):  # a score, say: a number without conversion
         return Column(column, name, numeric=name in schema.numeric)

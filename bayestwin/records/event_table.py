@@ -67,8 +67,8 @@ def table_drafts(
         findings.note(f"{table.file}: neither DV nor AMT, so it holds no observation and no dose.")
     if "evid" not in table.columns:
         findings.note(f"{table.file}: no EVID; rows with AMT are read as doses, the others as observations.")
-    if "occ" in table.columns:
-        findings.note(f"{table.file}: occasions (OCC) are not used.")
+    if "occ" in table.columns and not schema.occasions:
+        findings.note(f"{table.file}: occasions (OCC) are not used: the model tells none apart.")
     taken = [f"DV in {table.units.get('dv') or spec.unit or 'no unit'} ({spec.name})" for spec in schema.labs.values()]
     findings.note(
         f"{table.file}: an event table carries no units; read as time in {clock.file_unit}, {', '.join(taken)}, "

@@ -8,7 +8,7 @@ Each step refuses what it cannot use, with place and reason, and passes the rest
 from copy import deepcopy
 
 from bayestwin.errors import RecordError
-from bayestwin.labs import RecordSchema
+from bayestwin.labs import OCCASION, RecordSchema
 from bayestwin.records import dose_rows, event_rows, event_table, lab_rows
 from bayestwin.records.clocks import parse_as_of
 from bayestwin.records.covariates import BY_CUSTOM, covariate_columns
@@ -131,8 +131,9 @@ def _numbered(tables: list[tuple[str, Table]]) -> list[tuple[str, Table, int]]:
 def _statements(tables, schema: RecordSchema, clock: Clock, findings: Findings) -> tuple[list[Draft], set[str]]:
     """What the rows of all event tables say of covariates, and for which of those that act they have a column."""
     found: list[Draft] = []
+    skip = [name for name in event_table.COLUMNS if name != "occ" or not schema.occasions]
     columns = {
-        table.file: covariate_columns(table, schema, event_table.COLUMNS, findings, by_custom=True)
+        table.file: covariate_columns(table, schema, skip, findings, by_custom=True)
         for name, table in tables
         if name == "event_table"
     }
@@ -203,6 +204,7 @@ def _note_never_said(records: dict[str, PatientRecord], schema: RecordSchema, fi
         for name in (name for name in schema.effects if name not in said):
             lacking[name] = lacking.get(name, 0) + 1
     if lacking:
+        lacking = {f"{name} (which is 1)" if name == OCCASION else name: count for name, count in lacking.items()}
         each = ", ".join(f"{name} ({count} of {len(records)} patients)" for name, count in lacking.items())
         findings.note(f"not said, so at the model's reference: {each}.")
 

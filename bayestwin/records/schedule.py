@@ -5,12 +5,13 @@ one time: a row sees what stands above it, and what doses above it send to that 
 be used is set aside as a whole, since a course without one of its doses is the course of somebody else.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from bayestwin.dosing import DoseEvent
 from bayestwin.errors import RecordError
-from bayestwin.labs import RecordSchema
+from bayestwin.labs import OCCASION, RecordSchema
 from bayestwin.records.cells import parse_number
+from bayestwin.records.covariates import column_of
 from bayestwin.records.dose_rows import compartment
 from bayestwin.records.drafts import Clock
 from bayestwin.records.event_doses import dose_of, dosed_compartment, overlapping_resets
@@ -36,6 +37,7 @@ class Schedule:
     """Doses of every ID, in the model's units, and the observation rows in file order.
 
     doses : ID -> doses; `order` is the row in the file; asked : rows of the IDs in `doses`
+    occasions : ID -> (time, OCC) of every row that says one, where the model tells occasions apart
     refusals : rows that could not be used; set_aside : their IDs
     """
 
@@ -44,6 +46,7 @@ class Schedule:
     refusals: tuple[Refusal, ...]
     notes: tuple[str, ...]
     set_aside: tuple[str, ...]
+    occasions: dict[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
 
 
 def read_schedule(
@@ -68,6 +71,8 @@ def read_schedule(
     if "evid" not in table.columns:
         findings.note(f"{table.file}: no EVID; rows with AMT are read as doses, the others as observations.")
     table.note_ignored(COLUMNS, findings)
+    if "occ" in table.columns and not schema.occasions:
+        findings.note(f"{table.file}: occasions (OCC) are not used: the model tells none apart.")
     reader = _ScheduleReader(schema, Clock(time_unit or schema.time_unit, schema.time_unit), table, findings)
     for row in table.rows:
         reader.read(row)
@@ -81,6 +86,7 @@ def read_schedule(
         tuple(sorted(findings.refusals, key=lambda r: r.row)),
         findings.all_notes(),
         tuple(lost),
+        {key: tuple(said.items()) for key, said in reader.occasions.items() if key not in lost},
     )
 
 
@@ -97,6 +103,7 @@ class _ScheduleReader:
         self.doses: dict[str, list[DoseEvent]] = {}
         self.asked: list[Asked] = []
         self.reached: dict[str, float] = {}
+        self.occasions: dict[str, dict[float, float]] = {}
 
     def read(self, row: Row) -> None:
         """One row; what cannot be used is refused in `findings`."""
@@ -121,6 +128,9 @@ class _ScheduleReader:
                 next_step="Sort the table by ID and TIME; give what starts again at 0 as an ID of its own.",
             )
         self.reached[row["id"]] = time
+        if self.schema.occasions and row["occ"] not in ("", "."):  # of several rows of one time the last one counts
+            number = column_of("occ", OCCASION, self.schema).read(row["occ"])
+            self.occasions.setdefault(row["id"], {})[time] = float(number)
         kind, doses = kind_of(row, self.findings), self.doses.setdefault(row["id"], [])
         if kind in GIVES:
             dose = dose_of(row, kind, self.schema, self.clock, {}, self.units, self.findings)

@@ -15,6 +15,7 @@ something does. So the record depends on what is said, not on how it is spread o
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from bayestwin.labs import OCCASION
 from bayestwin.records.drafts import Draft
 from bayestwin.records.identity import Believed
 from bayestwin.records.patients import Person, Place
@@ -52,15 +53,22 @@ def split_base(base: PatientRecord | None) -> tuple[PatientRecord | None, Patien
 
 
 def once_per_file(placed: Sequence[Placed]) -> list[Placed]:
-    """Statements without those that another row of the same file and time repeats: a visit of several rows."""
-    seen: set[tuple] = set()
-    kept = []
-    for p in placed:
-        key = (p.draft.file, round(p.body.time, 9), p.draft.said)
-        if p.draft.said is None or key not in seen:
-            kept.append(p)
-        seen.add(key)
-    return kept
+    """Statements without those that another row of the same file and time repeats: a visit of several rows.
+
+    Of several occasions that one file says of one time the last written counts: a trough belongs to the occasion before
+    the dose of its time, which begins the next one.
+    """
+    kept: dict[tuple, Placed] = {}
+    for k, p in enumerate(placed):
+        if p.draft.said is None:
+            kept[(k,)] = p
+        elif p.draft.said[0] == OCCASION:
+            key = (p.draft.file, round(p.body.time, 9), OCCASION)
+            if key not in kept or kept[key].draft.row < p.draft.row:
+                kept[key] = p
+        else:
+            kept.setdefault((p.draft.file, round(p.body.time, 9), p.draft.said), p)
+    return list(kept.values())
 
 
 @dataclass
@@ -182,14 +190,14 @@ def _tell_missing(
     blank = min(mine, key=lambda draft: (draft.table, draft.row), default=None)
     if blank is not None:
         problem = RowRefused(
-            f"the covariate {name} is missing at the patient's first record, and stands at its reference until it "
-            "is known",
+            f"the covariate {name} is missing at the patient's first record, and "
+            f"{'is 1' if name == OCCASION else 'stands at its reference'} until it is known",
             column=blank.column,
             allowed="a value in the first row of every patient; later cells may be empty",
             next_step="Fill in the cell, or give the covariate in patients.csv.",
         )
         findings.refuse(key, blank.file, blank.row, problem, blank.cells, whole=False)
-    elif said:
+    elif said and name != OCCASION:
         findings.note(
             f"patient {shown_key(key)}: {name} is not said at the first record and stands at its reference until "
             f"{min(e.time for e in said):g}."

@@ -17,6 +17,7 @@ from bayestwin.specification.observations import (
     Proportional,
     SerialCorrelation,
 )
+from bayestwin.specification.occasions import Occasions
 from bayestwin.specification.parameters import (
     Adaptive,
     Category,
@@ -73,6 +74,7 @@ __all__ = [
     "NegativeBinomial",
     "Normal",
     "Observation",
+    "Occasions",
     "Ordinal",
     "Parameter",
     "Part",

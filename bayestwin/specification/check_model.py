@@ -2,6 +2,7 @@
 
 from bayestwin.errors import ModelError
 from bayestwin.specification.dose_parameters import check_dosing
+from bayestwin.specification.occasions import check_occasions
 from bayestwin.specification.parameters import Category, Linear, Power, Steps
 
 
@@ -14,6 +15,7 @@ def check_model(model) -> None:
     _individual_parameters(model)
     _response_classes(model)
     _covariate_effects(model)
+    check_occasions(model)
     _endpoints(model)
 
 

@@ -20,9 +20,10 @@ from functools import cached_property
 from typing import Any
 
 from bayestwin.errors import ModelError
-from bayestwin.labs import RecordSchema
+from bayestwin.labs import OCCASION, RecordSchema
 from bayestwin.specification.check_model import check_model
 from bayestwin.specification.dose_parameters import Dosing
+from bayestwin.specification.occasions import Occasions
 from bayestwin.specification.parameters import (
     Adaptive,
     Category,
@@ -56,6 +57,7 @@ class Model:
     hazards: Mapping[str, Callable] = field(default_factory=dict)
     correlation: LKJ | None = None
     drift: tuple[Drift, ...] = ()
+    occasions: Occasions | None = None
     steps: Steps | Linear | Adaptive | None = None
     response_classes: tuple[ResponseClass, ...] = ()
     response_correlation: ResponseCorrelation | None = None
@@ -101,6 +103,7 @@ class Model:
                 tuple(self.outputs),
                 tuple(self.hazards),
                 *((self.dosing,) if self.dosing else ()),
+                *((self.occasions,) if self.occasions else ()),
                 *((o.output, o.assay_by, dict(o.assay_scale)) for o in self.observations if o.assay_scale),
                 *((o.output, o.distribution) for o in self.observations if o.discrete),
             )
@@ -146,13 +149,13 @@ class Model:
 
     @cached_property
     def individual_names(self) -> tuple[str, ...]:
-        """Individual parameters, D: varying parameters, then frailty, then drift steps."""
+        """Individual parameters, D: varying parameters, then frailty, drift steps and effects of occasions."""
         names = [self.parameters[i].name for i in self.varying]
         if self.response_correlation is not None:
             names.append(self.response_correlation.frailty)
         for drift in self.drift:
             names.extend(drift.names)
-        return tuple(names)
+        return (*names, *(self.occasions.names if self.occasions else ()))
 
     @cached_property
     def effects(self) -> tuple[tuple[str, int, Any], ...]:
@@ -166,8 +169,14 @@ class Model:
 
     @cached_property
     def acting_covariates(self) -> tuple[str, ...]:
-        """Covariates that act on a parameter, each once; what is said of them in time counts."""
-        return tuple(dict.fromkeys(effect.covariate for _, _, effect in self.effects))
+        """Covariates that act on a parameter, each once, and the occasion; what is said of them in time counts."""
+        names = dict.fromkeys(effect.covariate for _, _, effect in self.effects)
+        return (*names, OCCASION) if self.occasions else tuple(names)
+
+    @cached_property
+    def occasional(self) -> tuple[int, ...]:
+        """Positions in `parameters` of those that vary between occasions."""
+        return tuple(self.parameter_names.index(name) for name in self.occasions.sd) if self.occasions else ()
 
     @cached_property
     def residual_parameters(self) -> dict:
@@ -234,6 +243,7 @@ class Model:
         covariates = {e.covariate: "" for _, _, e in self.effects}
         covariates.update({rule.covariate: "" for t in self.treatments for rule in t.eligibility})
         covariates.update(self.covariate_units)
+        covariates.update({OCCASION: ""} if self.occasions else {})
         return RecordSchema(
             model=self.name,
             time_unit=self.time_unit,
@@ -246,6 +256,7 @@ class Model:
             levels=self._covariate_levels(),
             numeric=self._numeric_covariates(),
             effects=self.acting_covariates,
+            occasions=self.occasions.most if self.occasions else 0,
             modelled={self.states[state]: tuple(one.named) for state, one in self.dosing_of.items()},
         )
 

@@ -107,6 +107,10 @@ def with_priors(model, priors: Mapping[str, Any]):
         else replace(o, error=_error(model, o, left), assay_scale=_assays(model, o, left))
         for o in model.observations
     )
+    occasions = model.occasions
+    if occasions is not None:
+        gammas = {name: _positive(model, f"gamma_{name}", prior, left) for name, prior in occasions.sd.items()}
+        occasions = replace(occasions, sd=gammas)
     if left or (concentration is not None and model.correlation is None):
         raise ModelError(
             "the model has no such prior",
@@ -118,7 +122,8 @@ def with_priors(model, priors: Mapping[str, Any]):
     correlation = model.correlation
     if concentration is not None:
         correlation = replace(correlation, concentration=concentration)
-    return replace(model, parameters=parameters, drift=drift, observations=observations, correlation=correlation)
+    parts = {"parameters": parameters, "drift": drift, "observations": observations, "occasions": occasions}
+    return replace(model, correlation=correlation, **parts)
 
 
 def site_names(model) -> list[str]:
@@ -126,6 +131,7 @@ def site_names(model) -> list[str]:
     names = [f"{p.name}_pop" for p in model.parameters]
     names += [f"omega_{p.name}" for p in model.parameters if p.between is not None]
     names += [name for name, _, _ in model.effects] + [f"drift_sd_{d.parameter}" for d in model.drift]
+    names += [f"gamma_{name}" for name in model.occasions.sd] if model.occasions else []
     return names + list(model.residual_parameters) + ([CORRELATION] if model.correlation is not None else [])
 
 

@@ -52,6 +52,8 @@ def _covariates_and_drift(model):
             f"drift: {drift.parameter} changes every {drift.every:g} {model.time_unit} by a step, "
             f"SD {drift.sd}, {drift.steps} steps",
         ]
+    if model.occasions:
+        lines += ["", f"occasions of one patient (SD on the transformed scale): {model.occasions}"]
     return lines
 
 

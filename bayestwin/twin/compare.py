@@ -40,7 +40,7 @@ def difference(twin, record) -> Change:
     redone = _past(model, record, now, twin.applied)
     if done != redone:
         why.append(f"doses or treatments up to {now:g} changed")
-    used = {e.covariate for _, _, e in model.effects}
+    used = set(model.acting_covariates)
     changes, rechanged = (covariate_changes(one, used) for one in (twin.record, record))
     if [c for c in changes if c[0] <= now] != [c for c in rechanged if c[0] <= now]:
         why.append(f"a covariate up to {now:g} changed")

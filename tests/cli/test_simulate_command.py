@@ -175,3 +175,19 @@ def test_a_rate_that_no_parameter_of_the_model_says_is_refused_with_its_row(simu
     assert answer.exit_code == 3 and not rows
     assert "row 3, dur2: RATE -2 needs DUR2" in answer.output and "row 4, rat2: RATE -1 needs RAT2" in answer.output
     assert "Dosing(...)" in answer.output
+
+
+def test_occasions_of_the_event_table_take_their_effects_from_the_values(simulate, tmp_path):
+    source = (Path(__file__).parents[2] / "models" / "one_compartment" / "model.py").read_text(encoding="utf-8")
+    source = source.replace("    Parameter,\n", "    Occasions,\n    Parameter,\n")
+    source = source.replace("    outputs={", '    occasions=Occasions(sd={"CL": ANY}, most=2),\n    outputs={')
+    (tmp_path / "occasional").mkdir()
+    (tmp_path / "occasional" / "model.py").write_text(source, encoding="utf-8")
+    values = VALUES + f"CL_occasion_2,{np.log(2.0)}\n"
+    events = "id,time,evid,amt,cmt,occ\n1,0,1,100,2,1\n1,10,0,,,1\n1,10,2,,,2\n1,20,0,,,2\n2,0,1,100,2,3\n"
+    answer, rows = simulate(values, events, model=str(tmp_path / "occasional"))
+    assert answer.exit_code == 1 and "patient 2, events.csv row 6, occ: there is no such occasion" in answer.output
+    expected = [level(10, 100), level(10, 100) * np.exp(-2.2 / 20 * 10)]
+    np.testing.assert_allclose([float(r["concentration"]) for r in rows], expected, rtol=1e-9)
+    answer, _ = simulate(values, events, model="one_compartment")
+    assert answer.exit_code == 3 and "unknown parameter" in answer.output

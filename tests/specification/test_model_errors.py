@@ -18,6 +18,7 @@ from bayestwin.specification import (
     Model,
     Normal,
     Observation,
+    Occasions,
     Parameter,
     Power,
     Progression,
@@ -28,6 +29,7 @@ from bayestwin.specification import (
     Steps,
     Treatment,
 )
+from bayestwin.specification.other_priors import site_names, with_priors
 
 WIDE, HALF = LogNormal(median=1.0, sd_log=1.0), HalfNormal(sd=0.5)
 K = Parameter("k", unit="1/day", scale="log", typical=WIDE, between=HALF)
@@ -223,3 +225,31 @@ def test_a_model_made_by_hand_is_known_by_its_numbers_steps_and_outputs():
     assert small(**grid).hash == small(**grid).hash and small() == small()
     effect = Category("sex", "female", shift=Normal(mean=0, sd=1))
     assert small(parameters=(replace(K, covariates=(effect,)), F, CHANCE)) != small()
+
+
+def test_occasions_that_make_no_sense_are_named_with_what_is_allowed():
+    def one(match, sd=None, most=2, **more):
+        with pytest.raises(ModelError, match=match):
+            small(occasions=Occasions(sd={"k": HALF} if sd is None else sd, most=most, **more))
+
+    one(r"model small, occasions: too few occasions \(found 1\), expected most, a whole number from 2", most=1)
+    one("too few occasions", most=2.5)
+    one('unknown future.*expected "last" or "next"', future="mean")
+    one("no parameter varies between occasions.*Write for example Occasions", sd={})
+    one("occasions, CL: unknown name.*'CL'.*one of f, k, p", sd={"CL": HALF})
+    one("occasions, k: the SD between occasions needs a prior for a positive number", sd={"k": Fixed(value=0.0)})
+    with pytest.raises(ModelError, match="occasions, f: a parameter that belongs to a response class cannot vary"):
+        small(occasions=Occasions(sd={"f": HALF}, most=2), **classed())
+    with pytest.raises(ModelError, match="occasions: a covariate has the name of the occasion"):
+        small(occasions=Occasions(sd={"k": HALF}, most=2), covariate_units={"occasion": ""})
+
+
+def test_a_model_says_what_varies_between_occasions():
+    model = small(occasions=Occasions(sd={"k": HALF, "p": Fixed(value=0.1)}, most=2, future="next"))
+    assert model.individual_names[2:5] == ("k_occasion_1", "k_occasion_2", "k_occasion_next")
+    assert model.record_schema().occasions == 2 and "occasion" in model.record_schema().effects
+    said = "k SD HalfNormal(SD 0.5), p SD fixed at 0.1; up to 2 per patient; a forecast begins a new one"
+    assert f"occasions of one patient (SD on the transformed scale): {said}" in str(model)
+    assert model.hash != small().hash
+    other = with_priors(model, {"gamma_k": HalfNormal(sd=0.1)})
+    assert other.occasions.sd["k"] == HalfNormal(sd=0.1) and {"gamma_k", "gamma_p"} < set(site_names(model))

@@ -13,7 +13,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from level_model import as_population, level_draws, write_level_model
+from level_model import as_population, level_draws, write_level_model, write_occasional_model
 from published_theophylline import published_draws
 
 from bayestwin.records import ClinicalEvent, Lab, PatientRecord, read_records
@@ -26,6 +26,12 @@ SIZES = {"particles": 800, "islands": 4, "population_draws": 100}
 def level_model(tmp_path_factory):
     """The level model, loaded from a folder of its own."""
     return load_model(write_level_model(tmp_path_factory.mktemp("models") / "level"))
+
+
+@pytest.fixture(scope="session")
+def occasional_level(tmp_path_factory):
+    """The model of a level that varies between up to three occasions."""
+    return load_model(write_occasional_model(tmp_path_factory.mktemp("models") / "occasional_level"))
 
 
 @pytest.fixture(scope="session")

@@ -65,3 +65,34 @@ def write_level_model(folder):
     folder.mkdir()
     (folder / "model.py").write_text(LEVEL, encoding="utf-8")
     return folder
+
+
+OCCASIONAL = '''
+"""A level that differs from one occasion of a patient to the next."""
+from bayestwin.specification import *
+
+def initial_state(p):
+    return {"one": 1.0}
+
+def vector_field(t, y, p, u):
+    return {"one": 0.0 * y.one}
+
+model = Model(
+    name="occasional_level", time_unit="day", states=("one",), initial_state=initial_state, vector_field=vector_field,
+    steps=Steps(first=1000.0, growth=1.0, largest=1000.0),
+    parameters=(
+        Parameter("level", unit="g/L", scale="identity", typical=Normal(mean=20.0, sd=1.0), between=HalfNormal(sd=2.0)),
+    ),
+    occasions=Occasions(sd={"level": HalfNormal(sd=2.0)}, most=3, future="next"),
+    outputs={"m_protein": lambda t, y, p, u: p.level * y.one},
+    observations=(Observation("m_protein", unit="g/L", error=Additive(sd=Fixed(value=1.5)), plausible=(-100.0, 100.0),
+                              positive=False),),
+)
+'''
+
+
+def write_occasional_model(folder):
+    """The folder of the model with occasions."""
+    folder.mkdir()
+    (folder / "model.py").write_text(OCCASIONAL, encoding="utf-8")
+    return folder
