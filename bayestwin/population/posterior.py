@@ -150,7 +150,8 @@ def combine_chains(parts) -> PopulationPosterior:
             [d.assign_coords(chain=np.arange(d.sizes["chain"]) + k) for d, k in zip(datasets, start)], dim="chain"
         )
     tree = xr.DataTree.from_dict(groups)
-    tree.attrs.update(first, random_seed=json.dumps([t.attrs["random_seed"] for t in trees]))
+    seeds = json.dumps([t.attrs["random_seed"] for t in trees], default=int)  # of a file they are NumPy numbers
+    tree.attrs.update(first, random_seed=seeds)
     combined = PopulationPosterior(parts[0].model, tree)
     verdict = combined.diagnostics
     tree.attrs.update(verdict=verdict.status, diagnostics=str(verdict))

@@ -65,8 +65,8 @@ def test_another_version_of_the_model_is_refused(fitted, tmp_path):
         load_population(tmp_path / "absent.nc")
 
 
-def test_chains_of_one_cohort_stand_side_by_side_and_of_another_are_refused(fitted):
-    other = type(fitted)(fitted.model, fitted.tree.copy())
+def test_chains_of_one_cohort_stand_side_by_side_and_of_another_are_refused(fitted, tmp_path):
+    other = load_population(fitted.save(tmp_path / "population.nc", keep_individuals=True), fitted.model)
     both = combine_chains([fitted, other])
     assert both.posterior.sizes["chain"] == 4 and both.tree["individuals"]["psi"].sizes["chain"] == 4
     other.tree.attrs["data_hash"] = "elsewhere"

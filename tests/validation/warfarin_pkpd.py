@@ -109,6 +109,6 @@ if __name__ == "__main__":
     asked = arguments(__doc__)
     known, reading = model_and_reading(data_file("warfarin"))
     fit = kept_fit(asked.work, known, reading.cohort, approximate=asked.approximate, progress=asked.progress,
-                   chains=4, warmup=400, draws=500, climb=60, max_tree_depth=6)  # fmt: skip
+                   chains=4, warmup=400, draws=1000, climb=60, max_tree_depth=6)  # fmt: skip
     text = page(fit[0], reading.cohort, *fit[1:])
     asked.write.write_text(text, encoding="utf-8") if asked.write else print(text)
