@@ -29,7 +29,6 @@ KEEPING = {
     "add_any",
     "broadcast_in_dim",
     "concatenate",
-    "convert_element_type",
     "copy",
     "cumsum",
     "expand_dims",
@@ -102,6 +101,7 @@ def _after(equation, inputs) -> list[int]:
     alone = inputs.count(LINEAR) == 1
     kept = (
         name in KEEPING
+        or (name == "convert_element_type" and jnp.issubdtype(equation.params["new_dtype"], jnp.floating))
         or (name in ("mul", "dot_general") and alone)
         or (name in ("div", "dynamic_slice", "gather") and alone and inputs[0] == LINEAR)
         or (name == "select_n" and inputs[0] == CONSTANT)

@@ -52,6 +52,7 @@ OTHER_TERMS = {
     "a square": {"central": lambda t, y, p, u: y.central**2},
     "saturation": {"central": lambda t, y, p, u: y.central / (1.0 + y.central)},
     "a floor": {"central": lambda t, y, p, u: jnp.maximum(y.central, 0.0)},
+    "a whole number": {"central": lambda t, y, p, u: -1.0 * jnp.asarray(y.central).astype(int)},
     "a choice by a state": {"central": lambda t, y, p, u: jnp.where(y.central > 1.0, y.depot, 0.0)},
     "time": {"central": lambda t, y, p, u: -exponential_decline(t, p.ka) * y.central},
     "time since a start": {"central": lambda t, y, p, u: -u.since("single_dose") * y.central},
