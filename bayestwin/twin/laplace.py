@@ -100,8 +100,8 @@ def normals_by_draw(model, evaluate, psi, draw, pieces, population: Population, 
     second = taken(first, some, around)
     some = jnp.argsort(-second.evidence)[: len(psi) // (dimension + 1)]
     apart = APART * jnp.minimum(jnp.sqrt((second.factor[some] ** 2).sum(-1)), 10.0 * spread) + 1e-9
-    around = _with_slopes(solved, second.centre[some], which[some], kind[some], apart)
-    third = taken(second, some, _Linear(second.centre[some], *around, which[some]))
+    predicted, slopes, log_class = _with_slopes(solved, second.centre[some], which[some], kind[some], apart)
+    third = taken(second, some, _Linear(second.centre[some], predicted, slopes, log_class, which[some]))
     return min(judged(second), judged(third), key=lambda found: found[1])[0]
 
 
