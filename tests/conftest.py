@@ -35,7 +35,6 @@ except ImportError:
 
 # These files start first, so that no process is left alone with one of them at the end.
 LONGEST = (
-    "notebooks/test_follow_real_labs.py",
     "models/test_contract.py",
     "twin/test_rival_samplers.py",
     "jobs/test_refresh_killed.py",

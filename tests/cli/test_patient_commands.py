@@ -106,7 +106,7 @@ def test_update_says_what_was_expected_of_the_lab_and_how_exact_the_move_was(sta
     ],
 )
 def test_a_surprising_lab_is_asked_about_whether_or_not_it_looks_tenfold(pit, alarm, said):
-    remark = _remark(SimpleNamespace(pit=pit, alarm=alarm))
+    remark = _remark(SimpleNamespace(pit=pit, tail=min(pit, 1.0 - pit), alarm=alarm))
     assert remark.startswith(said) if said else not remark
 
 

@@ -12,7 +12,7 @@ NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "02_follow_real_l
 QUICK = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 
 
-@pytest.mark.slow
+@pytest.mark.validate
 def test_following_labs_runs_in_fast_mode_on_simulated_men():
     environment = os.environ | {"BAYESTWIN_FAST": "1", "XLA_FLAGS": QUICK, "MPLBACKEND": "agg"}
     done = subprocess.run(

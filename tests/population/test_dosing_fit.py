@@ -48,7 +48,7 @@ def within(population, name, truth, *, sds):
     return drawn.std()
 
 
-@pytest.mark.slow  # compiles one program
+@pytest.mark.validate
 def test_a_small_fit_recovers_the_lag_and_the_share(lagged):
     """Everything but lag and share held near the truth, so that few draws say enough."""
     known = {f"{name}_pop": Fixed(value=value) for name, value in TRUE.items() if name not in ("lag", "F")}

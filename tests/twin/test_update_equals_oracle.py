@@ -81,7 +81,7 @@ def test_a_tenfold_error_corrected_restarts_and_forgets_the_error(
     mended, info = update_twin(wrong, record, random_seed=14, population=theophylline.population)
     assert "restart from scratch" in info.reasons[0] and "corrected" in info.reasons[0]
     assert apart(mended, oracle, ("ka", "CL", "V")) < 4.5
-    with pytest.raises(FitError, match="record changed in its past .*corrected.* Pass population= to update_twin"):
+    with pytest.raises(FitError, match="record changed in its past .*corrected.* population= of update_twin"):
         update_twin(wrong, record, random_seed=14)
 
 
