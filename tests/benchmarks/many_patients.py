@@ -68,8 +68,8 @@ def patients(count: int, labs: int = LABS) -> list[PatientRecord]:
     return found
 
 
-def newer(twins, count: int) -> list[tuple[int, PatientRecord]]:
-    """(which twin, its record with one more lab) for so many patients."""
+def newer(twins, count: int, within: float = 0.95) -> list[tuple[int, PatientRecord]]:
+    """(which twin, its record with one more lab out of that middle share of what it expects) for so many patients."""
     rng, found, expected = np.random.default_rng(2), [], []
     for twin in twins:
         asked = twin.record.with_labs((*twin.record.labs, lab(LABS, 20.0)))
@@ -77,7 +77,7 @@ def newer(twins, count: int) -> list[tuple[int, PatientRecord]]:
     for k in range(count):
         which = k % len(twins)
         levels, values = zip(*sorted(expected[which].items()))
-        value = np.interp(rng.uniform(levels[0], levels[-1]), levels, values)
+        value = np.interp(0.5 + within * rng.uniform(-0.5, 0.5), levels, values)
         found.append((which, twins[which].record.with_labs((*twins[which].record.labs, lab(LABS, value)))))
     return found
 
@@ -98,21 +98,21 @@ def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 
-def updates(twins, population, count: int) -> None:
+def updates(twins, population, count: int, within: float) -> None:
     """Every twin moved to its new lab, in memory."""
-    work, paths, clock = newer(twins, count), Counter(), Clock()
+    work, paths, clock = newer(twins, count, within), Counter(), Clock()
     for number, (which, record) in enumerate(work):
         _, info = update_twin(twins[which], record, random_seed=number, population=population)
         paths[info.path] += 1
     told("update", count, clock, paths)
 
 
-def from_file_to_file(twins, population, count: int, folder: Path) -> None:
+def from_file_to_file(twins, population, count: int, folder: Path, within: float) -> None:
     """As a refresh does it, without forecast and report."""
     sources = [folder / f"{k}.nc" for k in range(len(twins))]
     for path, twin in zip(sources, twins):
         path.write_bytes(tree_bytes(twin_to_tree(twin)))
-    work, paths, clock, size = newer(twins, count), Counter(), Clock(), 0
+    work, paths, clock, size = newer(twins, count, within), Counter(), Clock(), 0
     for number, (which, record) in enumerate(work):
         twin = load_twin(sources[which], population.model)
         twin, info = update_twin(twin, record, random_seed=number, population=population)
@@ -248,6 +248,7 @@ def main() -> None:
     asked.add_argument("--particles", type=int, default=4000)
     asked.add_argument("--started", type=int, default=10)
     asked.add_argument("--nuts", type=int, default=300)
+    asked.add_argument("--within", type=float, default=0.95, help="middle share of the expected values; to 0.95")
     asked.add_argument("--files", type=int, default=100)
     asked.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
     options = asked.parse_args()
@@ -266,10 +267,10 @@ def main() -> None:
         update_twin(twins[0], newer(twins[:1], 1)[0][1], random_seed=1)  # compiles
         if "updates" in options.parts:
             for count in options.twins:
-                updates(twins, population, count)
+                updates(twins, population, count, options.within)
         if "files" in options.parts:
             with tempfile.TemporaryDirectory() as folder:
-                from_file_to_file(twins, population, options.files, Path(folder))
+                from_file_to_file(twins, population, options.files, Path(folder), options.within)
         if "histories" in options.parts:
             histories(population, options.particles)
         if "batches" in options.parts:
