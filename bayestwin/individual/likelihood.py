@@ -107,13 +107,19 @@ def _rows_at_once(model, values, data: PatientData, states, sigma):
     """
     every = outputs_at(model, values, data.timeline, states, data.index)
     predicted = jnp.take_along_axis(every, data.output[:, None], axis=1)[:, 0]
+    measured = [k for k in range(len(model.observations)) if k not in model.serial]
+    return rows_given(model, predicted, data, sigma, measured), predicted
+
+
+def rows_given(model, predicted, data: PatientData, sigma, outputs):
+    """Log-likelihood of every row given its prediction, (N,); 0 for rows of other outputs than `outputs`."""
     rows = jnp.zeros(data.value.shape)
-    for k in (k for k in range(len(model.observations)) if k not in model.serial):
+    for k in outputs:
         # an unused branch still sends gradients: give it a harmless prediction
         safe = jnp.where(data.output == k, predicted, 1.0)
         ll = log_likelihood_of(model, k, safe, data.value, data.censoring, sigma, upper=data.upper, assay=data.assay)
         rows = jnp.where(data.output == k, ll, rows)
-    return rows, predicted
+    return rows
 
 
 def _rows_in_turn(model, values, data: PatientData, states, sigma):

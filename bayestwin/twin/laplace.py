@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bayestwin.individual.residuals import log_likelihood_of
+from bayestwin.individual.likelihood import rows_given
 from bayestwin.twin.particles import Population, log_prior_of
 from bayestwin.twin.target import full_likelihood
 
@@ -184,12 +184,7 @@ def _height(model, predicted, psi, log_class, m, population, data):
 
 def _rows(model, predicted, sigma, data):
     """ln p of each lab given its prediction, (N,); 0 for padding."""
-    rows = jnp.zeros(predicted.shape)
-    for k in range(len(model.observations)):
-        safe = jnp.where((data.output == k) & (data.mask > 0), predicted, 1.0)
-        ll = log_likelihood_of(model, k, safe, data.value, data.censoring, sigma, upper=data.upper, assay=data.assay)
-        rows = jnp.where(data.output == k, ll, rows)
-    return jnp.where(data.mask > 0, rows, 0.0)
+    return jnp.where(data.mask > 0, rows_given(model, predicted, data, sigma, range(len(model.observations))), 0.0)
 
 
 @partial(jax.jit, static_argnums=0)

@@ -12,7 +12,7 @@ from bayestwin.dynamics import Accuracy
 from bayestwin.twin.laplace import normals_by_draw, room_for
 from bayestwin.twin.moves import BETWEEN, CYCLE, fitted_gaussian, sweep
 from bayestwin.twin.particles import LARGEST_CLASS_GAP, LARGEST_GAP, effective_draws, island_gaps, island_means
-from bayestwin.twin.target import evaluator, full_likelihood
+from bayestwin.twin.target import class_shares, evaluator, full_likelihood
 
 FEW_DRAWS = 0.1  # share of effective population draws under which moves between draws and classes are made,
 SECOND_CLASS = 0.02  # or all but the likeliest class together have this much weight
@@ -121,4 +121,4 @@ def _two_classes(cloud: Cloud) -> bool:
 
 def _class_shares(cloud: Cloud) -> np.ndarray:
     """P(response class | psi, labs) of each particle, (P, C)."""
-    return np.asarray(jax.nn.softmax(cloud.pieces.log_class + full_likelihood(cloud.pieces), axis=-1))
+    return class_shares(cloud.pieces.log_class + full_likelihood(cloud.pieces))

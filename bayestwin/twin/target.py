@@ -86,12 +86,12 @@ def old_likelihood(pieces):
 
 def class_weights(particles) -> np.ndarray:
     """P(response class | psi, everything learnt), (P, C)."""
-    joint = (
-        np.asarray(particles.log_class)
-        + np.asarray(particles.labs)
-        + np.asarray(particles.alive)
-        + np.asarray(particles.other)
-    )
+    return class_shares(particles.log_class + particles.labs + particles.alive + particles.other)
+
+
+def class_shares(log_joint) -> np.ndarray:
+    """Shares of the response classes from ln P(class, data | psi), (P, C); 0 where no class explains the data."""
+    joint = np.asarray(log_joint)
     likeliest = joint.max(axis=-1, keepdims=True)
     share = np.exp(joint - np.where(np.isfinite(likeliest), likeliest, 0.0))
     return share / np.maximum(share.sum(axis=-1, keepdims=True), 1e-300)
