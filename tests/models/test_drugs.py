@@ -85,8 +85,8 @@ def test_teclistamab_accumulates_and_peaks_as_in_its_trial():
     """Miao 2023, results 3.4 and 3.5, from the first to the thirteenth weekly dose: 4.2-fold in the peak, 4.1-fold in
     the trough, 5.3-fold in the area (means); median peaks 139 and 72 h after the dose.
 
-    The trial's patients: 51 % IgG; 49, 33 and 18 % in ISS stage 1, 2 and 3; varying as published. Spread evenly (Sobol):
-    of patients drawn at random the means of 100 have a standard error of 5 %.
+    The trial's patients: 51 % IgG; 49, 33 and 18 % in ISS stage 1, 2 and 3; varying as published. They are spread
+    evenly (Sobol): of patients drawn at random the means of 100 have a standard error of 5 %.
     """
     model, ratios, peaks = load_model("teclistamab"), [], []
     given = doses(model, 74.0)[:15]
