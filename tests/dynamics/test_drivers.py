@@ -212,6 +212,16 @@ def test_the_course_is_scipy_s_exponential():
         assert ok
 
 
+def test_rates_that_differ_by_a_rounding_error_lose_no_digits():
+    """A transit chain whose quotients of differences would be wrong by 200 and more."""
+    matrix = [[-1.0, 0.0, 0.0], [1.0, -1.0 - 1e-9, 0.0], [0.0, 1.0 + 1e-9, -1.0 + 1e-9]]
+    course, _ = course_of(matrix, [1.0, 0.0, 0.0], [5.0, 0.0, 0.0], ((0,), (1,), (2,)), 10.0)
+    whole = np.zeros((4, 4))
+    whole[:3, :3], whole[0, 3] = matrix, 1.0
+    for time in (0.1, 1.0, 10.0):
+        np.testing.assert_allclose(course.at(time), (expm(whole * time) @ [5.0, 0.0, 0.0, 1.0])[:3], rtol=1e-12)
+
+
 def test_what_grows_or_flows_beyond_all_bounds_is_not_followed():
     for rate in (1e7, -1e9, np.nan, np.inf):
         course, ok = course_of(((rate,),), (1.0,), (1.0,), ((0,),), 1.0)
