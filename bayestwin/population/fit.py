@@ -12,7 +12,14 @@ import xarray as xr
 
 from bayestwin.dynamics import Accuracy
 from bayestwin.errors import FitError
-from bayestwin.individual import compile_record, covariate_terms, padded_alike, prior_mean, used_sizes
+from bayestwin.individual import (
+    compile_record,
+    covariate_terms,
+    first_covariates,
+    padded_alike,
+    prior_moments,
+    used_sizes,
+)
 from bayestwin.population.diagnostics import diagnose
 from bayestwin.population.hyper import assemble, hyper_sites
 from bayestwin.population.posterior import PopulationPosterior, patient_mark
@@ -214,11 +221,14 @@ def sites_with_priors(model) -> dict:
 
 def _psi_of(model, hyper, order, z):
     """Individual parameters (chain, draw, N, D) of non-centred effects z."""
-    terms = np.stack([covariate_terms(model, r.covariates) for r in order])
+    terms = np.stack([covariate_terms(model, first_covariates(model, r)) for r in order])
 
     def individual(h, z_draw):
-        scale = h.omega[:, None] * jnp.linalg.cholesky(h.correlation)
-        return jax.vmap(lambda x, z_i: prior_mean(model, h, x) + scale @ z_i)(terms, z_draw)
+        def one(x, z_i):
+            mean, scale = prior_moments(model, h, x)
+            return mean + scale @ z_i
+
+        return jax.vmap(one)(terms, z_draw)
 
     return np.asarray(jax.jit(jax.vmap(jax.vmap(individual)))(hyper, jnp.asarray(z)))
 

@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 
 from bayestwin.individual import Hyper, response_structure
+from bayestwin.individual.missing import numbers_of
 from bayestwin.individual.parameters import to_transformed
 from bayestwin.specification.priors import Fixed
 
@@ -14,6 +15,7 @@ def omega_priors(model) -> list[tuple[str, object]]:
         priors.append(("omega_frailty", Fixed(value=1.0)))
     for drift in model.drift:
         priors += [(f"drift_sd_{drift.parameter}", drift.sd)] * drift.steps
+    priors += [(f"omega_{name}_if_missing", Fixed(value=1.0)) for name in model.latent_covariates]
     if model.occasions is not None:
         for name, sd in model.occasions.sd.items():
             priors += [(f"gamma_{name}", sd)] * model.occasions.count
@@ -35,12 +37,17 @@ def assemble(model, natural: dict, rho: float) -> Hyper:
         members = jnp.array([model.individual_names.index(n) for n in model.correlation.over])
         chol = natural["correlation_cholesky"]
         correlation = correlation.at[..., members[:, None], members[None, :]].set(chol @ jnp.swapaxes(chol, -1, -2))
+    covariates = None
+    if model.covariate_distributions:
+        given = {site: _value(natural, site, prior, shape) for site, prior in covariate_sites(model).items()}
+        covariates = jnp.stack(numbers_of(model, given), -1)
     return Hyper(
         jnp.stack(typical, -1),
         jnp.stack(effects, -1) if effects else empty,
         jnp.stack(omega, -1) if omega else empty,
         correlation,
         jnp.stack(sigma, -1) if sigma else empty,
+        covariates,
     )
 
 
@@ -56,6 +63,11 @@ def _value(natural, name, prior, shape):
     return jnp.broadcast_to(jnp.asarray(prior.value, dtype=float), shape)
 
 
+def covariate_sites(model) -> dict[str, object]:
+    """(site, prior) of what the distributions of covariates are known by."""
+    return {site: prior for one in model.covariate_distributions for site, prior in one.sites.items()}
+
+
 def hyper_sites(model, *, fixed: bool = False) -> dict[str, object]:
     """Every population-level site that is sampled, name -> prior, in file order (correlation apart).
 
@@ -65,4 +77,5 @@ def hyper_sites(model, *, fixed: bool = False) -> dict[str, object]:
     sites.update({name: effect_prior(effect) for name, _, effect in model.effects})
     sites.update(dict(omega_priors(model)))
     sites.update(model.residual_parameters)
+    sites.update(covariate_sites(model))
     return {name: prior for name, prior in sites.items() if fixed or not isinstance(prior, Fixed)}

@@ -8,6 +8,7 @@ from bayestwin.specification.discrete import Bernoulli, NegativeBinomial, Ordina
 from bayestwin.specification.dose_parameters import Dosing
 from bayestwin.specification.endpoints import Progression, SerologicalRule
 from bayestwin.specification.load import load_model, model_folder, models_folder
+from bayestwin.specification.missing_covariates import CategoryCovariate, LogNormalCovariate, NormalCovariate
 from bayestwin.specification.model import Model
 from bayestwin.specification.observations import (
     Additive,
@@ -57,6 +58,7 @@ __all__ = [
     "Bernoulli",
     "Beta",
     "Category",
+    "CategoryCovariate",
     "Combined",
     "Dosing",
     "Drift",
@@ -68,11 +70,13 @@ __all__ = [
     "HalfNormal",
     "InverseGamma",
     "LogNormal",
+    "LogNormalCovariate",
     "LogNormalError",
     "LogitNormal",
     "Model",
     "NegativeBinomial",
     "Normal",
+    "NormalCovariate",
     "Observation",
     "Occasions",
     "Ordinal",

@@ -44,6 +44,9 @@ def _covariates_and_drift(model):
     lines = []
     if model.effects:
         lines += ["", "covariate effects:", *_table([(name, str(effect)) for name, _, effect in model.effects])]
+    if model.covariate_distributions:
+        rows = [(one.covariate, str(one)) for one in model.covariate_distributions]
+        lines += ["", "distribution of covariates, which a missing one is integrated over:", *_table(rows)]
     if model.correlation:
         lines += ["", f"correlation of between-patient effects: {model.correlation}"]
     for drift in model.drift:

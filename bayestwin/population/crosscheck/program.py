@@ -30,6 +30,7 @@ def refuse_unsupported(model, cohort) -> None:
         "hazards of an endpoint": model.hazard_names if model.progression is not None else (),
         "variability between occasions": model.occasions and tuple(model.occasions.sd),
         "errors that differ between laboratories": [o.output for o in model.observations if o.assay_scale],
+        "distributions of covariates": [one.covariate for one in model.covariate_distributions],
         "what is counted or graded": [model.observations[k].output for k in model.discrete],
     }
     for what, names in speaks.items():
@@ -38,7 +39,8 @@ def refuse_unsupported(model, cohort) -> None:
                 f"the cross-check cannot say {what} in PyMC",
                 subject=f"model {model.name}",
                 value=", ".join(names),
-                allowed="models without classes, hazards, occasions and assay_scale, whose outputs are all measured",
+                allowed="models without classes, hazards, occasions, covariate distributions and assay_scale, whose "
+                "outputs are all measured",
                 next_step="Cross-check a copy of the model without them; `check-fit` needs no second program.",
             )
     departing = [model.observations[k].output for k in model.serial]
