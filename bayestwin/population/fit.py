@@ -21,7 +21,8 @@ from bayestwin.individual import (
     used_sizes,
 )
 from bayestwin.population.diagnostics import diagnose
-from bayestwin.population.hyper import assemble, hyper_sites
+from bayestwin.population.horseshoe import vector_sites
+from bayestwin.population.hyper import assemble, hyper_sites, with_slopes
 from bayestwin.population.posterior import PopulationPosterior, patient_mark
 from bayestwin.population.program import population_program
 from bayestwin.population.sampling import run_nuts
@@ -246,10 +247,12 @@ def posterior_from(
     if not centred:
         effects = drawn.samples.pop("z", np.zeros((n_chains, n_draws, len(order), 0)))
     own, used = sites_with_priors(model), sites_with_priors(fitted)
+    kept = {name: np.asarray(a) for name, a in with_slopes(fitted, drawn.samples).items()}
+    drawn = drawn._replace(samples={name: a for name, a in kept.items() if name not in vector_sites(fitted)})
     for name in hyper_sites(model):
-        if name not in drawn.samples:
+        if name not in drawn.samples and name in used:
             drawn.samples[name] = np.full((n_chains, n_draws), used[name].value)
-    changed = {name: str(used[name]) for name in used if used[name] != own[name]}
+    changed = {name: str(used[name]) for name in used if used[name] != own.get(name)}
     coords: dict[str, Any] = {"chain": np.arange(n_chains), "draw": np.arange(n_draws)}
     data = {}
     for name, values in drawn.samples.items():

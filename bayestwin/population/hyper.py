@@ -5,6 +5,8 @@ import jax.numpy as jnp
 from bayestwin.individual import Hyper, response_structure
 from bayestwin.individual.missing import numbers_of
 from bayestwin.individual.parameters import to_transformed
+from bayestwin.population.horseshoe import slopes_from
+from bayestwin.specification.horseshoe import horseshoes, prior_of
 from bayestwin.specification.priors import Fixed
 
 
@@ -27,7 +29,8 @@ def assemble(model, natural: dict, rho: float) -> Hyper:
     shape = next((jnp.shape(v) for k, v in natural.items() if k != "correlation_cholesky"), ())
     empty = jnp.zeros((*shape, 0))
     typical = [to_transformed(_value(natural, f"{p.name}_pop", p.typical, shape), p.scale) for p in model.parameters]
-    effects = [_value(natural, name, effect_prior(effect), shape) for name, _, effect in model.effects]
+    natural = with_slopes(model, natural)
+    effects = [_value(natural, name, prior_of(effect), shape) for name, _, effect in model.effects]
     omega = [_value(natural, site, prior, shape) for site, prior in omega_priors(model)]
     sigma = [_value(natural, name, prior, shape) for name, prior in model.residual_parameters.items()]
     correlation = jnp.broadcast_to(
@@ -51,16 +54,24 @@ def assemble(model, natural: dict, rho: float) -> Hyper:
     )
 
 
-def effect_prior(effect):
-    """The prior of a covariate effect's coefficient."""
-    return getattr(effect, "exponent", None) or getattr(effect, "slope", None) or effect.shift
-
-
 def _value(natural, name, prior, shape):
     """Draws of a site where there are any (its prior may come from a file of priors), else its fixed number."""
     if name in natural or not isinstance(prior, Fixed):
         return natural[name]
     return jnp.broadcast_to(jnp.asarray(prior.value, dtype=float), shape)
+
+
+def with_slopes(model, natural: dict) -> dict:
+    """The same values with the slopes of horseshoes where their parts are among them."""
+    if not horseshoes(model):
+        return natural
+    shape, priors = jnp.shape(natural[f"{next(iter(horseshoes(model))).group}_global"]), dict(omega_priors(model))
+
+    def omega_of(position):
+        site = f"omega_{model.parameters[position].name}"
+        return _value(natural, site, priors[site], shape)
+
+    return natural | slopes_from(model, natural, omega_of)
 
 
 def covariate_sites(model) -> dict[str, object]:
@@ -69,12 +80,17 @@ def covariate_sites(model) -> dict[str, object]:
 
 
 def hyper_sites(model, *, fixed: bool = False) -> dict[str, object]:
-    """Every population-level site that is sampled, name -> prior, in file order (correlation apart).
+    """Every population-level site that is sampled, name -> prior, in file order (correlation apart; of a horseshoe what
+    its slopes share, see `horseshoe.vector_sites` for the rest).
 
     fixed : those that are taken as known too
     """
     sites = {f"{p.name}_pop": p.typical for p in model.parameters}
-    sites.update({name: effect_prior(effect) for name, _, effect in model.effects})
+    groups = horseshoes(model)
+    together = {k for slopes in groups.values() for k in slopes}
+    sites.update({name: prior_of(e) for k, (name, _, e) in enumerate(model.effects) if k not in together})
+    for one, slopes in groups.items():
+        sites.update(one.scalar_sites(len(slopes)))
     sites.update(dict(omega_priors(model)))
     sites.update(model.residual_parameters)
     sites.update(covariate_sites(model))

@@ -20,6 +20,7 @@ from bayestwin.dynamics import Accuracy
 from bayestwin.errors import ModelError
 from bayestwin.individual import class_likelihood, log_levels, prior_mean, prior_moments, total_log_likelihood
 from bayestwin.individual.missing import log_of_covariates
+from bayestwin.population.horseshoe import vector_sites
 from bayestwin.population.hyper import assemble, hyper_sites
 from bayestwin.specification.priors import (
     Beta,
@@ -86,6 +87,8 @@ def population_program(
     labs : False leaves the likelihood out
     """
     natural = {name: draw_site(name, prior) for name, prior in hyper_sites(model).items()}
+    for name, (prior, size) in vector_sites(model).items():
+        natural[name] = numpyro.sample(name, distribution(prior).expand([size]).to_event(1))
     if model.correlation is not None:
         natural["correlation_cholesky"] = numpyro.sample(
             "correlation_cholesky", dist.LKJCholesky(len(model.correlation.over), model.correlation.concentration)

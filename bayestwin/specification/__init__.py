@@ -7,6 +7,7 @@ from bayestwin.dosing import Regimen
 from bayestwin.specification.discrete import Bernoulli, NegativeBinomial, Ordinal, Poisson
 from bayestwin.specification.dose_parameters import Dosing
 from bayestwin.specification.endpoints import Progression, SerologicalRule
+from bayestwin.specification.horseshoe import Horseshoe
 from bayestwin.specification.load import load_model, model_folder, models_folder
 from bayestwin.specification.missing_covariates import CategoryCovariate, LogNormalCovariate, NormalCovariate
 from bayestwin.specification.model import Model
@@ -68,6 +69,7 @@ __all__ = [
     "Gamma",
     "HalfCauchy",
     "HalfNormal",
+    "Horseshoe",
     "InverseGamma",
     "LogNormal",
     "LogNormalCovariate",

@@ -2,6 +2,7 @@
 
 from bayestwin.errors import ModelError
 from bayestwin.specification.dose_parameters import check_dosing
+from bayestwin.specification.horseshoe import check_horseshoes
 from bayestwin.specification.missing_covariates import check_distributions
 from bayestwin.specification.occasions import check_occasions
 from bayestwin.specification.parameters import Category, Linear, Power, Steps
@@ -17,6 +18,7 @@ def check_model(model) -> None:
     _response_classes(model)
     _covariate_effects(model)
     check_distributions(model)
+    check_horseshoes(model)
     check_occasions(model)
     _endpoints(model)
 

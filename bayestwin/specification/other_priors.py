@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from bayestwin.errors import ModelError
+from bayestwin.specification.horseshoe import Horseshoe
 from bayestwin.specification.parameters import Power, Slope
 from bayestwin.specification.priors import FAMILIES, FRACTION, POSITIVE, REAL, holds
 
@@ -147,7 +148,7 @@ def _parameter(model, parameter, left: dict):
             continue
         field = "exponent" if isinstance(effect, Power) else "slope" if isinstance(effect, Slope) else "shift"
         prior = left.pop(name, getattr(effect, field))
-        if not holds(REAL, prior):
+        if not holds(REAL, prior) and not isinstance(prior, Horseshoe):
             raise _misfit(model, name, prior, REAL)
         effects.append(replace(effect, **{field: prior}))
     typical = left.pop(f"{parameter.name}_pop", parameter.typical)

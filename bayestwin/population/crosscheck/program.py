@@ -18,6 +18,7 @@ from bayestwin.population.crosscheck.prediction import solved, value_names
 from bayestwin.population.crosscheck.priors import variable
 from bayestwin.population.crosscheck.residuals import add_departing_labs, add_labs, lab_rows
 from bayestwin.records.record import covariate_changes
+from bayestwin.specification.horseshoe import horseshoes
 from bayestwin.specification.other_priors import with_priors
 from bayestwin.specification.parameters import Category, Power, Slope
 
@@ -31,6 +32,7 @@ def refuse_unsupported(model, cohort) -> None:
         "variability between occasions": model.occasions and tuple(model.occasions.sd),
         "errors that differ between laboratories": [o.output for o in model.observations if o.assay_scale],
         "distributions of covariates": [one.covariate for one in model.covariate_distributions],
+        "a horseshoe over markers": [one.group for one in horseshoes(model)],
         "what is counted or graded": [model.observations[k].output for k in model.discrete],
     }
     for what, names in speaks.items():
@@ -39,8 +41,8 @@ def refuse_unsupported(model, cohort) -> None:
                 f"the cross-check cannot say {what} in PyMC",
                 subject=f"model {model.name}",
                 value=", ".join(names),
-                allowed="models without classes, hazards, occasions, covariate distributions and assay_scale, whose "
-                "outputs are all measured",
+                allowed="models without classes, hazards, occasions, covariate distributions, horseshoes and "
+                "assay_scale, whose outputs are all measured",
                 next_step="Cross-check a copy of the model without them; `check-fit` needs no second program.",
             )
     departing = [model.observations[k].output for k in model.serial]
