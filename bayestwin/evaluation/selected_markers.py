@@ -15,7 +15,7 @@ import numpy as np
 from bayestwin.errors import FitError
 from bayestwin.specification.horseshoe import horseshoes
 
-LARGER_THAN, PROBABILITY = 0.2, 0.9
+LARGER_THAN, PROBABILITY = 0.2, 0.8
 
 
 def selected_markers(
