@@ -5,7 +5,8 @@
 
 Data sets of 60 patients with 50 standardised markers, of which three have slopes of 0.8 SD between patients (or none
 has), four labs of SD half that. Twenty are fitted side by side in one program (`fit_alike`), two chains each. The rule
-is that of `selected_markers`; its numbers were chosen on three data sets of other seeds. Results: docs/validation/markers.md.
+is that of `selected_markers`; its numbers were chosen on three data sets of other seeds. Results:
+docs/validation/markers.md.
 """
 
 import argparse
@@ -85,8 +86,10 @@ def main() -> None:
         print(f"P >= {probability}: {hit}false per set mean {false.mean():.2f}, most {false.max()}")
     divergences, ess = sum(row["divergences"] for row in rows), min(row["ess"] for row in rows)
     print(
-        f"{len(rows)} data sets, {rows[0]['cpu_seconds']:.0f} CPU s each; R-hat at most {max(r['rhat'] for r in rows):.3f}, ESS at least {ess:.0f}, {divergences} divergences"
+        f"{len(rows)} data sets, {rows[0]['cpu_seconds']:.0f} CPU s each; ESS at least {ess:.0f}, R-hat at most",
+        end=" ",
     )
+    print(f"{max(row['rhat'] for row in rows):.3f}, {divergences} divergences")
 
 
 if __name__ == "__main__":
