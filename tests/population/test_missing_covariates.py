@@ -13,9 +13,12 @@ from scipy.stats import norm
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "individual"))
 from missing_model import SHARES, SITES, write_missing_model
+from two_programs import as_numpyro_sites, numpyro_density, pymc_densities, random_points
 
+from bayestwin.errors import ModelError
 from bayestwin.individual import log_prior, prior_moments
 from bayestwin.individual.missing import numbers_of
+from bayestwin.population.crosscheck import pymc_program
 from bayestwin.population.fit import stack_cohort
 from bayestwin.population.hyper import assemble, hyper_sites
 from bayestwin.population.program import population_program
@@ -88,3 +91,29 @@ def test_shares_have_a_dirichlet_prior_and_their_numbers_may_come_from_a_file_of
     changed = with_priors(model, {"share_group_a": Fixed(value=0.5), "mean_age_years": Fixed(value=61.0)})
     left = set(hyper_sites(model)) - set(hyper_sites(changed))
     assert left == {"share_group_a", "mean_age_years"} and left <= set(site_names(model)) and changed.hash == model.hash
+
+
+def test_the_pymc_program_has_the_same_density_where_all_covariates_are_known_and_refuses_a_missing_one(model, cohort):
+    known = replace(model, covariate_distributions=model.covariate_distributions[:2], source_hash="")
+    labs = cohort.patients[0].labs
+    covariates = (
+        {"age_years": 70.0, "group": "b"},
+        {"age_years": 55.0, "group": "c"},
+        {"age_years": 61.0, "group": "a"},
+    )
+    records = Cohort(tuple(PatientRecord(f"K-{n}", labs=labs, covariates=c) for n, c in enumerate(covariates)))
+
+    def closed_form(values, records):
+        import pytensor.tensor as pt
+
+        rows = [values["level"][n] + values["rate"][n] * t + values["offset"][n] for n in range(3) for t in (1.0, 2.0)]
+        return {"m_protein": pt.stack(rows)}
+
+    program = pymc_program(known, records, centred=True, closed_form=closed_form)
+    density = numpyro_density(known, records, centred=True)
+    for natural, theirs in pymc_densities(program, random_points(program, 2, random_seed=1)):
+        assert density(as_numpyro_sites(known, natural)) == pytest.approx(theirs, abs=1e-8)
+    with pytest.raises(ModelError, match="patient P-1, age_years.*known from the beginning"):
+        pymc_program(known, cohort)
+    with pytest.raises(ModelError, match="missing covariates that are individual parameters"):
+        pymc_program(model, records)

@@ -2,7 +2,7 @@
 
     PYTHONPATH=. python tests/validation/missing_covariates.py --data-sets 60 --out missing_covariates.json
 
-50 patients with three labs; age acts with 0.15 g/L a year, group b with 3 g/L. Age is missing in 20 patients and the group
+50 patients with three labs; age acts with 0.15 g/L a year, group b with 3 g/L. Age is missing in 20 patients, the group
 in 20, more often where the labs are high (missing at random given the labs): patients are taken in order of their mean
 lab plus noise of the same SD. The same labs are fitted three ways: missing values integrated over, patients with a
 missing value left out, and missing values at the reference (a model without distributions). Results:
