@@ -12,7 +12,7 @@ is mostly the population speaking (Savic and Karlsson 2009, AAPS J 11:558).
 import numpy as np
 
 from bayestwin.errors import FitError
-from bayestwin.individual import covariate_terms, prior_mean
+from bayestwin.individual import covariate_terms, first_covariates, prior_moments
 from bayestwin.population.diagnostics import moving
 
 DRAWS = 400
@@ -52,8 +52,8 @@ def random_effects(population, cohort, *, draws: int = DRAWS):
     rows = []
     with jax.enable_x64(True):
         for record in known:
-            terms = covariate_terms(model, record.covariates)
-            mean = np.asarray(jax.vmap(lambda h: prior_mean(model, h, terms))(hyper))  # noqa: B023
+            terms = covariate_terms(model, first_covariates(model, record))
+            mean = np.asarray(jax.vmap(lambda h: prior_moments(model, h, terms)[0])(hyper))  # noqa: B023
             eta = population.individual_draws(record)[take] - mean
             q = np.quantile(eta, [0.25, 0.75, 0.1, 0.9], axis=0)
             for d, name in enumerate(model.individual_names):

@@ -99,6 +99,7 @@ def replicates(population, cohort, *, random_seed: int, count: int = 300, progre
 
 def _simulated(model, labs, data, pop, rho, draws, rng):
     """(R, N) simulated values, (N,) PRED, share of failed solves."""
+    draws = pop.with_level(draws, rng)
     noise = rng.standard_normal((len(draws), pop.mean.shape[1]))
     mean, scale, sigma = (np.asarray(a)[draws] for a in (pop.mean, pop.scale, pop.sigma))
     psi = mean + np.einsum("pde,pe->pd", scale, noise)

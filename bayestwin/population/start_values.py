@@ -7,6 +7,7 @@ from jax.scipy.special import gammainc
 from numpyro.distributions import biject_to
 
 from bayestwin.individual import prior_mean
+from bayestwin.population.horseshoe import vector_sites
 from bayestwin.population.hyper import assemble, hyper_sites
 from bayestwin.population.program import distribution
 from bayestwin.specification.priors import (
@@ -65,6 +66,9 @@ def unconstrained_medians(model, groups, *, rho: float, centred: bool) -> dict:
     start = {
         name: biject_to(distribution(prior).support).inv(natural[name]) for name, prior in hyper_sites(model).items()
     }
+    for name, (prior, size) in vector_sites(model).items():
+        natural[name] = jnp.broadcast_to(to_median(prior), (size,))
+        start[name] = biject_to(distribution(prior).support).inv(natural[name])
     if model.correlation is not None:
         size = len(model.correlation.over)
         start["correlation_cholesky"] = jnp.zeros(size * (size - 1) // 2)
