@@ -86,8 +86,7 @@ def population_program(
     if not groups:
         return
     size = len(model.individual_names)
-    scale = hyper.omega[:, None] * (jnp.linalg.cholesky(hyper.correlation) if size else hyper.correlation)
-    means = jnp.concatenate([jax.vmap(lambda x: prior_mean(model, hyper, x))(jnp.asarray(g.terms)) for g in groups])
+    means, scale = individual_prior(model, hyper, groups)
     with numpyro.plate("patient", n_patients):
         if size == 0:  # nothing varies between patients: one patient, or a naive pool
             psi = means
@@ -101,11 +100,30 @@ def population_program(
         return
 
     def one(psi_i, data):
-        return total_log_likelihood(class_likelihood(model, psi_i, hyper, data, rho=rho, accuracy=accuracy))
+        return patient_log_likelihood(model, psi_i, hyper, data, rho=rho, accuracy=accuracy)
 
-    total, first = jnp.zeros(()), 0
+    total = sum(part.sum() for part in over_patients(one, groups, psi))
+    numpyro.factor("labs_and_events", total)
+
+
+def individual_prior(model, hyper, groups):
+    """Means (N, D) of the individual parameters of all patients and the Cholesky factor (D, D) of their covariance."""
+    size = len(model.individual_names)
+    scale = hyper.omega[:, None] * (jnp.linalg.cholesky(hyper.correlation) if size else hyper.correlation)
+    means = [jax.vmap(lambda x: prior_mean(model, hyper, x))(jnp.asarray(g.terms)) for g in groups]
+    return jnp.concatenate(means), scale
+
+
+def patient_log_likelihood(model, psi, hyper, data, *, rho: float, accuracy: Accuracy):
+    """ln p(labs, events of one patient | psi, population), response classes summed out."""
+    return total_log_likelihood(class_likelihood(model, psi, hyper, data, rho=rho, accuracy=accuracy))
+
+
+def over_patients(function, groups, *by_patient):
+    """`function(*by_patient, data)` of every patient, one result with a leading patient axis for each stack."""
+    found, first = [], 0
     for group in groups:
         count = group.mask.shape[0]
-        total += jax.vmap(one)(psi[first : first + count], group).sum()
+        found.append(jax.vmap(function)(*(x[first : first + count] for x in by_patient), group))
         first += count
-    numpyro.factor("labs_and_events", total)
+    return found
