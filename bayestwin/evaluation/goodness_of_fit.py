@@ -94,9 +94,9 @@ def individual_courses(population, record, output: str, *, times=None, draws: in
         share = _shares(model, psi, pop, data, population.rho)
         course = replace(known, labs=asked)
         data = jax.tree.map(jnp.asarray, compile_record(model, course))
-        (pred, none), (ipred, mine) = (
-            _expected(model, asked, at, pop, data, population.rho, share) for at in (jnp.asarray(pop.mean), psi)
-        )
+        typical = _typical(pop)
+        pred, _ = _expected(model, asked, jnp.asarray(pop.mean)[typical], typical, pop, data, population.rho, None)
+        ipred, mine = _expected(model, asked, psi, np.arange(len(psi)), pop, data, population.rho, share)
         low, high = np.quantile(mine, [0.1, 0.9], axis=0)
     return pd.DataFrame({"time": times, "pred": pred, "ipred": ipred, "low": low, "high": high})
 
@@ -108,9 +108,15 @@ def _both(population, record, labs, hyper, take, sizes):
     pop = population_for(model, hyper, data.terms)
     psi = jnp.asarray(population.individual_draws(record)[take])
     share = _shares(model, psi, pop, data, population.rho)
-    means = (_expected(model, labs, at, pop, data, population.rho, use)
-             for at, use in ((jnp.asarray(pop.mean), None), (psi, share)))  # fmt: skip
-    return tuple(mean for mean, _ in means)
+    typical = _typical(pop)
+    pred, _ = _expected(model, labs, jnp.asarray(pop.mean)[typical], typical, pop, data, population.rho, None)
+    ipred, _ = _expected(model, labs, psi, np.arange(len(psi)), pop, data, population.rho, share)
+    return pred, ipred
+
+
+def _typical(pop) -> np.ndarray:
+    """A row of `pop` for each population draw; where a category of the patient is missing, with a level at random."""
+    return pop.with_level(np.arange(pop.draws), np.random.default_rng(0))
 
 
 def _shares(model, psi, pop, data, rho):
@@ -119,11 +125,11 @@ def _shares(model, psi, pop, data, rho):
     return class_shares(np.asarray(pieces.log_class) + np.asarray(full_likelihood(pieces)))
 
 
-def _expected(model, labs, psi, pop, data, rho, share):
+def _expected(model, labs, psi, rows, pop, data, rho, share):
     """Expected value of every lab (N,), and by draw (P, N); share None: the classes by their chance before any lab."""
-    pieces = evaluator(model, NO_GRADIENT)(psi, jnp.arange(len(psi)), pop, data, rho)
+    pieces = evaluator(model, NO_GRADIENT)(psi, jnp.asarray(rows), pop, data, rho)
     share = class_shares(np.asarray(pieces.log_class)) if share is None else share
-    return expected_values(model, labs, pieces, share, np.asarray(pop.sigma))
+    return expected_values(model, labs, pieces, share, np.asarray(pop.sigma)[rows])
 
 
 def _weighted(model, labs, ipred, sigma) -> np.ndarray:
