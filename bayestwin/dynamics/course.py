@@ -61,7 +61,7 @@ def course_of(matrix, constant, begin, exchanging, length) -> tuple[Course, jax.
         x = tuple(new - rate * old for new, old in zip(moved, x))
         one = -rate * one
         weights.append(x)
-    there, added = (jax.lax.stop_gradient(sum(jnp.abs(x) for x in sizes)) for sizes in (begin, constant))
+    there, added = (jax.lax.stop_gradient(jnp.abs(jnp.stack([*sizes])).sum()) for sizes in (begin, constant))
     return Course(tuple(rates), tuple(weights), there, added), ok
 
 
