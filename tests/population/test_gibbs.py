@@ -166,10 +166,10 @@ def test_a_view_and_a_metric_of_slopes_that_are_linear_are_exact():
             at = [(jnp.asarray(p), jnp.asarray(curvature @ (mode - p))) for p in (x, begin)]
             one = noted(*at[0], at[1], jnp.ones(()))
             sums = one if sums is None else jax.tree.map(jnp.add, sums, one)
-        metric = root_of(sums, 1e-12)
+        metric = np.asarray(root_of(sums, 1e-12))
         one_patient = jax.tree.map(lambda a: a[None], sums)
-        view = viewed(one_patient, 3, 0)
-    assert np.asarray(metric @ metric.T @ curvature) == pytest.approx(np.eye(3), abs=1e-5)
+        view = jax.tree.map(np.asarray, viewed(one_patient, 3, 0))
+    assert metric @ metric.T @ curvature == pytest.approx(np.eye(3), abs=1e-5)
     assert np.asarray(view.curvature[0]) == pytest.approx(
         curvature, rel=5e-3, abs=1e-3 / np.outer(scales, scales).max()
     )
