@@ -168,7 +168,7 @@ def test_a_view_and_a_metric_of_slopes_that_are_linear_are_exact():
             sums = one if sums is None else jax.tree.map(jnp.add, sums, one)
         metric = np.asarray(root_of(sums, 1e-12))
         one_patient = jax.tree.map(lambda a: a[None], sums)
-        view = jax.tree.map(np.asarray, viewed(one_patient, 3, 0))
+        view = jax.tree.map(np.asarray, viewed(one_patient, jax.tree.map(jnp.zeros_like, one_patient), 0))
     assert metric @ metric.T @ curvature == pytest.approx(np.eye(3), abs=1e-5)
     assert np.asarray(view.curvature[0]) == pytest.approx(
         curvature, rel=5e-3, abs=1e-3 / np.outer(scales, scales).max()
