@@ -136,9 +136,12 @@ def fit(
 ):
     """Fit the population: priors of the model file, labs of many patients, NUTS; diagnostics pass or fail."""
     from bayestwin.population import approximate_population, fit_population, load_population
+    from bayestwin.population.methods import METHODS
     from bayestwin.specification import load_model
     from bayestwin.specification.other_priors import read_priors, with_priors
 
+    if method not in METHODS:
+        raise usage_error(f"--method {method}: choose {', '.join(METHODS)}.")
     loaded = load_model(model)
     other = read_priors(priors) if priors else {}
     with_priors(loaded, other)  # a misspelt name is told before the files are read
