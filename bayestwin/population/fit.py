@@ -14,9 +14,17 @@ import xarray as xr
 
 from bayestwin.dynamics import Accuracy
 from bayestwin.errors import FitError
-from bayestwin.individual import compile_record, covariate_terms, padded_alike, prior_mean, used_sizes
+from bayestwin.individual import (
+    compile_record,
+    covariate_terms,
+    first_covariates,
+    padded_alike,
+    prior_moments,
+    used_sizes,
+)
 from bayestwin.population.diagnostics import diagnose
-from bayestwin.population.hyper import assemble, hyper_sites
+from bayestwin.population.horseshoe import vector_sites
+from bayestwin.population.hyper import assemble, hyper_sites, with_slopes
 from bayestwin.population.methods import check_method, run
 from bayestwin.population.posterior import PopulationPosterior, patient_mark
 from bayestwin.population.sampling import scattered
@@ -255,11 +263,14 @@ def sites_with_priors(model) -> dict:
 
 def _psi_of(model, hyper, order, z):
     """Individual parameters (chain, draw, N, D) of non-centred effects z."""
-    terms = np.stack([covariate_terms(model, r.covariates) for r in order])
+    terms = np.stack([covariate_terms(model, first_covariates(model, r)) for r in order])
 
     def individual(h, z_draw):
-        scale = h.omega[:, None] * jnp.linalg.cholesky(h.correlation)
-        return jax.vmap(lambda x, z_i: prior_mean(model, h, x) + scale @ z_i)(terms, z_draw)
+        def one(x, z_i):
+            mean, scale = prior_moments(model, h, x)
+            return mean + scale @ z_i
+
+        return jax.vmap(one)(terms, z_draw)
 
     return np.asarray(jax.jit(jax.vmap(jax.vmap(individual)))(hyper, jnp.asarray(z)))
 
@@ -277,10 +288,12 @@ def posterior_from(
     if not centred:
         effects = drawn.samples.pop("z", np.zeros((n_chains, n_draws, len(order), 0)))
     own, used = sites_with_priors(model), sites_with_priors(fitted)
+    kept = {name: np.asarray(a) for name, a in with_slopes(fitted, drawn.samples).items()}
+    drawn = drawn._replace(samples={name: a for name, a in kept.items() if name not in vector_sites(fitted)})
     for name in hyper_sites(model):
-        if name not in drawn.samples:
+        if name not in drawn.samples and name in used:
             drawn.samples[name] = np.full((n_chains, n_draws), used[name].value)
-    changed = {name: str(used[name]) for name in used if used[name] != own[name]}
+    changed = {name: str(used[name]) for name in used if used[name] != own.get(name)}
     coords: dict[str, Any] = {"chain": np.arange(n_chains), "draw": np.arange(n_draws)}
     data = {}
     for name, values in drawn.samples.items():

@@ -26,6 +26,7 @@ from bayestwin.population.program import (
     patient_log_likelihood,
     population_program,
 )
+from bayestwin.specification.horseshoe import horseshoes
 
 
 class Joint(NamedTuple):
@@ -93,11 +94,14 @@ def acting_coordinates(model, groups, places: dict) -> np.ndarray:
     places : site -> its places in the vector
     """
     probabilities = {cls.probability for cls in model.response_classes}
-    own = {p.name for k, p in enumerate(model.parameters) if k not in model.varying or p.name in probabilities}
+    acted = {k for k, p in enumerate(model.parameters) if k not in model.varying or p.name in probabilities}
+    own = {model.parameters[k].name for k in acted}
     moves = any(group.changes is not None for group in groups)  # a covariate that changes in time shifts psi by itself
     acting = {f"{name}_pop" for name in own} | set(model.residual_parameters)
     acting |= {name for name, where, _ in model.effects if moves or model.parameters[where].name in own}
     found = np.zeros(sum(np.size(v) for v in places.values()), dtype=bool)
+    if any((moves or model.effects[k][1] in acted) for slopes in horseshoes(model).values() for k in slopes):
+        return np.ones_like(found)  # a slope is made of several sites and an omega: let all be seen
     for name in acting & set(places):
         found[np.asarray(places[name]).astype(int)] = True
     return found

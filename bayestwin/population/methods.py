@@ -59,6 +59,14 @@ def check_method(model, method: str, given: dict) -> Method:
             value=method,
             next_step="Take method='nuts', or give a parameter `between`.",
         )
+    if method == "gibbs" and model.covariate_distributions:
+        raise FitError(
+            "covariates with a distribution give each patient a prior of their own, which this method cannot move with",
+            subject=f"model {model.name}",
+            place=", ".join(one.covariate for one in model.covariate_distributions),
+            value=method,
+            next_step="Take method='nuts'.",
+        )
     return METHODS[method]
 
 
