@@ -27,8 +27,8 @@ from bayestwin.population import Diagnostics, PopulationPosterior, fit_populatio
 from bayestwin.population.crosscheck import check_sampler, pymc_program, refuse_unsupported, sample_pymc, scalars
 from bayestwin.population.diagnostics import diagnose
 from bayestwin.population.fit import sites_with_priors, well_identified
-from bayestwin.population.methods import METHODS
 from bayestwin.population.hyper import hyper_sites
+from bayestwin.population.methods import METHODS
 from bayestwin.specification.other_priors import with_priors
 
 BLIND = 1.0  # a difference of a posterior SD that could not have been seen: nothing is shown

@@ -12,7 +12,7 @@ Theophylline, 20 concentrations after one dose, simulated in closed form at the 
 Four chains side by side in each. `plain` stops after `--cap` minutes of CPU, with what it has. Effective draws are
 rank-normalised bulk ESS, minimum and median over the parameters whose posterior SD is under 0.7 of the prior's, per
 CPU second after warm-up; their error comes from the four chains taken singly. CPU seconds are of this process, since
-a machine may be shared; the load is printed. Prints; asserts nothing. Latest results: docs/validation/population_speed.md.
+a machine may be shared; the load is printed. Prints; asserts nothing. Results: docs/validation/population_speed.md.
 """
 
 import argparse
@@ -47,7 +47,7 @@ DOSE, SIGMA, CHAINS = 320.0, 0.7, 4
 
 
 class Measured(NamedTuple):
-    """Draws by site (chain, draw), gradients after warm-up, CPU and wall seconds of warm-up with compilation, and after."""
+    """Draws by site (chain, draw), gradients after warm-up, (CPU, wall) seconds of warm-up with compilation, and after."""
 
     samples: dict
     gradients: float
@@ -98,13 +98,13 @@ def cohort_of(patients: int):
 
 
 def plain(data, cohort, given) -> Measured:
-    """NumPyro's NUTS with its defaults on the plain program, ten iterations at a time until the cap."""
-    from numpyro.infer import NUTS
+    """NumPyro's NUTS with its defaults, begun at prior medians, on the plain program; ten iterations at a time."""
+    from numpyro.infer import NUTS, init_to_median
     from numpyro.infer.util import constrain_fn
 
     times, weight, observed = (jnp.asarray(x) for x in data)
     arguments = (times, DOSE, weight, observed)
-    kernel, watch = NUTS(plain_program), Watch()
+    kernel, watch = NUTS(plain_program, init_strategy=init_to_median), Watch()
     state = kernel.init(jax.random.split(jax.random.key(1), CHAINS), given.warmup, None, arguments, {})
 
     @jax.jit
