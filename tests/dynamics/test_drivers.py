@@ -172,6 +172,13 @@ def test_rates_may_be_equal_nearly_equal_or_very_fast(driven, whole, ka):
     same(driven(doses, ka=ka), whole(doses, ka=ka), 3e-7)
 
 
+def test_the_first_step_does_not_pass_over_an_absorption_that_is_over_at_once(driven):
+    """At the usual tolerance; a first step that is left to choose itself is off by 3e-5."""
+    usual = solved(replace(DRIVEN, dosing=()), Accuracy(gradient=False))
+    states, _ = usual((replace(ORAL, lag=VALUES["lag"], bioavailability=VALUES["F"]),), ka=3000.0)
+    np.testing.assert_allclose(states, driven((ORAL,), ka=3000.0)[0], rtol=1e-6, atol=1e-6)
+
+
 def test_two_compartments_without_exchange_or_elimination_stay_finite(driven, whole):
     doses = (ORAL, replace(IV, duration=2.0))
     gone = {"Q": 1e-120, "CL": 1e-120}
