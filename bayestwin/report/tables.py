@@ -1,6 +1,5 @@
 """Tables and captions that stand beside the figures, with the same numbers."""
 
-
 import numpy as np
 
 from bayestwin.axes import DAYS_PER_MONTH
