@@ -18,6 +18,20 @@ from bayestwin.population.diagnostics import moving
 DRAWS = 400
 
 
+def fitted_records(population, cohort) -> list:
+    """The records of `cohort` whose individual parameters the fit kept; an error where there are none."""
+    if "individuals" not in population.tree.children:
+        raise FitError(
+            "this fit kept no individual parameters",
+            subject=f"model {population.model.name}",
+            next_step="Use the result of fit_population itself, or `bayestwin fit --keep-individuals`.",
+        )
+    known = [record for record in cohort if population.individual_draws(record) is not None]
+    if not known:
+        raise FitError("none of these patients was in the fit", subject=f"model {population.model.name}")
+    return known
+
+
 def random_effects(population, cohort, *, draws: int = DRAWS):
     """Posterior of every patient's eta.
 
@@ -33,15 +47,7 @@ def random_effects(population, cohort, *, draws: int = DRAWS):
     import pandas as pd
 
     model = population.model
-    if "individuals" not in population.tree.children:
-        raise FitError(
-            "this fit kept no individual parameters",
-            subject=f"model {model.name}",
-            next_step="Use the result of fit_population itself, or `bayestwin fit --keep-individuals`.",
-        )
-    known = [record for record in cohort if population.individual_draws(record) is not None]
-    if not known:
-        raise FitError("none of these patients was in the fit", subject=f"model {model.name}")
+    known = fitted_records(population, cohort)
     hyper, take = population.hyper_draws(draws)
     rows = []
     with jax.enable_x64(True):

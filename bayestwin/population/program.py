@@ -71,8 +71,9 @@ def draw_site(name, prior):
     )
 
 
-def covariate_factor(model, hyper, psi, terms, groups):
+def covariate_factor(model, hyper, psi, groups):
     """ln p(known covariates), and of missing categories what their levels say beyond `prior_moments`."""
+    terms = jnp.concatenate([jnp.asarray(g.terms) for g in groups])
     known = jnp.concatenate([jnp.asarray(g.known) for g in groups])
     levels = jax.vmap(lambda p, x: log_levels(model, p, hyper, x))(psi, terms)
     return (levels + jax.vmap(lambda x, y: log_of_covariates(model, hyper, x, y))(terms, known)).sum()
@@ -98,11 +99,7 @@ def population_program(
     if not groups:
         return
     size = len(model.individual_names)
-    scale = hyper.omega[:, None] * (jnp.linalg.cholesky(hyper.correlation) if size else hyper.correlation)
-    terms = jnp.concatenate([jnp.asarray(g.terms) for g in groups])
-    means = jax.vmap(lambda x: prior_mean(model, hyper, x))(terms)
-    if model.covariate_distributions:  # what is missing is summed out; the scale is then each patient's own
-        means, scale = jax.vmap(lambda x: prior_moments(model, hyper, x))(terms)
+    means, scale = individual_prior(model, hyper, groups)
     with numpyro.plate("patient", n_patients):
         if size == 0:  # nothing varies between patients: one patient, or a naive pool
             psi = means
@@ -113,16 +110,38 @@ def population_program(
             psi = means + (jnp.einsum("pde,pe->pd", scale, z) if scale.ndim == 3 else z @ scale.T)
 
     if model.covariate_distributions:
-        numpyro.factor("covariates", covariate_factor(model, hyper, psi, terms, groups))
+        numpyro.factor("covariates", covariate_factor(model, hyper, psi, groups))
     if not labs:
         return
 
     def one(psi_i, data):
-        return total_log_likelihood(class_likelihood(model, psi_i, hyper, data, rho=rho, accuracy=accuracy))
+        return patient_log_likelihood(model, psi_i, hyper, data, rho=rho, accuracy=accuracy)
 
-    total, first = jnp.zeros(()), 0
+    total = sum(part.sum() for part in over_patients(one, groups, psi))
+    numpyro.factor("labs_and_events", total)
+
+
+def individual_prior(model, hyper, groups):
+    """Means (N, D) of the individual parameters of all patients and the Cholesky factor of their covariance: (D, D), or
+    (N, D, D) where covariates have a distribution (what is missing is summed out, so each patient has their own)."""
+    terms = jnp.concatenate([jnp.asarray(g.terms) for g in groups])
+    if model.covariate_distributions:
+        return jax.vmap(lambda x: prior_moments(model, hyper, x))(terms)
+    size = len(model.individual_names)
+    scale = hyper.omega[:, None] * (jnp.linalg.cholesky(hyper.correlation) if size else hyper.correlation)
+    return jax.vmap(lambda x: prior_mean(model, hyper, x))(terms), scale
+
+
+def patient_log_likelihood(model, psi, hyper, data, *, rho: float, accuracy: Accuracy):
+    """ln p(labs, events of one patient | psi, population), response classes summed out."""
+    return total_log_likelihood(class_likelihood(model, psi, hyper, data, rho=rho, accuracy=accuracy))
+
+
+def over_patients(function, groups, *by_patient):
+    """`function(*by_patient, data)` of every patient, one result with a leading patient axis for each stack."""
+    found, first = [], 0
     for group in groups:
         count = group.mask.shape[0]
-        total += jax.vmap(one)(psi[first : first + count], group).sum()
+        found.append(jax.vmap(function)(*(x[first : first + count] for x in by_patient), group))
         first += count
-    numpyro.factor("labs_and_events", total)
+    return found

@@ -8,13 +8,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from numpyro.infer.util import potential_energy
 
+from bayestwin.dynamics import Accuracy
 from bayestwin.errors import FitError, ModelError
 from bayestwin.evaluation.selected_markers import selected_markers
-from bayestwin.population.fit import posterior_from
+from bayestwin.population.fit import posterior_from, stack_cohort
 from bayestwin.population.horseshoe import vector_sites
 from bayestwin.population.hyper import assemble, hyper_sites
+from bayestwin.population.joint import joint_of
 from bayestwin.population.prior import prior_population
+from bayestwin.population.program import population_program
 from bayestwin.population.sampling import Draws
 from bayestwin.records import Cohort, Lab, PatientRecord
 from bayestwin.specification import Fixed, Horseshoe, Normal, Slope, load_model
@@ -23,6 +27,7 @@ from bayestwin.specification.other_priors import with_priors
 sys.path.insert(0, str(Path(__file__).parents[1] / "twin"))
 
 MODEL = Path(__file__).parents[1] / "validation" / "marker_model"
+MARKERS = [f"marker_{k}" for k in range(1, 5)]
 
 
 @pytest.fixture(scope="module")
@@ -141,3 +146,22 @@ def test_a_parameter_that_is_the_same_for_all_takes_no_horseshoe(model):
         replace(model, parameters=(level,), source_hash="")
     with pytest.raises(ModelError, match="positive patients"):
         Horseshoe(expected_nonzero=3, patients=0)
+
+
+def test_the_joint_density_in_blocks_is_that_of_the_program(model):
+    """The pieces that HMC within Gibbs moves: a slope acts on the labs through the patient's own level alone."""
+    rng = np.random.default_rng(4)
+    labs = tuple(Lab(f"m{t}", "m_protein", float(t), 20.0 + t, float(t)) for t in (1, 2))
+    people = [PatientRecord(f"P-{k}", labs, covariates=dict(zip(MARKERS, rng.standard_normal(4)))) for k in range(3)]
+    with jax.enable_x64(True):
+        groups, _ = stack_cohort(model, Cohort(tuple(people)))
+        joint = joint_of(model, groups, rho=0.0, accuracy=Accuracy())
+        h, z = 0.3 * rng.standard_normal(len(joint.acting)), rng.standard_normal((3, 1))
+        means, scale = joint.individual(h)
+        value, _, _ = joint.likelihood(means + z @ scale.T, joint.shared(h))
+        whole = joint.log_prior(h) - 0.5 * (z**2).sum() - 0.5 * z.size * np.log(2 * np.pi) + value.sum()
+        program = lambda: population_program(model, groups, rho=0.0)  # noqa: E731
+        expected = -potential_energy(program, (), {}, joint.sites(h) | {"z": z})
+    assert float(whole) == pytest.approx(float(expected), abs=1e-9)
+    places = joint.sites(np.arange(len(joint.acting)))
+    assert not joint.acting[np.asarray(places["markers_raw"], dtype=int)].any()

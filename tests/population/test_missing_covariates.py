@@ -15,9 +15,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "individual"))
 from missing_model import SHARES, SITES, write_missing_model
 from two_programs import as_numpyro_sites, numpyro_density, pymc_densities, random_points
 
-from bayestwin.errors import ModelError
+from bayestwin.errors import FitError, ModelError
 from bayestwin.individual import log_prior, prior_moments
 from bayestwin.individual.missing import numbers_of
+from bayestwin.population import fit_population
 from bayestwin.population.crosscheck import pymc_program
 from bayestwin.population.fit import stack_cohort
 from bayestwin.population.hyper import assemble, hyper_sites
@@ -117,3 +118,8 @@ def test_the_pymc_program_has_the_same_density_where_all_covariates_are_known_an
         pymc_program(known, cohort)
     with pytest.raises(ModelError, match="missing covariates that are individual parameters"):
         pymc_program(model, records)
+
+
+def test_a_method_that_needs_one_prior_for_all_patients_refuses_distributions_of_covariates(model, cohort):
+    with pytest.raises(FitError, match="prior of their own.*method='nuts'"):
+        fit_population(model, cohort, random_seed=1, method="gibbs")
