@@ -19,6 +19,7 @@ from bayestwin.individual.likelihood import (
     outputs_at,
     total_log_likelihood,
 )
+from bayestwin.individual.missing import first_covariates
 from bayestwin.individual.occasions import begun_effects
 from bayestwin.individual.parameters import (
     Hyper,
@@ -26,9 +27,11 @@ from bayestwin.individual.parameters import (
     covariate_course,
     covariate_terms,
     draw_prior,
+    log_levels,
     log_prior,
     natural_values,
     prior_mean,
+    prior_moments,
     response_structure,
 )
 
@@ -46,13 +49,16 @@ __all__ = [
     "covariate_course",
     "covariate_terms",
     "draw_prior",
+    "first_covariates",
     "first_state",
     "information_time",
+    "log_levels",
     "log_prior",
     "natural_values",
     "outputs_at",
     "padded_alike",
     "prior_mean",
+    "prior_moments",
     "response_structure",
     "total_log_likelihood",
     "used_sizes",

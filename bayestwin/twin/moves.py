@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayestwin.dynamics import Accuracy
-from bayestwin.twin.particles import log_prior_of
+from bayestwin.twin.particles import log_prior_of, log_share_of
 from bayestwin.twin.target import evaluator, full_likelihood, log_target, old_likelihood
 
 CYCLE = (0, 2, 0, 0, 1, 0)  # psi, both, psi, psi, draw, psi
@@ -108,7 +108,7 @@ def propose(kind, key, psi, draw, population, mu, factor, step):
         m = jax.random.randint(key_draw, draw.shape, 0, population.log_det.shape[0])
         effect = jnp.einsum("pde,pe->pd", population.whiten[draw], psi - population.mean[draw])
         moved = population.mean[m] + jnp.einsum("pde,pe->pd", population.scale[m], effect)
-        return moved, m, jnp.zeros(psi.shape[0])
+        return moved, m, jnp.zeros(psi.shape[0]) + log_share_of(m, population) - log_share_of(draw, population)
 
     return jax.lax.switch(kind, (move_psi, move_draw, move_both))
 

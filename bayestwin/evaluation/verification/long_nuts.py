@@ -145,7 +145,9 @@ def log_marginal(model, psi, data, hyper, population, rho):
     def one(draw):
         return total_log_likelihood(class_likelihood(model, psi, draw, data, rho=rho, accuracy=NO_GRADIENT))
 
-    return jax.scipy.special.logsumexp(prior + jax.vmap(one)(hyper))
+    likelihood = jax.vmap(one)(hyper)
+    likelihood = likelihood if population.which is None else likelihood[population.which]
+    return jax.scipy.special.logsumexp(prior + likelihood)
 
 
 def _shape(runs):
