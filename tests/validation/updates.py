@@ -151,6 +151,8 @@ def _of_which(one) -> str:
             f" Effective draws {drawn['reference_ess'].min():,.0f} to {drawn['reference_ess'].max():,.0f} (median "
             f"{drawn['reference_ess'].median():,.0f}), k-hat {drawn['reference_pareto_k'].median():.2f} in the median."
         )
+    if "sd_error_at_best" not in one:
+        text += " Made before the proposal had wide components and before SDs that a rare tail carries were left out."
     return text
 
 
