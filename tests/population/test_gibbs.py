@@ -15,7 +15,8 @@ from bayestwin.dynamics import Accuracy
 from bayestwin.errors import FitError
 from bayestwin.population import fit_population
 from bayestwin.population.fit import stack_cohort
-from bayestwin.population.gibbs import PatientwiseHMC, Tuning, restarted, step_sizes
+from bayestwin.population.gibbs import PatientwiseHMC
+from bayestwin.population.gibbs_state import Tuning, restarted, step_sizes
 from bayestwin.population.joint import Joint, joint_of
 from bayestwin.population.program import population_program
 from bayestwin.population.sampling import in_blocks
