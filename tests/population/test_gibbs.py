@@ -87,7 +87,7 @@ def test_a_population_and_its_data_drawn_from_the_prior_stay_distributed_so_afte
     with jax.enable_x64(True):
         tuning = wrong_view()
         found, accepted = jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(2), replicates))
-    found = np.asarray(found)
+    found, accepted = np.asarray(found), np.asarray(accepted)
     assert 0.4 < accepted.mean() < 0.99
     error = 1 / np.sqrt(replicates)
     assert np.abs(found.mean(axis=0)).max() < 4.5 * error
