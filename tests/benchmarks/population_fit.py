@@ -47,7 +47,7 @@ DOSE, SIGMA, CHAINS = 320.0, 0.7, 4
 
 
 class Measured(NamedTuple):
-    """Draws by site (chain, draw), gradients after warm-up, (CPU, wall) seconds of warm-up with compilation, and after."""
+    """Draws by site (chain, draw), gradients after warm-up, (CPU, wall) seconds until warm-up ended, and since."""
 
     samples: dict
     gradients: float

@@ -15,7 +15,8 @@ from bayestwin.dynamics import Accuracy
 from bayestwin.errors import FitError
 from bayestwin.population import fit_population
 from bayestwin.population.fit import stack_cohort
-from bayestwin.population.gibbs import PatientwiseHMC, Tuning, restarted, step_sizes
+from bayestwin.population.gibbs import PatientwiseHMC
+from bayestwin.population.gibbs_state import Tuning, restarted, step_sizes
 from bayestwin.population.joint import Joint, joint_of
 from bayestwin.population.program import population_program
 from bayestwin.population.sampling import in_blocks
@@ -86,7 +87,7 @@ def test_a_population_and_its_data_drawn_from_the_prior_stay_distributed_so_afte
     with jax.enable_x64(True):
         tuning = wrong_view()
         found, accepted = jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(2), replicates))
-    found = np.asarray(found)
+    found, accepted = np.asarray(found), np.asarray(accepted)
     assert 0.4 < accepted.mean() < 0.99
     error = 1 / np.sqrt(replicates)
     assert np.abs(found.mean(axis=0)).max() < 4.5 * error
