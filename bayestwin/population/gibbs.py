@@ -74,9 +74,11 @@ class Phase(NamedTuple):
 
 
 class Learning(NamedTuple):
-    """Sums since the last window: of patients (N, ...), population, centred."""
+    """Sums since the last window: of each patient (N, ...) in moves of patients and of the population, of the
+    population, of the centred move."""
 
     patients: Sums
+    moved_along: Sums
     population: Sums
     centred: Sums
 
@@ -285,7 +287,8 @@ class PatientwiseHMC(MCMCKernel):
 
     def _nothing(self, h, z):
         n, d, j, c = *z.shape, h.shape[0], len(self.acting)
-        return Learning(nothing_yet((n,), d + c, d), nothing_yet((), j, j), nothing_yet((), j - c, j - c))
+        mine = nothing_yet((n,), d + c, d)
+        return Learning(mine, mine, nothing_yet((), j, j), nothing_yet((), j - c, j - c))
 
     def _solved_move(self, tuning, key, kind, h, z, likelihood, ascent, phase):
         """Patients given the population, or the population given v; every leapfrog step solves the equations."""
@@ -313,7 +316,7 @@ class PatientwiseHMC(MCMCKernel):
             return h, v, p_h, p_v, point, sums, ascent
 
         begin = (start, h)
-        carry = (h, v, p_h, p_v, start, self._nothing(h, z)[:2], ascent)
+        carry = (h, v, p_h, p_v, start, self._nothing(h, z)[:3], ascent)
         new_h, _, q_h, q_v, end, sums, ascent = jax.lax.fori_loop(0, count, step, carry)
         own = end.own - 0.5 * (q_v**2).sum(-1) - (start.own - 0.5 * (p_v**2).sum(-1))
         whole = own.sum() + end.log_prior - start.log_prior - 0.5 * ((q_h**2).sum() - (p_h**2).sum())
@@ -343,9 +346,10 @@ class PatientwiseHMC(MCMCKernel):
             return jnp.concatenate([point.psi, c], -1), point.likelihood.by_psi
 
         new, old = (jax.tree.map(lambda a: jnp.where(fine[:, None], a, 0.0), seen(*x)) for x in ((point, h), begin))
-        patients = noted(*new, old, fine.astype(float))
+        mine = noted(*new, old, fine.astype(float))
+        patients, along = (jax.tree.map(lambda a, s=share: a * s, mine) for share in (1.0 - population, population))
         whole = noted(h, point.by_h, (h_start, start.by_h), population * likely)
-        return jax.tree.map(jnp.add, sums, (patients, whole))
+        return jax.tree.map(jnp.add, sums, (patients, along, whole))
 
     def _centred_move(self, tuning, key, h, z, phase):
         """Coordinates that do not act on the labs, given psi; nothing is solved."""
@@ -400,8 +404,8 @@ class PatientwiseHMC(MCMCKernel):
 
     def _relearnt(self, tuning, learning):
         """New view and metrics from the window's sums, which start anew."""
-        n, d = tuning.view.offset.shape
-        view = viewed(learning.patients, d, len(self.acting))
+        n = len(tuning.view.offset)
+        view = viewed(learning.patients, learning.moved_along, len(self.acting))
         population, centred = (root_of(sums, FLATTEST) for sums in (learning.population, learning.centred))
         found = tuning._replace(
             view=view,
