@@ -14,7 +14,11 @@ from bayestwin.errors import FitError
 from bayestwin.individual import covariate_terms
 
 LEVELS = {"low_90": 0.05, "low_50": 0.25, "median": 0.5, "high_50": 0.75, "high_90": 0.95}
-KINDS = {"log": ("ratio", np.exp), "logit": ("odds ratio", np.exp), "identity": ("difference", np.asarray)}
+KINDS: dict[str, tuple] = {
+    "log": ("ratio", np.exp),
+    "logit": ("odds ratio", np.exp),
+    "identity": ("difference", np.asarray),
+}
 FEWEST = 5  # patients with the covariate, from whom percentiles are taken
 
 

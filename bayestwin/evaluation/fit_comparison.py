@@ -52,7 +52,10 @@ def compare_fits(fits, cohorts, *, random_seed: int, draws: int = 200, points: i
     import pandas as pd
 
     _same_labs(fits, cohorts)
-    found, columns, sensitivity, rows = {}, {}, {}, []
+    found: dict[str, Any] = {}
+    columns: dict[tuple, Any] = {}
+    sensitivity: dict[str, Any] = {}
+    rows = []
     for name, population in fits.items():
         tree = patient_log_likelihood(
             population, cohorts[name], random_seed=random_seed, draws=draws, points=points, progress=progress
