@@ -6,7 +6,6 @@ off as a posterior.
 
 import json
 from datetime import UTC, datetime
-from typing import Any
 
 import jax
 import numpy as np
@@ -27,22 +26,10 @@ def prior_population(model, *, draws: int, random_seed: int, rho: float | None =
     """
     if rho is None:
         rho = model.response_correlation.rho if model.response_correlation is not None else 0.0
-    sites = hyper_sites(model)
-    parts: dict[str, Any] = {}
-    data: dict[str, Any] = {}
     with jax.enable_x64(True):
-        *keys, key_correlation = jax.random.split(jax.random.key(random_seed), len(sites) + 1)
-        for (name, prior), key in zip(sites.items(), keys):
-            parts[name] = distribution(prior).sample(key, (1, draws))
-        for number, (name, (prior, size)) in enumerate(vector_sites(model).items()):
-            parts[name] = distribution(prior).sample(jax.random.fold_in(key_correlation, number), (1, draws, size))
-        for name, values in with_slopes(model, parts).items():
-            if name not in vector_sites(model):
-                data[name] = (("chain", "draw"), np.asarray(values))
-        if model.correlation is not None:
-            law = dist.LKJCholesky(len(model.correlation.over), model.correlation.concentration)
-            lower = np.asarray(law.sample(key_correlation, (1, draws)))
-            data["correlation_cholesky"] = (("chain", "draw", "parameter_a", "parameter_b"), lower)
+        drawn = draw_of_priors(model, jax.random.key(random_seed), (1, draws))
+    matrix = ("parameter_a", "parameter_b")
+    data = {k: (("chain", "draw", *(matrix if np.ndim(v) == 4 else ())), np.asarray(v)) for k, v in drawn.items()}
     tree = xr.DataTree.from_dict({"posterior": xr.Dataset(data), "sample_stats": xr.Dataset()})
     tree.attrs.update(
         kind="population",
@@ -59,3 +46,19 @@ def prior_population(model, *, draws: int, random_seed: int, rho: float | None =
         n_patients=0,
     )
     return PopulationPosterior(model, tree)
+
+
+def draw_of_priors(model, key, shape: tuple[int, ...] = ()) -> dict:
+    """Population-level sites from their priors, natural scale, slopes of horseshoes in place of their parts."""
+    sites, found = hyper_sites(model), {}
+    *keys, key_correlation = jax.random.split(key, len(sites) + 1)
+    for (name, prior), one in zip(sites.items(), keys):
+        found[name] = distribution(prior).sample(one, shape)
+    parts = vector_sites(model)
+    for number, (name, (prior, size)) in enumerate(parts.items()):
+        found[name] = distribution(prior).sample(jax.random.fold_in(key_correlation, number), (*shape, size))
+    found = {name: values for name, values in with_slopes(model, found).items() if name not in parts}
+    if model.correlation is not None:
+        law = dist.LKJCholesky(len(model.correlation.over), model.correlation.concentration)
+        found["correlation_cholesky"] = law.sample(key_correlation, shape)
+    return found

@@ -30,7 +30,8 @@ from bayestwin.evaluation.verification.equality import FALSE_ALARM
 from bayestwin.individual import class_likelihood, compile_record, draw_prior, padded_alike
 from bayestwin.individual.residuals import draw_observation
 from bayestwin.population.alike import How, fit_alike
-from bayestwin.population.prior import prior_population
+from bayestwin.population.hyper import assemble
+from bayestwin.population.prior import draw_of_priors
 from bayestwin.records import Cohort
 
 THIN = 4
@@ -149,33 +150,35 @@ def read_calibration(folder) -> FitCalibration:
 
 def simulated_cohort(model, design: Cohort, number: int, *, random_seed: int):
     """(truth, cohort) of one data set: site -> value, and the patients of the design with simulated labs."""
-    rng = np.random.default_rng([random_seed, number, 1])
-    drawn = prior_population(model, draws=1, random_seed=int(rng.integers(2**31)))
-    truth = {str(name): np.asarray(a)[0, 0] for name, a in drawn.posterior.data_vars.items()}
-    records = tuple(design)
+    rng, records = np.random.default_rng([random_seed, number, 1]), tuple(design)
     with jax.enable_x64(True):
-        hyper = jax.tree.map(lambda a: jnp.asarray(a[0]), drawn.hyper_draws()[0])
-        data = padded_alike(model, records, [compile_record(model, r) for r in records])
-        stacked = jax.tree.map(lambda *a: jnp.stack([jnp.asarray(x) for x in a]), *data)
-        keys = jax.random.split(jax.random.key(int(rng.integers(2**31))), len(records))
-        predicted = np.asarray(_predicted(model, keys, hyper, stacked))
+        drawn = _drawn(model, jax.random.key(int(rng.integers(2**31))), _stacked(model, records))
+        truth, sigma, predicted = jax.tree.map(np.asarray, drawn)
     made = []
     for record, values in zip(records, predicted):
         labs = [lab for lab in record.labs if lab.output in model.observation_index]
-        sigma = np.asarray(hyper.sigma)
         made.append(record.with_labs([_measured(model, lab, f, sigma, rng) for lab, f in zip(labs, values)]))
     return truth, Cohort(tuple(made))
 
 
+def _stacked(model, records):
+    """Arrays of the design, with a leading axis of patients."""
+    data = padded_alike(model, records, [compile_record(model, r) for r in records])
+    return jax.tree.map(lambda *a: jnp.stack([jnp.asarray(x) for x in a]), *data)
+
+
 @partial(jax.jit, static_argnums=0)
-def _predicted(model, keys, hyper, data):
-    """Predictions (N patients, L) of patients drawn from a population draw."""
+def _drawn(model, key, data):
+    """Population parameters from their priors, residual SDs (R,), predictions (N, L) of patients drawn from them."""
+    key_sites, key_patients = jax.random.split(key)
+    natural = draw_of_priors(model, key_sites)
+    hyper = assemble(model, natural, 0.0)
 
     def one(key, own):
         psi = draw_prior(model, key, hyper, own.terms)
         return class_likelihood(model, psi, hyper, own, accuracy=NO_GRADIENT).prediction[0]
 
-    return jax.vmap(one)(keys, data)
+    return natural, hyper.sigma, jax.vmap(one)(jax.random.split(key_patients, len(data.mask)), data)
 
 
 def _measured(model, lab, prediction, sigma, rng):
