@@ -25,18 +25,24 @@ LARGEST_NORM, LARGEST_GROWTH = 1e6, 300.0  # of eigenvalues times the length of 
 
 
 class Course(NamedTuple):
-    """One linear part from the start of an interval: eigenvalues and a 0, ascending, (n + 1); weights (n + 1, n)."""
+    """One linear part from the start of an interval.
+
+    rates (n + 1,) : eigenvalues and a 0, ascending; weights (n + 1, n)
+    there, added : sums of the sizes of the states at the start and of the constants
+    """
 
     rates: tuple
     weights: tuple
+    there: jax.Array
+    added: jax.Array
 
     def at(self, time):
         """The states so long after the start, n scalars."""
         shares = _newton_shares([rate * time for rate in self.rates], time)
-        return tuple(
-            _without_noise([share * weight for share, weight in zip(shares, of_state)])
-            for of_state in zip(*self.weights)
-        )
+        sums = (sum(share * weight for share, weight in zip(shares, of_state)) for of_state in zip(*self.weights))
+        # a negative one that is rounding error of all that was there is 0: an amount may have a power or a root
+        noise = -NOISE * (self.there + self.added * time)
+        return tuple(jnp.where((total < 0.0) & (total > noise), 0.0, total) for total in sums)
 
 
 def course_of(matrix, constant, begin, exchanging, length) -> tuple[Course, jax.Array]:
@@ -55,7 +61,8 @@ def course_of(matrix, constant, begin, exchanging, length) -> tuple[Course, jax.
         x = tuple(new - rate * old for new, old in zip(moved, x))
         one = -rate * one
         weights.append(x)
-    return Course(tuple(rates), tuple(weights)), ok
+    there, added = (jax.lax.stop_gradient(jnp.abs(jnp.stack([*sizes])).sum()) for sizes in (begin, constant))
+    return Course(tuple(rates), tuple(weights), there, added), ok
 
 
 def _eigenvalues(matrix, group):
@@ -77,13 +84,6 @@ def _ascending(values):
             low, high = jnp.minimum(values[k], values[k + 1]), jnp.maximum(values[k], values[k + 1])
             values[k], values[k + 1] = low, high
     return values
-
-
-def _without_noise(terms):
-    """Their sum; a negative one that is rounding error of the terms is 0: an amount may have a power or a root."""
-    total = sum(terms)
-    noise = (total < 0) & (total > -NOISE * sum(jnp.abs(term) for term in terms))
-    return jnp.where(noise, 0.0, total)
 
 
 def _newton_shares(points, time):

@@ -148,7 +148,12 @@ def fit_population(
     FitError                 no patient has an observation, the start has no finite density, the method is unknown,
                              does not take a setting or cannot sample the model; `work` is of another run
     """
-    own = {"chains": chains, "warmup": warmup, "target_accept": target_accept, "max_tree_depth": max_tree_depth}
+    own: dict[str, Any] = {
+        "chains": chains,
+        "warmup": warmup,
+        "target_accept": target_accept,
+        "max_tree_depth": max_tree_depth,
+    }
     own |= {"centred": centred, "climb": climb, "start_from": start_from, "work": work}
     settings = check_method(model, method, own)
     if not any(record.labs for record in cohort):
@@ -157,18 +162,24 @@ def fit_population(
             subject=f"model {model.name}",
             next_step="Give labs.csv or an event table with observations.",
         )
-    common = {"random_seed": random_seed, "rho": rho, "priors": priors, "accuracy": accuracy, "progress": progress}
+    common: dict[str, Any] = {
+        "random_seed": random_seed,
+        "rho": rho,
+        "priors": priors,
+        "accuracy": accuracy,
+        "progress": progress,
+    }
     if method == "approximate":
         from bayestwin.population.variational import approximate_population
 
-        return approximate_population(model, cohort, **common, **({} if draws is None else {"draws": draws}))
+        return approximate_population(model, cohort, **(common if draws is None else common | {"draws": draws}))
     rho = (model.response_correlation.rho if model.response_correlation else 0.0) if rho is None else rho
     fitted, chains = with_priors(model, priors or {}), chains or 4
     with jax.enable_x64(True):
         groups, order = stack_cohort(model, cohort)
         if centred is None:
             centred = method == "nuts" and well_identified(model, order)
-        start = partial(scattered, unconstrained_medians(fitted, groups, rho=rho, centred=centred))
+        start: Any = partial(scattered, unconstrained_medians(fitted, groups, rho=rho, centred=centred))
         if start_from is not None:
             begin = start(jax.random.split(jax.random.key(random_seed), chains))
             begin = starts_like(start_from, fitted, order, groups, begin, rho=rho, centred=centred)

@@ -14,18 +14,32 @@ HMC: Neal (2011), Handbook of MCMC, chapter 5; step sizes: dual averaging of Num
 """
 
 from functools import partial
-from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.linalg import solve_triangular
-from numpyro.infer.hmc_util import dual_averaging
 from numpyro.infer.mcmc import MCMCKernel
 from numpyro.util import is_prng_key
 
+from bayestwin.population.gibbs_state import (
+    Ascent,
+    Found,
+    GibbsState,
+    Learning,
+    Likelihood,
+    Phase,
+    Point,
+    Tuning,
+    ascended,
+    average_step,
+    first_chain,
+    restarted,
+    step_sizes,
+    with_chain_axis,
+)
 from bayestwin.population.joint import Joint
-from bayestwin.population.whitening import Sums, View, blind, noted, nothing_yet, placed, root_of, viewed
+from bayestwin.population.whitening import blind, noted, nothing_yet, placed, root_of, viewed
 
 PATIENTS, POPULATION = 0, 1
 CLIMB = 0.12  # share of warm-up spent on finding where the density is high
@@ -35,72 +49,6 @@ DIVERGENT = 1000.0
 FAR = 50.0  # a point less likely by this than where the move began teaches nothing
 FASTEST, SLOWEST = 0.1, 0.005  # steps of the ascent, in prior SDs
 FLATTEST = 0.25  # curvature of the population's density, in units of the prior's
-_da_begin, _da_update = dual_averaging()
-
-
-class Likelihood(NamedTuple):
-    """ln p of each patient's data (N,) and its slopes in psi (N, D) and shared (N, J)."""
-
-    value: jax.Array
-    by_psi: jax.Array
-    by_shared: jax.Array
-
-
-class Tuning(NamedTuple):
-    """What warm-up learns: the view, square roots of the metrics, step sizes and the states of their averaging."""
-
-    view: View
-    population: jax.Array
-    centred: jax.Array
-    steps: tuple
-    averaging: tuple
-
-
-class Ascent(NamedTuple):
-    """First and second moments of the slopes in h and v (Adam), and the steps done."""
-
-    h: tuple
-    v: tuple
-    count: jax.Array
-
-
-class Phase(NamedTuple):
-    """Which part of the run a sweep is in: climbing, learning and warming are truth values; rate : of the ascent."""
-
-    climbing: jax.Array
-    learning: jax.Array
-    warming: jax.Array
-    rate: jax.Array
-
-
-class Learning(NamedTuple):
-    """Sums since the last window: of patients (N, ...), population, centred."""
-
-    patients: Sums
-    population: Sums
-    centred: Sums
-
-
-class GibbsState(NamedTuple):
-    """State of the kernel; arrays lead with chains where there are several, `tuning` and `learning` never do.
-
-    h (H,) in units of the prior's SD; z : unbounded sites, "z" (N, D) the non-centred effects
-    """
-
-    i: jax.Array
-    h: jax.Array
-    z: dict
-    likelihood: Likelihood
-    potential_energy: jax.Array
-    energy: jax.Array
-    num_steps: jax.Array
-    accept_prob: jax.Array
-    patients_accept: jax.Array
-    diverging: jax.Array
-    ascent: Any
-    tuning: Any
-    learning: Any
-    rng_key: jax.Array
 
 
 class PatientwiseHMC(MCMCKernel):
@@ -152,7 +100,7 @@ class PatientwiseHMC(MCMCKernel):
         population = {name: value for name, value in start.items() if name != "z"}
         h = jax.vmap(lambda one: jax.flatten_util.ravel_pytree(one)[0] / self.joint.prior_sd)(population)
         z = jnp.asarray(start["z"])
-        n, d, j, c = *z.shape[1:], h.shape[1], len(self.acting)
+        n, d, j, c = z.shape[1], z.shape[2], h.shape[1], len(self.acting)
         # Not solved for here, so that the equations are compiled once: where a move begins without a density it is
         # taken wherever it arrives, in the first sweep by all patients.
         seen = jax.eval_shape(self.joint.shared, h[0]).shape[0]
@@ -184,13 +132,13 @@ class PatientwiseHMC(MCMCKernel):
             learning,
             keys,
         )
-        return _first(state) if single else state
+        return first_chain(state) if single else state
 
     def sample(self, state, model_args, model_kwargs):
         """One sweep of every chain."""
         single = is_prng_key(state.rng_key)
         if single:
-            state = _with_axis(state)
+            state = with_chain_axis(state)
         climbing, warming = state.i < self.climb, state.i < self.warmup
         rate = SLOWEST + (FASTEST - SLOWEST) * (1.0 - state.i / max(self.climb, 1))
         phase = Phase(climbing, warming & (state.i >= self.climb // 2), warming, rate)
@@ -232,7 +180,7 @@ class PatientwiseHMC(MCMCKernel):
             learning,
             keys[:, 0],
         )
-        return _first(state) if single else state
+        return first_chain(state) if single else state
 
     # ---- densities
 
@@ -284,8 +232,9 @@ class PatientwiseHMC(MCMCKernel):
         return (h, z, likelihood, ascent, potential, energy, found.diverging.any()), learnt, accepted
 
     def _nothing(self, h, z):
-        n, d, j, c = *z.shape, h.shape[0], len(self.acting)
-        return Learning(nothing_yet((n,), d + c, d), nothing_yet((), j, j), nothing_yet((), j - c, j - c))
+        n, d, j, c = z.shape[0], z.shape[1], h.shape[0], len(self.acting)
+        mine = nothing_yet((n,), d + c, d)
+        return Learning(mine, mine, nothing_yet((), j, j), nothing_yet((), j - c, j - c))
 
     def _solved_move(self, tuning, key, kind, h, z, likelihood, ascent, phase):
         """Patients given the population, or the population given v; every leapfrog step solves the equations."""
@@ -313,7 +262,7 @@ class PatientwiseHMC(MCMCKernel):
             return h, v, p_h, p_v, point, sums, ascent
 
         begin = (start, h)
-        carry = (h, v, p_h, p_v, start, self._nothing(h, z)[:2], ascent)
+        carry = (h, v, p_h, p_v, start, self._nothing(h, z)[:3], ascent)
         new_h, _, q_h, q_v, end, sums, ascent = jax.lax.fori_loop(0, count, step, carry)
         own = end.own - 0.5 * (q_v**2).sum(-1) - (start.own - 0.5 * (p_v**2).sum(-1))
         whole = own.sum() + end.log_prior - start.log_prior - 0.5 * ((q_h**2).sum() - (p_h**2).sum())
@@ -343,9 +292,10 @@ class PatientwiseHMC(MCMCKernel):
             return jnp.concatenate([point.psi, c], -1), point.likelihood.by_psi
 
         new, old = (jax.tree.map(lambda a: jnp.where(fine[:, None], a, 0.0), seen(*x)) for x in ((point, h), begin))
-        patients = noted(*new, old, fine.astype(float))
+        mine = noted(*new, old, fine.astype(float))
+        patients, along = (jax.tree.map(lambda a, s=share: a * s, mine) for share in (1.0 - population, population))
         whole = noted(h, point.by_h, (h_start, start.by_h), population * likely)
-        return jax.tree.map(jnp.add, sums, (patients, whole))
+        return jax.tree.map(jnp.add, sums, (patients, along, whole))
 
     def _centred_move(self, tuning, key, h, z, phase):
         """Coordinates that do not act on the labs, given psi; nothing is solved."""
@@ -394,14 +344,14 @@ class PatientwiseHMC(MCMCKernel):
     # ---- warm-up
 
     def _stepped(self, tuning, accepted):
-        averaging = tuple(_da_update(self.target_accept - a, s) for a, s in zip(accepted, tuning.averaging))
+        averaging = tuple(average_step(self.target_accept - a, s) for a, s in zip(accepted, tuning.averaging))
         steps = tuple(jnp.minimum(jnp.exp(a[0]), LONGEST) for a in averaging)
         return tuning._replace(averaging=averaging, steps=steps)
 
     def _relearnt(self, tuning, learning):
         """New view and metrics from the window's sums, which start anew."""
-        n, d = tuning.view.offset.shape
-        view = viewed(learning.patients, d, len(self.acting))
+        n = len(tuning.view.offset)
+        view = viewed(learning.patients, learning.moved_along, len(self.acting))
         population, centred = (root_of(sums, FLATTEST) for sums in (learning.population, learning.centred))
         found = tuning._replace(
             view=view,
@@ -413,66 +363,3 @@ class PatientwiseHMC(MCMCKernel):
         fine = jax.tree.map(lambda a: jnp.isfinite(a).all(), (view, population, centred))
         fine = jnp.all(jnp.array(jax.tree.leaves(fine)))
         return jax.tree.map(lambda a, b: jnp.where(fine, a, b), found, tuning), jax.tree.map(jnp.zeros_like, learning)
-
-
-def ascended(ascent: Ascent, point, rate):
-    """The moments with one more slope, and the steps in h and v that Adam takes (Kingma and Ba 2015)."""
-    count, moved, steps = ascent.count + 1.0, [], []
-    for (mean, square), slope in ((ascent.h, point.by_h), (ascent.v, point.by_v)):
-        mean, square = 0.8 * mean + 0.2 * slope, 0.95 * square + 0.05 * slope**2
-        moved.append((mean, square))
-        steps.append(rate * (mean / (1 - 0.8**count)) / (jnp.sqrt(square / (1 - 0.95**count)) + 1e-8))
-    return Ascent(*moved, count), *steps
-
-
-class Point(NamedTuple):
-    """A point of the chain: z, psi, likelihood, ln p(h), each patient's density (N,), slopes in h and v."""
-
-    z: jax.Array
-    psi: jax.Array
-    likelihood: Likelihood
-    log_prior: jax.Array
-    own: jax.Array
-    by_h: jax.Array
-    by_v: jax.Array
-
-
-class Found(NamedTuple):
-    """What a move tells: sums for learning, acceptance, kinetic energy at its start, divergence."""
-
-    sums: Any
-    accept: jax.Array
-    kinetic: jax.Array
-    diverging: jax.Array
-
-
-def step_sizes(patients: int, step: float) -> tuple:
-    """The same step size for every patient, the population and the centred move."""
-    return tuple(jnp.full(shape, step, dtype=float) for shape in ((patients,), (), ()))
-
-
-def restarted(patients: int, step: float) -> tuple:
-    """States of the averaging of three kinds of step sizes."""
-    found = []
-    for shape in ((patients,), (), ()):
-        x, mean, slope, count, _ = _da_begin()
-        full = (jnp.broadcast_to(a, shape) for a in (x, mean, slope))
-        found.append((*full, count, jnp.full(shape, np.log(3.0 * step))))
-    return tuple(found)
-
-
-def _first(state):
-    per_chain = {
-        name: jax.tree.map(lambda a: a[0], value) for name, value in state._asdict().items() if name not in SHARED
-    }
-    return state._replace(**per_chain)
-
-
-def _with_axis(state):
-    per_chain = {
-        name: jax.tree.map(lambda a: a[None], value) for name, value in state._asdict().items() if name not in SHARED
-    }
-    return state._replace(**per_chain)
-
-
-SHARED = ("i", "tuning", "learning")

@@ -82,7 +82,7 @@ def joint_of(model, groups, *, rho: float, accuracy) -> Joint:
         individual=lambda h: individual_prior(model, hyper_at(h), groups),
         shared=shared,
         likelihood=likelihood,
-        acting=acting_coordinates(model, groups, sites(np.arange(len(start)))),
+        acting=acting_coordinates(model, groups, sites(jnp.arange(len(start)))),
         prior_sd=np.asarray(spread.std(axis=0)),
         sites=sites,
     )

@@ -93,7 +93,8 @@ def starts_like(posterior, model, order, groups, starts: dict, *, rho: float, ce
     chains = len(next(iter(starts.values())))
     draws = posterior.posterior.stack(sample=("chain", "draw")).transpose("sample", ...)
     take = (np.arange(chains) * draws.sizes["sample"] / chains).astype(int)
-    supports = {name: distribution(prior).support for name, prior in hyper_sites(model).items()}
+    priors = hyper_sites(model) | {name: prior for name, (prior, _) in vector_sites(model).items()}
+    supports = {name: distribution(prior).support for name, prior in priors.items()}
     if model.correlation is not None:
         supports["correlation_cholesky"] = constraints.corr_cholesky
     found = dict(starts)
@@ -114,11 +115,12 @@ def starts_like(posterior, model, order, groups, starts: dict, *, rho: float, ce
         return individual_prior(model, assemble(model, one, rho), groups)
 
     means, scale = jax.vmap(individual)(natural)
-    psi = means + starts["z"] @ jnp.swapaxes(scale, -1, -2) if not centred else starts["psi"]
+    if scale.ndim == 3:  # one for all patients of a chain
+        scale = jnp.broadcast_to(scale[:, None], (*means.shape, means.shape[-1]))
+    psi = starts["psi"] if centred else means + jnp.einsum("cnab,cnb->cna", scale, starts["z"])
     for i, values in enumerate(known):
         if values is not None and values.shape[1:] == psi.shape[2:]:
             psi = psi.at[:, i].set(values[take])
     if centred:
         return found | {"psi": psi}
-    z = jax.vmap(lambda s, x: solve_triangular(s, x.T, lower=True).T)(scale, psi - means)
-    return found | {"z": z}
+    return found | {"z": jax.vmap(jax.vmap(lambda s, x: solve_triangular(s, x, lower=True)))(scale, psi - means)}

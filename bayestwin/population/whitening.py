@@ -26,6 +26,7 @@ import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
 
 RIDGE = 1e-4  # of the standardised regression
+STILL = 0.01  # summed square of changes, in prior SDs, under which K is drawn to 0
 
 
 class View(NamedTuple):
@@ -99,23 +100,29 @@ def noted(x, slope, begin, weight) -> Sums:
     return Sums(products, weight[..., None] * jnp.concatenate([jnp.ones((*x.shape[:-1], 1)), x, slope], -1))
 
 
-def regressed(sums: Sums, size: int):
-    """Coefficients (..., P, G) of slopes on `size` positions, ridge-regularised after standardisation."""
-    among, across = sums.products[..., :size, :size], sums.products[..., :size, size:]
+def viewed(within: Sums, between: Sums, acting: int) -> View:
+    """The view that positions (psi, c) and slopes in psi support.
+
+    within : moves of patients, in which c is held: they tell the curvature; between : moves of the population. What
+    these leave unexplained tells K, which is drawn to 0 unless c has moved by a good part of its prior SD: from short
+    moves alone it came out a million times too large, and held the population fast.
+    """
+    size = (within.products.shape[-1] - acting) // 2
+    psi, c, slope = slice(0, size), slice(size, size + acting), slice(size + acting, None)
+    among, across = within.products[:, psi, psi], within.products[:, psi, slope]
     spread = jnp.sqrt(jnp.maximum(jnp.diagonal(among, axis1=-2, axis2=-1), 1e-30))[..., :, None]
     alike = among / spread / jnp.swapaxes(spread, -1, -2) + RIDGE * jnp.eye(size)
-    return jnp.linalg.solve(alike, across / spread) / spread
-
-
-def viewed(sums: Sums, size: int, acting: int) -> View:
-    """The view that sums of positions (psi, c) and slopes in psi support."""
-    found = regressed(sums, size + acting)
-    values, vectors = jnp.linalg.eigh(-0.5 * (found[:, :size] + jnp.swapaxes(found[:, :size], -1, -2)))
+    found = jnp.linalg.solve(alike, across / spread) / spread
+    values, vectors = jnp.linalg.eigh(-0.5 * (found + jnp.swapaxes(found, -1, -2)))
     curvature = (vectors * jnp.maximum(values, 0.0)[:, None, :]) @ jnp.swapaxes(vectors, -1, -2)
-    by_population = jnp.swapaxes(found[:, size:], -1, -2)
-    mean = sums.total[:, 1:] / jnp.maximum(sums.total[:, :1], 1.0)
-    psi, c, slope = jnp.split(mean, [size, size + acting], axis=-1)
-    offset = slope + jnp.einsum("nab,nb->na", curvature, psi) - jnp.einsum("nab,nb->na", by_population, c)
+
+    left = between.products[:, c, slope] + between.products[:, c, psi] @ curvature
+    moved = between.products[:, c, c] + STILL * jnp.eye(acting)
+    by_population = jnp.swapaxes(jnp.linalg.solve(moved, left), -1, -2)
+    total = within.total + between.total
+    mean = total[:, 1:] / jnp.maximum(total[:, :1], 1.0)
+    at_psi, at_c, at_slope = mean[:, psi], mean[:, c], mean[:, slope]
+    offset = at_slope + jnp.einsum("nab,nb->na", curvature, at_psi) - jnp.einsum("nab,nb->na", by_population, at_c)
     return View(curvature, offset, by_population)
 
 

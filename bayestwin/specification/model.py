@@ -109,6 +109,7 @@ class Model:
                 *((self.covariate_distributions,) if self.covariate_distributions else ()),
                 *((o.output, o.assay_by, dict(o.assay_scale)) for o in self.observations if o.assay_scale),
                 *((o.output, o.distribution) for o in self.observations if o.discrete),
+                *((o.output, o.assay_by, "bias", dict(o.assay_bias)) for o in self.observations if o.assay_bias),
             )
         )
         return hashlib.sha256((code + body).encode()).hexdigest()
@@ -208,8 +209,8 @@ class Model:
 
     @cached_property
     def tells_assays_apart(self) -> bool:
-        """True where the residual error of an output differs between laboratories or products."""
-        return any(o.assay_scale for o in self.observations)
+        """True where the residual error or the level of an output differs between laboratories or products."""
+        return any(o.assay_levels for o in self.observations)
 
     @cached_property
     def treatment_names(self) -> tuple[str, ...]:

@@ -105,7 +105,12 @@ def with_priors(model, priors: Mapping[str, Any]):
     observations = tuple(
         replace(o, distribution=_distribution(model, o, left))
         if o.discrete
-        else replace(o, error=_error(model, o, left), assay_scale=_assays(model, o, left))
+        else replace(
+            o,
+            error=_error(model, o, left),
+            assay_scale=_assays(model, o, "assay_scale", left),
+            assay_bias=_assays(model, o, "assay_bias", left),
+        )
         for o in model.observations
     )
     occasions = model.occasions
@@ -201,9 +206,10 @@ def _distribution(model, observation, left: dict):
     return observation.distribution.with_parameters(tuple(found.values()))
 
 
-def _assays(model, observation, left: dict):
-    names = {level: f"assay_scale_{level}_{observation.output}" for level in observation.assay_scale}
-    return {level: _positive(model, name, observation.assay_scale[level], left) for level, name in names.items()}
+def _assays(model, observation, kind: str, left: dict):
+    said = getattr(observation, kind)
+    names = {level: f"{kind}_{level}_{observation.output}" for level in said}
+    return {level: _positive(model, name, said[level], left) for level, name in names.items()}
 
 
 def _positive(model, name: str, prior, left: dict):

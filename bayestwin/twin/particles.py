@@ -200,7 +200,8 @@ def pareto_k(log_ratios) -> float:
     )
     k = np.mean(np.log1p(-theta[:, None] * exceed), axis=1)
     profile = tail * (np.log(-theta / k) - k - 1)
-    weight = 1 / np.exp(profile - profile[:, None]).sum(axis=1)
+    with np.errstate(over="ignore"):  # a profile far above another's leaves it no weight
+        weight = 1 / np.exp(profile - profile[:, None]).sum(axis=1)
     best = (theta * weight / weight.sum()).sum()
     shape = np.mean(np.log1p(-best * exceed))
     return float(shape * tail / (tail + 10) + 10 * 0.5 / (tail + 10))

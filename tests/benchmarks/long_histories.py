@@ -38,7 +38,7 @@ from bayestwin.specification import Adaptive, Steps, load_model, model_folder
 GROWTH_PATIENTS, GROWTH_DOSES = (10, 100, 1000), (10, 50, 250, 500)
 DAILY = Steps(first=1.0, growth=1.0, largest=1.0)
 FINE = Steps(first=0.05, growth=1.0, largest=0.05)  # stable for an absorption of 31 a day
-GROWING = Steps(first=0.05, growth=2.0, largest=1.0)  # the drug is in closed form
+GROWING = Steps(first=0.1, growth=4.0, largest=1.0)  # the drug is in closed form
 
 
 def middle_of(model):

@@ -172,6 +172,13 @@ def test_rates_may_be_equal_nearly_equal_or_very_fast(driven, whole, ka):
     same(driven(doses, ka=ka), whole(doses, ka=ka), 3e-7)
 
 
+def test_the_first_step_does_not_pass_over_an_absorption_that_is_over_at_once(driven):
+    """At the usual tolerance; a first step that is left to choose itself is off by 3e-5."""
+    usual = solved(replace(DRIVEN, dosing=()), Accuracy(gradient=False))
+    states, _ = usual((replace(ORAL, lag=VALUES["lag"], bioavailability=VALUES["F"]),), ka=3000.0)
+    np.testing.assert_allclose(states, driven((ORAL,), ka=3000.0)[0], rtol=1e-6, atol=1e-6)
+
+
 def test_two_compartments_without_exchange_or_elimination_stay_finite(driven, whole):
     doses = (ORAL, replace(IV, duration=2.0))
     gone = {"Q": 1e-120, "CL": 1e-120}
@@ -187,8 +194,10 @@ def test_a_grid_need_not_be_stable_for_the_drug(whole):
 
 
 def test_an_amount_that_has_left_is_nothing_and_not_less():
-    course, ok = course_of(((-3.0, 0.0), (3.0, -2.0)), (0.0, 0.0), (5.0, 7.0), ((0,), (1,)), 40.0)
-    late = np.array(course.at(jnp.linspace(0.0, 40.0, 2001)))
+    """Without care the sum is -5e-15 somewhere on this course."""
+    ka, ke, dose = 2.2578480581073417, 4.777493419084612, 50.48968555507705
+    course, ok = course_of(((-ka, 0.0), (ka, -ke)), (0.0, 0.0), (dose, 0.0), ((0,), (1,)), 40.0)
+    late = np.array(course.at(jnp.linspace(0.0, 40.0, 4001)))
     assert ok and (late >= 0).all() and late[:, -1].max() < 1e-12
 
 
@@ -208,6 +217,16 @@ def test_the_course_is_scipy_s_exponential():
             wanted = (expm(whole * time) @ np.append(begin, 1.0))[:size]
             np.testing.assert_allclose(course.at(time), wanted, rtol=1e-10, atol=1e-11)
         assert ok
+
+
+def test_rates_that_differ_by_a_rounding_error_lose_no_digits():
+    """A transit chain whose quotients of differences would be wrong by 200 and more."""
+    matrix = [[-1.0, 0.0, 0.0], [1.0, -1.0 - 1e-9, 0.0], [0.0, 1.0 + 1e-9, -1.0 + 1e-9]]
+    course, _ = course_of(matrix, [1.0, 0.0, 0.0], [5.0, 0.0, 0.0], ((0,), (1,), (2,)), 10.0)
+    whole = np.zeros((4, 4))
+    whole[:3, :3], whole[0, 3] = matrix, 1.0
+    for time in (0.1, 1.0, 10.0):
+        np.testing.assert_allclose(course.at(time), (expm(whole * time) @ [5.0, 0.0, 0.0, 1.0])[:3], rtol=1e-12)
 
 
 def test_what_grows_or_flows_beyond_all_bounds_is_not_followed():

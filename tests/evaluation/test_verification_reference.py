@@ -10,6 +10,7 @@ from test_classes import BEFORE, quadrature
 from bayestwin.evaluation.verification import mixture, reference
 from bayestwin.evaluation.verification.mixture import Chart, Mixture
 from bayestwin.evaluation.verification.moments import INDEPENDENT, Weighted, class_moments, parameter_moments, pooled
+from bayestwin.evaluation.verification.proof import KNOWN
 from bayestwin.records import ClinicalEvent, Lab, PatientRecord
 from bayestwin.twin.particles import log_sum_exp
 
@@ -73,7 +74,7 @@ def test_a_narrow_proposal_is_refused_and_the_tempered_sampler_answers(populatio
 
     def narrow(*asked, **how):
         made = whole(*asked, **how)
-        return replace(made, factor=0.1 * made.factor)
+        return replace(made, factor=0.02 * made.factor)
 
     monkeypatch.setattr(reference, "first_mixture", narrow)
     monkeypatch.setattr(reference, "ROUNDS", 1)
@@ -107,6 +108,14 @@ def test_the_density_of_the_mixture_is_normalised_and_its_weights_find_a_known_n
     assert ratio.sum() ** 2 / (ratio**2).sum() > 0.7 * len(ratio)
     own = Weighted(psi[:, 0], psi[:, 0] ** 2, ratio)
     assert own.mean().value == pytest.approx(weight @ base.centre[:, 0], abs=4 * own.mean().error)
+
+
+def test_an_sd_that_a_rare_tail_carries_is_known_to_be_unknown():
+    rng = np.random.default_rng(5)
+    x = rng.standard_normal(100_000)
+    assert Weighted(x, x**2, np.ones(len(x))).sd_error_of(16_000) == pytest.approx(1 / np.sqrt(32_000), rel=0.05)
+    x[:50] += 40.0
+    assert Weighted(x, x**2, np.ones(len(x))).sd_error_of(16_000) > KNOWN
 
 
 def test_errors_of_weighted_draws_are_those_of_repeated_samples():

@@ -1,19 +1,27 @@
 """HMC within Gibbs: what it targets, that it stays there, and that it arrives."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro
 import pytest
 from every_part import patients as patients_with_every_part
 from every_part import write_every_part
+from jax.flatten_util import ravel_pytree
 
 from bayestwin.dynamics import Accuracy
 from bayestwin.errors import FitError
 from bayestwin.population import fit_population
 from bayestwin.population.fit import stack_cohort
-from bayestwin.population.gibbs import PatientwiseHMC, Tuning, restarted, step_sizes
+from bayestwin.population.gibbs import PatientwiseHMC
+from bayestwin.population.gibbs_state import Tuning, restarted, step_sizes
 from bayestwin.population.joint import Joint, joint_of
 from bayestwin.population.program import population_program
+from bayestwin.population.sampling import in_blocks
+from bayestwin.population.saved_run import SavedRun
+from bayestwin.population.start_values import starts_like, unconstrained_medians
 from bayestwin.population.whitening import View, noted, placed, root_of, viewed
 from bayestwin.specification import load_model
 
@@ -79,7 +87,7 @@ def test_a_population_and_its_data_drawn_from_the_prior_stay_distributed_so_afte
     with jax.enable_x64(True):
         tuning = wrong_view()
         found, accepted = jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(2), replicates))
-    found = np.asarray(found)
+    found, accepted = np.asarray(found), np.asarray(accepted)
     assert 0.4 < accepted.mean() < 0.99
     error = 1 / np.sqrt(replicates)
     assert np.abs(found.mean(axis=0)).max() < 4.5 * error
@@ -166,10 +174,10 @@ def test_a_view_and_a_metric_of_slopes_that_are_linear_are_exact():
             at = [(jnp.asarray(p), jnp.asarray(curvature @ (mode - p))) for p in (x, begin)]
             one = noted(*at[0], at[1], jnp.ones(()))
             sums = one if sums is None else jax.tree.map(jnp.add, sums, one)
-        metric = root_of(sums, 1e-12)
+        metric = np.asarray(root_of(sums, 1e-12))
         one_patient = jax.tree.map(lambda a: a[None], sums)
-        view = viewed(one_patient, 3, 0)
-    assert np.asarray(metric @ metric.T @ curvature) == pytest.approx(np.eye(3), abs=1e-5)
+        view = jax.tree.map(np.asarray, viewed(one_patient, jax.tree.map(jnp.zeros_like, one_patient), 0))
+    assert metric @ metric.T @ curvature == pytest.approx(np.eye(3), abs=1e-5)
     assert np.asarray(view.curvature[0]) == pytest.approx(
         curvature, rel=5e-3, abs=1e-3 / np.outer(scales, scales).max()
     )
@@ -177,25 +185,17 @@ def test_a_view_and_a_metric_of_slopes_that_are_linear_are_exact():
 
 
 @pytest.fixture(scope="module")
-def killed_and_resumed(level_model, four_patients, tmp_path_factory):
-    """(whole, resumed, iterations of the second call): the same fit without and with a kill after 150 iterations."""
+def fitted_and_again(level_model, four_patients, tmp_path_factory):
+    """(a fit that keeps its run, the same call once more, what it reported, settings)."""
     work, seen = tmp_path_factory.mktemp("work"), []
-
-    def stop_at_150(done, total, message):
-        if done == 150:
-            raise KeyboardInterrupt
-
-    common = {"random_seed": 1, "method": "gibbs", "chains": 2, "warmup": 125, "draws": 700}
-    with pytest.raises(KeyboardInterrupt):
-        fit_population(level_model, four_patients, work=work, progress=stop_at_150, **common)
-    resumed = fit_population(
-        level_model, four_patients, work=work, progress=lambda done, *_: seen.append(done), **common
-    )
-    return fit_population(level_model, four_patients, **common), resumed, seen, (work, common)
+    common = {"random_seed": 1, "method": "gibbs", "chains": 2, "warmup": 125, "draws": 700, "work": work}
+    fitted = fit_population(level_model, four_patients, **common)
+    again = fit_population(level_model, four_patients, progress=lambda done, *_: seen.append(done), **common)
+    return fitted, again, seen, common
 
 
-def test_it_finds_the_posterior_of_quadrature(killed_and_resumed, exact_means):
-    fitted = killed_and_resumed[0]
+def test_it_finds_the_posterior_of_quadrature(fitted_and_again, exact_means):
+    fitted = fitted_and_again[0]
     level, omega = exact_means
     assert fitted.attributes["method"] == "gibbs" and fitted.diagnostics.divergences == 0
     assert float(fitted.posterior["level_pop"].mean()) == pytest.approx(level, abs=0.15)
@@ -204,18 +204,80 @@ def test_it_finds_the_posterior_of_quadrature(killed_and_resumed, exact_means):
     assert psi.values == pytest.approx([17.2, 19.1, 20.9, 22.8], abs=0.3)
 
 
-def test_a_killed_fit_goes_on_and_ends_in_the_same_draws(killed_and_resumed):
-    whole, resumed, seen, _ = killed_and_resumed
-    assert seen[0] == 0 and seen[1] == 175  # 150 iterations are not repeated
-    assert np.array_equal(whole.posterior["level_pop"], resumed.posterior["level_pop"]) and whole.hash == resumed.hash
+def test_a_finished_run_is_read_back_and_not_repeated(fitted_and_again):
+    fitted, again, seen, _ = fitted_and_again
+    assert seen == [0]
+    assert np.array_equal(fitted.posterior["level_pop"], again.posterior["level_pop"]) and fitted.hash == again.hash
 
 
-def test_a_folder_of_another_run_is_refused(killed_and_resumed, level_model, four_patients):
-    work, common = killed_and_resumed[3]
+def test_a_folder_of_another_run_is_refused(fitted_and_again, level_model, four_patients):
+    common = fitted_and_again[3]
     with pytest.raises(
         FitError, match="folder acceptance-0.8, seed: the folder holds another run.*found 1.*expected 2"
     ):
-        fit_population(level_model, four_patients, work=work, **common | {"random_seed": 2})
+        fit_population(level_model, four_patients, **common | {"random_seed": 2})
+
+
+def test_a_warm_start_begins_at_draws_of_the_earlier_posterior(fitted_and_again, level_model, four_patients):
+    fitted = fitted_and_again[0]
+    with jax.enable_x64(True):
+        groups, order = stack_cohort(level_model, four_patients)
+        medians = unconstrained_medians(level_model, groups, rho=0.0, centred=False)
+        cold = jax.tree.map(lambda a: jnp.stack([a, a]), medians)
+        warm = starts_like(fitted, level_model, order, groups, cold, rho=0.0, centred=False)
+        means, scale = jax.vmap(joint_of(level_model, groups, rho=0.0, accuracy=Accuracy()).individual)(
+            jnp.stack([ravel_pytree(jax.tree.map(lambda a, c=c: a[c], warm | {"z": {}}))[0] for c in range(2)])
+        )
+        psi = np.asarray(means + warm["z"] @ jnp.swapaxes(scale, -1, -2))
+    taken = fitted.posterior.stack(sample=("chain", "draw")).isel(sample=[0, 700])
+    assert np.asarray(warm["level_pop"]) == pytest.approx(taken["level_pop"].values)
+    assert np.exp(np.asarray(warm["omega_level"])) == pytest.approx(taken["omega_level"].values)
+    for i, record in enumerate(order):
+        assert psi[:, i] == pytest.approx(fitted.individual_draws(record)[[0, 700]])
+
+
+class Walk(NamedTuple):
+    """State of a random walk that stands for a kernel."""
+
+    z: dict
+    diverging: jax.Array
+    energy: jax.Array
+    num_steps: jax.Array
+    accept_prob: jax.Array
+    potential_energy: jax.Array
+    key: jax.Array
+
+    def sample(self, state, arguments, more):
+        """One step."""
+        keys = jax.random.split(state.key)
+        return state._replace(z={"x": state.z["x"] + jax.random.normal(keys[1], (2,))}, key=keys[0])
+
+
+def test_a_killed_run_goes_on_from_its_last_block_and_ends_in_the_same_draws(tmp_path):
+    still = jnp.zeros(2)
+    begin = Walk({"x": still}, still, still, still, still, still, jax.random.key(3))
+
+    def program():
+        numpyro.sample("x", numpyro.distributions.Normal(0.0, 1.0))
+
+    def sampled(folder, kill_at=None):
+        seen = []
+
+        def progress(done, total, message):
+            seen.append(done)
+            if done == kill_at:
+                raise KeyboardInterrupt
+
+        saved = SavedRun(folder, {"seed": 3})
+        drawn = in_blocks(begin, lambda: begin, program, warmup=50, draws=100, saved=saved, progress=progress)
+        return drawn.samples["x"], seen
+
+    whole, _ = sampled(tmp_path / "whole")
+    for kill_at in (25, 75, 125):
+        with pytest.raises(KeyboardInterrupt):
+            sampled(tmp_path / "killed", kill_at)
+    resumed, seen = sampled(tmp_path / "killed")
+    assert seen == [0, 150] and np.array_equal(whole, resumed) and whole.shape == (2, 100)
 
 
 def test_settings_of_another_method_and_methods_that_do_not_exist_are_refused(level_model, four_patients):

@@ -5,8 +5,15 @@
 Each component lives in a chart, an affine map of psi for every population draw: x = whiten_m (psi - centre_m). One
 chart is psi itself (what labs say of psi, whatever the draw), one is psi standardised by the population (what labs say
 nothing of follows the draw), the others come from whoever has an approximation for each draw. Refitting gives every
-draw to the components in proportion to their densities at it, so none is wasted. The share of the prior is never
-adapted: where all components are wrong, the ratio of target and proposal is still bounded by the likelihood.
+draw to the components in proportion to their densities at it, so none is wasted. There are three kinds of component:
+
+    sharp    fitted to the target
+    wide     fitted to the target with its likelihood to the power of POWER: they propose what is unlikely and far away
+             more often than it is. A mode of one in ten thousand that lies thirty SDs off is a tenth of the variance
+    steady   not fitted: the approximation of each population draw, unlikely draws again more often than they are
+
+The share of the prior is kept too: where all components are wrong, the ratio of target and proposal is still bounded by
+the likelihood.
 
 Source: Cappe, Douc, Guillin, Marin and Robert (2008), Statistics and Computing 18:447 (M-PMC).
 """
@@ -20,6 +27,9 @@ from bayestwin.twin.particles import log_sum_exp
 
 PRIOR = 0.1  # share of the draws that come from the population, whatever was learnt
 FREEDOM = 6.0  # of the Student-t components: tails heavier than those of the posterior
+SHARP, WIDE, STEADY = range(3)  # kinds of component
+SHARES = (0.7, 0.2, 0.1)  # of the draws that are not the prior's
+POWER = 0.3  # of the likelihood that wide components are fitted to
 COMPONENTS = 12  # of each chart
 SPREAD = 0.1  # part of every component's shares that follows the draws of all components, a tenth of it none
 ENOUGH = 5.0  # effective draws per dimension under which a component keeps its mean and scale
@@ -44,10 +54,11 @@ class Chart(NamedTuple):
 
 @dataclass(frozen=True)
 class Mixture:
-    """charts[0] is the population's; chart (K,) of each component, mean (K, D), factor (K, D, D), share (K, M)."""
+    """charts[0] is the population's; of K components: chart, kind (K,), mean (K, D), factor (K, D, D), share (K, M)."""
 
     charts: tuple[Chart, ...]
     chart: np.ndarray
+    kind: np.ndarray
     mean: np.ndarray
     factor: np.ndarray
     share: np.ndarray
@@ -92,28 +103,32 @@ class Mixture:
         stretched = np.stack([self.charts[c].log_det[m] for c in self.chart], axis=1) + own
         return constant - 0.5 * (FREEDOM + size) * np.log1p(squared / FREEDOM) - stretched, squared
 
-    def refitted(self, psi, m, weights) -> "Mixture":
-        """The mixture after a step of expectation and maximisation on weighted draws, (P,)."""
-        size, draws = psi.shape[1], self.share.shape[1]
-        density, squared = self._densities(psi, m)
+    def refitted(self, psi, m, weights, kind: int) -> "Mixture":
+        """The mixture after a step of expectation and maximisation of one kind of component, on weighted draws (P,)."""
+        size, draws, own = psi.shape[1], self.share.shape[1], np.flatnonzero(self.kind == kind)
+        some = replace(
+            self, **{name: getattr(self, name)[own] for name in ("chart", "kind", "mean", "factor", "share")}
+        )
+        density, squared = some._densities(psi, m)
         with np.errstate(divide="ignore"):
-            terms = np.log(self.share[:, m].T) + density
-        own = weights[:, None] * np.exp(terms - log_sum_exp(terms, axis=1)[:, None])
-        mean, factor, counts = self.mean.copy(), self.factor.copy(), np.zeros_like(self.share)
-        x = [chart.of(psi, m) for chart in self.charts]
-        for k, c in enumerate(self.chart):
-            mass = own[:, k]
-            counts[k] = np.bincount(m, weights=mass, minlength=draws)
+            terms = np.log(some.share[:, m].T) + density
+        part = weights[:, None] * np.exp(terms - log_sum_exp(terms, axis=1)[:, None])
+        mean, factor, share = self.mean.copy(), self.factor.copy(), self.share.copy()
+        counts, x = np.zeros_like(some.share), [chart.of(psi, m) for chart in self.charts]
+        for j, k in enumerate(own):
+            mass = part[:, j]
+            counts[j] = np.bincount(m, weights=mass, minlength=draws)
             if mass.sum() ** 2 < ENOUGH * size * max((mass**2).sum(), 1e-300):
                 continue
-            near = mass * (FREEDOM + size) / (FREEDOM + squared[:, k])
-            mean[k] = near @ x[c] / near.sum()
-            gap = x[c] - mean[k]
+            near = mass * (FREEDOM + size) / (FREEDOM + squared[:, j])
+            mean[k] = near @ x[self.chart[k]] / near.sum()
+            gap = x[self.chart[k]] - mean[k]
             covariance = (near[:, None] * gap).T @ gap / mass.sum()
             factor[k] = np.linalg.cholesky(covariance + np.diag(1e-4 * np.diag(covariance) + 1e-12))
         marginal = 0.9 * counts.sum(0) / counts.sum() + 0.1 / draws
-        share = (1.0 - SPREAD) * counts + SPREAD * (counts.sum(1, keepdims=True) + 1e-3 * counts.sum()) * marginal
-        return replace(self, mean=mean, factor=factor, share=share / share.sum())
+        new = (1.0 - SPREAD) * counts + SPREAD * (counts.sum(1, keepdims=True) + 1e-3 * counts.sum()) * marginal
+        share[own] = new * self.share[own].sum() / new.sum()
+        return replace(self, mean=mean, factor=factor, share=share)
 
 
 def population_chart(population) -> Chart:
@@ -133,19 +148,29 @@ def common_chart(psi, weights, draws: int) -> Chart:
     )
 
 
-def first_mixture(charts, psi, m, weights, rng: np.random.Generator, *, steps: int = 12) -> Mixture:
-    """Components placed at weighted draws (P,) and fitted to them. charts : that of the population first"""
-    size, draws = psi.shape[1], len(charts[0].log_det)
-    chart = np.repeat(np.arange(len(charts)), COMPONENTS)
-    mean, factor = np.zeros((len(chart), size)), np.zeros((len(chart), size, size))
+def first_mixture(charts, psi, m, weights, rng: np.random.Generator, *, steady=(), steps: int = 12) -> Mixture:
+    """Components placed at weighted draws (P,) of the target, those of kind SHARP fitted to them.
+
+    charts : that of the population first; steady : chart number and share (M,) of each component that is not fitted
+    """
+    size, draws, count = psi.shape[1], len(charts[0].log_det), len(charts)
+    chart = np.concatenate([np.repeat(np.arange(count), COMPONENTS)] * 2 + [np.array([c for c, _ in steady], int)])
+    kind = np.repeat((SHARP, WIDE, STEADY), (count * COMPONENTS, count * COMPONENTS, len(steady)))
+    mean, factor = np.zeros((len(chart), size)), np.tile(np.eye(size), (len(chart), 1, 1))
     for c, one in enumerate(charts):
-        x, own = one.of(psi, m), np.flatnonzero(chart == c)
+        x = one.of(psi, m)
         covariance = np.cov(x.T, aweights=weights).reshape(size, size)
-        mean[own] = x[rng.choice(len(x), size=len(own), p=weights / weights.sum())]
-        factor[own] = np.linalg.cholesky(covariance + np.diag(1e-3 * np.diag(covariance) + 1e-12))
+        lower = np.linalg.cholesky(covariance + np.diag(1e-3 * np.diag(covariance) + 1e-12))
+        for which, times in ((SHARP, 1.0), (WIDE, 2.0)):
+            own = np.flatnonzero((chart == c) & (kind == which))
+            mean[own] = x[rng.choice(len(x), size=len(own), p=weights / weights.sum())]
+            factor[own] = times * lower
     seen = np.bincount(m, weights=weights, minlength=draws) / weights.sum()
-    share = np.tile(0.9 * seen + 0.1 / draws, (len(chart), 1)) / len(chart)
-    found = Mixture(tuple(charts), chart, mean, factor, share)
+    share = np.tile(0.9 * seen + 0.1 / draws, (len(chart), 1))
+    share[kind == STEADY] = np.array([part for _, part in steady]).reshape(-1, draws)
+    for which, part in enumerate(SHARES):
+        share[kind == which] *= part / max(share[kind == which].sum(), 1e-300)
+    found = Mixture(tuple(charts), chart, kind, mean, factor, share / share.sum())
     for _ in range(steps):
-        found = found.refitted(psi, m, weights)
+        found = found.refitted(psi, m, weights, SHARP)
     return found

@@ -7,9 +7,9 @@ none of which was used in fitting. A proposal can only be wasteful, not wrong: w
 
     weight = p(psi | m) / M  sum over classes P(class | psi, m) p(labs, events | psi, m, class)  /  q(psi, m)
 
-Draws are added until their effective number is ENOUGH of the particles asked for, MORE times as many at most. Accepted
-is a sample with k-hat under 0.7 and an effective number of LEAST of the particles asked for; else the reference is the
-from-scratch twin in independent runs of at most 20,000 particles by tempered SMC, which costs about fifty times more.
+Draws are added until their effective number is ENOUGH of the particles asked for and k-hat is under 0.7, MORE times as
+many at most. Accepted is a sample with such a k-hat and an effective number of LEAST of the particles asked for; else
+the reference is the from-scratch twin in independent runs of at most 20,000 particles by tempered SMC.
 
 Source: Owen and Zhou (2000), Journal of the American Statistical Association 95:135 (the defensive mixture); Vehtari et
 al. (2024), JMLR 25:72 (k-hat).
@@ -24,7 +24,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayestwin.dynamics import NO_GRADIENT
-from bayestwin.evaluation.verification.mixture import Chart, common_chart, first_mixture, population_chart
+from bayestwin.evaluation.verification.mixture import (
+    POWER,
+    SHARP,
+    WIDE,
+    Chart,
+    common_chart,
+    first_mixture,
+    population_chart,
+)
 from bayestwin.evaluation.verification.moments import INDEPENDENT
 from bayestwin.individual import compile_record
 from bayestwin.twin import rebuild_twin
@@ -90,10 +98,11 @@ def independent_draws(population, record, particles: int, population_draws: int,
         parts, log_weights = [], np.zeros(0)
         while len(log_weights) < MORE * particles:
             psi, draw = proposal.drawn(rng, size)
-            made, height = target.at(psi, draw)
+            made, height, _ = target.at(psi, draw)
             parts.append(made)
             log_weights = np.append(log_weights, height - log_sum_exp(proposal.log_terms(psi, draw), axis=1))
-            if len(log_weights) >= particles and _effective(log_weights) >= ENOUGH * particles:
+            enough = len(log_weights) >= particles and _effective(log_weights) >= ENOUGH * particles
+            if enough and not _why_refused(log_weights, particles):
                 break
         runs = _as_twins(pilot, parts, log_weights, clock.perf_counter() - begin)
     return runs, _why_refused(log_weights, particles)
@@ -112,37 +121,45 @@ class Target:
         return self.evaluate(jnp.asarray(psi), jnp.asarray(draw), self.population, self.data, self.twin.rho)
 
     def at(self, psi, draw):
-        """(Particles, ln target (P,)), less D / 2 ln 2 pi."""
+        """Particles, ln target and ln prior (P,), both less D / 2 ln 2 pi."""
         psi, draw = jnp.asarray(psi), jnp.asarray(draw)
         found = self.pieces(psi, draw)
         log_prior = log_prior_of(psi, draw, self.population) - np.log(len(self.population.log_det))
         height = np.asarray(log_target(log_prior, found.log_class, 0.0, full_likelihood(found), 1.0))
         made = (found.rows.sum(-1), found.alive, found.other, found.log_class, found.end)
-        return Particles(psi, draw, jnp.zeros(len(psi)), *made), np.where(np.isfinite(height), height, -np.inf)
+        return (
+            Particles(psi, draw, jnp.zeros(len(psi)), *made),
+            np.where(np.isfinite(height), height, -np.inf),
+            np.asarray(log_prior),
+        )
 
 
 def _fitted(target: Target, pilot, size: int, rng):
     """The mixture that did best of those fitted to the pilot and to weighted draws."""
     psi, draw = np.asarray(pilot.particles.psi), np.asarray(pilot.particles.draw)
     own = common_chart(psi, pilot.weights, len(target.population.log_det))
-    charts = [population_chart(target.population), own, *_approximate(target, pilot)]
-    mixture = first_mixture(charts, psi, draw, pilot.weights, rng)
+    charts, shares = [population_chart(target.population), own], []
+    for chart, share in _approximate(target, pilot):
+        shares.append((len(charts), share))
+        charts.append(chart)
+    mixture = first_mixture(charts, psi, draw, pilot.weights, rng, steady=shares)
     best: tuple[float, Any] = (0.0, None)
     for _ in range(ROUNDS):
         psi, draw = mixture.drawn(rng, size)
-        _, height = target.at(psi, draw)
-        log_weights = height - log_sum_exp(mixture.log_terms(psi, draw), axis=1)
-        best = max(best, (_effective(log_weights), mixture), key=lambda found: found[0])
-        weights = np.exp(log_weights - log_sum_exp(log_weights, axis=0))
-        weights = np.minimum(weights, 1.0 / np.sqrt(size))  # one draw must not carry the fit
-        if not weights.sum() > 0:
+        _, height, log_prior = target.at(psi, draw)
+        log_proposal = log_sum_exp(mixture.log_terms(psi, draw), axis=1)
+        best = max(best, (_effective(height - log_proposal), mixture), key=lambda found: found[0])
+        if not np.isfinite(height).any():
             break
-        mixture = mixture.refitted(psi, draw, weights / weights.sum())
+        for kind, power in ((SHARP, 1.0), (WIDE, POWER)):
+            weights = _capped(log_prior + power * (height - log_prior) - log_proposal)
+            mixture = mixture.refitted(psi, draw, weights, kind)
     return best[1] or mixture
 
 
-def _approximate(target: Target, pilot) -> list[Chart]:
-    """The normal approximation of every population draw, one chart for each response class that is alive."""
+def _approximate(target: Target, pilot) -> list[tuple[Chart, np.ndarray]]:
+    """The normal approximation of every population draw as a chart, and how often it proposes each draw (M,); one for
+    each response class that is alive."""
     psi, draw, pop = pilot.particles.psi, pilot.particles.draw, target.population
     pieces = target.pieces(psi, draw)
     classes = pieces.log_class.shape[-1]
@@ -152,7 +169,9 @@ def _approximate(target: Target, pilot) -> list[Chart]:
     found = normals_by_draw(pilot.model, target.evaluate, psi, draw, pieces, pop, target.data, pilot.rho, key)
     parts = [np.asarray(a) for a in (found.centre, found.factor, found.whiten, found.log_det)]
     alive = np.flatnonzero(pilot.weights @ class_weights(pilot.particles) > COMMON)
-    return [Chart(*(a.reshape(-1, classes, *a.shape[1:])[:, c] for a in parts)) for c in alive]
+    by_class = [a.reshape(-1, classes, *a.shape[1:]) for a in parts]
+    share = np.exp(np.asarray(found.log_share)).reshape(-1, classes)
+    return [(Chart(*(a[:, c] for a in by_class)), share[:, c]) for c in alive]
 
 
 def _as_twins(pilot, parts, log_weights, seconds: float) -> tuple:
@@ -168,6 +187,13 @@ def _as_twins(pilot, parts, log_weights, seconds: float) -> tuple:
         found.append(replace(pilot, particles=made, islands=1, size=0, history=(info,)))
         begin += len(own)
     return tuple(found)
+
+
+def _capped(log_weights) -> np.ndarray:
+    """Weights that sum to one, none so large that it would carry a fit."""
+    weights = np.exp(log_weights - log_sum_exp(log_weights, axis=0))
+    weights = np.minimum(weights, 1.0 / np.sqrt(len(weights)))
+    return weights / weights.sum()
 
 
 def _why_refused(log_weights, particles: int) -> str:

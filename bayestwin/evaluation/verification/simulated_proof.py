@@ -14,6 +14,7 @@ import numpy as np
 from bayestwin.evaluation.verification.equality import welch
 from bayestwin.evaluation.verification.follow import follow, last
 from bayestwin.evaluation.verification.moments import (
+    Weighted,
     class_moments,
     forecast_moments,
     parameter_moments,
@@ -114,6 +115,8 @@ def _lines(name, mine, theirs, twin, reference, names):
         line |= {"monte_carlo_error": estimate.error, "reference": other.value, "reference_error": other.error}
         line |= {"difference_in_sd": found.difference / spread if spread > 0 else float("nan")}
         line |= {"t": found.t, "freedom": found.freedom, "p": found.p, "z": found.z}
+        if statistic == "sd" and isinstance(theirs[name], Weighted):
+            line |= {"sd_error_at_best": theirs[name].sd_error_of(len(twin.weights))}
         if parameter and statistic == "mean":
             line |= _ends(parameter, twin, reference)
         yield line

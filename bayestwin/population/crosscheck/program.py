@@ -31,7 +31,7 @@ def refuse_unsupported(model, cohort) -> None:
         "a response correlation": model.response_correlation and model.response_correlation.parameters,
         "hazards of an endpoint": model.hazard_names if model.progression is not None else (),
         "variability between occasions": model.occasions and tuple(model.occasions.sd),
-        "errors that differ between laboratories": [o.output for o in model.observations if o.assay_scale],
+        "errors that differ between laboratories": [o.output for o in model.observations if o.assay_levels],
         "missing covariates that are individual parameters": model.latent_covariates,
         "a horseshoe over markers": [one.group for one in horseshoes(model)],
         "what is counted or graded": [model.observations[k].output for k in model.discrete],
@@ -43,7 +43,7 @@ def refuse_unsupported(model, cohort) -> None:
                 subject=f"model {model.name}",
                 value=", ".join(names),
                 allowed="models without classes, hazards, occasions, horseshoes, latent covariates and "
-                "assay_scale, whose outputs are all measured",
+                "assay_scale or assay_bias, whose outputs are all measured",
                 next_step="Cross-check a copy of the model without them; `check-fit` needs no second program.",
             )
     refuse_missing(model, cohort)
