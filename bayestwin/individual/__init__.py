@@ -7,9 +7,11 @@ from bayestwin.individual.data import (
     bucket,
     compile_record,
     information_time,
+    informative_labs,
     padded_alike,
     used_sizes,
     vital_facts,
+    ways_named,
     with_seen,
 )
 from bayestwin.individual.likelihood import (
@@ -47,6 +49,7 @@ __all__ = [
     "covariate_terms",
     "draw_prior",
     "first_state",
+    "informative_labs",
     "information_time",
     "log_prior",
     "natural_values",
@@ -57,5 +60,6 @@ __all__ = [
     "total_log_likelihood",
     "used_sizes",
     "vital_facts",
+    "ways_named",
     "with_seen",
 ]
