@@ -10,6 +10,9 @@ TEST_PROCESSES ?= 2
 # Notebooks and demos call bayestwin as an installed program would.
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
+# Matrices are small here: threads of the linear algebra library that wait for each other cost more than they compute.
+export OPENBLAS_NUM_THREADS ?= 1
+
 INSTALL = $(BIN)/python -m pip install -qq -c constraints.txt
 
 .PHONY: help demo test check format validate constraints wheel clean clean-cache

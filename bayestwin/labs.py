@@ -79,6 +79,7 @@ class RecordSchema:
     levels : covariate -> the levels the model names (effects, rules, eligibility); every other value is its reference
     numeric : covariates the model calculates with, so a word is refused
     effects : covariates that act on parameters, so that a change in time counts
+    distributed : those of them whose distribution the model gives: where nothing says one it is integrated over
     occasions : how many a patient can have, numbered from 1; 0 where the model tells none apart
     modelled : compartment -> what parameters say of doses into it: lag, bioavailability, rate, duration
     compartments : names; routes : route name -> compartment; treatments : names
@@ -95,6 +96,7 @@ class RecordSchema:
     levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     numeric: tuple[str, ...] = ()
     effects: tuple[str, ...] = ()
+    distributed: tuple[str, ...] = ()
     occasions: int = 0
     modelled: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 

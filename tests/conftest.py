@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+# Before NumPy is imported: the two test processes fill two cores already, and threads that wait for each other spin.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 from bayestwin.jobs.compilation_cache import use_compilation_cache
 
 ROOT = Path(__file__).resolve().parents[1]

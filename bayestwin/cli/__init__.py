@@ -4,6 +4,7 @@ Results go to the standard output, progress and remarks to the standard error; p
 Everything heavy is imported inside the command that needs it, so that `--help` answers at once.
 """
 
+import os
 from importlib import metadata
 from typing import Annotated
 
@@ -11,6 +12,7 @@ import typer
 
 from bayestwin.cli.check_fit_command import check_fit
 from bayestwin.cli.cohort_commands import check, demo, fit
+from bayestwin.cli.compare_fits_command import compare_fits
 from bayestwin.cli.crosscheck_command import crosscheck
 from bayestwin.cli.options import OneValueEach, clean_errors
 from bayestwin.cli.patient_commands import forecast, report, start, update
@@ -41,7 +43,7 @@ app = typer.Typer(
     "4 diagnostics failed, nothing published.",
 )
 
-populations = (demo, check, fit, check_fit, crosscheck, simulate)
+populations = (demo, check, fit, check_fit, compare_fits, crosscheck, simulate)
 patients = (start, update, forecast, report, response, replay, scores, verify_updates)
 stores = (store_population, refresh, refused, believed, history, scoreboard, erase, verify_store, store_migrate)
 for command in (*populations, *patients, *stores):
@@ -65,4 +67,7 @@ def _options(
 
 def main():
     """Run the command line; the entry point of the installed program."""
+    # Matrices here are small: a second thread of the linear algebra library gains nothing, and beside other work waits
+    # by spinning (a fit of the Gaussian process rival took forty times the CPU). Read when NumPy is first imported.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     app()

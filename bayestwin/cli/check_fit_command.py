@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from bayestwin.cli.check_fit_individuals import write_covariate_effects, write_individuals
 from bayestwin.cli.options import (
     DONE,
     NOTHING_USABLE,
@@ -29,6 +30,7 @@ from bayestwin.cli.reading import read_files, tell
 
 PROBABILITY = 0.9
 REPLICATES = 300
+INDIVIDUAL_DRAWS = 200
 
 
 def check_fit(
@@ -49,13 +51,19 @@ def check_fit(
         int | None,
         typer.Option("--replicates", help="Simulated cohorts; default 300, more for patients with many labs.", min=100),
     ] = None,
+    from_priors: Annotated[
+        bool, typer.Option("--from-priors", help="Prior predictive check: draws of the priors of --model, no fit.")
+    ] = False,
+    individual_fits: Annotated[
+        int, typer.Option(help="Patients whose individual fit is drawn, twelve a page.", min=0)
+    ] = 24,
     seed: Seed = 1,
 ):
-    """Visual predictive check, NPDE with its tests, random effects, shrinkage, covariates; tables and figures."""
+    """VPC, NPDE, goodness of fit, individual fits, random effects, shrinkage, covariates; tables and figures."""
     from bayestwin.evaluation.predictive_checks import npde, vpc
     from bayestwin.evaluation.replicates import replicates
 
-    known = usable_population(population, model)
+    known = _priors(population, model, seed) if from_priors else usable_population(population, model)
     files = {"patients": patients, "labs": labs, "doses": doses, "events": events, "event_table": event_table}
     reading = read_files(known.model.record_schema(), files, time_unit=time_unit, as_of=as_of)
     tell(reading)
@@ -84,9 +92,23 @@ def check_fit(
         outside = (bands["observed"] < bands["low"]) | (bands["observed"] > bands["high"])
         points = f"{int(outside.sum())} of {len(bands)} points outside their {100 * PROBABILITY:g} % bands"
         typer.echo(f"{output}: VPC {points}; {_npde_words(errors, prediction_corrected)}")
-    _effects(out, known, reading.cohort)
+    _draw_spaghetti(out, known.model, found)
+    if not from_priors:
+        write_individuals(out, known, reading.cohort, count=min(count, INDIVIDUAL_DRAWS), courses_of=individual_fits)
+        write_covariate_effects(out, known, reading.cohort)
     typer.echo(f"wrote tables and figures to {out}")
     return SOME_REFUSED if reading.refusals else DONE
+
+
+def _priors(population, model, seed):
+    """The model's own priors in the place of a posterior."""
+    if model is None or population is not None:
+        raise usage_error("--from-priors asks for --model (a name or a folder) and no --population.")
+    from bayestwin.population.prior import prior_population
+    from bayestwin.specification import load_model
+
+    say("Note: these are the model's priors, no fit")
+    return prior_population(load_model(model), draws=REPLICATES, random_seed=seed)
 
 
 def _npde_words(errors, prediction_corrected: bool) -> str:
@@ -133,24 +155,14 @@ def _draw(out, model, mine, output, bands, errors, corrected):
     panels[0].figure.savefig(out / f"npde_{output}.png", dpi=150)
 
 
-def _effects(out, known, cohort):
-    """random_effects.csv, shrinkage.csv, covariates.csv and a figure per parameter, where the fit kept them."""
-    from bayestwin.errors import FitError
-    from bayestwin.evaluation.random_effects import against_covariates, random_effects, shrinkage
-    from bayestwin.plots.predictive_checks import plot_random_effects
+def _draw_spaghetti(out, model, found):
+    """spaghetti_<output>.png of every output that is measured."""
+    from bayestwin.plots.goodness_of_fit import plot_spaghetti
 
-    try:
-        effects = random_effects(known, cohort)
-    except FitError as error:
-        say(f"no random effects: {error}")
-        return
-    shrunk, beside = shrinkage(known, effects), against_covariates(effects, cohort)
-    for name, table in {"random_effects": effects, "shrinkage": shrunk, "covariates": beside}.items():
-        table.to_csv(out / f"{name}.csv", index=False)
-    typer.echo("shrinkage, of the labs and patients of the fit itself:")
-    typer.echo(shrunk.to_string(index=False, float_format="{:.3g}".format))
-    for row in beside[beside["p_adjusted"] < 0.05].itertuples():
-        typer.echo(f"eta of {row.parameter} goes with {row.covariate} ({row.test}, adjusted p {row.p_adjusted:.2g})")
-    for row in shrunk.itertuples():
-        ax = plot_random_effects(effects, row.parameter, shrinkage=row.shrinkage_sd)
-        ax.figure.savefig(out / f"eta_{row.parameter}.png", dpi=150)
+    for output, mine in found.labs.groupby("output", sort=False):
+        observation = model.observations[model.observation_index[output]]
+        scale, label = "log" if observation.log_scale else "linear", observation.label or output
+        ax = plot_spaghetti(
+            mine, scale=scale, label=label, unit=observation.unit, time_label=f"time, {model.time_unit}"
+        )
+        ax.figure.savefig(out / f"spaghetti_{output}.png", dpi=150)

@@ -103,13 +103,29 @@ def fit(
     chains: Annotated[int, typer.Option(help="Chains.", min=1)] = 4,
     warmup: Annotated[int | None, typer.Option(help="Warm-up draws per chain.", min=10)] = None,
     draws: Annotated[int | None, typer.Option(help="Kept draws per chain.", min=10)] = None,
+    method: Annotated[
+        str,
+        typer.Option(
+            help="nuts: joint NUTS, the reference. gibbs: HMC within Gibbs, as exact and faster for many patients. "
+            "approximate: as --approximate."
+        ),
+    ] = "nuts",
     approximate: Annotated[
         bool,
         typer.Option(
             "--approximate",
-            help="A variational first look in minutes instead of NUTS; labelled approximate wherever it goes.",
+            help="A variational first look in minutes instead of a sampler; labelled approximate wherever it goes.",
         ),
     ] = False,
+    start_from: Annotated[
+        Path | None, typer.Option(help="An earlier posterior whose draws the chains begin at (a warm start).")
+    ] = None,
+    work: Annotated[
+        Path | None,
+        typer.Option(
+            help="A folder that keeps the run (personal data in it): the same command goes on there after a kill."
+        ),
+    ] = None,
     priors: PriorsFile = None,
     keep_individuals: Annotated[
         bool, typer.Option(help="Keep the patients' own parameters in the file (it then holds personal data).")
@@ -119,10 +135,13 @@ def fit(
     ] = False,
 ):
     """Fit the population: priors of the model file, labs of many patients, NUTS; diagnostics pass or fail."""
-    from bayestwin.population import approximate_population, fit_population
+    from bayestwin.population import approximate_population, fit_population, load_population
+    from bayestwin.population.methods import METHODS
     from bayestwin.specification import load_model
     from bayestwin.specification.other_priors import read_priors, with_priors
 
+    if method not in METHODS:
+        raise usage_error(f"--method {method}: choose {', '.join(METHODS)}.")
     loaded = load_model(model)
     other = read_priors(priors) if priors else {}
     with_priors(loaded, other)  # a misspelt name is told before the files are read
@@ -135,12 +154,15 @@ def fit(
     lengths: dict[str, Any] = {"warmup": warmup, "draws": draws}
     lengths = {name: count for name, count in lengths.items() if count is not None}
     common: dict[str, Any] = {"random_seed": seed, "progress": sys.stderr.isatty(), "priors": other}
-    if approximate:
-        if lengths:
-            raise usage_error("--warmup and --draws are of NUTS; leave them out with --approximate.")
+    if approximate or method == "approximate":
+        if lengths or start_from or work:
+            raise usage_error("--warmup, --draws, --start-from and --work are of samplers; not with --approximate.")
         population = approximate_population(loaded, reading.cohort, guide="by_patient", **common)
     else:
-        population = fit_population(loaded, reading.cohort, chains=chains, **lengths, **common)
+        earlier = None if start_from is None else load_population(start_from, loaded)
+        population = fit_population(
+            loaded, reading.cohort, method=method, chains=chains, start_from=earlier, work=work, **lengths, **common
+        )
     typer.echo(population.summary().to_string(float_format="{:.3g}".format))
     if population.diagnostics.approximate:
         typer.echo(f"diagnostics: {population.diagnostics}")

@@ -208,7 +208,7 @@ def _publish(twin, info, out, reading):
 
     typer.echo(f"numerical check: {info.verdict} by {info.path}, {info.seconds:.1f} s")
     k_hat = "not needed (weights are even)" if info.pareto_k == float("-inf") else f"{info.pareto_k:.2f}"
-    draws = f"effective population draws {info.ess_population_draws:.1f} of {len(twin.population.log_det)}"
+    draws = f"effective population draws {info.ess_population_draws:.1f} of {twin.population.draws}"
     typer.echo(f"  ESS {info.ess:.0f}, Pareto k {k_hat}, {draws}")
     for reason in info.reasons:
         typer.echo(f"  {reason}")

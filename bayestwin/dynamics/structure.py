@@ -8,8 +8,8 @@ gives neither, so that what is found linear is so for all parameters. A model th
 solved by the matrix exponential: exact however stiff, and faster than an adaptive solver up to MOST_STATES states.
 
     automatic          a field that is linear as a whole: compartments, transit chains, K-PD depots, effect compartments
-    not automatic      coefficients that change with t (clearance that wanes); hazards; a linear part that drives
-                       one that is not (a drug and a response to it): solved as one system, adaptively
+    in part            a linear part that drives one that is not (a drug and a response to it): `drivers.py`
+    not automatic      coefficients that change with t (clearance that wanes); hazards
 """
 
 from functools import lru_cache
@@ -44,6 +44,7 @@ KEEPING = {
     "transpose",
     "unstack",
 }
+CALLS = {"jit", "pjit", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call"}
 
 
 def solved_exactly(model) -> bool:
@@ -61,18 +62,35 @@ def is_linear(model) -> bool:
 
 @lru_cache(maxsize=256)
 def _found(vector_field, model) -> bool:
-    states, treatments = len(model.states), len(model.treatments)
-    values = {p.name: 0.5 for p in model.parameters} | {name: 0.0 for d in model.drift for name in d.names}
+    program, first = program_of(model)
+    size = len(model.states)
+    return all(kind != NEITHER for kind in kinds_of_slopes(program, first, [LINEAR] * size))
 
-    def field(t, y, values, active, started):
-        p, u = parameters_at(model, values, 0.0), Doing(model, t, active, started)
-        return listed_state(model, vector_field(t, named_state(model, y), p, u), "vector_field")
 
-    y, nothing = tuple(1.0 for _ in range(states)), jnp.zeros(treatments)
-    program = jax.make_jaxpr(field)(0.0, y, values, nothing, nothing)
-    kinds = [NEITHER, *[LINEAR] * states]
-    kinds += [CONSTANT] * (len(program.jaxpr.invars) - len(kinds))
-    return all(kind != NEITHER for kind in _kinds(program.jaxpr, kinds))
+def program_of(model):
+    """The vector field as JAX's list of operations, and the position among its arguments of the first state.
+
+    The arguments are the time, the states, the parameters (`argument_names`), what is being done and since when.
+    """
+    values = dict.fromkeys(argument_names(model), 0.5)
+
+    def field(t, y, listed, active, started):
+        p, u = parameters_at(model, dict(zip(values, listed)), 0.0), Doing(model, t, active, started)
+        return listed_state(model, model.vector_field(t, named_state(model, y), p, u), "vector_field")
+
+    y, nothing = tuple(1.0 for _ in model.states), jnp.zeros(len(model.treatments))
+    return jax.make_jaxpr(field)(0.0, y, tuple(values.values()), nothing, nothing).jaxpr, 1
+
+
+def argument_names(model) -> tuple[str, ...]:
+    """Parameters and drift steps in the order in which `program_of` takes them."""
+    return (*model.parameter_names, *(name for d in model.drift for name in d.names))
+
+
+def kinds_of_slopes(program, first: int, states) -> list[int]:
+    """The kind of every slope from those of the states; time counts as neither, the rest as constant."""
+    kinds = [NEITHER] * first + list(states)
+    return _kinds(program, kinds + [CONSTANT] * (len(program.invars) - len(kinds)))
 
 
 def _kinds(program, given) -> list[int]:
@@ -89,15 +107,23 @@ def _kinds(program, given) -> list[int]:
     return [kind_of(atom) for atom in program.outvars]
 
 
+def program_called_by(equation):
+    """The operations behind one that only calls others, else None."""
+    if equation.primitive.name not in CALLS:
+        return None
+    inner = next((equation.params[key] for key in ("jaxpr", "call_jaxpr") if key in equation.params), None)
+    return getattr(inner, "jaxpr", inner)
+
+
 def _after(equation, inputs) -> list[int]:
     """The kinds of what one operation returns."""
     name, count = equation.primitive.name, len(equation.outvars)
+    inner = program_called_by(equation)
+    if inner is not None:
+        return _kinds(inner, inputs)
     worst = max(inputs, default=CONSTANT)
     if worst != LINEAR:
         return [worst] * count
-    inner = next((equation.params[key] for key in ("jaxpr", "call_jaxpr") if key in equation.params), None)
-    if inner is not None and name in ("jit", "pjit", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call"):
-        return _kinds(getattr(inner, "jaxpr", inner), inputs)
     alone = inputs.count(LINEAR) == 1
     kept = (
         name in KEEPING

@@ -4,6 +4,7 @@ from bayestwin.evaluation.panels import Panel, panels
 from bayestwin.evaluation.predictions import COLUMNS, predictions_frame, treatment_at
 from bayestwin.evaluation.replay import replay, rest_of_course
 from bayestwin.evaluation.scores import clustered_interval, coverage, score_predictions
+from bayestwin.evaluation.selected_markers import selected_markers
 
 __all__ = [
     "COLUMNS",
@@ -15,5 +16,6 @@ __all__ = [
     "replay",
     "rest_of_course",
     "score_predictions",
+    "selected_markers",
     "treatment_at",
 ]

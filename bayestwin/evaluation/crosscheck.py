@@ -26,8 +26,9 @@ from bayestwin.evaluation.verification.moments import Estimate
 from bayestwin.population import Diagnostics, PopulationPosterior, fit_population
 from bayestwin.population.crosscheck import check_sampler, pymc_program, refuse_unsupported, sample_pymc, scalars
 from bayestwin.population.diagnostics import diagnose
-from bayestwin.population.fit import CAUTIOUS, sites_with_priors, well_identified
+from bayestwin.population.fit import sites_with_priors, well_identified
 from bayestwin.population.hyper import hyper_sites
+from bayestwin.population.methods import METHODS
 from bayestwin.specification.other_priors import with_priors
 
 BLIND = 1.0  # a difference of a posterior SD that could not have been seen: nothing is shown
@@ -155,7 +156,7 @@ def crosscheck(
     chains: int = 4,
     tune: int = 1000,
     draws: int = 1000,
-    target_accept: float = CAUTIOUS,
+    target_accept: float = METHODS["nuts"].cautious,
     centred: bool | None = None,
     priors=None,
     closed_form=None,
@@ -195,12 +196,12 @@ def crosscheck(
 def refuse_other_fit(population, model, cohort, priors) -> None:
     """FitError where a fit cannot be expected to agree: other records, other priors, or no sampler at all."""
     known, subject = population.attributes, f"population of {model.name}"
-    if known.get("method", "nuts") != "nuts":
+    if known.get("method", "nuts") not in ("nuts", "gibbs"):
         raise FitError(
             "only a sampled population has a Monte Carlo error to be judged by",
             subject=subject,
             value=known["method"],
-            allowed="a population fitted by NUTS",
+            allowed="a population fitted by nuts or gibbs",
             next_step="Fit it without --approximate, or leave --population out: then the fit is made here.",
         )
     if known.get("model_hash") != model.hash or known.get("data_hash") != cohort.data_hash:

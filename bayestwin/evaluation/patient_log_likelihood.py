@@ -89,7 +89,7 @@ def _of_patient(population, record, hyper, points: int, rng, random_seed: int):
     data = jax.tree.map(jnp.asarray, compile_record(model, record))
     pop = population_for(model, hyper, data.terms)
     psi, log_q = _proposals(np.asarray(twin.particles.psi), twin.weights, pop, points, rng)
-    m = len(np.asarray(pop.log_det))
+    m = pop.draws
     pairs = np.array(np.meshgrid(np.arange(points), np.arange(m), indexing="ij")).reshape(2, -1)
     found = np.empty(pairs.shape[1])
     run = evaluator(model, NO_GRADIENT)
@@ -123,7 +123,7 @@ def _proposals(particles, weights, pop, points: int, rng):
     heavy = rng.standard_normal((points, size)) / np.sqrt(rng.chisquare(FREEDOM, (points, 1)) / FREEDOM)
     psi = mean + heavy @ lower.T
     own = rng.random(points) < SHARE_PRIOR
-    draw = rng.integers(len(np.asarray(pop.log_det)), size=points)
+    draw = pop.with_level(rng.integers(pop.draws, size=points), rng)
     new = np.asarray(pop.mean)[draw] + np.einsum(
         "pde,pe->pd", np.asarray(pop.scale)[draw], rng.standard_normal((points, size))
     )
@@ -148,7 +148,11 @@ def _log_population(psi, pop):
     """ln p(psi | m), (S, M)."""
     mean, whiten, log_det = (np.asarray(a) for a in (pop.mean, pop.whiten, pop.log_det))
     z = np.einsum("mde,sme->smd", whiten, psi[:, None, :] - mean[None])
-    return -0.5 * (z**2).sum(axis=-1) - log_det - 0.5 * psi.shape[1] * np.log(2 * np.pi)
+    by_row = -0.5 * (z**2).sum(axis=-1) - log_det - 0.5 * psi.shape[1] * np.log(2 * np.pi)
+    if pop.which is None:
+        return by_row
+    by_level = (by_row + np.asarray(pop.log_share)).reshape(len(psi), -1, pop.draws)
+    return log_sum_exp(by_level, axis=1)
 
 
 def _as_tree(population, take, values, ess, keys) -> xr.DataTree:

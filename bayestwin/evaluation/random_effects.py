@@ -12,10 +12,24 @@ is mostly the population speaking (Savic and Karlsson 2009, AAPS J 11:558).
 import numpy as np
 
 from bayestwin.errors import FitError
-from bayestwin.individual import covariate_terms, prior_mean
+from bayestwin.individual import covariate_terms, first_covariates, prior_moments
 from bayestwin.population.diagnostics import moving
 
 DRAWS = 400
+
+
+def fitted_records(population, cohort) -> list:
+    """The records of `cohort` whose individual parameters the fit kept; an error where there are none."""
+    if "individuals" not in population.tree.children:
+        raise FitError(
+            "this fit kept no individual parameters",
+            subject=f"model {population.model.name}",
+            next_step="Use the result of fit_population itself, or `bayestwin fit --keep-individuals`.",
+        )
+    known = [record for record in cohort if population.individual_draws(record) is not None]
+    if not known:
+        raise FitError("none of these patients was in the fit", subject=f"model {population.model.name}")
+    return known
 
 
 def random_effects(population, cohort, *, draws: int = DRAWS):
@@ -33,21 +47,13 @@ def random_effects(population, cohort, *, draws: int = DRAWS):
     import pandas as pd
 
     model = population.model
-    if "individuals" not in population.tree.children:
-        raise FitError(
-            "this fit kept no individual parameters",
-            subject=f"model {model.name}",
-            next_step="Use the result of fit_population itself, or `bayestwin fit --keep-individuals`.",
-        )
-    known = [record for record in cohort if population.individual_draws(record) is not None]
-    if not known:
-        raise FitError("none of these patients was in the fit", subject=f"model {model.name}")
+    known = fitted_records(population, cohort)
     hyper, take = population.hyper_draws(draws)
     rows = []
     with jax.enable_x64(True):
         for record in known:
-            terms = covariate_terms(model, record.covariates)
-            mean = np.asarray(jax.vmap(lambda h: prior_mean(model, h, terms))(hyper))  # noqa: B023
+            terms = covariate_terms(model, first_covariates(model, record))
+            mean = np.asarray(jax.vmap(lambda h: prior_moments(model, h, terms)[0])(hyper))  # noqa: B023
             eta = population.individual_draws(record)[take] - mean
             q = np.quantile(eta, [0.25, 0.75, 0.1, 0.9], axis=0)
             for d, name in enumerate(model.individual_names):

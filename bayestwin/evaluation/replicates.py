@@ -23,7 +23,7 @@ from bayestwin.individual.data import used_sizes
 from bayestwin.individual.residuals import as_reported, draw_observation
 from bayestwin.prognosis.departures import along_labs, scaling_of
 from bayestwin.twin.particles import population_for
-from bayestwin.twin.target import evaluator
+from bayestwin.twin.target import class_shares, evaluator
 
 COLUMNS = (
     "patient",
@@ -99,6 +99,7 @@ def replicates(population, cohort, *, random_seed: int, count: int = 300, progre
 
 def _simulated(model, labs, data, pop, rho, draws, rng):
     """(R, N) simulated values, (N,) PRED, share of failed solves."""
+    draws = pop.with_level(draws, rng)
     noise = rng.standard_normal((len(draws), pop.mean.shape[1]))
     mean, scale, sigma = (np.asarray(a)[draws] for a in (pop.mean, pop.scale, pop.sigma))
     psi = mean + np.einsum("pde,pe->pd", scale, noise)
@@ -116,14 +117,22 @@ def _simulated(model, labs, data, pop, rho, draws, rng):
         k = model.observation_index[lab.output]
         assay = model.observations[k].assay_of(lab)
         seen[:, n] = draw_observation(model, k, rng, predicted[:, n], sigma, assay=assay)
-    share = np.exp(np.asarray(plain.log_class))
-    share = share / share.sum(axis=1, keepdims=True)
-    expected = np.array(np.asarray(plain.prediction)[:, :, : len(labs)])
+    pred, _ = expected_values(model, labs, plain, class_shares(plain.log_class), sigma)
+    return seen, pred, float((~ok).mean())
+
+
+def expected_values(model, labs, pieces, share, sigma):
+    """What is expected of every lab as it would be reported: its mean over draws (N,), and by draw (P, N).
+
+    pieces : ClassLikelihood of P draws; share (P, C) : of the response classes; sigma (P, R)
+    """
+    expected = np.array(np.asarray(pieces.prediction)[:, :, : len(labs)])
     for n, lab in enumerate(labs):
         k = model.observation_index[lab.output]
         expected[:, :, n] = as_reported(model, k, expected[:, :, n], sigma[:, None, :])
-    pred = np.einsum("pc,pcn->n", share, expected) / len(draws)
-    return seen, pred, float((~ok).mean())
+    ok = np.asarray(pieces.ok)
+    by_draw = np.einsum("pc,pcn->pn", share, np.where(ok[:, :, None] | (share[:, :, None] > 0), expected, 0.0))
+    return by_draw.mean(axis=0), by_draw
 
 
 def _row(model, record, lab, pred) -> dict:

@@ -21,6 +21,7 @@ from bayestwin.individual.likelihood import (
     outputs_at,
     total_log_likelihood,
 )
+from bayestwin.individual.missing import first_covariates
 from bayestwin.individual.occasions import begun_effects
 from bayestwin.individual.parameters import (
     Hyper,
@@ -28,9 +29,11 @@ from bayestwin.individual.parameters import (
     covariate_course,
     covariate_terms,
     draw_prior,
+    log_levels,
     log_prior,
     natural_values,
     prior_mean,
+    prior_moments,
     response_structure,
 )
 
@@ -48,14 +51,17 @@ __all__ = [
     "covariate_course",
     "covariate_terms",
     "draw_prior",
+    "first_covariates",
     "first_state",
     "informative_labs",
     "information_time",
+    "log_levels",
     "log_prior",
     "natural_values",
     "outputs_at",
     "padded_alike",
     "prior_mean",
+    "prior_moments",
     "response_structure",
     "total_log_likelihood",
     "used_sizes",

@@ -18,6 +18,7 @@ import numpy as np
 
 from bayestwin.dynamics import Timeline, build_timeline, happens, pad_timeline, treatment_starts
 from bayestwin.errors import RecordError
+from bayestwin.individual.missing import first_covariates, known_values
 from bayestwin.individual.occasions import check_occasions
 from bayestwin.individual.parameters import CovariateChanges, covariate_course, covariate_terms
 from bayestwin.individual.residuals import BETWEEN, CENSORING
@@ -38,6 +39,7 @@ class PatientData(NamedTuple):
     changes : covariates and occasions that change in time, or None
     upper (N,) : upper end of the labs between two limits, whose lower end is `value`; None where no lab is one
     assay (N,) : `Observation.assay_of` each lab; None where the model tells no assays apart
+    known (K,) : values of covariates that have a distribution (`known_values`), None without any
     """
 
     timeline: Timeline
@@ -55,6 +57,7 @@ class PatientData(NamedTuple):
     changes: CovariateChanges | None = None
     upper: np.ndarray | None = None
     assay: np.ndarray | None = None
+    known: Any = None
 
 
 class Sizes(NamedTuple):
@@ -162,6 +165,7 @@ def compile_record(model, record, *, resume_at: float | None = None, resumed: bo
     RecordError      the record does not fit into `sizes`, or contradicts itself; names the patient and the size
     """
     check_occasions(model, record)
+    known = known_values(model, record)
     start = beginning(record) if resume_at is None else resume_at
     end = max(information_time(record), start)
     labs = [lab for lab in informative_labs(model, record) if resume_at is None or lab.time > resume_at]
@@ -216,12 +220,13 @@ def compile_record(model, record, *, resume_at: float | None = None, resumed: bo
                 ways[1],
             ]
         ),
-        terms=covariate_terms(model, record.covariates),
+        terms=covariate_terms(model, first_covariates(model, record)),
         classes=class_rows(relevant),
         relevant=relevant,
         changes=covariate_course(model, record, sizes.changes),
         upper=padded([lab.upper or 0.0 for lab in labs], float) if ranges or sizes.ranges else None,
         assay=padded([_assay(model, lab) for lab in labs], int) if model.tells_assays_apart else None,
+        known=known,
     )
 
 

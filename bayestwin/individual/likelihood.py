@@ -142,7 +142,7 @@ def error_laws(model) -> tuple[tuple[int, ...], ...]:
     """
     found: dict = {}
     for k, o in enumerate(model.observations):
-        plain = not o.discrete and isinstance(o.error, LogNormalError) and not o.assay_scale
+        plain = not o.discrete and isinstance(o.error, LogNormalError) and not (o.assay_scale or o.assay_bias)
         alike = plain and o.error.low is None and o.error.serial is None
         found.setdefault(("log-normal", o.error.nu) if alike else k, []).append(k)
     return tuple(tuple(law) for law in found.values())

@@ -18,6 +18,19 @@ import numpy as np
 from jax.scipy.special import log_ndtr, logit, ndtri
 
 from bayestwin.dynamics.names import CHANGED, ChangedCovariates
+from bayestwin.individual.missing import (
+    effects_by_parameter,
+    first_covariates,
+    has_categories,
+    latent_shift,
+    levels_of,
+    log_normal,
+    missing_flags,
+    same_level,
+    terms_at_centre,
+    widened,
+    with_levels,
+)
 from bayestwin.individual.occasions import begins_another, occasion_count, occasion_shifts, occasion_terms
 from bayestwin.labs import OCCASION
 from bayestwin.records.record import covariate_changes
@@ -30,6 +43,7 @@ class Hyper(NamedTuple):
 
     typical (Q,) : typical values, transformed scale; effects (F,) : covariate coefficients
     omega (D,) : SDs of the individual parameters; correlation (D, D); sigma (R,) : residual SDs and CVs
+    covariates (S,) : what the distributions of covariates are known by (`missing.numbers_of`), None without any
     """
 
     typical: jax.Array
@@ -37,6 +51,7 @@ class Hyper(NamedTuple):
     omega: jax.Array
     correlation: jax.Array
     sigma: jax.Array
+    covariates: jax.Array | None = None
 
 
 def to_transformed(value, scale: str):
@@ -54,7 +69,8 @@ def to_natural(value, scale: str):
 def covariate_terms(model, covariates) -> np.ndarray:
     """What each covariate coefficient is multiplied with for this patient, F numbers; a missing covariate gives 0.
 
-    After them 1 for the occasion that is on and 0 for the others, where the model tells occasions apart.
+    After them 1 for the occasion that is on and 0 for the others, where the model tells occasions apart, and 1 for each
+    covariate that is missing and has a distribution, 0 for one that is known (missing.py).
     """
     terms = []
     for _, _, effect in model.effects:
@@ -64,37 +80,29 @@ def covariate_terms(model, covariates) -> np.ndarray:
         elif isinstance(effect, Power):
             terms.append(float(np.log(float(value) / effect.reference)))
         elif isinstance(effect, Category):
-            same = str(value) == effect.level or _number(value) == _number(effect.level) is not None
-            terms.append(1.0 if same else 0.0)
+            terms.append(1.0 if same_level(value, effect.level) else 0.0)
         else:
             terms.append(float(value) - effect.reference)
-    return np.append(np.array(terms, dtype=float), occasion_terms(model, covariates))
-
-
-def _number(text):
-    try:
-        return float(text)
-    except (TypeError, ValueError):
-        return None
+    return np.concatenate(
+        [np.array(terms, dtype=float), occasion_terms(model, covariates), missing_flags(model, covariates)]
+    )
 
 
 def shifted_typical(model, hyper: Hyper, terms):
-    """Typical values of all Q parameters for a patient with these covariate terms, transformed scale."""
+    """Typical values of all Q parameters for a patient with these covariate terms, transformed scale.
+
+    A number that is missing and summed out stands at the centre of its distribution, any other at the reference.
+    """
     if not model.effects:
         return hyper.typical
-    return hyper.typical + (hyper.effects * terms[..., : len(model.effects)]) @ _effects_by_parameter(model)
-
-
-def _effects_by_parameter(model) -> np.ndarray:
-    """1 where an effect acts on a parameter, (F, Q)."""
-    where = np.zeros((len(model.effects), len(model.parameters)))
-    for k, (_, position, _) in enumerate(model.effects):
-        where[k, position] = 1.0
-    return where
+    known = terms[..., : len(model.effects)]
+    if model.covariate_distributions:
+        known = known + terms_at_centre(model, hyper, terms)
+    return hyper.typical + (hyper.effects * known) @ effects_by_parameter(model)
 
 
 def prior_mean(model, hyper: Hyper, terms):
-    """Mean of psi, (D,)."""
+    """Mean of psi, (D,); where a category is missing that of its reference (see `prior_moments`)."""
     typical = shifted_typical(model, hyper, terms)
     extra = len(model.individual_names) - len(model.varying)
     varying = typical[..., np.array(model.varying, dtype=int)]
@@ -115,13 +123,36 @@ def response_structure(model, rho: float) -> np.ndarray:
     return structure
 
 
+def prior_moments(model, hyper: Hyper, terms):
+    """Mean (D,) and Cholesky factor (D, D) of psi given covariates, missing ones summed out.
+
+    They are the whole prior where no category is missing; where one is, `log_levels` says the rest.
+    """
+    mean, scale = normal_given_levels(model, hyper, terms)
+    return with_levels(model, hyper, terms, mean, scale)
+
+
+def normal_given_levels(model, hyper: Hyper, terms):
+    """Mean (D,) and Cholesky factor (D, D) of psi, missing categories standing at their reference."""
+    mean = prior_mean(model, hyper, terms)
+    size = len(model.individual_names)
+    scale = hyper.omega[:, None] * (jnp.linalg.cholesky(hyper.correlation) if size else hyper.correlation)
+    return mean, widened(model, hyper, terms, scale)
+
+
+def log_levels(model, psi, hyper: Hyper, terms):
+    """ln p(psi | covariates) - ln Normal(psi; `prior_moments`): 0 unless a category is missing."""
+    if not has_categories(model):
+        return jnp.zeros(())
+    mean, scale = normal_given_levels(model, hyper, terms)
+    log_share, shifts = levels_of(model, hyper, terms)
+    mixture = jax.scipy.special.logsumexp(log_share + jax.vmap(lambda d: log_normal(psi, mean + d, scale))(shifts))
+    return mixture - log_normal(psi, *with_levels(model, hyper, terms, mean, scale))
+
+
 def log_prior(model, psi, hyper: Hyper, terms):
-    """ln p(psi | population draw, covariates)."""
-    z = (psi - prior_mean(model, hyper, terms)) / hyper.omega
-    chol = jnp.linalg.cholesky(hyper.correlation)
-    white = jax.scipy.linalg.solve_triangular(chol, z, lower=True)
-    log_det = jnp.sum(jnp.log(hyper.omega)) + jnp.sum(jnp.log(jnp.diagonal(chol)))
-    return -0.5 * jnp.sum(white**2) - log_det - 0.5 * psi.shape[-1] * jnp.log(2 * jnp.pi)
+    """ln p(psi | population draw, covariates), missing covariates summed out."""
+    return log_normal(psi, *prior_moments(model, hyper, terms)) + log_levels(model, psi, hyper, terms)
 
 
 class CovariateChanges(NamedTuple):
@@ -140,7 +171,7 @@ def covariate_course(model, record, size: int | None = None, *, cut: float | Non
     size : None for the next power of two, 0 where nobody in a stack has any
     cut : of a forecast, which may begin a new occasion there (`Occasions.future`)
     """
-    known, reached = dict(record.covariates), {}
+    known, reached = first_covariates(model, record), {}
     said: list[tuple] = covariate_changes(record, model.acting_covariates)
     if cut is not None and begins_another(model, record, cut):
         said = sorted([*said, (cut, OCCASION, NEXT)], key=lambda one: one[:2])
@@ -151,7 +182,7 @@ def covariate_course(model, record, size: int | None = None, *, cut: float | Non
         return None
     more = (1 << (len(reached) - 1).bit_length() if size is None else size) - len(reached)
     times = [*reached, *[np.inf] * more]
-    padding = [np.zeros(len(model.effects) + occasion_count(model))] * more
+    padding = [np.zeros(len(model.effects) + occasion_count(model) + len(model.covariate_distributions))] * more
     return CovariateChanges(np.array(times), np.array([*reached.values(), *padding]))
 
 
@@ -167,10 +198,12 @@ def natural_values(model, psi, hyper: Hyper, terms, response_class=None, changes
     transformed = (
         shifted_typical(model, hyper, terms).at[np.array(model.varying, dtype=int)].set(psi[: len(model.varying)])
     )
-    by_occasion = None
+    if model.latent_covariates:
+        transformed = transformed + latent_shift(model, psi, hyper, terms)
+    by_occasion, occasions = None, slice(len(model.effects), len(model.effects) + occasion_count(model))
     if model.occasions:
         by_occasion = occasion_shifts(model, psi[len(psi) - len(model.occasions.names) :])
-        transformed = transformed + terms[len(model.effects) :] @ by_occasion
+        transformed = transformed + terms[occasions] @ by_occasion
     scales = [p.scale for p in model.parameters]
     natural = jnp.where(np.array([x == "log" for x in scales]), to_natural(transformed, "log"), transformed)
     natural = jnp.where(np.array([x == "logit" for x in scales]), to_natural(transformed, "logit"), natural)
@@ -178,10 +211,10 @@ def natural_values(model, psi, hyper: Hyper, terms, response_class=None, changes
     extra = slice(len(model.varying), None)  # frailty, drift steps and effects of occasions
     values.update(zip(model.individual_names[extra], jnp.unstack(psi[extra])))
     if changes is not None:
-        where, moved, count = _effects_by_parameter(model), changes.terms - terms, len(model.effects)
+        where, moved, count = effects_by_parameter(model), changes.terms - terms, len(model.effects)
         shifts = (hyper.effects * moved[:, :count]) @ where
         if by_occasion is not None:
-            shifts = shifts + moved[:, count:] @ by_occasion
+            shifts = shifts + moved[:, occasions] @ by_occasion
         values[CHANGED] = ChangedCovariates(changes.times, shifts)
     if response_class is not None:
         for k, cls in enumerate(model.response_classes):
@@ -215,9 +248,12 @@ def _moved(model, psi, typical):
 
 def draw_prior(model, key, hyper: Hyper, terms):
     """One psi from the population draw, (D,)."""
-    chol = jnp.linalg.cholesky(hyper.correlation)
     z = jax.random.normal(key, (len(model.individual_names),))
-    return prior_mean(model, hyper, terms) + hyper.omega * (chol @ z)
+    mean, scale = normal_given_levels(model, hyper, terms)
+    if has_categories(model):
+        log_share, shifts = levels_of(model, hyper, terms)
+        mean = mean + shifts[jax.random.categorical(jax.random.fold_in(key, 1), log_share)]
+    return mean + scale @ z
 
 
 __all__ = [
@@ -225,9 +261,11 @@ __all__ = [
     "class_log_probability",
     "covariate_terms",
     "draw_prior",
+    "log_levels",
     "log_prior",
     "natural_values",
     "prior_mean",
+    "prior_moments",
     "response_structure",
     "shifted_typical",
     "to_natural",

@@ -37,21 +37,26 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(6)
 def location_and_scale(model, k: int, prediction, sigma, *, assay=None, xp=jnp):
     """Location and scale of output k on its error scale; sigma (..., R) in the model's order.
 
-    assay : `Observation.assay_of` each lab, a number or (N,) along the last axis of `prediction`; None: no factor
+    assay : `Observation.assay_of` each lab, a number or (N,) along the last axis of `prediction`; None: no factors
     xp : the array library, jax.numpy or numpy
     """
+    observation = model.observations[k]
+    if assay is not None and observation.assay_bias:
+        # what its laboratory reads of it
+        prediction = prediction * _assay_factor(model, k, "assay_bias", sigma, assay, xp)
     location, scale = _of_the_error(model, k, prediction, sigma, xp)
-    return location, scale if assay is None else scale * assay_factor(model, k, sigma, assay, xp=xp)
+    if assay is not None:
+        scale = scale * _assay_factor(model, k, "assay_scale", sigma, assay, xp)
+    return location, scale
 
 
-def assay_factor(model, k: int, sigma, assay, *, xp=jnp):
-    """Factor on the scale of output k in each assay; sigma (..., R), assay () or (N,), result (...) or (..., N).
-
-    A number beyond those of the output (a row of another one) takes the last.
-    """
+def _assay_factor(model, k: int, kind: str, sigma, assay, xp):
+    """Factor on the scale or the prediction of output k in each assay; sigma (..., R), assay () or (N,), result (...)
+    or (..., N). A number beyond those of the output (a row of another one) takes the last."""
     observation, names = model.observations[k], list(model.residual_parameters)
-    at = [names.index(f"assay_scale_{level}_{observation.output}") for level in observation.assay_scale]
-    factors = xp.concatenate([xp.ones((*xp.shape(sigma)[:-1], 1)), sigma[..., np.array(at, dtype=int)]], axis=-1)
+    said = (observation.assay_level(kind, level) for level in observation.assay_levels)
+    at = [0, *(0 if level is None else 1 + names.index(f"{kind}_{level}_{observation.output}") for level in said)]
+    factors = xp.concatenate([xp.ones((*xp.shape(sigma)[:-1], 1)), sigma], axis=-1)[..., np.array(at)]
     return xp.take(factors, assay, axis=-1, mode="clip")
 
 

@@ -88,12 +88,13 @@ def _by_occasion(model, given: dict, record) -> dict:
     """The values with the first occasion's effects in them, and what the others change."""
     shifts = occasion_shifts(model, jnp.stack([given[name] for name in model.occasions.names]))
     count, course = len(model.effects), covariate_course(model, record)
-    first, found = covariate_terms(model, record.covariates)[count:], dict(given)
+    occasions = slice(count, count + model.occasions.count)
+    first, found = covariate_terms(model, record.covariates)[occasions], dict(given)
     for k in model.occasional:
         one = model.parameters[k]
         found[one.name] = shifted(given[one.name], first @ shifts[:, k], one.scale)
     if course is not None:
-        found[CHANGED] = ChangedCovariates(jnp.asarray(course.times), (course.terms[:, count:] - first) @ shifts)
+        found[CHANGED] = ChangedCovariates(jnp.asarray(course.times), (course.terms[:, occasions] - first) @ shifts)
     return found
 
 

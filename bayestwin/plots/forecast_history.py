@@ -4,6 +4,7 @@ It moves when data arrive; it is not a trend of the disease. Bars are 80 % knowl
 report without a forecast, a double line a change of model version.
 """
 
+from bayestwin.plots.marks import draw_events
 from bayestwin.plots.style import BAND_80, BAND_EDGE, INK, MUTED, SMALL, month_ticks, new_axes, quiet_style
 
 
@@ -73,16 +74,7 @@ def plot_forecast_history(
                     textcoords="offset points",
                     fontsize=SMALL,
                 )
-        for month, name in events:
-            ax.plot([month, month], [0, 0.05], transform=ax.get_xaxis_transform(), color=INK, linewidth=1.2)
-            ax.annotate(
-                name,
-                (month, 0.06),
-                (1.5, 0),
-                xycoords=ax.get_xaxis_transform(),
-                textcoords="offset points",
-                fontsize=SMALL,
-            )
+        draw_events(ax, events)
         month_ticks(ax, first, end)
         ax.set_yticks([0, 25, 50, 75, 100])
         ax.set_ylabel("in 100, at 12 months", labelpad=2)

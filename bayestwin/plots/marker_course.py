@@ -6,7 +6,7 @@ inside), thin lines are sampled futures. The bar left of a point is the 80 % ran
 
 import numpy as np
 
-from bayestwin.plots.marks import data_cut_line, draw_bands, draw_futures, draw_labs, limit_strip
+from bayestwin.plots.marks import data_cut_line, draw_bands, draw_events, draw_futures, draw_labs, limit_strip
 from bayestwin.plots.style import INK, MUTED, SMALL, log_ticks, month_ticks, new_axes, quiet_style, treatment_style
 
 
@@ -72,7 +72,7 @@ def plot_marker_course(
                     zorder=6,
                 )
         data_cut_line(ax, cut)
-        _events(ax, events)
+        draw_events(ax, events)
         draw_labs(ax, labs, floor=low, top=high)
         month_ticks(ax, *span)
         ax.set_ylabel(f"{label} ({unit})" if unit else label, labelpad=2)
@@ -105,22 +105,3 @@ def course_range(quantile_sets, labs, *, limit=None, scale="log") -> tuple[float
     if limit:
         low = max(min(low, limit / 2), limit / 4)
     return max(low, top / 1e7) / 1.3, top * 1.6
-
-
-def _events(ax, events):
-    """Ticks at the foot of the panel, their names on alternating rows."""
-    for place, (month, name) in enumerate(sorted(events)):
-        height = 0.04 + 0.1 * (place % 3)
-        ax.plot([month, month], [0, height], transform=ax.get_xaxis_transform(), color=INK, linewidth=1.0, zorder=6)
-        ax.annotate(
-            name,
-            (month, height),
-            (2, -1.5),
-            xycoords=ax.get_xaxis_transform(),
-            textcoords="offset points",
-            fontsize=SMALL,
-            color=INK,
-            va="bottom",
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.3, "alpha": 0.7},
-            zorder=6,
-        )

@@ -147,3 +147,22 @@ def data_cut_line(ax, x, label="data cut"):
         fontsize=SMALL,
         color=INK,
     )
+
+
+def draw_events(ax, events):
+    """Ticks at the foot of the panel, their names on alternating rows. events : (month, name)."""
+    for place, (month, name) in enumerate(sorted(events)):
+        height = 0.04 + 0.1 * (place % 3)
+        ax.plot([month, month], [0, height], transform=ax.get_xaxis_transform(), color=INK, linewidth=1.0, zorder=6)
+        ax.annotate(
+            name,
+            (month, height),
+            (2, -1.5),
+            xycoords=ax.get_xaxis_transform(),
+            textcoords="offset points",
+            fontsize=SMALL,
+            color=INK,
+            va="bottom",
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.3, "alpha": 0.7},
+            zorder=6,
+        )

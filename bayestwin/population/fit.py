@@ -2,7 +2,9 @@
 
 import json
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -12,18 +14,26 @@ import xarray as xr
 
 from bayestwin.dynamics import Accuracy
 from bayestwin.errors import FitError
-from bayestwin.individual import compile_record, covariate_terms, padded_alike, prior_mean, used_sizes
+from bayestwin.individual import (
+    compile_record,
+    covariate_terms,
+    first_covariates,
+    padded_alike,
+    prior_moments,
+    used_sizes,
+)
 from bayestwin.population.diagnostics import diagnose
-from bayestwin.population.hyper import assemble, hyper_sites
+from bayestwin.population.horseshoe import vector_sites
+from bayestwin.population.hyper import assemble, hyper_sites, with_slopes
+from bayestwin.population.methods import check_method, run
 from bayestwin.population.posterior import PopulationPosterior, patient_mark
-from bayestwin.population.program import population_program
-from bayestwin.population.sampling import run_nuts
-from bayestwin.population.start_values import unconstrained_medians
+from bayestwin.population.sampling import scattered
+from bayestwin.population.saved_run import SavedRun
+from bayestwin.population.start_values import starts_like, unconstrained_medians
 from bayestwin.specification.other_priors import with_priors
 
 DRAWS, MOST_DRAWS = 500, 4000  # of each chain, where the caller does not say
 OVERHEAD = 32  # an interval of a stack costs as much by itself as so many patients (measured: about 40)
-BOLD, CAUTIOUS = 0.95, 0.99  # target acceptance, where the caller does not say
 
 
 def versions() -> dict[str, str]:
@@ -84,35 +94,48 @@ def fit_population(
     cohort,
     *,
     random_seed: int,
-    chains: int = 4,
-    warmup: int = 500,
+    method: str = "nuts",
+    chains: int | None = None,
+    warmup: int | None = None,
     draws: int | None = None,
     target_accept: float | None = None,
-    max_tree_depth: int = 8,
+    max_tree_depth: int | None = None,
     rho: float | None = None,
     centred: bool | None = None,
-    climb: int = 0,
+    climb: int | None = None,
     priors=None,
+    start_from: PopulationPosterior | None = None,
+    work=None,
     accuracy: Accuracy = Accuracy(),
     progress=False,
 ) -> PopulationPosterior:
-    """Sample the population posterior of a model given a cohort with NUTS.
+    """Sample the population posterior of a model given a cohort.
 
     Parameters
     ----------
     model : Model
     cohort : Cohort          patients; records in the model's units and time
     random_seed : int        decides every random number
-    chains, warmup, draws :  chains run side by side in one program; draws None: 500 of each chain, and where R-hat or
-                             effective sample size alone fall short, as many again, up to MOST_DRAWS
-    target_accept : float    None: 0.95, and, with draws None, where divergences fail the diagnostics once more from the
-                             start at 0.99; the result's attribute `method_note` says so
+    method : str             "nuts": joint NUTS, the reference; "gibbs": HMC within Gibbs, as exact and faster for many
+                             patients; "approximate": a variational normal (`approximate_population`)
+    chains, warmup, draws :  default 4 chains side by side in one program, 500 draws of warm-up (gibbs: 300);
+                             draws None: 500 of each chain, and where R-hat or effective sample size alone fall short,
+                             as many again, up to MOST_DRAWS
+    target_accept : float    None: 0.95 (gibbs: 0.8), and, with draws None, where divergences fail the diagnostics once
+                             more from the start at 0.99 (0.95); the result's attribute `method_note` says so
+    max_tree_depth : int     of NUTS, default 8
     rho : float              response correlation, default the model's declared one
-    centred : bool           parameterisation of individual effects; None: centred where labs outnumber individual
-                             parameters at least two to one (well identified patients), else non-centred
-    climb : int              steps of gradient ascent before warm-up (see run_nuts); few where effects are centred: the
-                             density has no highest point there, an omega without a prior away from 0 falls to it
+    centred : bool           of NUTS, parameterisation of individual effects; None: centred where labs outnumber
+                             individual parameters at least two to one (well identified patients), else non-centred;
+                             "gibbs" learns it for every patient
+    climb : int              of NUTS, steps of gradient ascent before warm-up (see run_nuts); few where effects are
+                             centred: the density has no highest point there, an omega without a prior away from 0
+                             falls to it
     priors : dict            site -> prior instead of the model file's (`read_priors`); noted in the result
+    start_from : PopulationPosterior      an earlier posterior: every chain begins at one of its draws, by name of site
+                             and key of patient (new ones as without it); a shorter warm-up may then do
+    work : path              a folder that keeps the run block by block (with patients' own parameters in it): the same
+                             call goes on after a kill, with the same draws
     progress : bool or callable(done, total, message)
 
     Returns
@@ -122,61 +145,87 @@ def fit_population(
 
     Raises
     ------
-    FitError                 no patient has an observation, or the start has no finite density
+    FitError                 no patient has an observation, the start has no finite density, the method is unknown,
+                             does not take a setting or cannot sample the model; `work` is of another run
     """
+    own = {"chains": chains, "warmup": warmup, "target_accept": target_accept, "max_tree_depth": max_tree_depth}
+    own |= {"centred": centred, "climb": climb, "start_from": start_from, "work": work}
+    settings = check_method(model, method, own)
     if not any(record.labs for record in cohort):
         raise FitError(
             "no patient has a lab",
             subject=f"model {model.name}",
             next_step="Give labs.csv or an event table with observations.",
         )
+    common = {"random_seed": random_seed, "rho": rho, "priors": priors, "accuracy": accuracy, "progress": progress}
+    if method == "approximate":
+        from bayestwin.population.variational import approximate_population
+
+        return approximate_population(model, cohort, **common, **({} if draws is None else {"draws": draws}))
     rho = (model.response_correlation.rho if model.response_correlation else 0.0) if rho is None else rho
-    fitted = with_priors(model, priors or {})
+    fitted, chains = with_priors(model, priors or {}), chains or 4
     with jax.enable_x64(True):
         groups, order = stack_cohort(model, cohort)
         if centred is None:
-            centred = well_identified(model, order)
-
-        def program():
-            population_program(fitted, groups, rho=rho, centred=centred, accuracy=accuracy)
-
+            centred = method == "nuts" and well_identified(model, order)
+        start = partial(scattered, unconstrained_medians(fitted, groups, rho=rho, centred=centred))
+        if start_from is not None:
+            begin = start(jax.random.split(jax.random.key(random_seed), chains))
+            begin = starts_like(start_from, fitted, order, groups, begin, rho=rho, centred=centred)
+            start = lambda keys: begin  # noqa: E731
         boldly = draws is None and target_accept is None  # then divergences are a reason to sample again, not longer
+        how: dict[str, Any] = {
+            "rho": rho,
+            "centred": centred,
+            "accuracy": accuracy,
+            "chains": chains,
+            "warmup": warmup or settings.warmup,
+            "max_tree_depth": max_tree_depth or 8,
+            "climb": climb or 0,
+            "draws": DRAWS if draws is None else draws,
+        }
 
         def sampled(accept):
-            return run_nuts(
-                program,
-                unconstrained_medians(fitted, groups, rho=rho, centred=centred),
+            run_of = {"model": model.hash, "cohort": cohort.data_hash, "method": method, "seed": random_seed}
+            run_of |= {name: str(value) for name, value in how.items() if name != "draws"} | {"versions": versions()}
+            run_of |= {"priors": {k: str(v) for k, v in (priors or {}).items()}, "target_accept": accept}
+            run_of |= {"start_from": start_from.hash if start_from is not None else ""}
+            return run(
+                method,
+                fitted,
+                groups,
+                start,
                 key=jax.random.key(random_seed),
-                chains=chains,
-                warmup=warmup,
-                draws=DRAWS if draws is None else draws,
                 most=MOST_DRAWS if draws is None else None,
-                enough=lambda drawn: long_enough(drawn, give_up=boldly and accept == BOLD),
+                enough=lambda drawn: long_enough(drawn, give_up=boldly and accept == settings.bold),
                 target_accept=accept,
-                max_tree_depth=max_tree_depth,
-                climb=climb,
+                saved=None if work is None else SavedRun(Path(work) / f"acceptance-{accept:g}", run_of),
                 progress=progress,
+                **how,
             )
 
         try:
-            drawn, note = _boldly_first(sampled) if boldly else (sampled(target_accept or BOLD), "")
+            drawn, note = _boldly_first(sampled, settings) if boldly else (sampled(target_accept or settings.bold), "")
         except RuntimeError as error:
             raise FitError(
                 f"the sampler could not start: {error}",
                 subject=f"model {model.name}",
                 next_step="Look for a lab far outside what the priors allow.",
             ) from error
-        return posterior_from(model, order, drawn, rho, cohort, random_seed, fitted=fitted, note=note)
+        return posterior_from(model, order, drawn, rho, cohort, random_seed, fitted=fitted, method=method, note=note)
 
 
-def _boldly_first(sampled):
-    """Draws of `sampled(acceptance)` and a note: at BOLD; where divergences fail that, from the start at CAUTIOUS."""
-    drawn = sampled(BOLD)
+def _boldly_first(sampled, settings):
+    """Draws of `sampled(acceptance)` and a note: boldly; where divergences fail that, from the start with caution."""
+    drawn = sampled(settings.bold)
     found = diagnosed(drawn)
     if found is None or not found.too_bold:
         return drawn, ""
-    note = f"sampled again at target acceptance {CAUTIOUS}, after {found.divergences} divergences at {BOLD}"
-    return sampled(CAUTIOUS), note
+    note = (
+        f"sampled again at target acceptance {settings.cautious}, after {found.divergences} divergences "
+        f"at {settings.bold}"
+    )
+    return sampled(settings.cautious), note
 
 
 def long_enough(drawn, *, give_up: bool = False) -> bool:
@@ -214,11 +263,14 @@ def sites_with_priors(model) -> dict:
 
 def _psi_of(model, hyper, order, z):
     """Individual parameters (chain, draw, N, D) of non-centred effects z."""
-    terms = np.stack([covariate_terms(model, r.covariates) for r in order])
+    terms = np.stack([covariate_terms(model, first_covariates(model, r)) for r in order])
 
     def individual(h, z_draw):
-        scale = h.omega[:, None] * jnp.linalg.cholesky(h.correlation)
-        return jax.vmap(lambda x, z_i: prior_mean(model, h, x) + scale @ z_i)(terms, z_draw)
+        def one(x, z_i):
+            mean, scale = prior_moments(model, h, x)
+            return mean + scale @ z_i
+
+        return jax.vmap(one)(terms, z_draw)
 
     return np.asarray(jax.jit(jax.vmap(jax.vmap(individual)))(hyper, jnp.asarray(z)))
 
@@ -236,10 +288,12 @@ def posterior_from(
     if not centred:
         effects = drawn.samples.pop("z", np.zeros((n_chains, n_draws, len(order), 0)))
     own, used = sites_with_priors(model), sites_with_priors(fitted)
+    kept = {name: np.asarray(a) for name, a in with_slopes(fitted, drawn.samples).items()}
+    drawn = drawn._replace(samples={name: a for name, a in kept.items() if name not in vector_sites(fitted)})
     for name in hyper_sites(model):
-        if name not in drawn.samples:
+        if name not in drawn.samples and name in used:
             drawn.samples[name] = np.full((n_chains, n_draws), used[name].value)
-    changed = {name: str(used[name]) for name in used if used[name] != own[name]}
+    changed = {name: str(used[name]) for name in used if used[name] != own.get(name)}
     coords: dict[str, Any] = {"chain": np.arange(n_chains), "draw": np.arange(n_draws)}
     data = {}
     for name, values in drawn.samples.items():

@@ -3,7 +3,10 @@
 import jax.numpy as jnp
 
 from bayestwin.individual import Hyper, response_structure
+from bayestwin.individual.missing import numbers_of
 from bayestwin.individual.parameters import to_transformed
+from bayestwin.population.horseshoe import slopes_from
+from bayestwin.specification.horseshoe import horseshoes, prior_of
 from bayestwin.specification.priors import Fixed
 
 
@@ -14,6 +17,7 @@ def omega_priors(model) -> list[tuple[str, object]]:
         priors.append(("omega_frailty", Fixed(value=1.0)))
     for drift in model.drift:
         priors += [(f"drift_sd_{drift.parameter}", drift.sd)] * drift.steps
+    priors += [(f"omega_{name}_if_missing", Fixed(value=1.0)) for name in model.latent_covariates]
     if model.occasions is not None:
         for name, sd in model.occasions.sd.items():
             priors += [(f"gamma_{name}", sd)] * model.occasions.count
@@ -25,7 +29,8 @@ def assemble(model, natural: dict, rho: float) -> Hyper:
     shape = next((jnp.shape(v) for k, v in natural.items() if k != "correlation_cholesky"), ())
     empty = jnp.zeros((*shape, 0))
     typical = [to_transformed(_value(natural, f"{p.name}_pop", p.typical, shape), p.scale) for p in model.parameters]
-    effects = [_value(natural, name, effect_prior(effect), shape) for name, _, effect in model.effects]
+    natural = with_slopes(model, natural)
+    effects = [_value(natural, name, prior_of(effect), shape) for name, _, effect in model.effects]
     omega = [_value(natural, site, prior, shape) for site, prior in omega_priors(model)]
     sigma = [_value(natural, name, prior, shape) for name, prior in model.residual_parameters.items()]
     correlation = jnp.broadcast_to(
@@ -35,18 +40,18 @@ def assemble(model, natural: dict, rho: float) -> Hyper:
         members = jnp.array([model.individual_names.index(n) for n in model.correlation.over])
         chol = natural["correlation_cholesky"]
         correlation = correlation.at[..., members[:, None], members[None, :]].set(chol @ jnp.swapaxes(chol, -1, -2))
+    covariates = None
+    if model.covariate_distributions:
+        given = {site: _value(natural, site, prior, shape) for site, prior in covariate_sites(model).items()}
+        covariates = jnp.stack(numbers_of(model, given), -1)
     return Hyper(
         jnp.stack(typical, -1),
         jnp.stack(effects, -1) if effects else empty,
         jnp.stack(omega, -1) if omega else empty,
         correlation,
         jnp.stack(sigma, -1) if sigma else empty,
+        covariates,
     )
-
-
-def effect_prior(effect):
-    """The prior of a covariate effect's coefficient."""
-    return getattr(effect, "exponent", None) or getattr(effect, "slope", None) or effect.shift
 
 
 def _value(natural, name, prior, shape):
@@ -56,13 +61,37 @@ def _value(natural, name, prior, shape):
     return jnp.broadcast_to(jnp.asarray(prior.value, dtype=float), shape)
 
 
+def with_slopes(model, natural: dict) -> dict:
+    """The same values with the slopes of horseshoes where their parts are among them."""
+    if not horseshoes(model):
+        return natural
+    shape, priors = jnp.shape(natural[f"{next(iter(horseshoes(model))).group}_global"]), dict(omega_priors(model))
+
+    def omega_of(position):
+        site = f"omega_{model.parameters[position].name}"
+        return _value(natural, site, priors[site], shape)
+
+    return natural | slopes_from(model, natural, omega_of)
+
+
+def covariate_sites(model) -> dict[str, object]:
+    """(site, prior) of what the distributions of covariates are known by."""
+    return {site: prior for one in model.covariate_distributions for site, prior in one.sites.items()}
+
+
 def hyper_sites(model, *, fixed: bool = False) -> dict[str, object]:
-    """Every population-level site that is sampled, name -> prior, in file order (correlation apart).
+    """Every population-level site that is sampled, name -> prior, in file order (correlation apart; of a horseshoe what
+    its slopes share, see `horseshoe.vector_sites` for the rest).
 
     fixed : those that are taken as known too
     """
     sites = {f"{p.name}_pop": p.typical for p in model.parameters}
-    sites.update({name: effect_prior(effect) for name, _, effect in model.effects})
+    groups = horseshoes(model)
+    together = {k for slopes in groups.values() for k in slopes}
+    sites.update({name: prior_of(e) for k, (name, _, e) in enumerate(model.effects) if k not in together})
+    for one, slopes in groups.items():
+        sites.update(one.scalar_sites(len(slopes)))
     sites.update(dict(omega_priors(model)))
     sites.update(model.residual_parameters)
+    sites.update(covariate_sites(model))
     return {name: prior for name, prior in sites.items() if fixed or not isinstance(prior, Fixed)}

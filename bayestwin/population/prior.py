@@ -14,7 +14,8 @@ import numpyro.distributions as dist
 import xarray as xr
 
 from bayestwin.population.fit import versions
-from bayestwin.population.hyper import hyper_sites
+from bayestwin.population.horseshoe import vector_sites
+from bayestwin.population.hyper import hyper_sites, with_slopes
 from bayestwin.population.posterior import PopulationPosterior
 from bayestwin.population.program import distribution
 
@@ -27,11 +28,17 @@ def prior_population(model, *, draws: int, random_seed: int, rho: float | None =
     if rho is None:
         rho = model.response_correlation.rho if model.response_correlation is not None else 0.0
     sites = hyper_sites(model)
+    parts: dict[str, Any] = {}
     data: dict[str, Any] = {}
     with jax.enable_x64(True):
         *keys, key_correlation = jax.random.split(jax.random.key(random_seed), len(sites) + 1)
         for (name, prior), key in zip(sites.items(), keys):
-            data[name] = (("chain", "draw"), np.asarray(distribution(prior).sample(key, (1, draws))))
+            parts[name] = distribution(prior).sample(key, (1, draws))
+        for number, (name, (prior, size)) in enumerate(vector_sites(model).items()):
+            parts[name] = distribution(prior).sample(jax.random.fold_in(key_correlation, number), (1, draws, size))
+        for name, values in with_slopes(model, parts).items():
+            if name not in vector_sites(model):
+                data[name] = (("chain", "draw"), np.asarray(values))
         if model.correlation is not None:
             law = dist.LKJCholesky(len(model.correlation.over), model.correlation.concentration)
             lower = np.asarray(law.sample(key_correlation, (1, draws)))

@@ -4,6 +4,7 @@
     non-centred:  z_i ~ Normal(0, I), psi_i = mean(typical, covariates_i) + omega * (chol(R) z_i)
     centred:      psi_i ~ Normal(mean(typical, covariates_i), diag(omega) R diag(omega))
     factor: sum over patients of ln p(labs_i, events_i | psi_i, sigma)      (individual/, response classes summed out)
+    factor: where covariates have a distribution, ln p(known ones); missing ones are summed out of psi's prior
 
 R holds the LKJ block and the declared response correlation. Site names: CL_pop, omega_CL, beta_CL_weight_kg,
 sigma_add_concentration, correlation_cholesky, drift_sd_g,
@@ -17,7 +18,9 @@ import numpyro.distributions as dist
 
 from bayestwin.dynamics import Accuracy
 from bayestwin.errors import ModelError
-from bayestwin.individual import class_likelihood, prior_mean, total_log_likelihood
+from bayestwin.individual import class_likelihood, log_levels, prior_mean, prior_moments, total_log_likelihood
+from bayestwin.individual.missing import log_of_covariates
+from bayestwin.population.horseshoe import vector_sites
 from bayestwin.population.hyper import assemble, hyper_sites
 from bayestwin.specification.priors import (
     Beta,
@@ -68,6 +71,14 @@ def draw_site(name, prior):
     )
 
 
+def covariate_factor(model, hyper, psi, groups):
+    """ln p(known covariates), and of missing categories what their levels say beyond `prior_moments`."""
+    terms = jnp.concatenate([jnp.asarray(g.terms) for g in groups])
+    known = jnp.concatenate([jnp.asarray(g.known) for g in groups])
+    levels = jax.vmap(lambda p, x: log_levels(model, p, hyper, x))(psi, terms)
+    return (levels + jax.vmap(lambda x, y: log_of_covariates(model, hyper, x, y))(terms, known)).sum()
+
+
 def population_program(
     model, groups, *, rho: float, centred: bool = False, labs: bool = True, accuracy: Accuracy = Accuracy()
 ):
@@ -77,6 +88,8 @@ def population_program(
     labs : False leaves the likelihood out
     """
     natural = {name: draw_site(name, prior) for name, prior in hyper_sites(model).items()}
+    for name, (prior, size) in vector_sites(model).items():
+        natural[name] = numpyro.sample(name, distribution(prior).expand([size]).to_event(1))
     if model.correlation is not None:
         natural["correlation_cholesky"] = numpyro.sample(
             "correlation_cholesky", dist.LKJCholesky(len(model.correlation.over), model.correlation.concentration)
@@ -86,8 +99,7 @@ def population_program(
     if not groups:
         return
     size = len(model.individual_names)
-    scale = hyper.omega[:, None] * (jnp.linalg.cholesky(hyper.correlation) if size else hyper.correlation)
-    means = jnp.concatenate([jax.vmap(lambda x: prior_mean(model, hyper, x))(jnp.asarray(g.terms)) for g in groups])
+    means, scale = individual_prior(model, hyper, groups)
     with numpyro.plate("patient", n_patients):
         if size == 0:  # nothing varies between patients: one patient, or a naive pool
             psi = means
@@ -95,17 +107,41 @@ def population_program(
             psi = numpyro.sample("psi", dist.MultivariateNormal(means, scale_tril=scale))
         else:
             z = numpyro.sample("z", dist.Normal(0.0, 1.0).expand([size]).to_event(1))
-            psi = means + z @ scale.T
+            psi = means + (jnp.einsum("pde,pe->pd", scale, z) if scale.ndim == 3 else z @ scale.T)
 
+    if model.covariate_distributions:
+        numpyro.factor("covariates", covariate_factor(model, hyper, psi, groups))
     if not labs:
         return
 
     def one(psi_i, data):
-        return total_log_likelihood(class_likelihood(model, psi_i, hyper, data, rho=rho, accuracy=accuracy))
+        return patient_log_likelihood(model, psi_i, hyper, data, rho=rho, accuracy=accuracy)
 
-    total, first = jnp.zeros(()), 0
+    total = sum(part.sum() for part in over_patients(one, groups, psi))
+    numpyro.factor("labs_and_events", total)
+
+
+def individual_prior(model, hyper, groups):
+    """Means (N, D) of the individual parameters of all patients and the Cholesky factor of their covariance: (D, D), or
+    (N, D, D) where covariates have a distribution (what is missing is summed out, so each patient has their own)."""
+    terms = jnp.concatenate([jnp.asarray(g.terms) for g in groups])
+    if model.covariate_distributions:
+        return jax.vmap(lambda x: prior_moments(model, hyper, x))(terms)
+    size = len(model.individual_names)
+    scale = hyper.omega[:, None] * (jnp.linalg.cholesky(hyper.correlation) if size else hyper.correlation)
+    return jax.vmap(lambda x: prior_mean(model, hyper, x))(terms), scale
+
+
+def patient_log_likelihood(model, psi, hyper, data, *, rho: float, accuracy: Accuracy):
+    """ln p(labs, events of one patient | psi, population), response classes summed out."""
+    return total_log_likelihood(class_likelihood(model, psi, hyper, data, rho=rho, accuracy=accuracy))
+
+
+def over_patients(function, groups, *by_patient):
+    """`function(*by_patient, data)` of every patient, one result with a leading patient axis for each stack."""
+    found, first = [], 0
     for group in groups:
         count = group.mask.shape[0]
-        total += jax.vmap(one)(psi[first : first + count], group).sum()
+        found.append(jax.vmap(function)(*(x[first : first + count] for x in by_patient), group))
         first += count
-    numpyro.factor("labs_and_events", total)
+    return found

@@ -1,6 +1,6 @@
-"""NUTS in blocks: one compiled program, chains side by side, R-hat and ESS shown while it runs.
+"""Kernels in blocks: one compiled program, chains side by side, R-hat and ESS shown while it runs.
 
-NumPyro's own driver compiles again for every run and shows no convergence; its kernel is used here directly. Chains
+NumPyro's own driver compiles again for every run and shows no convergence; its kernels are used here directly. Chains
 are vectorised: `chain_method="parallel"` broke reverse-mode diffrax in these versions.
 """
 
@@ -16,6 +16,8 @@ from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
 from numpyro.infer import NUTS
 from numpyro.infer.util import ParamInfo, constrain_fn, potential_energy
 
+from bayestwin.population.gibbs import PatientwiseHMC
+
 
 class Draws(NamedTuple):
     """Constrained samples by site (chain, draw, ...), and the sampler's statistics (chain, draw)."""
@@ -24,63 +26,120 @@ class Draws(NamedTuple):
     stats: dict
 
 
+STATISTICS = {
+    "diverging": "diverging",
+    "energy": "energy",
+    "n_steps": "num_steps",
+    "acceptance_rate": "accept_prob",
+    "lp": "potential_energy",
+}  # name in a result -> field of a kernel's state
+
+
 def run_nuts(
     program: Callable,
-    start: dict,
+    start: Callable,
     *,
     key,
     chains: int,
     warmup: int,
-    draws: int,
     target_accept: float,
     max_tree_depth: int,
-    most: int | None = None,
-    enough: Callable[[Draws], bool] | None = None,
-    block: int = 25,
     climb: int = 0,
-    progress=False,
+    **how,
 ) -> Draws:
     """Sample a NumPyro program with NUTS; float64 must be on.
 
-    start : unbounded value of every site, near which each chain starts at a point of its own
-    draws : kept of each chain; where they are not `enough`, as many again, up to `most`
+    start : one key per chain -> unbounded value of every site, with a leading axis of chains
     climb : so many steps of gradient ascent before warm-up, for models whose warm-up would be spent far out
-    progress : False, True (a bar on stderr) or a callable(done, total, message)
+    how : as for `in_blocks`
     """
 
     def potential(z):
         return potential_energy(program, (), {}, z)
 
     kernel = NUTS(potential_fn=potential, target_accept_prob=target_accept, max_tree_depth=max_tree_depth)
+
+    def begin():
+        key_start, key_chains = jax.random.split(key)
+        value_and_gradient = jax.jit(jax.vmap(jax.value_and_grad(potential)))
+        z = start(jax.random.split(key_start, chains))
+        if climb:
+            z = climbed(value_and_gradient, z, climb)
+        begin = ParamInfo(z, *value_and_gradient(z))
+        if not all(np.isfinite(np.asarray(a)).all() for a in jax.tree.leaves(begin)):
+            raise RuntimeError("the log density or its gradient is not finite at the prior medians")
+        keys = jax.random.split(key_chains, chains)
+        return jax.jit(lambda keys, begin: kernel.init(keys, warmup, begin))(keys, begin)
+
+    return in_blocks(kernel, begin, program, warmup=warmup, **how)
+
+
+def run_gibbs(joint, program: Callable, start: Callable, *, key, chains: int, warmup: int, target_accept: float, **how):
+    """Sample a `Joint` with HMC within Gibbs; float64 must be on.
+
+    program : the same model, non-centred, without its labs: what turns unbounded sites into natural ones
+    """
+    kernel = PatientwiseHMC(joint, target_accept=target_accept)
+
+    def begin():
+        key_start, key_chains = jax.random.split(key)
+        z = start(jax.random.split(key_start, chains))
+        return kernel.init(jax.random.split(key_chains, chains), warmup, z, (), {})
+
+    def check(state):
+        if not np.isfinite(np.asarray(state.likelihood.value)).all():
+            raise RuntimeError("the log density of a patient is not finite near the prior medians")
+
+    return in_blocks(kernel, begin, program, warmup=warmup, check=check, **how)
+
+
+def in_blocks(
+    kernel,
+    begin: Callable,
+    program: Callable,
+    *,
+    warmup: int,
+    draws: int,
+    most: int | None = None,
+    enough: Callable[[Draws], bool] | None = None,
+    check: Callable = lambda state: None,
+    block: int = 25,
+    saved=None,
+    progress=False,
+) -> Draws:
+    """Run a kernel block by block.
+
+    begin : the state of all chains before warm-up; check : of the state after the first block, may raise
+    draws : kept of each chain; where they are not `enough`, as many again, up to `most`
+    saved : SavedRun to go on from and to keep every block in, or None
+    progress : False, True (a bar on stderr) or a callable(done, total, message)
+    """
     report, close = reporter(progress, warmup + draws)
     report(0, "compiling")
-    key_start, key_chains = jax.random.split(key)
-    value_and_gradient = jax.jit(jax.vmap(jax.value_and_grad(potential)))
-    z = scattered(start, jax.random.split(key_start, chains))
-    if climb:
-        z = climbed(value_and_gradient, z, climb)
-    begin = ParamInfo(z, *value_and_gradient(z))
-    if not all(np.isfinite(np.asarray(a)).all() for a in jax.tree.leaves(begin)):
-        raise RuntimeError("the log density or its gradient is not finite at the prior medians")
-    state = jax.jit(lambda keys, begin: kernel.init(keys, warmup, begin))(jax.random.split(key_chains, chains), begin)
-    kept = ("z", "diverging", "energy", "num_steps", "accept_prob", "potential_energy")
 
     @jax.jit
     def advance(state):
         def step(state, _):
             state = kernel.sample(state, (), {})
-            return state, {name: getattr(state, name) for name in kept}
+            return state, {name: getattr(state, name) for name in ("z", *STATISTICS.values())}
 
         return jax.lax.scan(step, state, None, length=block)
 
     postprocess = jax.jit(lambda z: constrain_fn(program, (), {}, z, batch_ndims=2))
-    collected, done, wanted = [], 0, draws
+    state, collected, done, wanted = begin(), [], 0, draws
+    if saved is not None:
+        state, collected, done = saved.restored(state, warmup)
     while True:
         while done < warmup + wanted:
             state, piece = jax.block_until_ready(advance(state))  # else progress runs ahead of the work
+            if not done:
+                check(state)
             done += block
-            if done > warmup:
-                collected.append(jax.tree.map(lambda a: np.swapaxes(np.asarray(a), 0, 1), piece))
+            piece = jax.tree.map(lambda a: np.swapaxes(np.asarray(a), 0, 1), piece) if done > warmup else None
+            if piece is not None:
+                collected.append(piece)
+            if saved is not None:
+                saved.keep(state, piece, done)
             report(min(done, warmup + wanted), progress_line(collected, done, warmup), warmup + wanted)
         found = as_draws(collected, wanted, postprocess)
         if enough is None or most is None or wanted + draws > most or enough(found):
@@ -93,14 +152,8 @@ def as_draws(collected, draws: int, postprocess) -> Draws:
     """The last so many draws of each chain, constrained, and the sampler's statistics."""
     stacked = jax.tree.map(lambda *a: np.concatenate(a, axis=1)[:, -draws:], *collected)
     samples = {k: np.asarray(v) for k, v in postprocess(jax.tree.map(jnp.asarray, stacked.pop("z"))).items()}
-    stats = {
-        "diverging": stacked["diverging"],
-        "energy": stacked["energy"],
-        "n_steps": stacked["num_steps"],
-        "acceptance_rate": stacked["accept_prob"],
-        "lp": -stacked["potential_energy"],
-    }
-    return Draws(samples, stats)
+    stats = {name: stacked[field] for name, field in STATISTICS.items()}
+    return Draws(samples, stats | {"lp": -stats["lp"]})
 
 
 def scattered(start: dict, keys, spread: float = 0.1):

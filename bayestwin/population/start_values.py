@@ -3,12 +3,14 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.scipy.linalg import solve_triangular
 from jax.scipy.special import gammainc
-from numpyro.distributions import biject_to
+from numpyro.distributions import biject_to, constraints
 
 from bayestwin.individual import prior_mean
+from bayestwin.population.horseshoe import vector_sites
 from bayestwin.population.hyper import assemble, hyper_sites
-from bayestwin.population.program import distribution
+from bayestwin.population.program import distribution, individual_prior
 from bayestwin.specification.priors import (
     Beta,
     Exponential,
@@ -65,6 +67,9 @@ def unconstrained_medians(model, groups, *, rho: float, centred: bool) -> dict:
     start = {
         name: biject_to(distribution(prior).support).inv(natural[name]) for name, prior in hyper_sites(model).items()
     }
+    for name, (prior, size) in vector_sites(model).items():
+        natural[name] = jnp.broadcast_to(to_median(prior), (size,))
+        start[name] = biject_to(distribution(prior).support).inv(natural[name])
     if model.correlation is not None:
         size = len(model.correlation.over)
         start["correlation_cholesky"] = jnp.zeros(size * (size - 1) // 2)
@@ -77,3 +82,45 @@ def unconstrained_medians(model, groups, *, rho: float, centred: bool) -> dict:
         return start | {"z": effects}
     hyper = assemble(model, natural, rho)
     return start | {"psi": effects + jax.vmap(lambda x: prior_mean(model, hyper, x))(jnp.asarray(terms))}
+
+
+def starts_like(posterior, model, order, groups, starts: dict, *, rho: float, centred: bool) -> dict:
+    """Unbounded sites of every chain at draws of an earlier posterior, evenly spaced through it.
+
+    Sites and patients are found by name and key; those that it lacks, or that the priors now exclude, stay where
+    `starts` (with a leading axis of chains) has them.
+    """
+    chains = len(next(iter(starts.values())))
+    draws = posterior.posterior.stack(sample=("chain", "draw")).transpose("sample", ...)
+    take = (np.arange(chains) * draws.sizes["sample"] / chains).astype(int)
+    priors = hyper_sites(model) | {name: prior for name, (prior, _) in vector_sites(model).items()}
+    supports = {name: distribution(prior).support for name, prior in priors.items()}
+    if model.correlation is not None:
+        supports["correlation_cholesky"] = constraints.corr_cholesky
+    found = dict(starts)
+    for name, support in supports.items():
+        if name in draws:
+            free = biject_to(support).inv(jnp.asarray(draws[name].values[take]))
+            if free.shape == starts[name].shape:
+                found[name] = jnp.where(jnp.isfinite(free), free, starts[name])
+    effects = "psi" if centred else "z"
+    if effects not in starts:
+        return found
+    known = [posterior.individual_draws(record) for record in order]
+    natural = jax.vmap(lambda one: {n: biject_to(s)(one[n]) for n, s in supports.items()})(
+        {name: found[name] for name in supports}
+    )
+
+    def individual(one):
+        return individual_prior(model, assemble(model, one, rho), groups)
+
+    means, scale = jax.vmap(individual)(natural)
+    if scale.ndim == 3:  # one for all patients of a chain
+        scale = jnp.broadcast_to(scale[:, None], (*means.shape, means.shape[-1]))
+    psi = starts["psi"] if centred else means + jnp.einsum("cnab,cnb->cna", scale, starts["z"])
+    for i, values in enumerate(known):
+        if values is not None and values.shape[1:] == psi.shape[2:]:
+            psi = psi.at[:, i].set(values[take])
+    if centred:
+        return found | {"psi": psi}
+    return found | {"z": jax.vmap(jax.vmap(lambda s, x: solve_triangular(s, x, lower=True)))(scale, psi - means)}

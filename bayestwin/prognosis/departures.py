@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bayestwin.individual.residuals import CENSORING, assay_factor, location_and_scale, on_error_scale
+from bayestwin.individual.residuals import CENSORING, location_and_scale, on_error_scale
 from bayestwin.individual.serial import Rows, aged, filtered, loading_of, sd_and_time
 
 
@@ -91,8 +91,6 @@ def past_departures(twin, draws, times, outputs, rng) -> np.ndarray:
     for w, k in enumerate(model.serial):
         observation = model.observations[k]
         labs = [lab for lab in twin.record.labs if lab.output == observation.output]
-        location, scale = location_and_scale(model, k, outputs[:, :, k], sigma[:, None, :], xp=np)
-        scale = np.broadcast_to(scale, location.shape)
         loading = loading_of(model, k, np.maximum(outputs[:, :, k], 0.0), sigma[:, None, :], scaling)
         at = np.searchsorted(times, [lab.time for lab in labs])
         y = np.array([float(on_error_scale(observation, lab.value)[0]) for lab in labs])
@@ -100,13 +98,18 @@ def past_departures(twin, draws, times, outputs, rng) -> np.ndarray:
         highest = np.array([float(on_error_scale(observation, value)[0]) for value in upper])
         # a lab stands before the asked time that it shares
         order = np.argsort([*(lab.time for lab in labs), *times], kind="stable")
-        asked, ones = np.zeros((len(location), len(times))), np.ones(len(times))
-        own_scale = scale[:, at] * assay_factor(model, k, sigma, [observation.assay_of(lab) for lab in labs], xp=np)
-        above = np.concatenate([highest - location[:, at], asked + 1.0], axis=1)[:, order]
+        asked, ones = np.zeros((len(outputs), len(times))), np.ones(len(times))
+        known = [
+            location_and_scale(model, k, outputs[:, i, k], sigma, assay=observation.assay_of(lab), xp=np)
+            for i, lab in zip(at, labs)
+        ]
+        nothing = np.empty((len(outputs), 0))
+        location, scale = (np.stack(part, axis=1) for part in zip(*known)) if labs else (nothing, nothing)
+        above = np.concatenate([highest - location, asked + 1.0], axis=1)[:, order]
         rows = Rows(
             np.concatenate([times[at], times])[order],
-            np.concatenate([y - location[:, at], asked], axis=1)[:, order],
-            np.concatenate([own_scale, asked + 1.0], axis=1)[:, order],
+            np.concatenate([y - location, asked], axis=1)[:, order],
+            np.concatenate([scale, asked + 1.0], axis=1)[:, order],
             np.concatenate([loading[:, at], asked + 1.0], axis=1)[:, order],
             np.concatenate([[CENSORING[lab.censoring] for lab in labs], 0 * ones]).astype(int)[order],
             np.concatenate([np.ones(len(labs)), 0 * ones])[order],

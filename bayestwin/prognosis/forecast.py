@@ -90,7 +90,7 @@ def forecast(
         span / per_month if endpoint is not None else span,
         tuple(rows),
         landmarks,
-        draws.draw,
+        twin.population.drawn(draws.draw),
         draws.log_weights,
         twin.islands,
         rho,

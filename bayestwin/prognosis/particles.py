@@ -16,7 +16,13 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from bayestwin.individual import begun_effects, class_log_probability, compile_record, response_structure
+from bayestwin.individual import (
+    begun_effects,
+    class_log_probability,
+    compile_record,
+    first_covariates,
+    response_structure,
+)
 from bayestwin.twin.particles import effective_size, log_sum_exp, normalised
 from bayestwin.twin.target import hyper_of
 
@@ -42,6 +48,9 @@ def silent_parameters(model, record, now: float) -> np.ndarray:
     for drift in model.drift:
         for k, name in enumerate(drift.names):
             silent[model.individual_names.index(name)] = (k + 1) * drift.every >= now
+    known = first_covariates(model, record)
+    for name in model.latent_covariates:
+        silent[model.individual_names.index(f"{name}_if_missing")] = known.get(name) is not None
     begun = begun_effects(model, record, now)
     for name in model.occasions.names if model.occasions else ():
         silent[model.individual_names.index(name)] = name not in begun

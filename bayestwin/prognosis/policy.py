@@ -21,7 +21,7 @@ import numpy as np
 
 from bayestwin.dynamics import Accuracy, Timeline, build_timeline, pad_timeline, solve_patient, treatment_starts
 from bayestwin.dynamics.layout import NEVER
-from bayestwin.individual import covariate_course, covariate_terms, natural_values, outputs_at
+from bayestwin.individual import covariate_course, covariate_terms, first_covariates, natural_values, outputs_at
 from bayestwin.individual.residuals import draw_observation
 from bayestwin.prognosis.assessments import MOMENT, episode_at
 from bayestwin.prognosis.departures import at_the_cut, carried_on, scaling_of, with_departures
@@ -148,7 +148,7 @@ def _lanes(twin, draws, paths: int) -> dict:
     state = np.asarray(twin.particles.state)[np.arange(len(draws.draw)), draws.known]
     many = {"psi": draws.psi, "draw": draws.draw, "rows": draws.class_rows, "state": state}
     lanes = {name: jnp.asarray(np.concatenate([np.asarray(a)] * paths)) for name, a in many.items()}
-    terms = jnp.asarray(covariate_terms(twin.model, twin.record.covariates))
+    terms = jnp.asarray(covariate_terms(twin.model, first_covariates(twin.model, twin.record)))
     changes = jax.tree.map(jnp.asarray, covariate_course(twin.model, twin.record, cut=twin.time))
     return {**lanes, "population": twin.population, "terms": terms, "changes": changes}
 

@@ -7,7 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayestwin.dynamics import NO_GRADIENT, Accuracy, build_timeline, pad_timeline, solve_patient
-from bayestwin.individual import beginning, bucket, covariate_course, covariate_terms, natural_values, outputs_at
+from bayestwin.individual import (
+    beginning,
+    bucket,
+    covariate_course,
+    covariate_terms,
+    first_covariates,
+    natural_values,
+    outputs_at,
+)
 from bayestwin.prognosis.departures import future_departures, past_departures, scaling_of, with_departures
 from bayestwin.twin.target import hyper_of, initial_states
 
@@ -48,7 +56,7 @@ def trajectories(twin, draws, plan, times, *, past: bool, rng, accuracy: Accurac
     padded = bucket(len(times), (64, 96, 192, 384))
     index = np.concatenate([index, np.zeros(padded - len(times), dtype=int)])
     psi, draw, rows = jnp.asarray(draws.psi), jnp.asarray(draws.draw), jnp.asarray(draws.class_rows)
-    terms = jnp.asarray(covariate_terms(model, twin.record.covariates))
+    terms = jnp.asarray(covariate_terms(model, first_covariates(model, twin.record)))
     changes = jax.tree.map(jnp.asarray, covariate_course(model, twin.record, cut=None if past else twin.time))
     if past:
         state = initial_states(model, psi, draw, rows[:, None], twin.population, terms)[:, 0]

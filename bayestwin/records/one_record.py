@@ -67,7 +67,7 @@ def one_record(
     said = believe(once_per_file(acting), known_said, withdrawing, schema.routes, findings)
     said.rows = refuse_after_death(said.rows, death, said.sources, schema.time_unit, findings)
     blanks = [p for p in stated if p.draft.said is not None and p.draft.said[1] is None]
-    first = resolve(key, kept, said, blanks, person, base, schema.effects, findings)
+    first = resolve(key, kept, said, blanks, person, base, schema.effects, findings, schema.distributed)
     covariates = first.covariates | other_covariates(others, person, base, schema.effects, findings)
     if any(r.time < 0 for r in kept):
         findings.tally("rows before the patient's time zero, in patients with such rows; see docs/files.md")

@@ -197,12 +197,18 @@ def _note_products(records: dict[str, PatientRecord], findings: Findings) -> Non
 
 
 def _note_never_said(records: dict[str, PatientRecord], schema: RecordSchema, findings: Findings) -> None:
-    """Say how many patients stand at the reference of a covariate that acts on a parameter, since nothing says it."""
+    """Say how many patients stand at the reference of a covariate that acts on a parameter, since nothing says it, or
+    have it integrated over."""
     lacking: dict[str, int] = {}
+    unsaid: dict[str, int] = {}
     for record in records.values():
         said = {*record.covariates, *(name for _, name, _ in covariate_changes(record, schema.effects))}
         for name in (name for name in schema.effects if name not in said):
-            lacking[name] = lacking.get(name, 0) + 1
+            counted = unsaid if name in schema.distributed else lacking
+            counted[name] = counted.get(name, 0) + 1
+    if unsaid:
+        each = ", ".join(f"{name} ({count} of {len(records)} patients)" for name, count in unsaid.items())
+        findings.note(f"not said, so integrated over the model's distribution: {each}.")
     if lacking:
         lacking = {f"{name} (which is 1)" if name == OCCASION else name: count for name, count in lacking.items()}
         each = ", ".join(f"{name} ({count} of {len(records)} patients)" for name, count in lacking.items())

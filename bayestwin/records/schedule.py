@@ -11,7 +11,7 @@ from bayestwin.dosing import DoseEvent
 from bayestwin.errors import RecordError
 from bayestwin.labs import OCCASION, RecordSchema
 from bayestwin.records.cells import parse_number
-from bayestwin.records.covariates import column_of
+from bayestwin.records.covariates import MISSING, Column, column_of, covariate_columns
 from bayestwin.records.dose_rows import compartment
 from bayestwin.records.drafts import Clock
 from bayestwin.records.event_doses import dose_of, dosed_compartment, overlapping_resets
@@ -70,7 +70,12 @@ def read_schedule(
     table = read_table(source, "events", required=REQUIRED, known=COLUMNS, key="id", doses=True, findings=findings)
     if "evid" not in table.columns:
         findings.note(f"{table.file}: no EVID; rows with AMT are read as doses, the others as observations.")
-    table.note_ignored(COLUMNS, findings)
+    acting = [
+        c for c in covariate_columns(table, schema, COLUMNS, Findings(), by_custom=True) if c.name in schema.effects
+    ]
+    table.note_ignored({*COLUMNS, *(c.column for c in acting)}, findings)
+    for column in acting:
+        _check_covariate(table, column, findings)
     if "occ" in table.columns and not schema.occasions:
         findings.note(f"{table.file}: occasions (OCC) are not used: the model tells none apart.")
     reader = _ScheduleReader(schema, Clock(time_unit or schema.time_unit, schema.time_unit), table, findings)
@@ -88,6 +93,31 @@ def read_schedule(
         tuple(lost),
         {key: tuple(said.items()) for key, said in reader.occasions.items() if key not in lost},
     )
+
+
+def _check_covariate(table: Table, column: Column, findings: Findings) -> None:
+    """Refuse an ID whose first row does not say a covariate that acts on a parameter; say where one changes."""
+    said: dict[str, str] = {}
+    changes: dict[str, None] = {}
+    for row in table.rows:
+        text, first = row[column.column], row["id"] not in said
+        missing = text.lower() in ("", *MISSING)
+        if first and missing:
+            problem = RowRefused(
+                f"the covariate {column.name} is missing at the ID's first record",
+                column=column.column,
+                allowed="a value in the first row of every ID; later cells may be empty",
+                next_step="Fill in the cell, or leave the column out: the parameters are the ID's own.",
+            )
+            findings.refuse(row["id"], row.file, row.number, problem, row.cells)
+        elif not first and not missing and said[row["id"]] not in ("", text):
+            changes[row["id"]] = None
+        said.setdefault(row["id"], "" if missing else text)
+    if changes:
+        findings.note(
+            f"{table.file}: {column.name} changes within ID {', '.join(changes)}; a simulation keeps the parameters "
+            "it is given."
+        )
 
 
 def _neutral(dose: DoseEvent, spoken_of: set[str]) -> DoseEvent:

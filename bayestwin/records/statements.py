@@ -88,9 +88,11 @@ def resolve(
     base: PatientRecord | None,
     effects: Sequence[str],
     findings: Findings,
+    distributed: Sequence[str] = (),
 ) -> Resolved:
     """First values and changes of one patient's covariates that act on parameters.
 
+    distributed : those that may be missing, since the model says how they are distributed
     rows : labs, doses and events as believed now; believed : statements; blanks : empty cells of used rows
     """
     said = [e for e in believed.rows if isinstance(e, ClinicalEvent)]
@@ -118,7 +120,13 @@ def resolve(
         elif at_first is not None:
             result.covariates[name] = at_first
         elif name not in from_beginning:
-            _tell_missing(key, name, first, blanks, mine, findings)
+            if name not in distributed:
+                _tell_missing(key, name, first, blanks, mine, findings)
+            elif mine:
+                findings.note(
+                    f"patient {shown_key(key)}: {name} is not said at the first record; what is said at "
+                    f"{min(e.time for e in mine):g} is taken from the beginning."
+                )
         result.events += mine
     return result
 

@@ -159,7 +159,7 @@ def numerical_check(twin, population):
         path=info.path,
         reasons=info.reasons,
         particles=int(twin.particles.psi.shape[0]),
-        population_draws=int(twin.population.log_det.shape[0]),
+        population_draws=twin.population.draws,
         ess=info.ess,
         ess_population_draws=info.ess_population_draws,
         pareto_k=info.pareto_k if np.isfinite(info.pareto_k) else None,

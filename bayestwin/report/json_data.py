@@ -117,12 +117,14 @@ def patient(inputs: ReportInput) -> dict:
 def labs(inputs: ReportInput) -> list[dict]:
     """The ledger: every lab with its state, what was forecast before it arrived, and how surprising it was."""
     labels = {output.name: output.label for output in inputs.outputs}
+    quantified = {output.name: output.limit for output in inputs.outputs}
     entries = []
     for lab in sorted(
         inputs.labs,
         key=lambda lab: (list(labels).index(lab.output) if lab.output in labels else 99, lab.time, lab.lab_id),
     ):
-        before, limits = lab.forecast_before, surprise_values(lab)
+        limit = quantified.get(lab.output)
+        before, limits = lab.forecast_before, surprise_values(lab, limit)
         known = lab.known_when or (
             "same" if lab.known_time == lab.time else f"{inputs.clock.time_unit} {lab.known_time:g}"
         )
@@ -152,20 +154,25 @@ def labs(inputs: ReportInput) -> list[dict]:
                 "shown": f"{lab.shown} {lab.unit}".strip() if lab.shown else "none",
                 "state_shown": state,
                 "reason_shown": lab.reason + (f" (was {lab.replaces})" if lab.replaces else ""),
-                "before_shown": f"{rounding.significant(before[0.5])} ({limits[0]} to {limits[1]}) {lab.unit}".strip()
-                if limits and 0.5 in before
-                else "not forecast",
+                "before_shown": _expected(before, limits, limit, lab.unit),
                 "surprise_shown": surprise_words(lab),
             }
         )
     return entries
 
 
+def _expected(before, limits, limit, unit):
+    if not limits or 0.5 not in before:
+        return "not forecast"
+    return f"{rounding.lab_value(before[0.5], limit)} ({limits[0]} to {limits[1]}) {unit}".strip()
+
+
 def surprises(inputs: ReportInput, sayings, *, bare: bool) -> list[str]:
     """Sentence T8 for every lab outside expectation (newest first); bare = without what was expected."""
     labels, found = {output.name: output.label for output in inputs.outputs}, []
+    quantified = {output.name: output.limit for output in inputs.outputs}
     for lab in sorted(inputs.labs, key=lambda lab: -lab.time):
-        limits = surprise_values(lab)
+        limits = surprise_values(lab, quantified.get(lab.output))
         if is_surprising(lab):
             given = {
                 "lab": labels.get(lab.output, lab.output),

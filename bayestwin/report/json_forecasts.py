@@ -47,7 +47,7 @@ def _treatment(inputs, row, place, sayings):
         "regimen": list(row.regimen),
         "assumption": row.assumption,
         "evidence": row.evidence or "evidence not stated",
-        "evidence_short": wording.shorten(row.evidence or "evidence not stated", 80),
+        "evidence_short": wording.shorten(row.evidence or "evidence not stated", 95),
         "tested_outside": row.tested_outside,
         "support": {
             "status": "estimated" if shown else "not_estimated",

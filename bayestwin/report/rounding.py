@@ -125,6 +125,11 @@ def share_words(points: int, step: int = 5) -> str:
     return f"over {100 - step}" if points >= 100 else f"{points}"
 
 
+def lab_value(value: float, limit: float | None) -> str:
+    """A forecast lab value as a laboratory would report it: "<0.5" below the limit of quantification."""
+    return f"<{limit:g}" if limit is not None and value < limit else significant(value)
+
+
 def significant(value: float, digits: int = 2) -> str:
     """A forecast lab value to two significant digits, without exponent: 0.47, 12, 3400."""
     if value == 0 or not math.isfinite(value):

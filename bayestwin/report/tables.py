@@ -1,7 +1,5 @@
 """Tables and captions that stand beside the figures, with the same numbers."""
 
-import math
-
 import numpy as np
 
 from bayestwin.axes import DAYS_PER_MONTH
@@ -50,7 +48,7 @@ def _places(inputs, course):
 def _course_row(inputs, output, row, course, place):
     q = [float(value) for value in np.asarray(course.quantiles)[:, place]]
     ahead = float(course.times[place]) - inputs.clock.data_cut_time
-    words = [_value(value, output) for value in q]
+    words = [rounding.lab_value(value, output.limit) for value in q]
     when = (
         f"{ahead:.0f} h"
         if inputs.clock.time_unit == "h"
@@ -71,12 +69,6 @@ def _course_row(inputs, output, row, course, place):
 
 def _months(number):
     return "1 month" if number == 1 else f"{number:g} months"
-
-
-def _value(value, output):
-    if output.limit is not None and value < output.limit:
-        return f"<{output.limit:g}"
-    return rounding.significant(value) if math.isfinite(value) else "not available"
 
 
 def _counts(inputs, output):

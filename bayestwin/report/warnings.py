@@ -10,7 +10,7 @@ The table itself, with its thresholds, is warning_table.py.
 import math
 
 from bayestwin.report.model import LabEntry, ReportInput
-from bayestwin.report.rounding import nearest, significant, step_for
+from bayestwin.report.rounding import lab_value, nearest, step_for
 from bayestwin.report.warning_table import (
     BASE_GAP,
     CAUTION,
@@ -313,10 +313,10 @@ def _record(inputs):
         )
 
 
-def surprise_values(lab: LabEntry) -> tuple[str, str] | None:
-    """The 80 % limits expected before a lab arrived, as printed."""
+def surprise_values(lab: LabEntry, limit: float | None = None) -> tuple[str, str] | None:
+    """The 80 % limits expected before a lab arrived, as printed; `limit` of quantification of its output."""
     before = lab.forecast_before or {}
-    return (significant(before[0.1]), significant(before[0.9])) if 0.1 in before and 0.9 in before else None
+    return (lab_value(before[0.1], limit), lab_value(before[0.9], limit)) if 0.1 in before and 0.9 in before else None
 
 
 def months(inputs: ReportInput, time: float) -> float:

@@ -7,7 +7,9 @@ from bayestwin.dosing import Regimen
 from bayestwin.specification.discrete import Bernoulli, NegativeBinomial, Ordinal, Poisson
 from bayestwin.specification.dose_parameters import Dosing
 from bayestwin.specification.endpoints import Progression, SerologicalRule
+from bayestwin.specification.horseshoe import Horseshoe
 from bayestwin.specification.load import load_model, model_folder, models_folder
+from bayestwin.specification.missing_covariates import CategoryCovariate, LogNormalCovariate, NormalCovariate
 from bayestwin.specification.model import Model
 from bayestwin.specification.observations import (
     Additive,
@@ -57,6 +59,7 @@ __all__ = [
     "Bernoulli",
     "Beta",
     "Category",
+    "CategoryCovariate",
     "Combined",
     "Dosing",
     "Drift",
@@ -66,13 +69,16 @@ __all__ = [
     "Gamma",
     "HalfCauchy",
     "HalfNormal",
+    "Horseshoe",
     "InverseGamma",
     "LogNormal",
+    "LogNormalCovariate",
     "LogNormalError",
     "LogitNormal",
     "Model",
     "NegativeBinomial",
     "Normal",
+    "NormalCovariate",
     "Observation",
     "Occasions",
     "Ordinal",

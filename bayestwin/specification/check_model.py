@@ -2,6 +2,8 @@
 
 from bayestwin.errors import ModelError
 from bayestwin.specification.dose_parameters import check_dosing
+from bayestwin.specification.horseshoe import check_horseshoes
+from bayestwin.specification.missing_covariates import check_distributions
 from bayestwin.specification.occasions import check_occasions
 from bayestwin.specification.parameters import Category, Linear, Power, Steps
 
@@ -15,6 +17,8 @@ def check_model(model) -> None:
     _individual_parameters(model)
     _response_classes(model)
     _covariate_effects(model)
+    check_distributions(model)
+    check_horseshoes(model)
     check_occasions(model)
     _endpoints(model)
 

@@ -124,6 +124,7 @@ def check_distribution(observation) -> None:
         ("error", observation.error),
         ("lower_limit", observation.lower_limit),
         ("assay_scale", dict(observation.assay_scale) or None),
+        ("assay_bias", dict(observation.assay_bias) or None),
     ):
         if told is not None:
             raise _error(observation, f"an observation with a distribution has no {name}", told, f"no {name}")

@@ -23,6 +23,7 @@ from bayestwin.errors import ModelError
 from bayestwin.labs import OCCASION, RecordSchema
 from bayestwin.specification.check_model import check_model
 from bayestwin.specification.dose_parameters import Dosing
+from bayestwin.specification.missing_covariates import CategoryCovariate, is_summed_out
 from bayestwin.specification.occasions import Occasions
 from bayestwin.specification.parameters import (
     Adaptive,
@@ -58,6 +59,7 @@ class Model:
     correlation: LKJ | None = None
     drift: tuple[Drift, ...] = ()
     occasions: Occasions | None = None
+    covariate_distributions: tuple = ()
     steps: Steps | Linear | Adaptive | None = None
     response_classes: tuple[ResponseClass, ...] = ()
     response_correlation: ResponseCorrelation | None = None
@@ -104,8 +106,10 @@ class Model:
                 tuple(self.hazards),
                 *((self.dosing,) if self.dosing else ()),
                 *((self.occasions,) if self.occasions else ()),
+                *((self.covariate_distributions,) if self.covariate_distributions else ()),
                 *((o.output, o.assay_by, dict(o.assay_scale)) for o in self.observations if o.assay_scale),
                 *((o.output, o.distribution) for o in self.observations if o.discrete),
+                *((o.output, o.assay_by, "bias", dict(o.assay_bias)) for o in self.observations if o.assay_bias),
             )
         )
         return hashlib.sha256((code + body).encode()).hexdigest()
@@ -149,12 +153,14 @@ class Model:
 
     @cached_property
     def individual_names(self) -> tuple[str, ...]:
-        """Individual parameters, D: varying parameters, then frailty, drift steps and effects of occasions."""
+        """Individual parameters, D: varying parameters, then frailty, drift steps, latent covariates (standard normal)
+        and effects of occasions."""
         names = [self.parameters[i].name for i in self.varying]
         if self.response_correlation is not None:
             names.append(self.response_correlation.frailty)
         for drift in self.drift:
             names.extend(drift.names)
+        names.extend(f"{name}_if_missing" for name in self.latent_covariates)
         return (*names, *(self.occasions.names if self.occasions else ()))
 
     @cached_property
@@ -172,6 +178,11 @@ class Model:
         """Covariates that act on a parameter, each once, and the occasion; what is said of them in time counts."""
         names = dict.fromkeys(effect.covariate for _, _, effect in self.effects)
         return (*names, OCCASION) if self.occasions else tuple(names)
+
+    @cached_property
+    def latent_covariates(self) -> tuple[str, ...]:
+        """Covariates whose missing value is an individual parameter of its own, since it cannot be summed out."""
+        return tuple(one.covariate for one in self.covariate_distributions if not is_summed_out(self, one))
 
     @cached_property
     def occasional(self) -> tuple[int, ...]:
@@ -198,8 +209,8 @@ class Model:
 
     @cached_property
     def tells_assays_apart(self) -> bool:
-        """True where the residual error of an output differs between laboratories or products."""
-        return any(o.assay_scale for o in self.observations)
+        """True where the residual error or the level of an output differs between laboratories or products."""
+        return any(o.assay_levels for o in self.observations)
 
     @cached_property
     def treatment_names(self) -> tuple[str, ...]:
@@ -256,6 +267,7 @@ class Model:
             levels=self._covariate_levels(),
             numeric=self._numeric_covariates(),
             effects=self.acting_covariates,
+            distributed=tuple(one.covariate for one in self.covariate_distributions),
             occasions=self.occasions.most if self.occasions else 0,
             modelled={self.states[state]: tuple(one.named) for state, one in self.dosing_of.items()},
         )
@@ -263,6 +275,9 @@ class Model:
     def _covariate_levels(self) -> dict[str, tuple[str, ...]]:
         """Levels of categorical covariates that an effect, a progression rule or an eligibility rule names."""
         named: list = [(e.covariate, e.level) for _, _, e in self.effects if isinstance(e, Category)]
+        named += [
+            (c.covariate, v) for c in self.covariate_distributions if isinstance(c, CategoryCovariate) for v in c.levels
+        ]
         named += [rule.when for e in self.endpoints for rule in getattr(e, "rules", ()) if rule.when is not None]
         named += [(r.covariate, r.equals) for t in self.treatments for r in t.eligibility if r.equals is not None]
         named += [pair for t in self.treatments for pair in t.sets]

@@ -13,7 +13,7 @@ what the mechanism does not say and what the next lab shares with the last one. 
 correlation (low + f) / (low / 3 + f): up to three times as much where the prediction is low.
 
 With `assay_scale` the residual SD (with `nu` the scale) of a laboratory's or product's labs is that of the others times
-a factor.
+a factor; with `assay_bias` they read a factor times what the others read: f times that factor in the equations above.
 
 What is counted or graded instead of measured has a `distribution` in place of an error: specification/discrete.py.
 """
@@ -105,6 +105,7 @@ class Observation:
     lower_limit : usual limit of quantification, used when simulating visits; rows bring their own limits
     assay_scale : laboratory or product -> prior of the factor on the residual SD of its labs; every other has factor 1,
         or where there is a level "other" the factor of that
+    assay_bias : laboratory or product -> prior of the factor by which its labs read higher than the others', likewise
     assay_by : "laboratory" (column `lab` of labs.csv) or "product"
     layer : where such labs are to be had: "registry", "routine" or "research"
     derived_from : outputs of which this one may be no more than a reading (a response category, of M-protein); a lab
@@ -126,6 +127,7 @@ class Observation:
     layer: str = field(default="routine", repr=False)
     derived_from: tuple[str, ...] = field(default=(), repr=False)
     derived_within: float = field(default=0.0, repr=False)
+    assay_bias: Mapping[str, object] = field(default_factory=dict, hash=False, repr=False)
 
     def __post_init__(self):
         if self.layer not in LAYERS:
@@ -213,11 +215,22 @@ class Observation:
         if serial is not None:
             priors |= {"serial_sd": serial.sd, "serial_time": serial.time, "serial_low": serial.low}
         priors |= {f"assay_scale_{level}": prior for level, prior in self.assay_scale.items()}
+        priors |= {f"assay_bias_{level}": prior for level, prior in self.assay_bias.items()}
         return {f"{name}_{self.output}": prior for name, prior in priors.items() if prior is not None}
 
+    @property
+    def assay_levels(self) -> tuple[str, ...]:
+        """Laboratories or products that `assay_scale` or `assay_bias` name."""
+        return tuple(dict.fromkeys((*self.assay_scale, *self.assay_bias)))
+
+    def assay_level(self, kind: str, level: str) -> str | None:
+        """The level of "assay_scale" or "assay_bias" that speaks of a named one: itself, "other", or none."""
+        said = getattr(self, kind)
+        return level if level in said else OTHER if OTHER in said else None
+
     def assay_of(self, lab) -> int:
-        """Which factor a lab has: 0 for none, else its place in `assay_scale` from 1."""
-        levels, level = list(self.assay_scale), getattr(lab, self.assay_by)
+        """Which factors a lab has: 0 for none, else its place in `assay_levels` from 1."""
+        levels, level = self.assay_levels, getattr(lab, self.assay_by)
         named = level if level in levels else OTHER if level and OTHER in levels else None
         return 0 if named is None else 1 + levels.index(named)
 
@@ -232,7 +245,7 @@ class Observation:
             unit_required=self.unit_required and not self.discrete,
             positive=self.positive and not self.discrete,
             label=self.label or self.output,
-            assays=tuple(self.assay_scale),
+            assays=self.assay_levels,
             assay_by=self.assay_by,
             words=getattr(self.distribution, "words", {}),
             whole=self.discrete,
@@ -241,13 +254,14 @@ class Observation:
 
 
 def _check_assays(observation) -> None:
-    """Raise ModelError for an assay_scale that cannot be one."""
-    for level, prior in observation.assay_scale.items():
+    """Raise ModelError for an assay_scale or assay_bias that cannot be one."""
+    said = [(kind, *pair) for kind in ("assay_scale", "assay_bias") for pair in getattr(observation, kind).items()]
+    for kind, level, prior in said:
         if not (isinstance(level, str) and level.strip()) or not holds(POSITIVE, prior):
             raise ModelError(
-                "assay_scale wants a prior of a positive factor for each named level",
+                f"{kind} wants a prior of a positive factor for each named level",
                 subject=f"observation {observation.output}",
-                place=f"assay_scale {level!r}",
+                place=f"{kind} {level!r}",
                 value=prior,
                 allowed="a name, and " + ", ".join(kind.__name__ for kind in POSITIVE) + ", all above 0",
             )

@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from bayestwin.errors import ModelError
+from bayestwin.specification.horseshoe import Horseshoe
 from bayestwin.specification.parameters import Power, Slope
-from bayestwin.specification.priors import FAMILIES, POSITIVE, REAL, holds
+from bayestwin.specification.priors import FAMILIES, FRACTION, POSITIVE, REAL, holds
 
 CORRELATION = "correlation"
 
@@ -104,13 +105,19 @@ def with_priors(model, priors: Mapping[str, Any]):
     observations = tuple(
         replace(o, distribution=_distribution(model, o, left))
         if o.discrete
-        else replace(o, error=_error(model, o, left), assay_scale=_assays(model, o, left))
+        else replace(
+            o,
+            error=_error(model, o, left),
+            assay_scale=_assays(model, o, "assay_scale", left),
+            assay_bias=_assays(model, o, "assay_bias", left),
+        )
         for o in model.observations
     )
     occasions = model.occasions
     if occasions is not None:
         gammas = {name: _positive(model, f"gamma_{name}", prior, left) for name, prior in occasions.sd.items()}
         occasions = replace(occasions, sd=gammas)
+    distributions = tuple(_covariate(model, one, left) for one in model.covariate_distributions)
     if left or (concentration is not None and model.correlation is None):
         raise ModelError(
             "the model has no such prior",
@@ -123,7 +130,7 @@ def with_priors(model, priors: Mapping[str, Any]):
     if concentration is not None:
         correlation = replace(correlation, concentration=concentration)
     parts = {"parameters": parameters, "drift": drift, "observations": observations, "occasions": occasions}
-    return replace(model, correlation=correlation, **parts)
+    return replace(model, correlation=correlation, covariate_distributions=distributions, **parts)
 
 
 def site_names(model) -> list[str]:
@@ -132,6 +139,7 @@ def site_names(model) -> list[str]:
     names += [f"omega_{p.name}" for p in model.parameters if p.between is not None]
     names += [name for name, _, _ in model.effects] + [f"drift_sd_{d.parameter}" for d in model.drift]
     names += [f"gamma_{name}" for name in model.occasions.sd] if model.occasions else []
+    names += [site for one in model.covariate_distributions for site in one.sites]
     return names + list(model.residual_parameters) + ([CORRELATION] if model.correlation is not None else [])
 
 
@@ -145,11 +153,22 @@ def _parameter(model, parameter, left: dict):
             continue
         field = "exponent" if isinstance(effect, Power) else "slope" if isinstance(effect, Slope) else "shift"
         prior = left.pop(name, getattr(effect, field))
-        if not holds(REAL, prior):
+        if not holds(REAL, prior) and not isinstance(prior, Horseshoe):
             raise _misfit(model, name, prior, REAL)
         effects.append(replace(effect, **{field: prior}))
     typical = left.pop(f"{parameter.name}_pop", parameter.typical)
     return replace(parameter, typical=typical, between=between, covariates=tuple(effects))
+
+
+def _covariate(model, one, left: dict):
+    """The distribution of a covariate with each of its priors exchanged where named."""
+    found = []
+    for name, prior in one.sites.items():
+        found.append(left.pop(name, prior))
+        kinds = FRACTION if name.startswith("share_") else REAL if name.startswith("mean_") else POSITIVE
+        if not holds(kinds, found[-1]):
+            raise _misfit(model, name, found[-1], kinds)
+    return one if found == list(one.sites.values()) else one.with_priors(tuple(found))
 
 
 def _error(model, observation, left: dict):
@@ -187,9 +206,10 @@ def _distribution(model, observation, left: dict):
     return observation.distribution.with_parameters(tuple(found.values()))
 
 
-def _assays(model, observation, left: dict):
-    names = {level: f"assay_scale_{level}_{observation.output}" for level in observation.assay_scale}
-    return {level: _positive(model, name, observation.assay_scale[level], left) for level, name in names.items()}
+def _assays(model, observation, kind: str, left: dict):
+    said = getattr(observation, kind)
+    names = {level: f"{kind}_{level}_{observation.output}" for level in said}
+    return {level: _positive(model, name, said[level], left) for level, name in names.items()}
 
 
 def _positive(model, name: str, prior, left: dict):

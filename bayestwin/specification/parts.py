@@ -39,6 +39,7 @@ class Part:
     routes: Mapping[str, str]
     dosing: tuple[Dosing, ...]
     covariate_units: Mapping[str, str]
+    covariate_distributions: tuple
 
 
 class _Unprefixed:
@@ -90,6 +91,7 @@ def part_of(name_or_path, *, prefix: str = "", treatment: str = "") -> Part:
         routes={prefix + route: prefix + state for route, state in model.routes.items()},
         dosing=tuple(_prefixed(one, prefix) for one in model.dosing),
         covariate_units=dict(model.covariate_units),
+        covariate_distributions=model.covariate_distributions,
     )
 
 

@@ -1,5 +1,7 @@
 """`print(model)`: every parameter with unit and prior, observations, treatments, endpoints, in plain text."""
 
+from bayestwin.specification.horseshoe import horseshoes
+
 
 def describe(model) -> str:
     """The whole model as text, read like a methods section."""
@@ -44,6 +46,12 @@ def _covariates_and_drift(model):
     lines = []
     if model.effects:
         lines += ["", "covariate effects:", *_table([(name, str(effect)) for name, _, effect in model.effects])]
+    for one, slopes in horseshoes(model).items():
+        scale = f"tau_0 {one.global_scale(len(slopes)):.3g}, in SDs between patients"
+        lines += ["", f"{one}: {len(slopes)} slopes, {scale}"]
+    if model.covariate_distributions:
+        rows = [(one.covariate, str(one)) for one in model.covariate_distributions]
+        lines += ["", "distribution of covariates, which a missing one is integrated over:", *_table(rows)]
     if model.correlation:
         lines += ["", f"correlation of between-patient effects: {model.correlation}"]
     for drift in model.drift:

@@ -60,7 +60,8 @@ def judge(
         classes = island_means(class_weights(particles), particles.log_weights, islands).std(axis=0, ddof=1).max()
         if classes > LARGEST_CLASS_GAP:
             failed.append(f"islands disagree on the response class (SD {classes:.2f})")
-    alive = effective_draws(particles.draw, particles.log_weights)
+    # where a category is missing, each draw stands once for every level
+    alive = effective_draws(np.asarray(particles.draw) % population_draws, particles.log_weights)
     if alive < FEW_DRAWS <= population_draws:
         found.append(
             f"the weight of {alive:.1f} of {population_draws} population draws is left: ranges of knowledge rest on few"

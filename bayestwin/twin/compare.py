@@ -3,7 +3,14 @@
 from dataclasses import dataclass, replace
 
 from bayestwin.dynamics import treatment_starts
-from bayestwin.individual import beginning, information_time, informative_labs, vital_facts, ways_named
+from bayestwin.individual import (
+    beginning,
+    first_covariates,
+    information_time,
+    informative_labs,
+    vital_facts,
+    ways_named,
+)
 from bayestwin.records.record import covariate_changes
 
 
@@ -50,8 +57,9 @@ def difference(twin, record) -> Change:
     changes, rechanged = (covariate_changes(one, used) for one in (twin.record, record))
     if [c for c in changes if c[0] <= now] != [c for c in rechanged if c[0] <= now]:
         why.append(f"a covariate up to {now:g} changed")
+    begun, rebegun = (first_covariates(model, one) for one in (twin.record, record))
     for name in sorted(used):
-        if twin.record.covariates.get(name) != record.covariates.get(name):
+        if begun.get(name) != rebegun.get(name):
             why.append(f"covariate {name} changed")
     before, after = vital_facts(model, twin.record), vital_facts(model, record)
     lost = [k for k, t in before.items() if t is not None and (after[k] is None or after[k] < t)]

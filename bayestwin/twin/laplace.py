@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayestwin.individual.likelihood import rows_given
-from bayestwin.twin.particles import Population, log_prior_of
+from bayestwin.twin.particles import Population, log_prior_of, log_share_of
 from bayestwin.twin.target import full_likelihood
 
 STEPS = 6  # of Gauss-Newton on predictions held linear
@@ -178,7 +178,7 @@ def _height(model, predicted, psi, log_class, m, population, data):
     """ln p(psi | draw) P(class) p(labs | psi, draw, class), as far as the approximation sees it."""
     white = population.whiten[m] @ (psi - population.mean[m])
     rows = _rows(model, predicted, population.sigma[m], data)
-    height = rows.sum() + log_class - 0.5 * white @ white - population.log_det[m]
+    height = rows.sum() + log_class - 0.5 * white @ white - population.log_det[m] + log_share_of(m, population)
     return jnp.nan_to_num(height, nan=-1e300, neginf=-1e300)
 
 

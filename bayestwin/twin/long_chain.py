@@ -28,7 +28,7 @@ from bayestwin.dynamics import NO_GRADIENT, Accuracy
 from bayestwin.individual import class_likelihood, compile_record
 from bayestwin.twin.check import SMALLEST_ESS, judge
 from bayestwin.twin.moves import accept, fitted_gaussian, propose
-from bayestwin.twin.particles import Particles, normalised, unique_particles
+from bayestwin.twin.particles import Particles, log_share_of, normalised, unique_particles
 from bayestwin.twin.smc import BridgeInfo
 from bayestwin.twin.state import PASS, WITHHELD
 from bayestwin.twin.target import class_weights, evaluator, full_likelihood, hyper_of
@@ -89,7 +89,7 @@ def long_chains(
             found = class_likelihood(model, at, hyper_of(population, m), data, rho=rho, accuracy=sloped)
             white = population.whiten[m] @ (at - population.mean[m])
             height = logsumexp(found.log_class + found.rows.sum(-1) + found.alive + found.other)
-            return 0.5 * (white**2).sum() + population.log_det[m] - height
+            return 0.5 * (white**2).sum() + population.log_det[m] - log_share_of(m, population) - height
 
         return potential
 
@@ -179,7 +179,7 @@ def by_long_chains(twin, failed, *, random_seed: int, accuracy: Accuracy):
     lost = float((~np.isfinite(np.asarray(full_likelihood(pieces))).any(axis=1)).mean())
     evidence = np.full(islands, failed.log_evidence)  # NUTS has none of its own: the oracle's stands
     check = BridgeInfo(failed.stages, failed.moves, failed.acceptance, 0.0, unique_particles(psi), evidence, lost)
-    counts = {"population_draws": len(twin.population.log_det), "new_labs": failed.new_labs}
+    counts = {"population_draws": twin.population.draws, "new_labs": failed.new_labs}
     info = judge(model, particles, check, islands, "NUTS", (), started=np.asarray(data.relevant), **counts)
     info = replace(info, log_evidence_error=failed.log_evidence_error, pareto_k=float("-inf"))
     info = _mixed(info, chains, "; ".join(failed.reasons))

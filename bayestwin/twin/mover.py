@@ -55,7 +55,7 @@ class Mover:
         """
         do_sweep, accepted = sweep(self.model, self.accuracy), []
         mean, chol = fitted_gaussian(cloud.psi, log_weights, self.islands, self._prior_sd)
-        few = effective_draws(cloud.draw, log_weights) < FEW_DRAWS * len(self.population.log_det)
+        few = effective_draws(self.population.drawn(cloud.draw), log_weights) < FEW_DRAWS * self.population.draws
         between = t >= 1.0 and (between or few or _two_classes(cloud))
         between = between and room_for(cloud.psi, cloud.pieces.log_class.shape[-1])
         normals = self._normals(cloud) if between else None

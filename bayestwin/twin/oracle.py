@@ -78,7 +78,7 @@ def rebuild_twin(
             from_scratch=True,
             accuracy=accuracy,
         )
-        counts = {"population_draws": len(pop.log_det), "new_labs": len(record.labs)}
+        counts = {"population_draws": pop.draws, "new_labs": len(record.labs)}
         info = judge(model, made, info, islands, "oracle", reasons, started=data.relevant, **counts)
         info = replace(info, seconds=clock.perf_counter() - begin)
     return first_twin(population, record, made, pop, islands, rho, random_seed, info), info
@@ -95,7 +95,7 @@ def from_population(key, population, particles: int):
     """psi (P, D) drawn from the population and the draw (P,) each belongs to; every draw is used equally often."""
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
     mean, scale = np.asarray(population.mean), np.asarray(population.scale)
-    draw = rng.permutation(np.arange(particles) % len(mean))
+    draw = population.with_level(rng.permutation(np.arange(particles) % population.draws), rng)
     noise = rng.standard_normal((particles, mean.shape[1]))
     return jnp.asarray(mean[draw] + np.einsum("pde,pe->pd", scale[draw], noise)), jnp.asarray(draw)
 

@@ -11,7 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bayestwin.individual import Hyper, prior_mean
+from bayestwin.individual import Hyper
+from bayestwin.individual.missing import levels_of, some_category_missing
+from bayestwin.individual.parameters import normal_given_levels
 
 LARGEST_K = 0.7  # k-hat beyond which importance ratios are not trusted
 LARGEST_GAP = 0.4  # SD of the island means, in posterior SDs, beyond which islands disagree
@@ -24,6 +26,9 @@ class Population(NamedTuple):
 
     typical (M, Q), effects (M, F), sigma (M, R) : what predictions use
     mean (M, D), scale (M, D, D), whiten (M, D, D), log_det (M,) : of psi given the draw, for this patient's covariates
+    covariates (M, S) : of their distributions, None without any
+    log_share (M,), which (M,) : where a category of the patient is missing each row is a population draw together with
+        a level, of this prior chance and of this draw; None else
     """
 
     typical: jax.Array
@@ -33,6 +38,25 @@ class Population(NamedTuple):
     scale: jax.Array
     whiten: jax.Array
     log_det: jax.Array
+    covariates: jax.Array | None = None
+    log_share: jax.Array | None = None
+    which: jax.Array | None = None
+
+    @property
+    def draws(self) -> int:
+        """Number of population draws."""
+        return len(self.log_det) if self.which is None else int(np.asarray(self.which).max()) + 1
+
+    def drawn(self, row):
+        """The population draw that each of these rows belongs to."""
+        return row if self.which is None else np.asarray(self.which)[np.asarray(row)]
+
+    def with_level(self, draw, rng: np.random.Generator):
+        """A row for each of these population draws, with a level of what is missing drawn at random."""
+        if self.which is None:
+            return draw
+        levels = np.asarray(self.log_share).reshape(-1, self.draws)[:, np.asarray(draw)]
+        return (levels + rng.gumbel(size=levels.shape)).argmax(axis=0) * self.draws + np.asarray(draw)
 
 
 class Particles(NamedTuple):
@@ -53,22 +77,51 @@ class Particles(NamedTuple):
     state: jax.Array
 
 
-@partial(jax.jit, static_argnums=0)
 def population_for(model, hyper: Hyper, terms) -> Population:
-    """Means, scales and whitening matrices of psi for a patient with these covariate terms."""
-    scale = hyper.omega[..., :, None] * jnp.linalg.cholesky(hyper.correlation)
+    """Means, scales and whitening matrices of psi for a patient with these covariate terms.
+
+    A missing number is summed out of them; with a missing category every draw stands once for each combination of
+    levels, level by level (`Population.which`).
+    """
+    return _population_for(model, hyper, terms, some_category_missing(model, terms))
+
+
+@partial(jax.jit, static_argnums=(0, 3))
+def _population_for(model, hyper: Hyper, terms, levels: bool) -> Population:
+    hyper, terms = jax.tree.map(jnp.asarray, hyper), jnp.asarray(terms)
+    mean, scale = jax.vmap(lambda h: normal_given_levels(model, h, terms))(hyper)
+    log_share = which = None
+    if levels:
+        shares, shifts = jax.vmap(lambda h: levels_of(model, h, terms))(hyper)
+        count, many = shares.shape
+        mean = (mean[:, None] + shifts).swapaxes(0, 1).reshape(many * count, -1)
+        hyper, scale = jax.tree.map(lambda a: jnp.tile(a, (many, *[1] * (a.ndim - 1))), (hyper, scale))
+        log_share, which = shares.T.reshape(-1), jnp.tile(jnp.arange(count), many)
     eye = jnp.broadcast_to(jnp.eye(scale.shape[-1]), scale.shape)
     whiten = jax.vmap(lambda a, b: jax.scipy.linalg.solve_triangular(a, b, lower=True))(scale, eye)
     log_det = jnp.log(jnp.diagonal(scale, axis1=-2, axis2=-1)).sum(-1)
-    mean = jax.vmap(lambda h: prior_mean(model, h, jnp.asarray(terms)))(hyper)
-    typical, effects, sigma = (jnp.asarray(a) for a in (hyper.typical, hyper.effects, hyper.sigma))
-    return Population(typical, effects, sigma, mean, scale, whiten, log_det)
+    kept = hyper.typical, hyper.effects, hyper.sigma
+    return Population(*kept, mean, scale, whiten, log_det, hyper.covariates, log_share, which)
 
 
 def log_prior_of(psi, draw, population: Population):
-    """ln p(psi | draw) up to a constant, (P,)."""
+    """ln p(psi | draw) up to a constant, (P,); of a row with a level, times the chance of that level."""
     white = jnp.einsum("pde,pe->pd", population.whiten[draw], psi - population.mean[draw])
-    return -0.5 * (white**2).sum(-1) - population.log_det[draw]
+    return -0.5 * (white**2).sum(-1) - population.log_det[draw] + log_share_of(draw, population)
+
+
+def level_given(psi, draw, population: Population, rng: np.random.Generator):
+    """A row for each particle of these population draws, the level of what is missing drawn given psi."""
+    if population.which is None:
+        return draw
+    rows = np.asarray(draw) + population.draws * np.arange(len(population.log_det) // population.draws)[:, None]
+    height = np.stack([np.asarray(log_prior_of(psi, row, population)) for row in rows])
+    return np.take_along_axis(rows, (height + rng.gumbel(size=height.shape)).argmax(axis=0)[None], axis=0)[0]
+
+
+def log_share_of(draw, population: Population):
+    """ln of the prior chance of the level in each of these rows, 0 where nothing is missing, (P,)."""
+    return jnp.zeros(()) if population.log_share is None else population.log_share[draw]
 
 
 def normalised(log_weights, islands: int) -> np.ndarray:
@@ -147,7 +200,8 @@ def pareto_k(log_ratios) -> float:
     )
     k = np.mean(np.log1p(-theta[:, None] * exceed), axis=1)
     profile = tail * (np.log(-theta / k) - k - 1)
-    weight = 1 / np.exp(profile - profile[:, None]).sum(axis=1)
+    with np.errstate(over="ignore"):  # a profile far above another's leaves it no weight
+        weight = 1 / np.exp(profile - profile[:, None]).sum(axis=1)
     best = (theta * weight / weight.sum()).sum()
     shape = np.mean(np.log1p(-best * exceed))
     return float(shape * tail / (tail + 10) + 10 * 0.5 / (tail + 10))

@@ -35,6 +35,9 @@ _POPULATION_DIMS = {
     "scale": ("population_draw", "parameter", "parameter_b"),
     "whiten": ("population_draw", "parameter", "parameter_b"),
     "log_det": ("population_draw",),
+    "covariates": ("population_draw", "covariate_number"),
+    "log_share": ("population_draw",),
+    "which": ("population_draw",),
 }
 
 
@@ -45,7 +48,7 @@ def twin_to_tree(twin: Twin) -> xr.DataTree:
         coords={"parameter": list(twin.model.individual_names)},
     )
     population = xr.Dataset(
-        {k: (_POPULATION_DIMS[k], np.asarray(getattr(twin.population, k))) for k in Population._fields}
+        {k: (_POPULATION_DIMS[k], np.asarray(a)) for k, a in twin.population._asdict().items() if a is not None}
     )
     tree = xr.DataTree.from_dict({"particles": particles, "population": population})
     tree.attrs.update(
@@ -89,7 +92,8 @@ def load_twin(path, model=None) -> Twin:
     record = record_from_json(raw)
     with jax.enable_x64(True):
         particles = Particles(*(jnp.asarray(tree["particles"][k].values) for k in Particles._fields))
-        population = Population(*(jnp.asarray(tree["population"][k].values) for k in Population._fields))
+        held = tree["population"].to_dataset()
+        population = Population(**{k: jnp.asarray(held[k].values) for k in Population._fields if k in held})
     return Twin(
         model,
         record,

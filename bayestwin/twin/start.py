@@ -13,7 +13,7 @@ from bayestwin.errors import FitError
 from bayestwin.individual import compile_record, with_seen
 from bayestwin.twin.check import judge
 from bayestwin.twin.oracle import first_twin
-from bayestwin.twin.particles import normalised, population_for
+from bayestwin.twin.particles import level_given, normalised, population_for
 from bayestwin.twin.rungs import from_scratch
 from bayestwin.twin.smc import bridge
 from bayestwin.twin.target import evaluator, full_likelihood, log_target
@@ -103,7 +103,8 @@ def _from_joint_fit(population, record, *, particles, islands, population_draws,
     hyper, taken = population.hyper_draws(population_draws)
     pop = population_for(model, hyper, data.terms)
     draw = np.arange(particles) % len(taken)
-    psi, draw = jnp.asarray(np.asarray(drawn[taken])[draw]), jnp.asarray(draw)
+    psi = jnp.asarray(np.asarray(drawn[taken])[draw])
+    draw = jnp.asarray(level_given(psi, draw, pop, np.random.default_rng([random_seed, 6])))
     here = evaluator(model, accuracy)(psi, draw, pop, jax.tree.map(jnp.asarray, data), rho)
     made, info = bridge(
         model,
@@ -127,7 +128,7 @@ def _from_joint_fit(population, record, *, particles, islands, population_draws,
         islands,
         "joint fit",
         why,
-        population_draws=len(pop.log_det),
+        population_draws=pop.draws,
         new_labs=0,
         started=data.relevant,
     )

@@ -19,9 +19,9 @@ from bayestwin.individual import Hyper, class_likelihood, first_state, natural_v
 
 def hyper_of(population, draw) -> Hyper:
     """What predictions need of a population draw (omega and correlation enter through the prior only)."""
-    return Hyper(
-        population.typical[draw], population.effects[draw], jnp.zeros(()), jnp.zeros(()), population.sigma[draw]
-    )
+    covariates = None if population.covariates is None else population.covariates[draw]
+    used = population.typical[draw], population.effects[draw], jnp.zeros(()), jnp.zeros(()), population.sigma[draw]
+    return Hyper(*used, covariates)
 
 
 @lru_cache(maxsize=64)

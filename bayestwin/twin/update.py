@@ -114,7 +114,7 @@ def _forward(twin, record, change, random_seed, rejuvenate_below, accuracy):
         made, check = _rejuvenated(twin, data, seen_labs(model, record, change), newer, random_seed, accuracy)
         path = "rejuvenate"
     counts = {"new_labs": len(change.new_labs), "started": data.relevant}
-    counts["population_draws"] = len(twin.population.log_det)
+    counts["population_draws"] = twin.population.draws
     info = judge(model, made, check, islands, path, (), surprise=surprise, **counts)
     far = [f"{s.output} at {s.time:g}" for s in surprise if not s.tail >= ALL_BUT_IMPOSSIBLE]
     if far:
@@ -203,7 +203,7 @@ def _from_scratch(twin, record, reasons, random_seed, population, accuracy, **ru
         record,
         size=twin.asked_size,
         islands=twin.islands,
-        population_draws=twin.population.log_det.shape[0],
+        population_draws=twin.population.draws,
         random_seed=random_seed,
         rho=twin.rho,
         accuracy=accuracy,

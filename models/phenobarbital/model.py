@@ -10,9 +10,11 @@ and Beal (1994), NONMEM user's guide V (the data as they are passed on).
 from bayestwin.specification import (
     LKJ,
     Category,
+    CategoryCovariate,
     HalfNormal,
     Linear,
     LogNormal,
+    LogNormalCovariate,
     Model,
     Normal,
     Observation,
@@ -63,6 +65,10 @@ model = Model(
                   source=WIDE, mark="assumed"),
     ),
     correlation=LKJ(concentration=2.0, over=("CL", "V")),
+    covariate_distributions=(  # a newborn whose weight or score is not known is integrated over them
+        LogNormalCovariate("weight_kg", median=LogNormal(median=MEDIAN_WEIGHT, sd_log=0.3), sd_log=HalfNormal(sd=0.5)),
+        CategoryCovariate("apgar_below_5", levels=("0", "1")),
+    ),
     outputs={"concentration": concentration},
     observations=(
         Observation("concentration", unit="mg/L", error=Proportional(cv=HalfNormal(sd=0.3)), plausible=(0.5, 200.0),

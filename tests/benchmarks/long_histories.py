@@ -5,7 +5,8 @@
 CPU seconds of one forward pass and one gradient with respect to all individual and population parameters, after
 compilation, the least of some runs (CPU seconds: a machine may be shared). Prints; asserts nothing, since machines
 differ. `--children` : the folder `neutrophils_6mp` of the shared data, else from BAYESTWIN_SHARED_DATA; `--whole` also
-times all seven states event by event, which compiles for minutes. The latest results: docs/validation/speed.md.
+times all seven states as one system, without the drug in closed form, which compiles for minutes. The latest results:
+docs/validation/speed.md.
 """
 
 import argparse
@@ -24,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from children_model import children, children_model
 
 from bayestwin.dosing import DoseEvent
-from bayestwin.dynamics import Accuracy
+from bayestwin.dynamics import Accuracy, solve
 from bayestwin.evaluation.verification.simulated import simulated_patient
 from bayestwin.individual import class_likelihood, compile_record, total_log_likelihood
 from bayestwin.population.fit import stack_cohort
@@ -32,10 +33,12 @@ from bayestwin.population.hyper import assemble, hyper_sites
 from bayestwin.population.prior import prior_population
 from bayestwin.population.start_values import to_median
 from bayestwin.records import Cohort, Lab, PatientRecord
-from bayestwin.specification import Steps, load_model, model_folder
+from bayestwin.specification import Adaptive, Steps, load_model, model_folder
 
 GROWTH_PATIENTS, GROWTH_DOSES = (10, 100, 1000), (10, 50, 250, 500)
 DAILY = Steps(first=1.0, growth=1.0, largest=1.0)
+FINE = Steps(first=0.05, growth=1.0, largest=0.05)  # stable for an absorption of 31 a day
+GROWING = Steps(first=0.05, growth=2.0, largest=1.0)  # the drug is in closed form
 
 
 def middle_of(model):
@@ -164,47 +167,56 @@ def the_children(folder, whole: bool):
     doses = sum(len(r.doses) for r in records) / len(records)
     print(f"{len(records)} children, {doses:.0f} doses each (CPU seconds per pass over all)")
     forms = [("six states, K-PD, grid of a day", children_model("kpd", DAILY))]
-    forms += [("seven states, grid of 0.05 day", children_model("whole", Steps(first=0.05, growth=1.0, largest=0.05)))]
-    forms += [("seven states, event by event, adaptive", children_model("whole"))] if whole else []
+    forms += [("seven states, drug in closed form, grid", children_model("whole", GROWING))]
+    forms += [("the same, adaptive (found without a word)", children_model("whole"))]
+    if whole:
+        forms += [("seven states as one, grid of 0.05 day", children_model("whole", FINE))]
+        forms += [("seven states as one, Adaptive()", children_model("whole", Adaptive()))]
     for what, model in forms:
-        groups = stacked(model, records)
-        forward, gradient, compiled, _ = timed(model, groups, repeats=5 if "six" in what else 2)
+        groups, found = stacked(model, records), solve.drivers_of
+        solve.drivers_of = (lambda model: ()) if "as one" in what else found
+        forward, gradient, compiled, _ = timed(model, groups, repeats=5 if "grid" in what else 2)
+        solve.drivers_of = found
         rows = max(g.timeline.start.shape[1] for g in groups)
         said = f"forward {forward:6.3f}  gradient {gradient:6.3f}  ({rows} intervals, compiled in {compiled:.0f} s)"
         print(f"  {what:40s} {said}", flush=True)
-    print(
-        f"  K-PD against seven states solved to 1e-9, ln neutrophils at every lab: {errors(records[:12])}", flush=True
-    )
+    print("  ln neutrophils at every lab against seven states as one solved to 1e-9:")
+    for what, rough in (
+        ("K-PD", forms[0][1]),
+        ("closed form, grid", forms[1][1]),
+        ("closed form, adaptive", forms[2][1]),
+    ):
+        print(f"    {what:22s} {errors(rough, records[:12])}", flush=True)
 
 
-def errors(records) -> str:
-    """How far the K-PD form on its grid is from the whole model, at the typical values and around them."""
-    rough, fine = children_model("kpd", DAILY), children_model("whole")
+def errors(rough, records) -> str:
+    """How far a form is from the whole model solved adaptively as one system, around the typical values."""
+    fine = children_model("whole", Adaptive())
     gaps, rng = [], np.random.default_rng(1)
     with jax.enable_x64(True):
         solved = {}
         for record in records:
-            eta = 0.2 * rng.standard_normal(len(rough.individual_names))
+            eta = 0.2 * rng.standard_normal(len(fine.individual_names))
             for model, accuracy in ((rough, Accuracy(gradient=False)), (fine, Accuracy(1e-9, 1e-11, 4096, False))):
                 hyper, data = middle_of(model), compile_record(model, record)
                 varying = jnp.array([hyper.typical[i] for i in model.varying])
-                psi = varying + jnp.concatenate([jnp.zeros(len(varying) - len(eta)), jnp.asarray(eta)])
+                psi = varying + eta[-len(varying) :]
                 run = _predictions(model, accuracy)
-                solved[model.name] = np.log(np.asarray(run(psi, hyper, data))[: len(record.labs)])
-            gaps.append(np.abs(solved[rough.name] - solved[fine.name]))
+                solved[model is fine] = np.log(np.asarray(run(psi, hyper, data))[: len(record.labs)])
+            gaps.append(np.abs(solved[False] - solved[True]))
     gaps = np.concatenate(gaps)
-    return f"median {np.median(gaps):.4f}, 95 % {np.quantile(gaps, 0.95):.4f}, largest {gaps.max():.4f}"
+    return f"median {np.median(gaps):.1e}, 95 % {np.quantile(gaps, 0.95):.1e}, largest {gaps.max():.1e}"
 
 
 _COMPILED: dict = {}
 
 
 def _predictions(model, accuracy):
-    if model.name not in _COMPILED:
-        _COMPILED[model.name] = jax.jit(
+    if model not in _COMPILED:
+        _COMPILED[model] = jax.jit(
             lambda psi, hyper, data: class_likelihood(model, psi, hyper, data, accuracy=accuracy).prediction[0]
         )
-    return _COMPILED[model.name]
+    return _COMPILED[model]
 
 
 def main():

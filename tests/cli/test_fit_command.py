@@ -39,3 +39,8 @@ def test_a_twin_started_from_it_says_so(fitted):
     given = [word for name in ("patients", "doses") for word in (f"--{name}", tables / f"{name}.csv")]
     answer = run("start", "--population", folder / "pop.nc", *given, "--particles", "400", "--out", folder / "t.nc")
     assert answer.exit_code == 0 and "APPROXIMATE" in answer.output
+
+
+def test_a_method_that_does_not_exist_is_told_before_any_file_is_read():
+    answer = run("fit", "--model", "theophylline", "--labs", __file__, "--method", "gips", "--out", "pop.nc")
+    assert answer.exit_code == 2 and "--method gips: choose nuts, gibbs, approximate" in answer.output

@@ -12,6 +12,7 @@ COMMANDS = (
     "demo",
     "check",
     "fit",
+    "compare-fits",
     "crosscheck",
     "start",
     "update",

@@ -191,3 +191,13 @@ def test_occasions_of_the_event_table_take_their_effects_from_the_values(simulat
     np.testing.assert_allclose([float(r["concentration"]) for r in rows], expected, rtol=1e-9)
     answer, _ = simulate(values, events, model="one_compartment")
     assert answer.exit_code == 3 and "unknown parameter" in answer.output
+
+
+def test_a_covariate_missing_at_the_first_record_is_refused_and_a_change_is_told(simulate):
+    values = "parameter,value\nlag,1\nka,1.5\nCL,0.13\nV,8\n"
+    rows = "1,0,1,100,1,70\n1,4,0,.,2,.\n2,0,1,100,1,.\n2,4,0,.,2,80\n3,0,1,100,1,70\n3,4,0,.,2,80\n"
+    answer, found = simulate(values, "id,time,evid,amt,cmt,weight_kg\n" + rows, model="warfarin")
+    assert answer.exit_code == 1 and [row["ID"] for row in found] == ["1", "3"]
+    said = " ".join(answer.output.split())
+    assert "patient 2, events.csv row 4, weight_kg: the covariate weight_kg is missing at the ID's first record" in said
+    assert "weight_kg changes within ID 3; a simulation keeps the parameters" in said and "ID 2, 3" not in said

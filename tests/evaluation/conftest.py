@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "twin"))
+sys.path.insert(0, str(Path(__file__).parent))
 
 from level_model import as_population, level_draws, write_level_model
 

@@ -6,9 +6,14 @@ import arviz_stats
 import jax
 import numpy as np
 import numpyro.distributions as dist
+import pandas as pd
 import pytest
 from scipy import stats
+from typer.testing import CliRunner
 
+from bayestwin.cli import app
+from bayestwin.errors import FitError
+from bayestwin.evaluation.fit_comparison import compare_fits
 from bayestwin.evaluation.patient_log_likelihood import _log_priors, patient_log_likelihood
 from bayestwin.population import PopulationPosterior
 from bayestwin.records import ClinicalEvent, Cohort, Lab, PatientRecord
@@ -72,19 +77,58 @@ def test_response_classes_are_summed(population):
     assert np.abs(values - expected).mean() < 0.12 and np.corrcoef(values, expected)[0, 1] > 0.99
 
 
-def test_arviz_leaves_patients_out_and_stacks_models(population, found):
+def test_arviz_leaves_patients_out(population, found):
     loo = arviz_stats.loo(found, pointwise=True)
     by_hand = sum(-np.log(np.mean(np.exp(-exact(population, record)))) for record in patients())
     assert loo.elpd == pytest.approx(by_hand, abs=1.0) and loo.pareto_k.shape == (8,)
+
+
+def moved(population, shift):
+    """The population with every level moved."""
     tree = population.tree.copy(deep=True)
-    worse = tree["posterior"].to_dataset()
-    worse["level_pop"] = worse["level_pop"] + 6.0
-    tree["posterior"] = type(tree)(worse)
-    wrong = patient_log_likelihood(
-        PopulationPosterior(population.model, tree), patients(), random_seed=1, draws=100, points=200
+    draws = tree["posterior"].to_dataset()
+    draws["level_pop"] = draws["level_pop"] + shift
+    tree["posterior"] = type(tree)(draws)
+    tree.attrs.update(method="variational", method_note="made up", verdict="approximate", diagnostics="MADE UP")
+    return PopulationPosterior(population.model, tree)
+
+
+def test_the_command_puts_the_right_fit_first_and_names_what_hangs_on_its_prior(population, tmp_path):
+    for name, shift in (("right", 0.0), ("wrong", 6.0)):
+        moved(population, shift).save(tmp_path / f"{name}.nc")
+    rows = [f"{r.key},{lab.time:g},m_protein,{lab.value:.3f},g/L" for r in patients(5) for lab in r.labs]
+    (tmp_path / "labs.csv").write_text("patient,time,output,value,unit\n" + "\n".join(rows) + "\n")
+    words = ["--model", str(population.model.folder), "--labs", "labs.csv", "--draws", "100", "--points", "100"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        answer = CliRunner().invoke(app, ["compare-fits", "wrong.nc", "right.nc", *words, "--out", "out"])
+        twice = CliRunner().invoke(app, ["compare-fits", "right.nc", "right.nc", *words, "--out", "out"])
+    assert answer.exit_code == 0, answer.output
+    table = pd.read_csv(tmp_path / "out" / "comparison.csv").set_index("fit")
+    assert list(table.index) == ["right", "wrong"] and table.loc["right", "weight"] > 0.9
+    assert table.loc["wrong", "elpd_diff"] * np.sign(table.loc["wrong", "elpd_diff"]) > 2 * table.loc["wrong", "dse"]
+    by_patient = pd.read_csv(tmp_path / "out" / "patients.csv")
+    assert (
+        by_patient["elpd right"].sum() == pytest.approx(table.loc["right", "elpd"], abs=1e-6) and len(by_patient) == 5
     )
-    table = arviz_stats.compare({"right": found, "wrong": wrong})
-    assert table.index[0] == "right" and table.loc["right", "weight"] > 0.9
+    assert (
+        "wrong: prior sensitivity of" in answer.output and (tmp_path / "out" / "prior_sensitivity_right.csv").is_file()
+    )
+    assert twice.exit_code == 2 and "not all different" in twice.output
+
+
+def test_fits_that_speak_of_other_labs_or_units_are_not_compared():
+    def stands_for(unit):
+        return SimpleNamespace(model=SimpleNamespace(observations=(SimpleNamespace(output="m_protein", unit=unit),)))
+
+    with pytest.raises(
+        FitError, match="patient P-0, one and two: .*m_protein in g/L at 1 is read by one alone.*same names and units"
+    ):
+        compare_fits(
+            {"one": stands_for("g/L"), "two": stands_for("g/dL")},
+            {"one": patients(1), "two": patients(1)},
+            random_seed=1,
+        )
 
 
 def test_the_prior_of_a_correlation_is_lkj_and_sites_with_other_priors_are_named(monkeypatch):

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "twin"))
 
+from level_cohorts import cohort_of, fitted_with, levels_of
 from level_model import as_population
 
 from bayestwin.cli import app
@@ -21,23 +22,9 @@ from bayestwin.evaluation.predictive_checks import bins_of, npde, npde_tests, re
 from bayestwin.evaluation.random_effects import against_covariates, random_effects, shrinkage
 from bayestwin.evaluation.replicates import Replicates, replicates
 from bayestwin.population import PopulationPosterior
-from bayestwin.records import Cohort, Lab, PatientRecord
+from bayestwin.records import Cohort
 
 matplotlib.use("agg")
-TIMES = np.array([1.0, 2.0, 5.0, 9.0])
-
-
-def cohort_of(levels, noise=1.5, seed=1, times=TIMES, **more):
-    """Patients of the level model with these levels, measured with SD `noise`."""
-    rng, found = np.random.default_rng(seed), []
-    for k, level in enumerate(levels):
-        labs = [Lab(f"m@{t:g}", "m_protein", t, float(level + noise * rng.standard_normal()), t) for t in times]
-        found.append(PatientRecord(f"C-{k}", labs=tuple(labs), **more))
-    return Cohort(tuple(found))
-
-
-def levels_of(n, seed=7, sd=2.0, mean=20.0):
-    return mean + sd * np.random.default_rng(seed).standard_normal(n)
 
 
 @pytest.fixture(scope="module")
@@ -230,23 +217,6 @@ def test_too_few_replicates_and_an_unknown_output_are_refused(made):
         made.of("x")
 
 
-def fitted_with(population, cohort, effects):
-    """The population with individual parameters: each patient's level known to +- 0.1 around mean + effect."""
-    shape = population.posterior["level_pop"].shape
-    rng, psi = np.random.default_rng(1), []
-    for effect in effects:
-        level = population.posterior["level_pop"].values + effect + 0.1 * rng.standard_normal(shape)
-        psi.append(np.stack([level, population.posterior["effect_pop"].values], axis=-1))
-    import xarray as xr
-
-    tree = population.tree.copy()
-    dims = ("chain", "draw", "patient", "parameter")
-    data = xr.Dataset({"psi": (dims, np.stack(psi, axis=2))})
-    data = data.assign_coords(patient=[r.key for r in cohort], parameter=list(population.model.individual_names))
-    tree["individuals"] = xr.DataTree(data)
-    return PopulationPosterior(population.model, tree)
-
-
 def test_shrinkage_is_one_less_the_spread_of_the_means_over_omega(population):
     effects = np.linspace(-1.5, 1.5, 13)
     cohort = Cohort(
@@ -289,4 +259,5 @@ def test_the_command_writes_tables_and_figures(population, tmp_path):
     assert answer.exit_code == 0, answer.output
     assert "m_protein: VPC" in answer.output and "no random effects" in answer.output
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {"vpc_m_protein.csv", "vpc_m_protein.png", "npde_m_protein.csv", "npde_m_protein.png"}
+    pictures = {f"{name}_m_protein.png" for name in ("vpc", "npde", "spaghetti")}
+    assert names == pictures | {"vpc_m_protein.csv", "npde_m_protein.csv"}

@@ -55,7 +55,7 @@ def test_rows_name_parameters_classes_and_forecasts(sound):
     named = sound.rows.groupby("kind")["quantity"].unique()
     assert {"level", "effect"} <= set(named["parameter"]) and set(named["class"]) == {"P(no response to drug)"}
     assert all(name.startswith("m_protein at ") for name in named["forecast"])
-    assert (sound.rows["reference_particles"] == 3200).all() and sound.rows["freedom"].between(7, 14).all()
+    assert (sound.rows["reference_particles"] >= 3200).all() and (sound.rows["freedom"] >= 7).all()
     ends = sound.rows.loc[(sound.rows["kind"] == "parameter") & (sound.rows["statistic"] == "mean"), "low_end_off"]
     assert ends.between(0, 0.5).all()
 

@@ -87,7 +87,7 @@ def theophylline_totals(theophylline, theophylline_record, at_medians, compiled,
     def totals(labs, sd):
         hyper = at_medians(theophylline)._replace(sigma=jnp.array([sd]))
         data = compile_record(theophylline, replace(theophylline_record, labs=tuple(labs)), sizes=(8, 320))
-        psi = jnp.concatenate([many_psi(theophylline, hyper)] * 32)
+        psi = jnp.concatenate([many_psi(theophylline, hyper)] * 40)
         return np.asarray(compiled[1](theophylline)(psi, stack_draws(hyper, 160), data, 0.0))[:4]
 
     return totals

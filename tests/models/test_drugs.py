@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import norm, qmc
 
 from bayestwin.dosing import DoseEvent
 from bayestwin.individual.simulate import simulate_outputs
@@ -84,20 +85,22 @@ def test_teclistamab_accumulates_and_peaks_as_in_its_trial():
     """Miao 2023, results 3.4 and 3.5, from the first to the thirteenth weekly dose: 4.2-fold in the peak, 4.1-fold in
     the trough, 5.3-fold in the area (means); median peaks 139 and 72 h after the dose.
 
-    The trial's patients: 51 % IgG; 49, 33 and 18 % in ISS stage 1, 2 and 3; varying as published.
+    The trial's patients: 51 % IgG; 49, 33 and 18 % in ISS stage 1, 2 and 3; varying as published. They are spread
+    evenly (Sobol): of patients drawn at random the means of 100 have a standard error of 5 %.
     """
-    model, rng, ratios, peaks = load_model("teclistamab"), np.random.default_rng(1), [], []
+    model, ratios, peaks = load_model("teclistamab"), [], []
     given = doses(model, 74.0)[:15]
     times = np.concatenate([np.arange(7.0, 14.01, 0.25), np.arange(91.0, 98.01, 0.25)])
-    for k in range(100):
-        stage = "1" if k % 100 < 49 else "2" if k % 100 < 82 else "3"
-        values = typical(model, isotype="IgG" if rng.random() < 0.51 else "IgA", iss_stage=stage)
-        for p in model.parameters:
-            values[p.name] *= 1.0 if p.between is None else np.exp(p.between.median * rng.normal())
+    varying = [p for p in model.parameters if p.between is not None]
+    for isotype, stage, *z in qmc.Sobol(2 + len(varying), seed=1).random(128):
+        stage = "1" if stage < 0.49 else "2" if stage < 0.82 else "3"
+        values = typical(model, isotype="IgG" if isotype < 0.51 else "IgA", iss_stage=stage)
+        for p, share in zip(varying, z):
+            values[p.name] *= np.exp(p.between.median * norm.ppf(share))
         first, last = np.split(course(model, values, given, times)[:, 0], 2)
         ratios.append([last.max() / first.max(), last[-1] / first[-1], last.sum() / first.sum()])
         peaks.append([6.0 * first.argmax(), 6.0 * last.argmax()])
-    np.testing.assert_allclose(np.mean(ratios, axis=0), [4.2, 4.1, 5.3], rtol=0.15)  # found 3.7, 3.6, 4.7
+    np.testing.assert_allclose(np.mean(ratios, axis=0), [4.2, 4.1, 5.3], rtol=0.1)  # of 4,000: 3.9, 3.8, 5.0
     np.testing.assert_allclose(np.median(peaks, axis=0), [139.0, 72.0], rtol=0.1)
 
 

@@ -140,3 +140,11 @@ def test_a_lab_between_two_limits_is_a_bar_from_one_to_the_other():
     rows = {"time": 1.0, "observed": 5.0, "treatment": "", "passed": True, "quantiles": (1, 2, 3, 4, 5, 6, 7)}
     axes = plot_forecasts([rows | {"limit_flag": "interval", "observed_to": 90.0}], scale="log")
     assert axes.get_ylim()[1] > 90.0 and any(list(one.get_ydata()) == [5.0, 90.0] for one in axes.lines)
+
+
+def test_names_of_events_close_in_time_stand_on_rows_of_their_own():
+    ax = plot_forecast_history(
+        [0.0, 3.0], [0.5, 0.6], [None, None], events=[(0.20, "start of A"), (0.25, "leukapheresis")]
+    )
+    rows = [text.xy[1] for text in ax.texts if text.get_text() in ("start of A", "leukapheresis")]
+    assert len(set(rows)) == 2

@@ -11,7 +11,7 @@ import report_examples
 from report_examples import HOSTILE, example
 
 from bayestwin.records import Lab, PatientRecord
-from bayestwin.report import make_report, write_report
+from bayestwin.report import json_data, make_report, write_report
 from bayestwin.report.checks import FILE_NAME, Page
 from bayestwin.report.gather_data import lab_ledger
 from bayestwin.report.model import TrackRecord
@@ -275,3 +275,14 @@ def test_a_chance_that_is_not_shown_for_its_monte_carlo_error_leaves_the_page_wh
         shown = {mark["month"] for mark in entry["landmarks"] if mark["chance"] is not None}
         assert {item["month"] for item in entry["outcomes"]} <= shown
         assert entry["label"] != other.label or not entry["outcomes"]
+
+
+def test_what_was_expected_below_the_assay_limit_is_printed_as_below_it():
+    inputs = example()
+    at = next(k for k, lab in enumerate(inputs.labs) if lab.output == "m_protein" and lab.forecast_before)
+    low = dict(zip(inputs.labs[at].forecast_before, (-0.3, -0.1, 0.2, 0.54, 1.0, 1.5, 2.0)))
+    labs = [*inputs.labs]
+    labs[at] = dataclasses.replace(labs[at], forecast_before=low)
+    entries = json_data.labs(dataclasses.replace(inputs, labs=tuple(labs)))
+    (shown,) = [entry["before_shown"] for entry in entries if entry["lab_id"] == labs[at].lab_id]
+    assert shown == "0.54 (<0.5 to 1.5) g/L"

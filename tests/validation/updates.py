@@ -124,7 +124,9 @@ def of_reference(name, rows, failed, settings) -> list[str]:
         f"**{name}**: {settings['particles']:,} particles, reference {settings['reference_particles']:,}, "
         f"{settings['visits']} visits. {proof.sentence}",
         "",
-        f"Median seconds of a patient: updates {one['seconds'].median():.0f}, reference "
+        _of_which(one),
+        "",
+        f"Median seconds of a patient (a busy machine): updates {one['seconds'].median():.0f}, reference "
         f"{one['reference_seconds'].median():.0f}. Withheld twins {int((one['verdict'] != 'PASS').sum())}, references "
         f"{int((one['reference_verdict'] != 'PASS').sum())}.",
         "",
@@ -136,6 +138,20 @@ def of_reference(name, rows, failed, settings) -> list[str]:
         limits = "" if row.low != row.low else f"{row.low:.3g} to {row.high:.3g}"
         lines.append(f"| {name} | {row.value:.3g} | {limits} | {row.target} | {row.status} |")
     return [*lines, ""]
+
+
+def _of_which(one) -> str:
+    """By what the references were made."""
+    if "reference_path" not in one:
+        return "The reference is tempered SMC."
+    drawn = one[one["reference_path"] != "oracle"]
+    text = f"The reference is importance sampling in {len(drawn)} patients, tempered SMC in {len(one) - len(drawn)}."
+    if len(drawn):
+        text += (
+            f" Effective draws {drawn['reference_ess'].min():,.0f} to {drawn['reference_ess'].max():,.0f} (median "
+            f"{drawn['reference_ess'].median():,.0f}), k-hat {drawn['reference_pareto_k'].median():.2f} in the median."
+        )
+    return text
 
 
 def of_nuts(name, rows, failed, settings) -> list[str]:

@@ -20,7 +20,7 @@ import numpy as np
 
 from bayestwin.dynamics import Accuracy
 from bayestwin.evaluation.rivals.bfgs import minimise_each
-from bayestwin.individual import Hyper, PatientData, class_likelihood, prior_mean
+from bayestwin.individual import Hyper, PatientData, class_likelihood, prior_moments
 
 LANES = 32  # evaluated at once by one compiled program; fewer are padded
 NEAR = 0.1
@@ -100,7 +100,8 @@ def evaluator(model, accuracy: Accuracy = Accuracy()):
     """
 
     def objective(x, hyper, data, rho):
-        psi = prior_mean(model, hyper, data.terms) + hyper.omega * (jnp.linalg.cholesky(hyper.correlation) @ x)
+        mean, scale = prior_moments(model, hyper, data.terms)
+        psi = mean + scale @ x
         pieces = class_likelihood(model, psi, hyper, data, rho=rho, accuracy=accuracy)
         likelihood = (pieces.log_class + pieces.rows.sum(-1) + pieces.alive + pieces.other)[0]
         return 0.5 * jnp.sum(x**2) - likelihood, (

@@ -188,7 +188,7 @@ def population_of_draw(population, position: int, population_draws: int):
     _, taken = population.hyper_draws(population_draws)
     posterior = population.posterior
     draws = posterior.sizes["draw"]
-    chain, draw = divmod(int(taken[position]), draws)
+    chain, draw = divmod(int(taken[position % len(taken)]), draws)
     tree = population.tree.copy()
     tree["posterior"] = posterior.isel(chain=[chain], draw=[draw, draw])
     for name in [n for n in tree.children if n != "posterior"]:

@@ -10,6 +10,10 @@
 z compares means (parameters, chances of non-response, forecasts); that of SDs must only not be larger than 1.3.
 Distances are asked at 16,000 particles; with P of them they are wider by sqrt(16000 / P), as Monte Carlo errors are.
 
+An SD is compared only where as many independent draws as the twin has particles would know it to KNOWN of itself. Where
+a mode of one in a thousand lies thirty SDs off, nearly all of the variance is there, and no twin of some thousand
+particles can know it; how many are left out is said.
+
 Few patients leave a share uncertain. A target is MISSED where the value is outside and chance does not explain it (the
 99 % interval, patients as clusters, is outside too), or where 200 patients or more were compared; else what is outside
 stays OPEN: these patients do not tell.
@@ -27,6 +31,7 @@ MET, MISSED, OPEN = "met", "MISSED", "open"
 ENOUGH = 200  # patients from which on a target must be met by the value itself
 FULL = 16_000  # particles at which the distances are meant
 NEAR, ENDS, COVER = 0.1, 0.02, 0.9
+KNOWN = 0.05  # relative error of an SD, at best, up to which it is compared
 REFERENCE = 100_000  # particles the reference should have
 CONFIDENCE = 0.99
 
@@ -48,12 +53,22 @@ class Proof:
         """Rows of patients whose twin and reference both passed their numerical check."""
         return self.rows[(self.rows["verdict"] == PASS) & (self.rows["reference_verdict"] == PASS)]
 
+    @property
+    def judged(self):
+        """Usable rows less the SDs that so many particles cannot know."""
+        return self.usable[~self._unknowable]
+
+    @property
+    def _unknowable(self):
+        rows = self.usable
+        return rows["sd_error_at_best"] > KNOWN if "sd_error_at_best" in rows else rows["z"] != rows["z"]
+
     @cached_property
     def summary(self):
         """One line per measure (DataFrame): value, 99 % interval, target, how many patients, met, open or MISSED."""
         import pandas as pd
 
-        rows, wider = self.usable, float(np.sqrt(FULL / self.particles))
+        rows, wider = self.judged, float(np.sqrt(FULL / self.particles))
         means, sds = rows[rows["statistic"] == "mean"], rows[rows["statistic"] == "sd"]
         parameters = means[means["kind"] == "parameter"]
         near, ends = NEAR * wider, ENDS * wider
@@ -93,6 +108,11 @@ class Proof:
         reference = int(self.rows["reference_particles"].min()) if patients else 0
         if reference < REFERENCE:
             said.append(f"The reference had {reference} particles, fewer than {REFERENCE}: its own error weighs in.")
+        if self._unknowable.any():
+            said.append(f"{int(self._unknowable.sum())} SDs were left out: a rare tail carries them.")
+        refused = self.rows.drop_duplicates("patient").get("reference_path")
+        if refused is not None and (refused == "oracle").any():
+            said.append(f"In {int((refused == 'oracle').sum())} patients the reference is tempered SMC.")
         if self.particles != FULL:
             said.append(f"Distances are scaled to {self.particles} particles.")
         return " ".join(said)

@@ -122,7 +122,7 @@ def _treated(model, number: int):
 
 def _plausible_labs(model, record, data, pop, rho, rng):
     """(labs, Truth) of the first of some patients whose values the readers would accept; None where there is none."""
-    draw = rng.integers(len(pop.log_det), size=CANDIDATES)
+    draw = pop.with_level(rng.integers(pop.draws, size=CANDIDATES), rng)
     noise = rng.standard_normal((CANDIDATES, pop.mean.shape[1]))
     psi = np.asarray(pop.mean)[draw] + np.einsum("pde,pe->pd", np.asarray(pop.scale)[draw], noise)
     pieces = evaluator(model, NO_GRADIENT)(jnp.asarray(psi), jnp.asarray(draw), pop, data, rho)

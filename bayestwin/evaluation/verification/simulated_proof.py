@@ -3,9 +3,8 @@
 Both rest on the same population draws and the same labs, so their targets are equal and z = difference / combined Monte
 Carlo error speaks of particles alone: not of the finite number of population draws, nor of the patient.
 
-The reference is made of independent runs of at most 20,000 particles, in eight islands each, so that memory stays small
-and its Monte Carlo error has many degrees of freedom. It shares the tempered moves with the twin, and no stored state;
-tests hold those moves against closed forms, quadrature and BlackJAX.
+The reference shares neither moves nor islands nor stored state with the twin (`reference`: importance sampling, else
+tempered SMC from scratch); its own Monte Carlo error is part of z.
 """
 
 from typing import Any
@@ -15,17 +14,17 @@ import numpy as np
 from bayestwin.evaluation.verification.equality import welch
 from bayestwin.evaluation.verification.follow import follow, last
 from bayestwin.evaluation.verification.moments import (
+    Weighted,
     class_moments,
     forecast_moments,
     parameter_moments,
     pooled,
     scale_label,
 )
-from bayestwin.twin import rebuild_twin
+from bayestwin.evaluation.verification.reference import Reference, reference_of
 from bayestwin.twin.state import PASS
 from bayestwin.twin.surprise import weighted_quantiles
 
-RUN, ISLANDS = 20_000, 8  # particles of one run of the reference at most
 AHEAD = 1.25  # forecasts lie so much of the follow-up after its beginning
 ENDS = (0.05, 0.95)
 
@@ -47,45 +46,35 @@ def verify_simulated(
     list of dicts     one per quantity: kind (parameter, class, forecast), statistic, twin and reference with their
         errors, difference in SDs, z, ends of the 90 % interval (parameters), verdicts, seconds
     """
-    seeds = [
-        int(s) for s in np.random.default_rng([random_seed, 1]).integers(2**32, size=2 + _runs(reference_particles))
-    ]
+    seeds = [int(s) for s in np.random.default_rng([random_seed, 1]).integers(2**32, size=2)]
     sizes: dict[str, Any] = {"particles": particles, "islands": islands, "population_draws": population_draws}
     twin = last(follow(population, record, random_seed=seeds[0], **sizes))
     ahead = [(output, AHEAD * max(lab.time for lab in record.labs)) for output in _outputs(population.model, record)]
     kinds = kinds_of(population.model, record)
-    reference = reference_runs(population, record, reference_particles, population_draws, seeds[1:])
+    reference = reference_of(population, record, reference_particles, population_draws, seeds[1])
     mine = _moments(twin, ahead, kinds)
-    theirs = pooled([_moments(run, ahead, kinds) for run in reference])
+    theirs = pooled([_moments(run, ahead, kinds) for run in reference.runs])
     about = {
         "patient": record.key,
         "labs": len(record.labs),
         "verdict": twin.info.verdict,
-        "reference_verdict": PASS if all(run.info.verdict == PASS for run in reference) else "WITHHELD",
-        "withheld": "; ".join(_why_withheld([twin, *reference])),
+        "reference_verdict": reference.verdict,
+        "reference_path": reference.runs[0].info.path,
+        "refused": reference.refused,
+        "withheld": "; ".join(_why_withheld([twin, *reference.runs])),
         "ess": twin.ess,
         "particles": int(twin.particles.psi.shape[0]),
-        "reference_particles": sum(int(run.particles.psi.shape[0]) for run in reference),
+        "reference_particles": sum(int(run.particles.psi.shape[0]) for run in reference.runs),
+        "reference_ess": reference.effective,
+        "reference_pareto_k": max(run.info.pareto_k for run in reference.runs),
         "seconds": float(sum(info.seconds for info in twin.history)),
-        "reference_seconds": float(sum(run.info.seconds for run in reference)),
+        "reference_seconds": float(sum(run.info.seconds for run in reference.runs)),
     }
     return [about | line for name in mine for line in _lines(name, mine, theirs, twin, reference, kinds)]
 
 
-def reference_runs(population, record, particles: int, population_draws: int, seeds) -> list:
-    """Independent from-scratch twins that together have about so many particles."""
-    count = _runs(particles)
-    each = ISLANDS * int(np.ceil(particles / count / ISLANDS))
-    how: dict[str, Any] = {"particles": each, "islands": ISLANDS, "population_draws": population_draws}
-    return [rebuild_twin(population, record, random_seed=seed, **how)[0] for seed in seeds[:count]]
-
-
 def _why_withheld(twins) -> list[str]:
     return list(dict.fromkeys(why for t in twins if t.info.verdict != PASS for why in t.info.reasons))
-
-
-def _runs(particles: int) -> int:
-    return int(np.ceil(particles / RUN))
 
 
 def _outputs(model, record) -> list[str]:
@@ -126,17 +115,19 @@ def _lines(name, mine, theirs, twin, reference, names):
         line |= {"monte_carlo_error": estimate.error, "reference": other.value, "reference_error": other.error}
         line |= {"difference_in_sd": found.difference / spread if spread > 0 else float("nan")}
         line |= {"t": found.t, "freedom": found.freedom, "p": found.p, "z": found.z}
+        if statistic == "sd" and isinstance(theirs[name], Weighted):
+            line |= {"sd_error_at_best": theirs[name].sd_error_of(len(twin.weights))}
         if parameter and statistic == "mean":
             line |= _ends(parameter, twin, reference)
         yield line
 
 
-def _ends(parameter: str, twin, reference) -> dict[str, float]:
+def _ends(parameter: str, twin, reference: Reference) -> dict[str, float]:
     """How far the ends of the twin's 90 % interval lie from the reference's, in widths of that interval."""
     d = twin.model.individual_names.index(parameter)
     low, high = weighted_quantiles(np.asarray(twin.particles.psi[:, d]), twin.weights, ENDS)
-    values = np.concatenate([np.asarray(run.particles.psi[:, d]) for run in reference])
-    weights = np.concatenate([run.weights for run in reference])
+    values = np.concatenate([np.asarray(run.particles.psi[:, d]) for run in reference.runs])
+    weights = np.concatenate([run.weights for run in reference.runs])
     true_low, true_high = weighted_quantiles(values, weights, ENDS)
     width = max(true_high - true_low, 1e-300)
     return {"low_end_off": abs(low - true_low) / width, "high_end_off": abs(high - true_high) / width}

@@ -14,10 +14,12 @@ import numpy as np
 
 from bayestwin.dynamics import Accuracy
 from bayestwin.errors import ModelError
+from bayestwin.population.crosscheck.covariates import add_covariates, refuse_missing
 from bayestwin.population.crosscheck.prediction import solved, value_names
 from bayestwin.population.crosscheck.priors import variable
 from bayestwin.population.crosscheck.residuals import add_departing_labs, add_labs, lab_rows
 from bayestwin.records.record import covariate_changes
+from bayestwin.specification.horseshoe import horseshoes
 from bayestwin.specification.other_priors import with_priors
 from bayestwin.specification.parameters import Category, Power, Slope
 
@@ -29,7 +31,9 @@ def refuse_unsupported(model, cohort) -> None:
         "a response correlation": model.response_correlation and model.response_correlation.parameters,
         "hazards of an endpoint": model.hazard_names if model.progression is not None else (),
         "variability between occasions": model.occasions and tuple(model.occasions.sd),
-        "errors that differ between laboratories": [o.output for o in model.observations if o.assay_scale],
+        "errors that differ between laboratories": [o.output for o in model.observations if o.assay_levels],
+        "missing covariates that are individual parameters": model.latent_covariates,
+        "a horseshoe over markers": [one.group for one in horseshoes(model)],
         "what is counted or graded": [model.observations[k].output for k in model.discrete],
     }
     for what, names in speaks.items():
@@ -38,9 +42,11 @@ def refuse_unsupported(model, cohort) -> None:
                 f"the cross-check cannot say {what} in PyMC",
                 subject=f"model {model.name}",
                 value=", ".join(names),
-                allowed="models without classes, hazards, occasions and assay_scale, whose outputs are all measured",
+                allowed="models without classes, hazards, occasions, horseshoes, latent covariates and "
+                "assay_scale or assay_bias, whose outputs are all measured",
                 next_step="Cross-check a copy of the model without them; `check-fit` needs no second program.",
             )
+    refuse_missing(model, cohort)
     departing = [model.observations[k].output for k in model.serial]
     for record in cohort:
         beyond = [lab.output for lab in record.labs if lab.output in departing and lab.censoring != "none"]
@@ -94,6 +100,7 @@ def pymc_program(
     model, records = with_priors(model, priors or {}), tuple(cohort)
     with long_numbers(), pm.Model() as program:
         values = individual_values(model, records, centred)
+        add_covariates(model, records, same_level)
         sigma = {name: variable(name, prior) for name, prior in model.residual_parameters.items()}
         rows = lab_rows(model, records)
         if closed_form is None:
