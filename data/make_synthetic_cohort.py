@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from clinic import follow, true_times
 from demo_roles import CANDIDATES, ROLES, fits_role, spoil_demo_labs
+from more_labs import LAYER, UNITS, more_labs
 from singh_simulator import simulate
 from virtual_patients import PRODUCT, TREATMENTS, arrange, draw_patient
 
@@ -48,6 +49,10 @@ TRUE_PARAMETERS = (
 )
 UNIT = {"m_protein": "g/L", "involved_flc": "mg/L", "transgene": "copies/ug"}
 LOCAL_UNIT = {"m_protein": "g/dL", "involved_flc": "mg/dL"}  # the local laboratory: one tenth in number
+LAB_COLUMNS = (
+    *("patient", "lab_id", "time", "known_time", "output", "value", "unit", "comparator", "lloq"),
+    *("lab", "product", "status"),
+)
 TRAJECTORY_DAYS = 14  # spacing of truth_trajectories.csv
 
 
@@ -150,6 +155,22 @@ def lab_rows(record):
     return rows
 
 
+def further_labs(truth, records):
+    """Layer -> rows of its own file of labs, each patient with a random stream of its own."""
+    found = {layer: [] for layer in LAYER}
+    for number, r in enumerate(records):
+        p, mine = r["patient"], {k: v[:, r["index"]] for k, v in truth.items()}
+        product = p["treatment"] if p["treatment"] in PRODUCT else ""
+        rng = np.random.default_rng([SEED, 3, number, len(records)])
+        rows = sorted(more_labs(rng, p, mine, r, product), key=lambda row: (row[1], row[0]))
+        for at, (output, day, known, value, comparator, low) in enumerate(rows, start=1):
+            layer = next(name for name, outputs in LAYER.items() if output in outputs)
+            lab_id, of_product = f"{r['key']}-R{at:03d}", product if output == "car_t_cells" else ""
+            row = [r["key"], lab_id, int(day), int(known), output, value, UNITS[output], comparator, low]
+            found[layer].append([*row, "central", of_product, "final"])
+    return found
+
+
 def write_cohort(folder, truth, records, spoil=False):
     """patients.csv, labs.csv, events.csv, truth.csv and truth_trajectories.csv of one cohort."""
     write_csv(
@@ -160,22 +181,11 @@ def write_cohort(folder, truth, records, spoil=False):
     labs = [row for r in records for row in lab_rows(r)]
     write_csv(
         folder / "labs.csv",
-        [
-            "patient",
-            "lab_id",
-            "time",
-            "known_time",
-            "output",
-            "value",
-            "unit",
-            "comparator",
-            "lloq",
-            "lab",
-            "product",
-            "status",
-        ],
+        LAB_COLUMNS,
         spoil_demo_labs(labs) if spoil else labs,
     )
+    for layer, rows in further_labs(truth, records).items():
+        write_csv(folder / f"{layer}_labs.csv", LAB_COLUMNS, rows)
     write_csv(
         folder / "events.csv",
         ["patient", "time", "known_time", "event", "value"],

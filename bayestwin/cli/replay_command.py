@@ -1,5 +1,6 @@
 """The command `replay`: every lab of many patients forecast before it is learnt, beside rivals that do the same."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -50,23 +51,40 @@ def replay(
         Path | None,
         typer.Option(help="Folder of the tables the population was fitted from, for the rivals.", exists=True),
     ] = None,
+    layers: Annotated[
+        bool,
+        typer.Option("--layers", help="Three twins: labs of a registry, of routine care, of a research laboratory."),
+    ] = False,
+    further_labs: Annotated[
+        list[Path] | None,
+        typer.Option(help="A further file of labs, read as one table with --labs; repeatable.", exists=True),
+    ] = None,
     particles: Particles = 4000,
     seed: Seed = 1,
 ):
-    """Forecast every lab before it is learnt, panel by panel, and write predictions.csv."""
+    """Forecast every lab before it is learnt, panel by panel, and write predictions.csv.
+
+    With --layers the same markers are forecast by three twins, which learn the labs of a registry, of routine care and
+    of a research laboratory; each writes a file of its own, and their scores stand beside each other.
+    """
+    if layers and (rivals or reveal_until is not None or doses_known_until is not None):
+        raise usage_error("--layers goes with none of --rivals, --reveal-until, --doses-known-until.")
     if rivals and training is None:
         raise usage_error("--rivals needs --training: the folder of the tables that the population was fitted from.")
     from bayestwin.jobs.replay import provenance, replay_cohort, write_replay
 
     known = usable_population(population, model)
     schema = known.model.record_schema()
-    files = {"patients": patients, "labs": labs, "doses": doses, "events": events, "event_table": event_table}
+    every = [*([labs] if labs else []), *(further_labs or [])]
+    files = {"patients": patients, "labs": every or None, "doses": doses, "events": events, "event_table": event_table}
     reading = read_files(schema, files, time_unit=time_unit, as_of=as_of)
     tell(reading)
     cohort = _chosen(reading.cohort, patient)
     if not any(record.labs for record in cohort):
         say("Nothing usable: no lab was accepted.")
         return NOTHING_USABLE
+    if layers:
+        return _layers(known, cohort, out, seed, particles, reading)
     limits: dict[str, Any] = {"reveal_until": reveal_until, "doses_known_until": doses_known_until}
     fitted, of_events = _rivals(known, schema, training, reveal_until, time_unit, as_of) if rivals else ((), None)
     common: dict[str, Any] = {"random_seed": seed, "particles": particles, **limits}
@@ -81,6 +99,31 @@ def replay(
         typer.echo(f"wrote {path}")
     _summary(found, seed, reveal_until)
     return SOME_REFUSED if reading.refusals or found.failed else DONE
+
+
+def _layers(known, cohort, out, seed, particles, reading):
+    """Replay by layers: a file of predictions per layer, their scores beside each other."""
+    from bayestwin.evaluation import predictions_frame
+    from bayestwin.evaluation.layers import layer_table
+    from bayestwin.jobs.replay import provenance, replay_layers
+    from bayestwin.jobs.whole_file import write_whole
+
+    rows, failed = replay_layers(known, cohort, random_seed=seed, progress=sys.stderr.isatty(), particles=particles)
+    for key, why in failed.items():
+        say(f"not replayed: {why}" if key in why else f"not replayed: patient {key}: {why}")
+    if not any(rows.values()):
+        say(f"Nothing to predict; nothing written to {out}.")
+        return NOTHING_USABLE
+    for layer, found in rows.items():
+        path = out.with_name(f"{out.stem}_{layer}{out.suffix}")
+        typer.echo(f"wrote {write_whole(path, predictions_frame(found).to_csv(index=False))}")
+        withheld = sum(row["verdict"] != "PASS" for row in found)
+        if withheld:
+            say(f"{layer}: {withheld} of {len(found)} labs were forecast by a twin whose numerical check failed")
+    said = provenance(known, cohort, random_seed=seed, particles=particles, layers=list(rows)) | {"failed": failed}
+    typer.echo(f"wrote {write_whole(out.with_suffix('.provenance.json'), json.dumps(said, indent=1, sort_keys=True))}")
+    typer.echo(layer_table(rows, random_seed=seed).to_string(index=False, float_format="{:.3f}".format))
+    return SOME_REFUSED if reading.refusals or failed else DONE
 
 
 def _chosen(cohort, keys):

@@ -21,7 +21,7 @@ import numpy as np
 from bayestwin.dynamics import NO_GRADIENT
 from bayestwin.evaluation.random_effects import fitted_records
 from bayestwin.evaluation.replicates import expected_values
-from bayestwin.individual import compile_record
+from bayestwin.individual import compile_record, informative_labs
 from bayestwin.individual.data import used_sizes
 from bayestwin.individual.residuals import location_and_scale, on_error_scale
 from bayestwin.records.record import Lab
@@ -58,7 +58,7 @@ def goodness_of_fit(population, cohort, *, draws: int = DRAWS):
         hyper, take = population.hyper_draws(draws)
         sizes = tuple(np.max([used_sizes(compile_record(model, record)) for record in known], axis=0))
         for record in known:
-            labs = [lab for lab in record.labs if lab.output in model.observation_index]
+            labs = informative_labs(model, record)
             pred, ipred = _both(population, record, labs, hyper, take, sizes)
             left = _weighted(model, labs, ipred, np.asarray(hyper.sigma).mean(axis=0))
             for lab, *said in zip(labs, pred, ipred, left):

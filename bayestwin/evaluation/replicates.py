@@ -18,7 +18,7 @@ import numpy as np
 
 from bayestwin.dynamics import NO_GRADIENT
 from bayestwin.errors import FitError
-from bayestwin.individual import compile_record
+from bayestwin.individual import compile_record, informative_labs
 from bayestwin.individual.data import used_sizes
 from bayestwin.individual.residuals import as_reported, draw_observation
 from bayestwin.prognosis.departures import along_labs, scaling_of
@@ -89,7 +89,7 @@ def replicates(population, cohort, *, random_seed: int, count: int = 300, progre
         for record in tqdm(known, unit="patient", disable=not progress):
             data = jax.tree.map(jnp.asarray, compile_record(model, record, sizes=sizes))
             pop = population_for(model, hyper, data.terms)
-            labs = [lab for lab in record.labs if lab.output in model.observation_index]
+            labs = informative_labs(model, record)
             values, pred, bad = _simulated(model, labs, data, pop, population.rho, draws, rng)
             columns.append(values)
             failed += bad / len(known)

@@ -7,9 +7,11 @@ from bayestwin.individual.data import (
     bucket,
     compile_record,
     information_time,
+    informative_labs,
     padded_alike,
     used_sizes,
     vital_facts,
+    ways_named,
     with_seen,
 )
 from bayestwin.individual.likelihood import (
@@ -51,6 +53,7 @@ __all__ = [
     "draw_prior",
     "first_covariates",
     "first_state",
+    "informative_labs",
     "information_time",
     "log_levels",
     "log_prior",
@@ -63,5 +66,6 @@ __all__ = [
     "total_log_likelihood",
     "used_sizes",
     "vital_facts",
+    "ways_named",
     "with_seen",
 ]

@@ -7,6 +7,9 @@ labs that are already used and adds nothing. Of a hazard with integral H:
     alive until a                  -H_death(a)              died at t          ln h_death(t) - H_death(t)
     assessed free until a          -H_other(a)              progressed in (a, b] by imaging or symptoms
                                                             ln(exp(-H_other(a)) - exp(-H_other(b)))
+
+H is the sum over all ways, and so is h, unless the record names the way (`Progression.recorded_as`): then h is that of
+the way, and a progression in (a, b] counts with the share of the way in what the hazards gained there.
 """
 
 from typing import Any, NamedTuple
@@ -30,7 +33,8 @@ class PatientData(NamedTuple):
     index (N,) interval of each lab; output (N,), value (N,), censoring (N,) 0 none 1 left 2 right 3 between two limits;
     mask (N,)
     seen (N,) 1 for labs that the particles have learnt already (`with_seen`); rows stand in order of time
-    alive (3,) : interval, known (0/1), died (0/1); other (4,) : interval free, known, interval progressed, progressed
+    alive (4,) : interval, known (0/1), died (0/1), of which way (from 1; 0: not named)
+    other (5,) : interval free, known, interval progressed, progressed, in which way
     classes (C, X) rows of response classes to be summed over; relevant (X,) ; begin () time of the initial state
     changes : covariates and occasions that change in time, or None
     upper (N,) : upper end of the labs between two limits, whose lower end is `value`; None where no lab is one
@@ -117,6 +121,38 @@ def vital_facts(model, record) -> dict:
     return facts
 
 
+def ways_named(model, record) -> tuple[int, int]:
+    """Which way to die, and to progress without a rise, the record names: position from 1, 0 where it names none."""
+    endpoint = model.progression
+    if endpoint is None:
+        return 0, 0
+    deaths = [e for e in record.events if e.event == "death"]
+    seen = [e for e in record.events if e.event == "progression" and e.value.strip().lower() not in SEROLOGICAL]
+
+    def of(events, hazards) -> int:
+        way = endpoint.way_of(hazards, min(events, key=lambda e: e.time).value) if events else None
+        return 0 if way is None else way + 1
+
+    return of(deaths, endpoint.death_hazards), of(seen, endpoint.progression_hazards)
+
+
+def informative_labs(model, record) -> list:
+    """The labs that the model learns from, in order of time: of its outputs, and not derived from others of them.
+
+    A lab that is not known at any time (`known_time` infinite), only asked for, is none that others are derived from.
+    """
+    index, known = model.observation_index, [lab for lab in record.labs if lab.output in model.observation_index]
+    if not any(model.observations[index[lab.output]].derived_from for lab in known):
+        return known
+
+    def derived(lab) -> bool:
+        of = model.observations[index[lab.output]]
+        near = (o for o in known if o.output in of.derived_from and o.known_time < float("inf"))
+        return any(abs(o.time - lab.time) <= of.derived_within for o in near)
+
+    return [lab for lab in known if not derived(lab)]
+
+
 def compile_record(model, record, *, resume_at: float | None = None, resumed: bool = False, sizes=None) -> PatientData:
     """Arrays of a record; with `resume_at` only what came later than that time (the state there is known).
 
@@ -132,13 +168,9 @@ def compile_record(model, record, *, resume_at: float | None = None, resumed: bo
     known = known_values(model, record)
     start = beginning(record) if resume_at is None else resume_at
     end = max(information_time(record), start)
-    labs = [
-        lab
-        for lab in record.labs
-        if lab.output in model.observation_index and (resume_at is None or lab.time > resume_at)
-    ]
+    labs = [lab for lab in informative_labs(model, record) if resume_at is None or lab.time > resume_at]
     _check_counted(model, record, labs)
-    facts = vital_facts(model, record)
+    facts, ways = vital_facts(model, record), ways_named(model, record)
     asked = [(lab.time, lab.order if lab.order >= 0 else False) for lab in labs]
     marks = {k: facts[k] for k in ("alive", "death", "free", "progressed")}
     if marks["death"] is not None:
@@ -176,10 +208,17 @@ def compile_record(model, record, *, resume_at: float | None = None, resumed: bo
                 place.get("death", place.get("alive", 0)),
                 float("alive" in place or "death" in place),
                 float(marks["death"] is not None),
+                ways[0],
             ]
         ),
         other=np.array(
-            [place.get("free", 0), float("free" in place), place.get("progressed", 0), float("progressed" in place)]
+            [
+                place.get("free", 0),
+                float("free" in place),
+                place.get("progressed", 0),
+                float("progressed" in place),
+                ways[1],
+            ]
         ),
         terms=covariate_terms(model, first_covariates(model, record)),
         classes=class_rows(relevant),

@@ -4,18 +4,21 @@ Population fit, twin and forecast call this code and no other. Every response cl
 classes is left to the caller, which keeps both alive.
 """
 
-from functools import partial
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from bayestwin.dynamics import Accuracy, initial_values, named_state, parameters_at, solve_patient
 from bayestwin.dynamics.names import Doing
 from bayestwin.individual.data import PatientData
 from bayestwin.individual.parameters import class_log_probability, natural_values
-from bayestwin.individual.residuals import NONE, log_likelihood_of
+from bayestwin.individual.residuals import NONE, log_density, log_likelihood_of
 from bayestwin.individual.serial import beginning_of, serial_terms
+from bayestwin.labs import TINY
+from bayestwin.specification.observations import LogNormalError
 
 
 class ClassLikelihood(NamedTuple):
@@ -44,16 +47,21 @@ def outputs_at(model, values, timeline, states, index):
     timeline = jax.tree.map(jnp.asarray, timeline)
 
     def one(i):
-        return jnp.stack([output_at(model, k, values, timeline, states, i) for k in range(len(model.observations))])
+        here = asked_at(model, values, timeline, states, i)
+        return jnp.stack([output_of(model, k, here) for k in range(len(model.observations))])
 
     return jax.vmap(one)(index)
 
 
-def output_at(model, k: int, values, timeline, states, i):
-    """Output k at the end of interval i, a scalar."""
+def asked_at(model, values, timeline, states, i):
+    """(t, y, p, u) at the end of interval i."""
     t, y = timeline.end[i], named_state(model, states[i])
-    p, u = parameters_at(model, values, t), Doing(model, t, timeline.active[i], timeline.started[i])
-    return jnp.asarray(model.outputs[model.observations[k].output](t, y, p, u), dtype=float)
+    return t, y, parameters_at(model, values, t), Doing(model, t, timeline.active[i], timeline.started[i])
+
+
+def output_of(model, k: int, here):
+    """Output k where (t, y, p, u) are known, a scalar."""
+    return jnp.asarray(model.outputs[model.observations[k].output](*here), dtype=float)
 
 
 def class_likelihood(
@@ -113,40 +121,79 @@ def _rows_at_once(model, values, data: PatientData, states, sigma):
 
 def rows_given(model, predicted, data: PatientData, sigma, outputs):
     """Log-likelihood of every row given its prediction, (N,); 0 for rows of other outputs than `outputs`."""
-    rows = jnp.zeros(data.value.shape)
-    for k in outputs:
+    rows, outputs = jnp.zeros(data.value.shape), tuple(outputs)
+    for law in error_laws(model):
+        members = [k for k in law if k in outputs]
+        if not members:
+            continue
+        own = jnp.isin(data.output, jnp.array(members))
         # an unused branch still sends gradients: give it a harmless prediction
-        safe = jnp.where(data.output == k, predicted, 1.0)
-        ll = log_likelihood_of(model, k, safe, data.value, data.censoring, sigma, upper=data.upper, assay=data.assay)
-        rows = jnp.where(data.output == k, ll, rows)
+        safe = jnp.where(own, predicted, 1.0)
+        ll = _of_law(model, law, data.output, safe, data.value, data.censoring, sigma, data.upper, data.assay)
+        rows = jnp.where(own, ll, rows)
     return rows
+
+
+@lru_cache
+def error_laws(model) -> tuple[tuple[int, ...], ...]:
+    """Positions of the outputs, those together whose error is one law with a parameter of their own each.
+
+    Many labs with plain log-normal errors then compile, and cost, as one.
+    """
+    found: dict = {}
+    for k, o in enumerate(model.observations):
+        plain = not o.discrete and isinstance(o.error, LogNormalError) and not (o.assay_scale or o.assay_bias)
+        alike = plain and o.error.low is None and o.error.serial is None
+        found.setdefault(("log-normal", o.error.nu) if alike else k, []).append(k)
+    return tuple(tuple(law) for law in found.values())
+
+
+def _of_law(model, law, output, prediction, value, censoring, sigma, upper, assay, form: str = "either"):
+    """`log_likelihood_of` rows of outputs of one law; `output` says of which."""
+    if len(law) == 1:
+        how: dict = {"upper": upper, "assay": assay, "form": form}
+        return log_likelihood_of(model, law[0], prediction, value, censoring, sigma, **how)
+    names = list(model.residual_parameters)
+    at = np.zeros(len(model.observations), dtype=int)
+    for k in law:
+        at[k] = names.index(f"sigma_log_{model.observations[k].output}")
+    location, scale = jnp.log(jnp.maximum(prediction, TINY)), jnp.take(sigma, jnp.asarray(at)[output], axis=-1)
+    return log_density(model.observations[law[0]], location, scale, value, censoring, upper=upper, form=form)
 
 
 def _rows_in_turn(model, values, data: PatientData, states, sigma):
     """The same row by row: only what a row needs is computed, and the padding costs nothing; not for gradients."""
 
-    def of_output(k):
-        def one(i):
-            predicted = output_at(model, k, values, data.timeline, states, data.index[i])
-            if k in model.serial:
-                return jnp.zeros_like(predicted), predicted
-            parts = predicted, data.value[i], data.censoring[i], sigma
+    laws = error_laws(model)
+    law_of = np.zeros(len(model.observations), dtype=int)
+    for n, law in enumerate(laws):
+        law_of[list(law)] = n
+
+    def given(law):
+        def one(i, predicted):
+            if law[0] in model.serial:
+                return jnp.zeros_like(predicted)
+            parts = data.output[i], predicted, data.value[i], data.censoring[i], sigma
             assay = None if data.assay is None else data.assay[i]
-            exact = partial(log_likelihood_of, model, k, assay=assay, form="density")
-            limit = partial(log_likelihood_of, model, k, assay=assay, form="limit")
+            of_law = partial(_of_law, model, law)
+            exact = partial(of_law, upper=None, assay=assay, form="density")
+            limit = partial(of_law, upper=None, assay=assay, form="limit")
             if data.upper is None:
-                return jax.lax.cond(data.censoring[i] == NONE, exact, limit, *parts), predicted
-            between = partial(log_likelihood_of, model, k, upper=data.upper[i], assay=assay, form="between")
+                return jax.lax.cond(data.censoring[i] == NONE, exact, limit, *parts)
+            between = partial(of_law, upper=data.upper[i], assay=assay, form="between")
             which = jnp.array([0, 1, 1, 2])[data.censoring[i]]
-            return jax.lax.switch(which, (exact, limit, between), *parts), predicted
+            return jax.lax.switch(which, (exact, limit, between), *parts)
 
         return one
 
-    branches = [of_output(k) for k in range(len(model.observations))]
+    branches = [given(law) for law in laws]
 
     def row(i, carried):
         rows, predictions = carried
-        ll, predicted = jax.lax.switch(data.output[i], branches, i)
+        here = asked_at(model, values, data.timeline, states, data.index[i])
+        of_output = [lambda k=k: output_of(model, k, here) for k in range(len(model.observations))]
+        predicted = jax.lax.switch(data.output[i], of_output)
+        ll = jax.lax.switch(jnp.asarray(law_of)[data.output[i]], branches, i, predicted)
         return rows.at[i].set(ll), predictions.at[i].set(predicted)
 
     nothing = jnp.zeros(data.value.shape) * jnp.isfinite(states[0, 0])  # depends on the particle, as in solve.py
@@ -161,21 +208,26 @@ def event_terms(model, values, data: PatientData, states):
     alive = other = jnp.zeros(())
     n = len(model.states)
     if endpoint.death_hazard is not None:
-        column = n + model.hazard_names.index(endpoint.death_hazard)
+        columns = jnp.array([n + model.hazard_names.index(h) for h in endpoint.death_hazards])
         i = data.alive[0].astype(int)
         t = data.timeline.end[i]
         p, u = parameters_at(model, values, t), Doing(model, t, data.timeline.active[i], data.timeline.started[i])
-        rate = model.hazards[endpoint.death_hazard](t, named_state(model, states[i]), p, u)
+        y, way = named_state(model, states[i]), data.alive[3].astype(int)
+        rates = jnp.stack([jnp.asarray(model.hazards[h](t, y, p, u), dtype=float) for h in endpoint.death_hazards])
+        rate = jnp.where(way > 0, rates[jnp.maximum(way - 1, 0)], rates.sum())
         died = data.alive[2] > 0
         # a hazard may be zero while the patient lives: its logarithm is taken only where a death needs it
-        alive = data.alive[1] * (-states[i, column] + jnp.where(died, jnp.log(jnp.where(died, rate, 1.0)), 0.0))
+        alive = data.alive[1] * (-states[i, columns].sum() + jnp.where(died, jnp.log(jnp.where(died, rate, 1.0)), 0.0))
     if endpoint.progression_hazards:
         columns = jnp.array([n + model.hazard_names.index(h) for h in endpoint.progression_hazards])
-        free = states[data.other[0].astype(int), columns].sum() * data.other[1]
-        later = jnp.maximum(states[data.other[2].astype(int), columns].sum(), free)
-        seen = data.other[3] > 0
-        gap = jnp.where(seen, later - free, 1.0)
-        other = -free + jnp.where(seen, jnp.log(-jnp.expm1(-jnp.maximum(gap, 1e-300))), 0.0)
+        before = states[data.other[0].astype(int), columns] * data.other[1]
+        gained = jnp.maximum(states[data.other[2].astype(int), columns] - before, 0.0)
+        free, seen, way = before.sum(), data.other[3] > 0, data.other[4].astype(int)
+        gap = jnp.where(seen, jnp.maximum(gained.sum(), 1e-300), 1.0)
+        named = seen & (way > 0)
+        own = jnp.where(named, jnp.maximum(gained[jnp.maximum(way - 1, 0)], 1e-300), 1.0)
+        share = jnp.where(named, jnp.log(own) - jnp.log(gap), 0.0)
+        other = -free + jnp.where(seen, jnp.log(-jnp.expm1(-gap)), 0.0) + share
     return alive, other
 
 

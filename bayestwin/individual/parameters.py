@@ -5,6 +5,7 @@ terms and R the correlation matrix,
 
     psi | draw ~ Normal(theta + x beta, diag(omega) R diag(omega))           D individual parameters
     P(non-responder to x | psi) = Phi((Phi^-1(p_x) + sqrt(rho) c) / sqrt(1 - rho)),  c the frailty in psi
+    logit p_x = its typical value + slope * z, z an individual parameter, where the response class says `moved_by`
 
 A larger frailty is worse: it raises both the resistant fraction and the chance of non-response.
 """
@@ -226,12 +227,23 @@ def class_log_probability(model, psi, hyper: Hyper, terms, response_class, relev
     if not model.response_classes:
         return jnp.zeros(())
     positions = np.array([model.parameter_names.index(cls.probability) for cls in model.response_classes])
-    probability = jax.nn.sigmoid(shifted_typical(model, hyper, terms)[positions])
+    typical = shifted_typical(model, hyper, terms)
+    probability = jax.nn.sigmoid(typical[positions] + _moved(model, psi, typical))
     frailty = (
         psi[model.individual_names.index(model.response_correlation.frailty)] if model.response_correlation else 0.0
     )
     liability = (ndtri(probability) + jnp.sqrt(rho) * frailty) / jnp.sqrt(1.0 - rho)
     return (relevant * log_ndtr(jnp.where(jnp.asarray(response_class) > 0, liability, -liability))).sum()
+
+
+def _moved(model, psi, typical):
+    """What individual parameters add to the logit of each class probability."""
+    if not any(cls.moved_by for cls in model.response_classes):
+        return 0.0
+    at = [model.individual_names.index(c.moved_by) if c.moved_by else 0 for c in model.response_classes]
+    by = [model.parameter_names.index(c.slope) if c.slope else 0 for c in model.response_classes]
+    there = np.array([float(bool(c.moved_by)) for c in model.response_classes])
+    return there * psi[np.array(at)] * typical[np.array(by)]
 
 
 def draw_prior(model, key, hyper: Hyper, terms):

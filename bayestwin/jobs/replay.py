@@ -13,9 +13,11 @@ from typing import Any
 from bayestwin.errors import BayestwinError, RecordError
 from bayestwin.evaluation import predictions_frame, replay
 from bayestwin.evaluation.event_replay import landmark_months, twin_event_rows
+from bayestwin.evaluation.layers import replay_layer
 from bayestwin.evaluation.rivals import event_rows, rival_rows
 from bayestwin.jobs.whole_file import write_whole
 from bayestwin.records import Cohort
+from bayestwin.specification.observations import LAYERS
 from bayestwin.units import convert
 
 
@@ -97,6 +99,28 @@ def replay_cohort(
         bar.update(len(record.labs) - (bar.n - done))
     bar.close()
     return found
+
+
+def replay_layers(population, cohort, *, random_seed: int, progress=False, **sizes) -> tuple[dict, dict[str, str]]:
+    """Replay every patient once with the labs of each layer (evaluation/layers.py).
+
+    Returns
+    -------
+    layer -> rows of predictions.csv, of the patients that every layer went through; patient -> why there are none
+    """
+    from tqdm import tqdm
+
+    rows: dict[str, list[dict]] = {layer: [] for layer in LAYERS}
+    failed: dict[str, str] = {}
+    for record in tqdm(cohort, unit="patient", disable=not progress):
+        try:
+            own = {layer: replay_layer(population, record, layer, random_seed=random_seed, **sizes) for layer in LAYERS}
+        except BayestwinError as error:
+            failed[record.key] = str(error)
+        else:
+            for layer, found in own.items():
+                rows[layer] += found
+    return rows, failed
 
 
 def _events(population, record, rival, random_seed: int, sizes) -> list[dict]:

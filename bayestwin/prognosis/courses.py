@@ -11,13 +11,21 @@ from bayestwin.twin.surprise import weighted_quantiles, whole_quantiles
 SAMPLED_FUTURES = 12
 
 
-def courses(model, outputs, ok, sigma, times, draws, islands, rng) -> tuple[Course, ...]:
-    """One course per output from latent outputs (P, V, K); failed solves have no weight."""
+def is_followed(model, record, output: str) -> bool:
+    """Outputs that have a course: measured in this patient, or what a progression rule follows; all without one."""
+    measured = any(lab.output == output for lab in record.labs)
+    return measured or model.progression is None or output == model.progression.rule_for(record.covariates).output
+
+
+def courses(model, outputs, ok, sigma, times, draws, islands, rng, *, record) -> tuple[Course, ...]:
+    """One course per output that is followed, from latent outputs (P, V, K); failed solves have no weight."""
     weights = np.where(ok, np.exp(draws.log_weights) / islands, 0.0)
     weights = weights / weights.sum()
     picked = np.random.default_rng(0).choice(len(weights), SAMPLED_FUTURES, p=weights)
     found = []
     for k, observation in enumerate(model.observations):
+        if not is_followed(model, record, observation.output):
+            continue
         seen = draw_observation(model, k, rng, outputs[:, :, k], sigma[:, None, :])
         # no treatment after progression is modelled: what grows past the plausible range is drawn at its end
         lowest = max(observation.plausible[0], 0.0) if observation.positive else observation.plausible[0]
@@ -38,4 +46,4 @@ def past_courses(twin, plan, draws, rng, accuracy) -> tuple[Course, ...]:
     times = np.unique(np.concatenate([np.linspace(begin, twin.time, 40), [lab.time for lab in twin.record.labs]]))
     outputs, _, ok = trajectories(twin, draws, plan, times, past=True, rng=rng, accuracy=accuracy)
     sigma = np.asarray(twin.population.sigma)[draws.draw]
-    return courses(twin.model, outputs, ok, sigma, times, draws, twin.islands, rng)
+    return courses(twin.model, outputs, ok, sigma, times, draws, twin.islands, rng, record=twin.record)

@@ -94,6 +94,7 @@ def forecast_row(asked: Asked, plan: Plan, number: int, draws, by_rho) -> Treatm
         draws,
         twin.islands,
         asked.rng(2, number),
+        record=twin.record,
     )
     failed = float((~found.ok).mean())
     survival: dict[float, Any] = {}

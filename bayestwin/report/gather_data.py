@@ -7,12 +7,6 @@ from bayestwin.report.gather_patient import day_text, shown_value
 LEVELS = page.QUANTILE_LEVELS
 
 
-def is_wanted(model, record, output, prognosis) -> bool:
-    """Outputs that were measured, or that a progression rule follows."""
-    measured = any(lab.output == output for lab in record.labs)
-    return measured or model.progression is None or output == model.progression.rule_for(record.covariates).output
-
-
 def output_entry(model, record, observation, now):
     """A `page.Output`: label, unit, scale, limit, and for the progression marker half and a tenth of its baseline."""
     values = [lab for lab in record.labs if lab.output == observation.output and lab.censoring == "none"]

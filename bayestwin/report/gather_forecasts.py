@@ -4,7 +4,6 @@ import numpy as np
 
 from bayestwin.prognosis import compare_treatments
 from bayestwin.report import model as page
-from bayestwin.report.gather_data import is_wanted
 
 MAIN_MONTH = 12
 
@@ -42,10 +41,7 @@ def treatment_entry(prognosis, row, model, record):
     if row.refused:
         return page.TreatmentForecast(**common, support=page.Support(False, row.refused))
     past = {c.output: c for c in prognosis.past}
-    courses = []
-    for course in row.courses:
-        if is_wanted(model, record, course.output, prognosis):
-            courses.append(_joined(past.get(course.output), course))
+    courses = [_joined(past.get(course.output), course) for course in row.courses]
     if row.events is None:
         return page.TreatmentForecast(**common, trajectories=tuple(courses))
     e, w = row.events, prognosis.weights

@@ -5,6 +5,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
+from bayestwin.prognosis.courses import is_followed
 from bayestwin.prognosis.plan import current_treatment
 from bayestwin.prognosis.response import codes_response, response_table
 from bayestwin.report import model as page
@@ -52,6 +53,8 @@ def patient_entry(twin, now):
     latest = []
     for observation in model.observations:
         labs = [lab for lab in record.labs if lab.output == observation.output]
+        if not labs and not is_followed(model, record, observation.output):
+            continue
         name = observation.label or observation.output
         latest.append(
             page.LatestValue(name, shown_value(labs[-1]), observation.unit, day_text(model, labs[-1].time))

@@ -8,9 +8,10 @@ import json
 from datetime import UTC, datetime
 
 from bayestwin.errors import StoreError
+from bayestwin.prognosis.courses import is_followed
 from bayestwin.report import model as page
 from bayestwin.report.gather_change import change_since
-from bayestwin.report.gather_data import course_events, is_wanted, lab_ledger, output_entry, refused_entry
+from bayestwin.report.gather_data import course_events, lab_ledger, output_entry, refused_entry
 from bayestwin.report.gather_forecasts import assumption_lines, comparison_entries, treatment_entry
 from bayestwin.report.gather_patient import clock_entry, day_text, model_facts, numerical_check, patient_entry
 
@@ -56,9 +57,7 @@ def gather_report_input(
         model=model_facts(twin, population, seeds),
         numbers=numerical_check(twin, population),
         outputs=tuple(
-            output_entry(model, record, o, now)
-            for o in model.observations
-            if is_wanted(model, record, o.output, prognosis)
+            output_entry(model, record, o, now) for o in model.observations if is_followed(model, record, o.output)
         ),
         labs=lab_ledger(twin, previous),
         events=course_events(model, record, now),

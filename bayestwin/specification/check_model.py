@@ -72,6 +72,10 @@ def _steps(model) -> None:
 def _observations(model) -> None:
     for observation in model.observations:
         _need(model, observation.output, "observations", set(model.outputs))
+        for source in observation.derived_from:
+            _need(
+                model, source, f"observation {observation.output}, derived_from", {o.output for o in model.observations}
+            )
         serial = None if observation.discrete else observation.error.serial
         if serial is not None and serial.scaled_by is not None:
             place = f"observation {observation.output}, serial scaled_by"
@@ -109,6 +113,11 @@ def _response_classes(model) -> None:
         _need(model, cls.replaced_by, "response class", known)
         _need(model, cls.probability, "response class", set(named))
         _need(model, cls.treatment, "response class", {t.name for t in model.treatments})
+        if cls.moved_by or cls.slope:
+            _need(
+                model, cls.moved_by, "response class, moved_by", {n for n, p in named.items() if p.between is not None}
+            )
+            _need(model, cls.slope, "response class, slope", {n for n, p in named.items() if p.between is None})
         chance = named[cls.probability]
         if chance.scale != "logit" or chance.between is not None:
             raise ModelError(
@@ -146,3 +155,5 @@ def _endpoints(model) -> None:
             )
         for name in (*endpoint.progression_hazards, *([endpoint.death_hazard] if endpoint.death_hazard else [])):
             _need(model, name, "progression endpoint", set(model.hazards))
+        for name in endpoint.recorded_as:
+            _need(model, name, "recorded_as", {*endpoint.progression_hazards, *endpoint.death_hazards})

@@ -13,7 +13,8 @@ start on, and the confirming assessments lie in the same episode. Sources: Prost
 only rises at castrate testosterone castration resistance.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class Progression:
 
     progression_hazards : ways to progress without a rise, each on a line of its own (extramedullary disease)
     death_hazard, other_death_hazards : ways to die, each on a line of its own (infection); their sum is mortality
+    recorded_as : hazard -> words by which a record names it in the value of a progression or a death; an event that
+        names none may have been any of them
     """
 
     rules: tuple[SerologicalRule, ...]
@@ -53,6 +56,7 @@ class Progression:
     landmarks_months: tuple[int, ...] = (6, 12, 24)
     horizon_months: int = 36
     other_death_hazards: tuple[str, ...] = ()
+    recorded_as: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
 
     @property
     def death_hazards(self) -> tuple[str, ...]:
@@ -63,6 +67,12 @@ class Progression:
     def first_events(self) -> tuple[str, ...]:
         """What may end progression-free survival: a serological rise, then the hazards."""
         return ("serological progression", *self.progression_hazards, *self.death_hazards)
+
+    def way_of(self, hazards: tuple[str, ...], value: str) -> int | None:
+        """Position among `hazards` of the one that the value of an event names, None where it names none."""
+        said = value.lower()
+        named = (k for k, h in enumerate(hazards) if any(word in said for word in self.recorded_as.get(h, ())))
+        return next(named, None)
 
     def rule_for(self, covariates) -> SerologicalRule:
         """The rule by whose marker this patient is followed."""

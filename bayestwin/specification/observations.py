@@ -27,6 +27,7 @@ from bayestwin.labs import LabSpec
 from bayestwin.specification.discrete import check_distribution
 from bayestwin.specification.priors import POSITIVE, holds
 
+LAYERS = ("registry", "routine", "research")
 OTHER = "other"  # a level of assay_scale that stands for all that are not named
 
 
@@ -106,6 +107,9 @@ class Observation:
         or where there is a level "other" the factor of that
     assay_bias : laboratory or product -> prior of the factor by which its labs read higher than the others', likewise
     assay_by : "laboratory" (column `lab` of labs.csv) or "product"
+    layer : where such labs are to be had: "registry", "routine" or "research"
+    derived_from : outputs of which this one may be no more than a reading (a response category, of M-protein); a lab
+        of it says nothing where a lab of one of them lies within `derived_within` time units
     """
 
     output: str
@@ -120,9 +124,19 @@ class Observation:
     assay_scale: Mapping[str, object] = field(default_factory=dict, hash=False, repr=False)
     assay_by: str = field(default="laboratory", repr=False)
     distribution: Any = field(default=None, repr=False)
+    layer: str = field(default="routine", repr=False)
+    derived_from: tuple[str, ...] = field(default=(), repr=False)
+    derived_within: float = field(default=0.0, repr=False)
     assay_bias: Mapping[str, object] = field(default_factory=dict, hash=False, repr=False)
 
     def __post_init__(self):
+        if self.layer not in LAYERS:
+            raise ModelError(
+                "unknown layer",
+                subject=f"observation {self.output}",
+                value=self.layer,
+                allowed=", ".join(LAYERS),
+            )
         if self.distribution is not None:
             check_distribution(self)
             if self.plausible is None:

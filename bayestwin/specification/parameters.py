@@ -157,12 +157,17 @@ class ResponseClass:
 
     The class is never sampled: both classes stay alive in every particle and in the population fit, and the
     likelihood is their probability-weighted sum.
+
+    moved_by, slope : an individual parameter, and a parameter times which it is added to the logit of the probability
+        (a latent fitness that makes a response more likely); neither, or both
     """
 
     treatment: str
     parameter: str
     replaced_by: str
     probability: str
+    moved_by: str = ""
+    slope: str = ""
 
 
 @dataclass(frozen=True)

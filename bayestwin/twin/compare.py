@@ -3,7 +3,14 @@
 from dataclasses import dataclass, replace
 
 from bayestwin.dynamics import treatment_starts
-from bayestwin.individual import beginning, first_covariates, information_time, vital_facts
+from bayestwin.individual import (
+    beginning,
+    first_covariates,
+    information_time,
+    informative_labs,
+    vital_facts,
+    ways_named,
+)
 from bayestwin.records.record import covariate_changes
 
 
@@ -36,6 +43,12 @@ def difference(twin, record) -> Change:
     for lab in sorted(seen - newer):
         again = [n for n in newer if n[:3] == lab[:3]]
         why.append(f"{lab[1]} at {lab[2]:g} {'corrected' if again else 'retracted'}")
+    kept = {_content(model, lab) for lab in informative_labs(model, record)}
+    for lab in informative_labs(model, twin.record):
+        if _content(model, lab) in newer - kept:
+            why.append(f"{lab.output} at {lab.time:g} was derived from labs that are now known")
+    if any(a and a != b for a, b in zip(ways_named(model, twin.record), ways_named(model, record))):
+        why.append("the way of a death or of a progression changed")
     done = _past(model, twin.record, now, twin.applied)
     redone = _past(model, record, now, twin.applied)
     if done != redone:

@@ -8,7 +8,7 @@ import numpy as np
 
 from bayestwin.dynamics import NO_GRADIENT, Accuracy
 from bayestwin.errors import RecordError
-from bayestwin.individual import ClassLikelihood, compile_record, with_seen
+from bayestwin.individual import ClassLikelihood, compile_record, informative_labs, with_seen
 from bayestwin.twin.compare import difference
 from bayestwin.twin.particles import Particles
 from bayestwin.twin.surprise import surprises
@@ -44,7 +44,7 @@ def _from_the_state(twin, record, accuracy) -> Newer:
     data = jax.tree.map(jnp.asarray, compile_record(model, record, resume_at=twin.time, resumed=twin.applied))
     classes = class_positions(twin.class_rows, np.asarray(data.classes))
     pieces = evaluator(model, accuracy)(old.psi, old.draw, pop, data, twin.rho, old.state[:, classes])
-    labs = [lab for lab in record.labs if lab.time > twin.time and lab.output in model.observation_index]
+    labs = [lab for lab in informative_labs(model, record) if lab.time > twin.time]
     rows, alive, other = old.labs[:, classes], old.alive[:, classes], old.other[:, classes]
     made = Particles(
         old.psi,
@@ -61,7 +61,7 @@ def _from_the_state(twin, record, accuracy) -> Newer:
 
 def _from_the_beginning(twin, record, change, accuracy) -> Newer:
     model, old = twin.model, twin.particles
-    labs = [lab for lab in record.labs if lab.output in model.observation_index]
+    labs = informative_labs(model, record)
     known = seen_labs(model, record, change)
     data = jax.tree.map(jnp.asarray, with_seen(compile_record(model, record), known))
     pieces = evaluator(model, accuracy)(old.psi, old.draw, twin.population, data, twin.rho)
@@ -86,7 +86,7 @@ def where_it_stands(particles: Particles):
 def seen_labs(model, record, change) -> np.ndarray:
     """True for every lab of the record (of the model's outputs, in order) that the twin has learnt already."""
     new = {_identity(lab) for lab in change.new_labs}
-    return np.array([_identity(lab) not in new for lab in record.labs if lab.output in model.observation_index], bool)
+    return np.array([_identity(lab) not in new for lab in informative_labs(model, record)], bool)
 
 
 def expected(twin, newer: Newer, rng: np.random.Generator):

@@ -12,13 +12,17 @@ CAR-T cells in blood (Stein/Ogasawara form, smooth minimum of growth and two-pha
     decline ln Cmax + ln[(1 - fB) e^(-alpha (t - Tmax)) + fB e^(-beta (t - Tmax))]
 
 M-protein turns over, d P/dt = kP (P0 B^gamma - P), with kP by isotype; involved free light chains are algebraic,
-FLC = floor + FLC0 B^gF. Hazards: progression without serological rise (h_other B^0.1), death (background by age
-and sex, plus h_disease B^0.3).
+FLC = floor + FLC0 B^gF. Normal plasma cells N are displaced by burden and harmed by what is directed at BCMA or CD38:
 
+    dN/dt = r (1 / (1 + B / B50) - N) - k_N e_x(t) N       e = h under CAR-T cells, 1 under a bispecific, 0.3 under anti-CD38
+
+Response is read from the marker at the start of the current treatment and its running nadir n, d ln n/dt =
+-0.15 max(ln n - ln marker, 0), which follows a fall within a week and no rise.
+
+mechanism.py holds these functions, markers.py the other labs (algebraic in B, N and C), category.py the response
+category of registries, hazards.py the ways to progress without a rise and to die.
 Sources are named parameter by parameter; marks: verified, derived, assumed, memory. See card.md.
 """
-
-import jax.numpy as jnp
 
 from bayestwin.specification import (
     Category,
@@ -34,6 +38,7 @@ from bayestwin.specification import (
     Normal,
     Observation,
     Parameter,
+    Power,
     Progression,
     ResponseClass,
     ResponseCorrelation,
@@ -43,87 +48,8 @@ from bayestwin.specification import (
     Treatment,
 )
 
-CELLS = ("ide_cel", "cilta_cel")
-TREATMENTS = ("ide_cel", "cilta_cel", "teclistamab", "dara_pd")
-GUARD = 1000.0  # Bmax: keeps untreated growth finite, 0.1 % slower at B = 1
-
-
-def initial_state(p):
-    """Half of the burden in each part, M-protein at its baseline (g/L)."""
-    half = jnp.log(0.5)  # before a treatment starts both parts grow alike
-    return {"ln_sensitive": half, "ln_resistant": half, "m_protein": p.P0}
-
-
-def log_burden(y):
-    """ln of the whole burden, relative to time zero."""
-    return jnp.logaddexp(y.ln_sensitive, y.ln_resistant)
-
-
-def log_transgene(t, cmax, fb, beta, p):
-    """ln copies/ug at t days after infusion; -30 before."""
-    after = t - p.Tmax
-    rho = jnp.log(p.fold) / jnp.maximum(p.Tmax - p.Tlag, 0.5)
-    growth = -rho * (p.Tmax - jnp.maximum(t, p.Tlag))
-    decline = jnp.log((1.0 - fb) * jnp.exp(-p.alpha * jnp.maximum(after, -100.0)) + fb * jnp.exp(-beta * jnp.maximum(after, -100.0)))
-    shape = -jnp.logaddexp(-20.0 * growth, -20.0 * decline) / 20.0
-    return jnp.where(t >= 0.0, jnp.log(cmax) + shape, -30.0)
-
-
-def cells(p, u, quantity):
-    """A quantity of the cell product that is the current treatment; its ide-cel value where none is."""
-    return jnp.where(u.on("cilta_cel") > 0, getattr(p, f"{quantity}_cilta_cel"), getattr(p, f"{quantity}_ide_cel"))
-
-
-def kill(p, u):
-    """Kill rate of sensitive cells under the current treatment, 1/day."""
-    since = jnp.where(u.on("cilta_cel") > 0, u.since("cilta_cel"), u.since("ide_cel"))
-    ln_c = log_transgene(since, cells(p, u, "Cmax"), cells(p, u, "fB"), cells(p, u, "beta"), p)
-    saturation = 1.0 / (1.0 + cells(p, u, "EC50") * jnp.exp(-ln_c))
-    by_cells = (u.on("ide_cel") + u.on("cilta_cel")) * cells(p, u, "kS") * saturation
-    return u.on("teclistamab") * p.kS_teclistamab + u.on("dara_pd") * p.kS_dara_pd + by_cells
-
-
-def vector_field(t, y, p, u):
-    """Growth and kill of both parts (1/day, in logs) and turnover of M-protein (g/L/day)."""
-    ln_b = log_burden(y)
-    growth = p.g * (1.0 - jnp.exp(jnp.minimum(ln_b, 7.0)) / GUARD)
-    return {
-        "ln_sensitive": growth - kill(p, u),
-        "ln_resistant": growth,
-        "m_protein": p.kP * (p.P0 * jnp.exp(p.gamma * jnp.minimum(ln_b, 7.0)) - y.m_protein),
-    }
-
-
-def at_treatment(y, p, u):
-    """The burden split anew into a sensitive and a resistant part when a treatment starts."""
-    f = sum(u.on(name) * getattr(p, f"f_{name}") for name in TREATMENTS)
-    ln_b = log_burden(y)
-    return {"ln_sensitive": ln_b + jnp.log1p(-f), "ln_resistant": ln_b + jnp.log(f), "m_protein": y.m_protein}
-
-
-def m_protein(t, y, p, u):
-    """Serum M-protein, g/L."""
-    return y.m_protein
-
-
-def involved_flc(t, y, p, u):
-    """Involved free light chains, mg/L."""
-    return p.FLC_floor + p.FLC0 * jnp.exp(p.gF * log_burden(y))
-
-
-def transgene(t, y, p, u):
-    """CAR transgene in blood, summed over products, copies/ug."""
-    return sum(jnp.exp(log_transgene(u.since(x), getattr(p, f"Cmax_{x}"), getattr(p, f"fB_{x}"), getattr(p, f"beta_{x}"), p)) for x in CELLS)
-
-
-def progression_other(t, y, p, u):
-    """Hazard of progression without a serological rise, 1/day."""
-    return p.h_other * jnp.exp(0.1 * jnp.minimum(log_burden(y), 7.0))
-
-
-def death(t, y, p, u):
-    """Hazard of death, 1/day."""
-    return p.h_background + p.h_disease * jnp.exp(0.3 * jnp.minimum(log_burden(y), 7.0))
+from . import category, fitness, hazards, markers, mechanism
+from .mechanism import TREATMENTS
 
 
 def response(name, kS, f, omega_f, p_nonresponse, source):
@@ -160,13 +86,14 @@ model = Model(
     context_of_use="Research use only: adults with relapsed multiple myeloma measurable by serum M-protein or free light chains.",
     time_unit="day",
     steps=Steps(first=2.0, growth=1.2, largest=14.0),
-    states=("ln_sensitive", "ln_resistant", "m_protein"),
-    initial_state=initial_state,
-    vector_field=vector_field,
-    at_treatment=at_treatment,
+    states=mechanism.STATES,
+    initial_state=mechanism.initial_state,
+    vector_field=mechanism.vector_field,
+    at_treatment=mechanism.at_treatment,
     parameters=(
         Parameter("P0", unit="g/L", scale="log", typical=LogNormal(median=18.0, sd_log=0.1), between=HalfNormal(sd=0.6),
-                  source="Li 2025, Fau 2020 baseline 17.4 to 18 g/L", mark="verified"),
+                  covariates=(Category("isotype", "light_chain", shift=Normal(mean=-4.5, sd=0.7)), Power("albumin_g_per_l", reference=36.0, exponent=Normal(mean=-1.5, sd=1.0)),),
+                  source="Li 2025, Fau 2020 baseline 17.4 to 18 g/L; light-chain disease: 0.2 g/L, near what immunofixation sees, assumed", mark="verified"),
         Parameter("kP", unit="1/day", scale="log", typical=LogNormal(median=0.0504, sd_log=0.25), between=Fixed(value=0.15),
                   covariates=(Category("isotype", "IgA", shift=Normal(mean=0.83, sd=0.2)),),
                   source="IgG half-life 13.75 d (Poels 2025), IgA 6 d", mark="verified; IgA from memory"),
@@ -178,6 +105,7 @@ model = Model(
         Parameter("FLC0", unit="mg/L", scale="log", typical=LogNormal(median=200.0, sd_log=0.7), between=HalfNormal(sd=1.5),
                   source="wide", mark="assumed"),
         Parameter("FLC_floor", unit="mg/L", scale="log", typical=LogNormal(median=8.0, sd_log=0.4), between=HalfNormal(sd=0.4),
+                  covariates=markers.RENAL,
                   source="normal kappa 3.3 to 19.4, lambda 5.7 to 26.3 mg/L", mark="memory"),
         Parameter("gF", unit="", scale="log", typical=LogNormal(median=1.0, sd_log=0.2), source="near 1", mark="assumed"),
         *response("ide_cel", 0.12, 0.0015, 2.3, 0.29, "KarMMa-3 ORR, CR, PFS"),
@@ -194,27 +122,46 @@ model = Model(
         Parameter("fold", unit="", scale="log", typical=LogNormal(median=1000.0, sd_log=0.8), source="doubling 0.8 to 0.9 d", mark="derived"),
         Parameter("alpha", unit="1/day", scale="log", typical=LogNormal(median=0.077, sd_log=0.3), between=LogNormal(median=0.55, sd_log=0.3),
                   source="half-life 9 d", mark="derived"),
-        Parameter("h_other", unit="1/day", scale="log", typical=LogNormal(median=1.0e-4, sd_log=0.5),
-                  covariates=(Category("extramedullary", "1", shift=Normal(mean=1.5, sd=0.3)),),
-                  source="1.5e-4/d with deaths, x4 to 5 with EMD", mark="assumed"),
-        Parameter("h_background", unit="1/day", scale="log", typical=Fixed(value=0.015 / 365.25),
-                  covariates=(Slope("age_years", reference=65.0, slope=Fixed(value=0.095)), Category("sex", "female", shift=Fixed(value=-0.57))),
-                  source="Gompertz line through German life-table values at 65 and 75 years", mark="memory"),
-        Parameter("h_disease", unit="1/day", scale="log", typical=LogNormal(median=1.0e-4, sd_log=0.7), source="see card", mark="assumed"),
+        Parameter(
+            "resistance",
+            unit="",
+            scale="identity",
+            typical=Fixed(value=0.0),
+            covariates=(
+                Category("high_risk_cytogenetics", "1", shift=Normal(mean=0.3, sd=0.3)),
+                Category("extramedullary", "1", shift=Normal(mean=0.3, sd=0.3)),
+                Category("iss", "2", shift=Normal(mean=0.0, sd=0.3)),
+                Category("iss", "3", shift=Normal(mean=0.0, sd=0.3)),
+                Category("lenalidomide_refractory", "1", shift=Normal(mean=0.0, sd=0.3)),
+                Slope("prior_lines", reference=4.0, slope=Normal(mean=0.0, sd=0.1)),
+            ),
+            source="added to logit f of every treatment; hazard ratio 1.5 to 2 of high-risk cytogenetics from memory, the rest N(0, 0.3)",
+            mark="memory; else assumed",
+        ),
+        *fitness.PARAMETERS,
+        *hazards.PARAMETERS,
+        *markers.PARAMETERS,
     ),
     drift=(Drift("g", every=91.3125, steps=12, sd=LogNormal(median=0.1, sd_log=0.5), source="slow growth change [assumed]"),),
-    response_classes=tuple(ResponseClass(name, parameter=f"f_{name}", replaced_by="f_nonresponder", probability=f"p_nonresponse_{name}")
-                           for name in TREATMENTS),
+    response_classes=tuple(
+        ResponseClass(name, parameter=f"f_{name}", replaced_by="f_nonresponder", probability=f"p_nonresponse_{name}",
+                      **({} if name in mechanism.ANTIBODIES else {"moved_by": "fitness", "slope": "fitness_on_nonresponse"}))
+        for name in TREATMENTS
+    ),
     response_correlation=ResponseCorrelation(parameters=tuple(f"f_{name}" for name in TREATMENTS), rho=0.5, shown=(0.0, 0.5, 0.9)),
-    outputs={"m_protein": m_protein, "involved_flc": involved_flc, "transgene": transgene},
-    hazards={"progression_other": progression_other, "death": death},
+    outputs={"m_protein": mechanism.m_protein, "involved_flc": mechanism.involved_flc, "transgene": mechanism.transgene,
+             **markers.OUTPUTS, **fitness.OUTPUTS, "response_category": category.response_category},
+    hazards=hazards.HAZARDS,
     observations=(
         Observation("m_protein", unit="g/L", error=Combined(sd=LogNormal(median=0.5, sd_log=0.3), cv=LogNormal(median=0.10, sd_log=0.3), nu=5.0),
                     plausible=(0.0, 120.0), lower_limit=0.5, positive=False, label="M-protein", source="assay 5 to 8 %; Li 2025 0.127 and 2.57 g/L"),
         Observation("involved_flc", unit="mg/L", error=LogNormalError(sd=LogNormal(median=0.2, sd_log=0.3), nu=5.0), plausible=(0.1, 200_000.0),
                     label="involved free light chains", source="0.15 to 0.25"),
         Observation("transgene", unit="copies/ug", error=LogNormalError(sd=LogNormal(median=0.5, sd_log=0.3)), plausible=(0.0, 1.0e8), lower_limit=50.0,
-                    positive=False, label="CAR transgene", source="Stein 2019 0.56"),
+                    positive=False, label="CAR transgene", layer="research", source="Stein 2019 0.56"),
+        *markers.OBSERVATIONS,
+        *fitness.OBSERVATIONS,
+        category.OBSERVATION,
     ),
     treatments=(
         Treatment("ide_cel", label="Ide-cel (BCMA CAR-T)", starts_with="infusion", wait=49.0, cell_therapy=True, sets=BCMA,
@@ -239,10 +186,12 @@ model = Model(
     ),
     endpoints=(
         Progression(
-            rules=(SerologicalRule("involved_flc", relative=0.25, absolute=100.0, when=("isotype", "light_chain")),
+            rules=(SerologicalRule("involved_flc", relative=0.25, absolute=100.0, strict=True, when=("isotype", "light_chain")),
                    SerologicalRule("m_protein", relative=0.25, absolute=5.0, high_nadir=50.0, high_absolute=10.0)),
-            visit_every=28.0, confirmations=2, progression_hazards=("progression_other",), death_hazard="death"),
+            visit_every=28.0, confirmations=2, progression_hazards=("progression_other", "extramedullary_progression"),
+            death_hazard="death", other_death_hazards=("infection_death",), recorded_as=hazards.RECORDED_AS),
     ),
     covariate_units={"age_years": "year", "weight_kg": "kg", "isotype": "", "sex": "", "extramedullary": "", "high_risk_cytogenetics": "",
-                     "prior_lines": "", "prior_bcma": "", "anti_cd38_refractory": "", "triple_class_exposed": ""},
+                     "prior_lines": "", "iss": "", "lenalidomide_refractory": "", "albumin_g_per_l": "g/L", "egfr": "mL/min",
+                     "deprivation": "", "prior_bcma": "", "anti_cd38_refractory": "", "triple_class_exposed": ""},
 )

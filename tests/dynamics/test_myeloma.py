@@ -13,6 +13,9 @@ from bayestwin.specification import load_model
 
 TIMES = [7.0, 14.0, 28.0, 56.0, 112.0, 200.0, 365.0]
 GUARD = 1000.0  # Bmax of the model file
+MODEL = load_model("myeloma_car_t")
+M_PROTEIN, NORMAL, REFERENCE, NADIR = 2, 3, 4, 5
+STATES = len(MODEL.states)
 
 
 def under(treatment=None, day=0.0):
@@ -54,8 +57,10 @@ def test_starting_a_treatment_splits_the_burden_and_moves_nothing_else(solve_mye
     f = median_patient["f_dara_pd"]
     assert np.logaddexp(*after[:2]) == pytest.approx(np.logaddexp(*before[:2]), rel=1e-12)
     assert after[1] - np.logaddexp(*after[:2]) == pytest.approx(np.log(f), rel=1e-12)
-    np.testing.assert_array_equal(after[2:], before[2:])
+    still = [k for k in range(len(after)) if k not in (0, 1, REFERENCE, NADIR)]
+    np.testing.assert_array_equal(after[still], before[still])
     assert before[0] == before[1]
+    assert after[REFERENCE] == after[NADIR] == pytest.approx(np.log(before[M_PROTEIN]), rel=1e-12)
 
 
 def test_a_second_treatment_splits_what_the_first_has_left(solve_myeloma, median_patient):
@@ -69,7 +74,7 @@ def test_a_second_treatment_splits_what_the_first_has_left(solve_myeloma, median
 def test_after_complete_kill_m_protein_falls_by_its_half_life_only(solve_myeloma, median_patient, half_life, pr, vgpr):
     # domain notes 1b, floor facts: partial response on day 13.75, very good partial response on day 46 for IgG
     values = median_patient | {"kP": np.log(2) / half_life}
-    gone = np.array([-60.0, -60.0, 18.0, 0.0, 0.0])
+    gone = np.array([-60.0, -60.0, 18.0, 1.0, np.log(18.0), np.log(18.0), *np.zeros(len(MODEL.hazards))])
     at_pr, at_28, at_vgpr = solve_myeloma(under(), values, [pr, 28.0, vgpr], y0=gone)[:, 2]
     assert at_pr / 18.0 == pytest.approx(0.5, rel=2e-5)
     assert at_vgpr / 18.0 == pytest.approx(0.1, abs=0.002)
@@ -79,16 +84,56 @@ def test_after_complete_kill_m_protein_falls_by_its_half_life_only(solve_myeloma
 
 def test_death_from_background_alone_is_background_times_time(solve_myeloma, median_patient):
     states = solve_myeloma(under(), median_patient | {"h_disease": 1e-15}, TIMES)
-    column = 3 + load_model("myeloma_car_t").hazard_names.index("death")
+    column = STATES + MODEL.hazard_names.index("death")
     np.testing.assert_allclose(states[:, column], median_patient["h_background"] * np.array(TIMES), rtol=1e-6)
 
 
 def test_progression_hazard_follows_the_burden_to_the_power_of_a_tenth(solve_myeloma, median_patient):
     g, t = median_patient["g"], np.array(TIMES)
-    column = 3 + load_model("myeloma_car_t").hazard_names.index("progression_other")
-    integral = solve_myeloma(under(), median_patient, TIMES)[:, column]
-    expected = median_patient["h_other"] * np.expm1(0.1 * g * t) / (0.1 * g)
-    np.testing.assert_allclose(integral, expected, rtol=1e-3)
+    states = solve_myeloma(under(), median_patient, TIMES)
+    for name, rate in (("progression_other", "h_other"), ("extramedullary_progression", "h_extramedullary")):
+        integral = states[:, STATES + MODEL.hazard_names.index(name)]
+        expected = median_patient[rate] * np.expm1(0.1 * g * t) / (0.1 * g)
+        np.testing.assert_allclose(integral, expected, rtol=1e-3)
+
+
+def test_death_of_infection_is_constant_before_cells_and_fades_with_half_a_year_after_them(
+    solve_myeloma, median_patient
+):
+    column, t, v = STATES + MODEL.hazard_names.index("infection_death"), np.array(TIMES), median_patient
+    plain, cells, bispecific = (
+        solve_myeloma(under(x), v, TIMES)[:, column] for x in (None, "cilta_cel", "teclistamab")
+    )
+    np.testing.assert_allclose(plain, v["h_infection"] * t, rtol=1e-6)
+    np.testing.assert_allclose(bispecific, 7.0 * v["h_infection"] * t, rtol=1e-6)
+    early = v["h_infection_cells"] * 180.0 * -np.expm1(-t / 180.0)
+    np.testing.assert_allclose(cells, v["h_infection"] * t + early, rtol=1e-4)
+
+
+def test_normal_plasma_cells_recover_exponentially_once_the_burden_is_gone(solve_myeloma, median_patient):
+    gone = np.array([-60.0, -60.0, 1.0, 0.3, 0.0, 0.0, *np.zeros(len(MODEL.hazards))])
+    found = solve_myeloma(under(), median_patient, TIMES, y0=gone)[:, NORMAL]
+    np.testing.assert_allclose(
+        found, 1.0 - 0.7 * np.exp(-median_patient["normal_recovery"] * np.array(TIMES)), rtol=1e-4
+    )
+
+
+def test_under_a_bispecific_normal_plasma_cells_settle_where_harm_and_recovery_meet(solve_myeloma, median_patient):
+    gone = np.array([-60.0, -60.0, 1.0, 1.0, 0.0, 0.0, *np.zeros(len(MODEL.hazards))])
+    v = median_patient | {"g": 1e-9}
+    last = solve_myeloma(under("teclistamab"), v, [700.0], y0=gone)[0, NORMAL]
+    assert last == pytest.approx(v["normal_recovery"] / (v["normal_recovery"] + v["normal_harm"]), rel=1e-3)
+
+
+def test_the_running_nadir_follows_a_fall_and_stays_when_the_marker_rises(solve_myeloma, median_patient):
+    times = list(np.arange(0.0, 900.0, 7.0))
+    states = solve_myeloma(under("dara_pd"), median_patient, times)
+    marker, nadir = np.log(states[:, M_PROTEIN]), states[:, NADIR]
+    lowest = np.minimum.accumulate(marker)
+    assert marker[-1] > lowest[-1] + 0.5  # the course falls and rises again
+    assert (np.diff(nadir) <= 1e-9).all() and (nadir >= lowest - 0.01).all()
+    assert nadir[-1] == pytest.approx(lowest[-1], abs=0.02)
+    np.testing.assert_array_equal(states[:, REFERENCE], states[0, REFERENCE])
 
 
 def test_the_fixed_grid_agrees_with_a_tight_adaptive_solve(fixed_and_adaptive, median_patient):
@@ -100,7 +145,9 @@ def test_the_fixed_grid_agrees_with_a_tight_adaptive_solve(fixed_and_adaptive, m
         fixed, adaptive = (solve(under(treatment, day=3.0), median_patient, TIMES) for solve in fixed_and_adaptive)
         np.testing.assert_allclose(log_burden(fixed), log_burden(adaptive), atol=1e-3, err_msg=treatment)
         np.testing.assert_allclose(fixed[:, 2], adaptive[:, 2], atol=0.005, err_msg=treatment)
-        np.testing.assert_allclose(fixed[:, 3:], adaptive[:, 3:], rtol=1e-4, err_msg=treatment)
+        np.testing.assert_allclose(fixed[:, NORMAL], adaptive[:, NORMAL], atol=1e-3, err_msg=treatment)
+        np.testing.assert_allclose(fixed[:, NADIR], adaptive[:, NADIR], atol=0.02, err_msg=treatment)
+        np.testing.assert_allclose(fixed[:, STATES:], adaptive[:, STATES:], rtol=1e-4, err_msg=treatment)
 
 
 def test_more_car_t_cells_never_leave_more_myeloma(solve_myeloma, median_patient):

@@ -1,6 +1,7 @@
 """Shared by the tests of individual/: 64-bit numbers, draws of the prior, compiled likelihoods, models on paper."""
 
 import sys
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -73,7 +74,7 @@ def pieces_of(model):
     )
 
 
-LANES = 128
+LANES = 160  # twice the typical values of the myeloma model and two more: finite differences of all at once
 
 
 @lru_cache
@@ -208,6 +209,24 @@ def hazards_in_closed_form():
                 death_hazard="death",
             ),
         ),
+    )
+
+
+@pytest.fixture(scope="session")
+def two_ways_out(hazards_in_closed_form):
+    """The same with a second way to progress (rate 3 q) and to die (rate q), which records name."""
+    (endpoint,) = hazards_in_closed_form.endpoints
+    ways = {"progression_hazards": ("relapse", "extramedullary"), "other_death_hazards": ("infection",)}
+    named = {"extramedullary": ("plasmacytoma",), "infection": ("sepsis",)}
+    return replace(
+        hazards_in_closed_form,
+        hazards={
+            **hazards_in_closed_form.hazards,
+            "extramedullary": lambda t, y, p, u: 3.0 * p.q,
+            "infection": lambda t, y, p, u: p.q,
+        },
+        endpoints=(replace(endpoint, **ways, recorded_as=named),),
+        name="two_ways_out",
     )
 
 

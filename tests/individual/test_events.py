@@ -10,7 +10,14 @@ import numpy as np
 import pytest
 
 from bayestwin.errors import RecordError
-from bayestwin.individual import compile_record, information_time, prior_mean, total_log_likelihood, vital_facts
+from bayestwin.individual import (
+    compile_record,
+    information_time,
+    prior_mean,
+    total_log_likelihood,
+    vital_facts,
+    ways_named,
+)
 from bayestwin.records.record import ClinicalEvent, PatientRecord
 
 H, Q = 0.002, 0.01
@@ -97,6 +104,36 @@ def test_response_categories_leave_the_likelihood_of_a_twin_unchanged(myeloma, m
         for r in (myeloma_record, told)
     )
     assert float(total_log_likelihood(one)) == float(total_log_likelihood(two))
+
+
+@pytest.fixture
+def ways_of(two_ways_out, compiled, at_medians):
+    """(alive, other) of a record where there are two ways to progress and two to die."""
+
+    def terms(*events):
+        data = compile_record(two_ways_out, PatientRecord("P-001", events=events), sizes=(4, 8))
+        pieces = compiled[0](two_ways_out)(jnp.log(jnp.array([H])), at_medians(two_ways_out), data, 0.0)
+        return float(pieces.alive[0]), float(pieces.other[0])
+
+    return terms
+
+
+def test_a_death_of_a_named_cause_counts_with_the_hazard_of_that_cause_and_survival_of_all(ways_of):
+    base, survived = event("last_known_alive", 20), -H * 450.0 - Q * 30.0
+    assert ways_of(base, event("death", 30, "sepsis"))[0] == pytest.approx(np.log(Q) + survived, rel=1e-6)
+    assert ways_of(base, event("death", 30))[0] == pytest.approx(np.log(H * 30.0 + Q) + survived, rel=1e-6)
+
+
+def test_progression_of_a_named_kind_counts_with_its_share_and_kinds_add_up_to_the_unnamed(ways_of):
+    base = event("assessed", 14)
+    any_kind, outside = (ways_of(base, event("progression", 25, kind))[1] for kind in ("imaging", "new plasmacytoma"))
+    assert any_kind == pytest.approx(np.log(np.exp(-4 * Q * 14) - np.exp(-4 * Q * 25)), rel=1e-6)
+    assert outside - any_kind == pytest.approx(np.log(3.0 / 4.0), rel=1e-5)
+
+
+def test_a_cause_that_is_told_later_counts_as_a_change(two_ways_out):
+    before, after = (PatientRecord("P-1", events=(event("death", 30, cause),)) for cause in ("", "sepsis"))
+    assert (ways_named(two_ways_out, before), ways_named(two_ways_out, after)) == ((0, 0), (2, 0))
 
 
 def test_two_deaths_are_refused(hazards_in_closed_form):

@@ -42,7 +42,7 @@ def test_the_total_is_the_sum_over_classes_of_chance_times_likelihood(patient, c
 def test_the_gradient_is_the_finite_difference(patient, compiled, stack_draws):
     model, data, psi, hyper, rho = patient
     by_psi, by_hyper = compiled[2](model)(psi, hyper, data, rho)
-    h, d, n = 1e-5, len(psi), 128
+    h, d, n = 1e-5, len(psi), 160
     moved = jnp.concatenate([psi + h * jnp.eye(d), psi - h * jnp.eye(d), jnp.broadcast_to(psi, (n - 2 * d, d))])
     up, down = compiled[1](model)(moved, stack_draws(hyper, n), data, rho)[: 2 * d].reshape(2, d)
     scale = np.abs(by_psi).max()
@@ -61,8 +61,8 @@ def test_the_gradient_is_the_finite_difference(patient, compiled, stack_draws):
 def test_no_likelihood_remains_where_the_solver_gave_up_and_the_neighbour_keeps_hers(patient, compiled, stack_draws):
     model, data, psi, hyper, rho = patient
     fast = list(model.individual_names).index("ka" if "ka" in model.individual_names else "kP")
-    lanes = jnp.broadcast_to(psi, (128, len(psi))).at[1, fast].set(25.0)
-    totals = np.asarray(compiled[1](model)(lanes, stack_draws(hyper, 128), data, rho))
+    lanes = jnp.broadcast_to(psi, (160, len(psi))).at[1, fast].set(25.0)
+    totals = np.asarray(compiled[1](model)(lanes, stack_draws(hyper, 160), data, rho))
     assert totals[1] == -np.inf
     assert np.isfinite(totals[0]) and totals[0] == totals[2]
 
@@ -87,8 +87,8 @@ def theophylline_totals(theophylline, theophylline_record, at_medians, compiled,
     def totals(labs, sd):
         hyper = at_medians(theophylline)._replace(sigma=jnp.array([sd]))
         data = compile_record(theophylline, replace(theophylline_record, labs=tuple(labs)), sizes=(8, 320))
-        psi = jnp.concatenate([many_psi(theophylline, hyper)] * 32)
-        return np.asarray(compiled[1](theophylline)(psi, stack_draws(hyper, 128), data, 0.0))[:4]
+        psi = jnp.concatenate([many_psi(theophylline, hyper)] * 40)
+        return np.asarray(compiled[1](theophylline)(psi, stack_draws(hyper, 160), data, 0.0))[:4]
 
     return totals
 

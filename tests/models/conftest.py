@@ -53,6 +53,7 @@ def record_under(model, treatment):
     labs = []
     for o in model.observations:
         value = max(o.plausible[0], o.lower_limit or 0.0, 1e-3 * o.plausible[1])
+        value = o.lab_spec.some_value if o.discrete else value
         labs += [Lab(f"{o.output}{t}", o.output, float(t), value, float(t)) for t in times]
     doses, events = (), ()
     if treatment is not None and treatment.starts_with == "dose":

@@ -37,7 +37,8 @@ CASES = {
     "a confirmation may be lower than the first": ([30, 15, 15, 25, 21], 3),
 }
 LIGHT = {
-    "100 mg/L and 100 %": ([500, 100, 100, 200, 210], 3),
+    "101 mg/L and 101 %": ([500, 100, 100, 201, 210], 3),
+    "exactly 100 mg/L is not more than that": ([500, 100, 100, 200, 200], -1),
     "90 mg/L": ([500, 100, 100, 190, 190], -1),
     "200 mg/L but 20 %": ([2000, 1000, 1000, 1200, 1200], -1),
     "no high-nadir rule": ([900, 800, 800, 900, 900], -1),
@@ -82,13 +83,19 @@ def test_crossing_a_constant_hazard_takes_threshold_over_rate():
 TIMES = np.arange(28.0, 800.0, 28.0)
 
 
+def hazards_of(other, death):
+    """Integrals of every hazard of the model (..., H): all progression of one kind, and all death of one."""
+    own = {"progression_other": other, "death": death}
+    return np.stack([own.get(name, np.zeros_like(other)) for name in MODEL.hazard_names], axis=-1)
+
+
 def events(
     level, other=0.0, death=0.0, *, times=TIMES, start=0.0, history=(20.0,), landmarks=(182.0, 365.0), n=400, **more
 ):
     """Event times of `n` equal draws with latent m_protein `level` (V,) and constant rates per day; no assay error."""
-    outputs = np.ones((n, len(times), 3))
+    outputs = np.ones((n, len(times), len(MODEL.observations)))
     outputs[:, :, MODEL.observation_index["m_protein"]] = level
-    hazards = np.stack([other * times, death * times], axis=-1)[None].repeat(n, axis=0)
+    hazards = hazards_of(other * times, death * times)[None].repeat(n, axis=0)
     sigma = np.full((n, len(MODEL.residual_parameters)), 1e-6)
     with jax.enable_x64(True):
         return event_times(
@@ -214,7 +221,7 @@ def test_the_squared_chance_of_a_draw_is_estimated_without_bias_from_four_paths(
     seen[..., 0] = 20.0
     times = np.array([28.0, 56.0, 84.0])
     hazard = np.where(rng.random((4, draws, 1)) < 0.5, 0.5, 0.0) * np.ones(3)
-    hazards = np.stack([hazard, np.zeros_like(hazard)], axis=-1)
+    hazards = hazards_of(hazard, np.zeros_like(hazard))
     how = {"history": [], "episode": None, "landmarks": [60.0], "rng": rng}
     found = event_times_of_paths(MODEL, M_PROTEIN, ENDPOINT, seen, hazards, times, times, **how)
     mean = 0.3 * (1 + np.exp(-0.5)) / 2

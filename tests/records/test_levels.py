@@ -85,12 +85,14 @@ def test_a_level_in_an_event_table_is_refused_once_per_patient(read, theophyllin
 def test_the_schema_says_which_levels_a_model_names_and_which_covariates_are_numbers(myeloma):
     schema = myeloma.record_schema()
     assert schema.levels == {
-        "isotype": ("IgA", "light_chain"),
+        "isotype": ("light_chain", "IgA"),
         "high_risk_cytogenetics": ("1",),
         "extramedullary": ("1",),
         "sex": ("female",),
         "triple_class_exposed": ("1",),
+        "iss": ("2", "3"),
+        "lenalidomide_refractory": ("1",),
         "prior_bcma": ("0", "1"),
         "anti_cd38_refractory": ("0",),
     }
-    assert schema.numeric == ("age_years", "prior_lines")
+    assert set(schema.numeric) == {"age_years", "prior_lines", "albumin_g_per_l", "egfr", "deprivation"}

@@ -20,7 +20,7 @@ from bayestwin.errors import FitError
 from bayestwin.evaluation.rivals.location_scale import Forecast
 from bayestwin.evaluation.rivals.map_search import Modes, find_modes, predictions_at
 from bayestwin.evaluation.rivals.rival import Rival, observed_labs
-from bayestwin.individual import Hyper, bucket, compile_record, with_seen
+from bayestwin.individual import Hyper, bucket, compile_record, informative_labs, with_seen
 from bayestwin.individual.data import used_sizes
 from bayestwin.individual.residuals import departed, location_and_scale
 
@@ -67,7 +67,7 @@ class OwnMap(Rival):
 
     def _around(self, panel, predicted, departure, ok) -> list[Forecast]:
         """The error model around the predictions of the panel's labs."""
-        rows = [lab for lab in panel.newer.labs if lab.output in self.model.observation_index]
+        rows = informative_labs(self.model, panel.newer)
         found = []
         for lab in observed_labs(self.model, panel):
             k = self.model.observation_index[lab.output]
@@ -115,7 +115,7 @@ def compiled_alike(model, course):
     alike = [compile_record(model, record, sizes=(*shape, *rest)) for record in records]
     for n, panel in enumerate(course):
         learnt = set(panel.known.labs)
-        rows = [lab for lab in panel.newer.labs if lab.output in model.observation_index]
+        rows = informative_labs(model, panel.newer)
         alike[2 * n + 1] = with_seen(alike[2 * n + 1], [lab in learnt for lab in rows])
     most = max(len(data.classes) for data in alike)
     newer = [

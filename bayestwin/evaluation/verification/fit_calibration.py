@@ -27,7 +27,7 @@ from bayestwin.errors import FitError, ModelError, StoreError
 from bayestwin.evaluation.scores import holm
 from bayestwin.evaluation.verification.calibration_verdict import uniform_p
 from bayestwin.evaluation.verification.equality import FALSE_ALARM
-from bayestwin.individual import class_likelihood, compile_record, draw_prior, padded_alike
+from bayestwin.individual import class_likelihood, compile_record, draw_prior, informative_labs, padded_alike
 from bayestwin.individual.residuals import draw_observation
 from bayestwin.population.alike import How, fit_alike
 from bayestwin.population.hyper import assemble
@@ -156,7 +156,7 @@ def simulated_cohort(model, design: Cohort, number: int, *, random_seed: int):
         truth, sigma, predicted = jax.tree.map(np.asarray, drawn)
     made = []
     for record, values in zip(records, predicted):
-        labs = [lab for lab in record.labs if lab.output in model.observation_index]
+        labs = informative_labs(model, record)
         made.append(record.with_labs([_measured(model, lab, f, sigma, rng) for lab, f in zip(labs, values)]))
     return truth, Cohort(tuple(made))
 

@@ -1,0 +1,135 @@
+"""States of the myeloma model and how they move: burden, M-protein, normal plasma cells, what a response is read from.
+
+The equations stand in model.py; t in days, y states, p parameters, u what is being done.
+"""
+
+import jax.numpy as jnp
+
+CELLS = ("ide_cel", "cilta_cel")
+BISPECIFICS = ("teclistamab",)
+ANTIBODIES = ("dara_pd",)  # with an IgG kappa antibody that immunofixation sees, and that reaches normal plasma cells
+TREATMENTS = (*CELLS, *BISPECIFICS, *ANTIBODIES)
+STATES = ("ln_sensitive", "ln_resistant", "m_protein", "normal_cells", "ln_reference", "ln_nadir")
+GUARD = 1000.0  # Bmax: keeps untreated growth finite, 0.1 % slower at B = 1
+HIGHEST = 7.0  # ln B above which nothing rises any more
+NADIR_RATE = 0.15  # 1/day, how fast the running nadir follows a fall
+LIGHT_ANTIBODY = 0.3  # share of the harm of BCMA-directed cells to normal plasma cells that an anti-CD38 antibody does
+
+
+def initial_state(p):
+    """Half of the burden in each part, M-protein at its baseline (g/L), normal plasma cells displaced by the burden."""
+    half = jnp.log(0.5)  # before a treatment starts both parts grow alike
+    marker = ln_marker(p.P0, 0.0, p)
+    return {
+        "ln_sensitive": half,
+        "ln_resistant": half,
+        "m_protein": p.P0,
+        "normal_cells": left_by(0.0, p),
+        "ln_reference": marker,
+        "ln_nadir": marker,
+    }
+
+
+def log_burden(y):
+    """ln of the whole burden, relative to time zero."""
+    return jnp.logaddexp(y.ln_sensitive, y.ln_resistant)
+
+
+def log_transgene(t, cmax, fb, beta, p):
+    """ln copies/ug at t days after infusion; -30 before."""
+    cmax, beta = (
+        cmax * jnp.exp(p.fitness_on_expansion * p.fitness),
+        beta * jnp.exp(p.fitness_on_persistence * p.fitness),
+    )
+    after = t - p.Tmax
+    rho = jnp.log(p.fold) / jnp.maximum(p.Tmax - p.Tlag, 0.5)
+    growth = -rho * (p.Tmax - jnp.maximum(t, p.Tlag))
+    decline = jnp.log(
+        (1.0 - fb) * jnp.exp(-p.alpha * jnp.maximum(after, -100.0)) + fb * jnp.exp(-beta * jnp.maximum(after, -100.0))
+    )
+    shape = -jnp.logaddexp(-20.0 * growth, -20.0 * decline) / 20.0
+    return jnp.where(t >= 0.0, jnp.log(cmax) + shape, -30.0)
+
+
+def cells(p, u, quantity):
+    """A quantity of the cell product that is the current treatment; its ide-cel value where none is."""
+    return jnp.where(u.on("cilta_cel") > 0, getattr(p, f"{quantity}_cilta_cel"), getattr(p, f"{quantity}_ide_cel"))
+
+
+def since_cells(u):
+    """Days since the infusion that counts: of cilta-cel where it is the current treatment, else of ide-cel."""
+    return jnp.where(u.on("cilta_cel") > 0, u.since("cilta_cel"), u.since("ide_cel"))
+
+
+def saturation(p, u):
+    """Share of the largest effect of the cells that are the current treatment; 0 where none are."""
+    ln_c = log_transgene(since_cells(u), cells(p, u, "Cmax"), cells(p, u, "fB"), cells(p, u, "beta"), p)
+    return (u.on("ide_cel") + u.on("cilta_cel")) / (
+        1.0 + cells(p, u, "EC50") * jnp.exp(p.fitness_on_EC50 * p.fitness - ln_c)
+    )
+
+
+def left_by(ln_b, p):
+    """Normal plasma cells, relative to health, that a burden leaves in the long run."""
+    return 1.0 / (1.0 + jnp.exp(jnp.minimum(ln_b, HIGHEST)) / p.paresis_burden)
+
+
+def flc(ln_b, p):
+    """Involved free light chains, mg/L."""
+    return p.FLC_floor + p.FLC0 * jnp.exp(p.gF * jnp.minimum(ln_b, HIGHEST))
+
+
+def ln_marker(protein, ln_b, p):
+    """ln of what response is read from: serum M-protein (g/L), in light-chain disease involved light chains (mg/L)."""
+    return jnp.where(p.light_chain > 0.5, jnp.log(flc(ln_b, p)), jnp.log(jnp.maximum(protein, 1e-6)))
+
+
+def vector_field(t, y, p, u):
+    """Growth and kill of both parts (1/day, in logs), turnover of M-protein (g/L/day) and of normal plasma cells."""
+    ln_b, saturated = log_burden(y), saturation(p, u)
+    growth = p.g * (1.0 - jnp.exp(jnp.minimum(ln_b, HIGHEST)) / GUARD)
+    kill = u.on("teclistamab") * p.kS_teclistamab + u.on("dara_pd") * p.kS_dara_pd + cells(p, u, "kS") * saturated
+    harm = saturated + sum(u.on(x) for x in BISPECIFICS) + LIGHT_ANTIBODY * sum(u.on(x) for x in ANTIBODIES)
+    above = jnp.maximum(y.ln_nadir - ln_marker(y.m_protein, ln_b, p), 0.0)
+    return {
+        "ln_sensitive": growth - kill,
+        "ln_resistant": growth,
+        "m_protein": p.kP * (p.P0 * jnp.exp(p.gamma * jnp.minimum(ln_b, HIGHEST)) - y.m_protein),
+        "normal_cells": p.normal_recovery * (left_by(ln_b, p) - y.normal_cells) - p.normal_harm * harm * y.normal_cells,
+        "ln_reference": 0.0 * ln_b,
+        "ln_nadir": -NADIR_RATE * above,
+    }
+
+
+def at_treatment(y, p, u):
+    """When a treatment starts the burden is split anew into a sensitive and a resistant part; response counts anew."""
+    typical = sum(u.on(name) * getattr(p, f"f_{name}") for name in TREATMENTS)
+    f = typical * jnp.exp(p.resistance) / (1.0 - typical + typical * jnp.exp(p.resistance))  # logit f + resistance
+    ln_b = log_burden(y)
+    marker = ln_marker(y.m_protein, ln_b, p)
+    return {
+        "ln_sensitive": ln_b + jnp.log1p(-f),
+        "ln_resistant": ln_b + jnp.log(f),
+        "m_protein": y.m_protein,
+        "normal_cells": y.normal_cells,
+        "ln_reference": marker,
+        "ln_nadir": marker,
+    }
+
+
+def m_protein(t, y, p, u):
+    """Serum M-protein, g/L."""
+    return y.m_protein
+
+
+def involved_flc(t, y, p, u):
+    """Involved free light chains, mg/L."""
+    return flc(log_burden(y), p)
+
+
+def transgene(t, y, p, u):
+    """CAR transgene in blood, summed over products, copies/ug."""
+    return sum(
+        jnp.exp(log_transgene(u.since(x), getattr(p, f"Cmax_{x}"), getattr(p, f"fB_{x}"), getattr(p, f"beta_{x}"), p))
+        for x in CELLS
+    )
