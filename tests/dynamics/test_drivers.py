@@ -172,6 +172,7 @@ def test_rates_may_be_equal_nearly_equal_or_very_fast(driven, whole, ka):
     same(driven(doses, ka=ka), whole(doses, ka=ka), 3e-7)
 
 
+@pytest.mark.validate
 def test_the_first_step_does_not_pass_over_an_absorption_that_is_over_at_once(driven):
     """At the usual tolerance; a first step that is left to choose itself is off by 3e-5."""
     usual = solved(replace(DRIVEN, dosing=()), Accuracy(gradient=False))

@@ -95,6 +95,7 @@ def test_serological_progression_adds_nothing_to_the_labs_it_was_read_from(event
     assert events_of(*base, event("progression", 25, how)) == events_of(*base)
 
 
+@pytest.mark.validate
 def test_response_categories_leave_the_likelihood_of_a_twin_unchanged(myeloma, myeloma_record, compiled, at_medians):
     told = replace(myeloma_record, events=(*myeloma_record.events, event("progression", 160, "serological")))
     hyper = at_medians(myeloma, 0.5)

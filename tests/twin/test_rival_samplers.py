@@ -78,6 +78,7 @@ def test_blackjax_finds_the_same_posterior_and_evidence(theophylline, make_popul
     assert info.log_evidence == pytest.approx(evidence, abs=0.25)
 
 
+@pytest.mark.validate
 def test_a_myeloma_patient_lab_by_lab_equals_the_oracle(make_population, apart):
     model = load_model("myeloma_car_t")
     with jax.enable_x64(True):
