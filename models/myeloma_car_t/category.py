@@ -20,7 +20,7 @@ import jax.numpy as jnp
 
 from bayestwin.specification import Fixed, Observation, Ordinal
 
-from .mechanism import ln_marker, log_burden
+from .mechanism import NADIR_UNIT, ln_marker, log_burden
 
 NAMES = ("CR", "VGPR", "PR", "MR", "SD", "PD")
 SCALE = 0.12
@@ -39,7 +39,11 @@ def cut_points() -> tuple[float, ...]:
 def response_category(t, y, p, u):
     """Severity of the response category since the start of the current treatment, on the logit scale."""
     marker, chains = ln_marker(y.m_protein, log_burden(y), p), p.light_chain > 0.5
-    reference, nadir, floor = jnp.exp(y.ln_reference), jnp.exp(y.ln_nadir), jnp.where(chains, p.FLC_floor, 0.0)
+    reference, nadir, floor = (
+        jnp.exp(y.ln_reference),
+        jnp.exp(NADIR_UNIT * y.nadir),
+        jnp.where(chains, p.FLC_floor, 0.0),
+    )
     fallen = [x * reference + (1.0 - x) * floor for x in (0.1, 0.5, 0.75)]
     complete = jnp.where(chains, 1.5 * p.FLC_floor, p.IFE_limit)
     partial = jnp.where(chains, fallen[0], jnp.minimum(jnp.maximum(fallen[0], VISUAL_LIMIT), 0.8 * fallen[1]))

@@ -62,6 +62,7 @@ def test_one_patient_is_verified_and_the_table_says_so(place):
     assert said["equal"] is True and said["random_seed"] == 3 and len(said["population_hash"]) == 64
 
 
+@pytest.mark.validate
 def test_a_tampered_update_ends_with_code_4(place, monkeypatch):
     whole = update._forward
 

@@ -13,7 +13,8 @@ from bayestwin.individual import class_likelihood, compile_record, prior_mean, t
 SIZES = {"theophylline": (8, 320), "myeloma_car_t": (16, 64)}
 
 
-@pytest.fixture(scope="module", params=["theophylline", "myeloma_car_t"])
+# The myeloma model takes a minute to compile: `make validate`; the contract suite has its likelihood and gradient too.
+@pytest.fixture(scope="module", params=["theophylline", pytest.param("myeloma_car_t", marks=pytest.mark.validate)])
 def patient(request, at_medians):
     """(model, data, psi, hyper, rho) away from the prior mode."""
     name = request.param

@@ -133,6 +133,7 @@ def test_the_kernel_runs_under_numpyros_mcmc_and_finds_the_closed_form():
     assert np.cov(found.T) == pytest.approx(np.linalg.inv(precision), abs=0.1 * sd.max() ** 2)
 
 
+@pytest.mark.validate
 def test_the_joint_is_the_density_of_the_program_and_only_acting_coordinates_act(tmp_path):
     from numpyro.infer.util import potential_energy
 

@@ -54,6 +54,7 @@ def futures(twin, what, applied):
         return followed.outputs[0]
 
 
+@pytest.mark.validate
 @pytest.mark.parametrize("applied", [False, True])
 def test_a_forecast_with_a_lag_of_the_model_is_the_forecast_with_that_lag_in_every_row(models, applied):
     events = (0.0, "drug"), (60.0, "pause")

@@ -16,6 +16,7 @@ from bayestwin.twin.compare import difference
 
 MODEL = load_model("myeloma_car_t")
 CATEGORY = model_part(MODEL, "category")
+NADIR_UNIT = model_part(MODEL, "mechanism").NADIR_UNIT
 
 
 class Doing:
@@ -47,7 +48,7 @@ def state(burden=1.0, protein=18.0, normal=0.5, reference=18.0, nadir=18.0):
         m_protein=protein,
         normal_cells=normal,
         ln_reference=np.log(reference),
-        ln_nadir=np.log(nadir),
+        nadir=np.log(nadir) / NADIR_UNIT,
     )
 
 
