@@ -132,6 +132,7 @@ def restarted(patients: int, step: float) -> tuple:
 
 
 def first_chain(state):
+    """A state without its axis of chains, of the only one."""
     per_chain = {
         name: jax.tree.map(lambda a: a[0], value) for name, value in state._asdict().items() if name not in SHARED
     }
@@ -139,6 +140,7 @@ def first_chain(state):
 
 
 def with_chain_axis(state):
+    """A state of one chain with an axis of chains."""
     per_chain = {
         name: jax.tree.map(lambda a: a[None], value) for name, value in state._asdict().items() if name not in SHARED
     }

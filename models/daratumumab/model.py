@@ -84,7 +84,7 @@ model = Model(
     outputs={"concentration": concentration},
     observations=(
         Observation("concentration", unit="mg/L", error=Proportional(cv=LogNormal(median=0.138, sd_log=0.1)), plausible=(0.0, 5_000.0),
-                    label="daratumumab", source="xu2020, additive on the log scale 13.8 %"),
+                    label="daratumumab", source="xu2020, additive on the log scale, 0.138"),
     ),
     treatments=(
         Treatment("standard", label="16 mg/kg weekly x 8, every two weeks x 8, then every four weeks", starts_with="dose",

@@ -135,7 +135,7 @@ model = Model(
                 Category("lenalidomide_refractory", "1", shift=Normal(mean=0.0, sd=0.3)),
                 Slope("prior_lines", reference=4.0, slope=Normal(mean=0.0, sd=0.1)),
             ),
-            source="added to logit f of every treatment; hazard ratio 1.5 to 2 of high-risk cytogenetics from memory, the rest N(0, 0.3)",
+            source="added to logit f of every treatment; hazards 1.5 to 2 times as high with high-risk cytogenetics, from memory, the rest N(0, 0.3)",
             mark="memory; else assumed",
         ),
         *fitness.PARAMETERS,

@@ -98,7 +98,7 @@ model = Model(
     outputs={"concentration": concentration},
     observations=(
         Observation("concentration", unit="mg/L", error=Proportional(cv=LogNormal(median=0.417, sd_log=0.1)), plausible=(0.0, 500.0),
-                    label="teclistamab", source="miao2023, additive on the log scale 41.7 %"),
+                    label="teclistamab", source="miao2023, additive on the log scale, 0.417"),
     ),
     treatments=(
         Treatment("standard", label="0.06, 0.3, then 1.5 mg/kg weekly", starts_with="dose",

@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 
+from bayestwin.report.wording import banned_words
 from bayestwin.specification import load_model, model_folder
 from bayestwin.specification.load import model_part
 from bayestwin.units import compatible
@@ -94,3 +95,12 @@ def test_its_card_says(model, heading):
     headings = re.findall(r"^#+ (.*)$", card.read_text(encoding="utf-8"), flags=re.M)
     assert any(heading in h.lower() for h in headings), f"no heading with '{heading}' among {headings}"
     assert "research use only" in card.read_text(encoding="utf-8").lower()
+
+
+def test_no_text_of_the_model_holds_words_that_a_report_refuses(model):
+    """A report prints sources, evidence and labels; a banned word in one of them would withhold every report."""
+    texts = [model.label, model.context_of_use, *(p.source for p in model.parameters)]
+    texts += [text for o in model.observations for text in (o.label, o.source)]
+    for t in model.treatments:
+        texts += [t.label, t.evidence, t.assumption, t.source, *(e.text for e in t.eligibility)]
+    assert {text: banned_words(text) for text in texts if text and banned_words(text)} == {}
