@@ -42,6 +42,6 @@ def _labels(ax, ends, width_mm):
         x = max(0.0, min(start + 0.012, 1 - length))
         row = next((k for k, first in enumerate(taken) if x + length < first), len(taken) - 1)
         taken[row] = x
-        y = 5.9 + 2.9 * row
-        ax.plot([start + min(part / 2, 0.006)] * 2, [4.4, y + 1.6], color=INK, linewidth=0.5)
+        y = 5.5 + 2.45 * row
+        ax.plot([start + min(part / 2, 0.006)] * 2, [4.4, y + 1.4], color=INK, linewidth=0.5)
         ax.text(x, y, text, fontsize=SMALL, va="bottom", ha="left")
