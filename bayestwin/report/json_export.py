@@ -17,7 +17,7 @@ from bayestwin.report.summaries import replace_texts
 from bayestwin.report.wording import HEADER, NOT_RANDOMISED, Sayings, clean
 
 SCHEMA = "bayestwin.report/1"
-DENSE = 2050
+DENSE = 1850
 
 
 def report_id(inputs: ReportInput) -> str:
