@@ -7,6 +7,7 @@ from bayestwin.dosing import Regimen
 from bayestwin.specification.discrete import Bernoulli, NegativeBinomial, Ordinal, Poisson
 from bayestwin.specification.dose_parameters import Dosing
 from bayestwin.specification.endpoints import Progression, SerologicalRule
+from bayestwin.specification.evidence import Constant, Outcome, Shares, Spread, TrialArm
 from bayestwin.specification.horseshoe import Horseshoe
 from bayestwin.specification.load import load_model, model_folder, models_folder
 from bayestwin.specification.missing_covariates import CategoryCovariate, LogNormalCovariate, NormalCovariate
@@ -50,6 +51,7 @@ from bayestwin.specification.priors import (
     TruncatedNormal,
     Uniform,
 )
+from bayestwin.specification.read_evidence import read_evidence, read_mix
 from bayestwin.specification.treatments import Eligibility, Treatment
 
 __all__ = [
@@ -61,6 +63,7 @@ __all__ = [
     "Category",
     "CategoryCovariate",
     "Combined",
+    "Constant",
     "Dosing",
     "Drift",
     "Eligibility",
@@ -81,6 +84,7 @@ __all__ = [
     "NormalCovariate",
     "Observation",
     "Occasions",
+    "Outcome",
     "Ordinal",
     "Parameter",
     "Part",
@@ -93,11 +97,14 @@ __all__ = [
     "ResponseCorrelation",
     "SerialCorrelation",
     "SerologicalRule",
+    "Shares",
     "Slope",
+    "Spread",
     "Linear",
     "Steps",
     "StudentT",
     "Treatment",
+    "TrialArm",
     "TruncatedNormal",
     "Uniform",
     "load_model",
@@ -105,4 +112,6 @@ __all__ = [
     "models_folder",
     "omega_from_cv",
     "part_of",
+    "read_evidence",
+    "read_mix",
 ]
