@@ -12,6 +12,7 @@ from bayestwin.dynamics import Accuracy
 from bayestwin.twin.laplace import normals_by_draw, room_for
 from bayestwin.twin.moves import BETWEEN, CYCLE, fitted_gaussian, sweep
 from bayestwin.twin.particles import LARGEST_CLASS_GAP, LARGEST_GAP, effective_draws, island_gaps, island_means
+from bayestwin.twin.silence import silence_of
 from bayestwin.twin.target import class_shares, evaluator, full_likelihood
 
 FEW_DRAWS = 0.1  # share of effective population draws under which moves between draws and classes are made,
@@ -54,7 +55,7 @@ class Mover:
         between : at t = 1, move between population draws and response classes too, though neither need seems to arise
         """
         do_sweep, accepted = sweep(self.model, self.accuracy), []
-        mean, chol = fitted_gaussian(cloud.psi, log_weights, self.islands, self._prior_sd)
+        mean, chol = self._fitted(cloud.psi, log_weights)
         few = effective_draws(self.population.drawn(cloud.draw), log_weights) < FEW_DRAWS * self.population.draws
         between = t >= 1.0 and (between or few or _two_classes(cloud))
         between = between and room_for(cloud.psi, cloud.pieces.log_class.shape[-1])
@@ -72,6 +73,7 @@ class Mover:
                 chol,
                 self.step,
                 normals,
+                self._silence,
                 from_scratch=self.from_scratch,
             )
             cloud, self.sweeps = Cloud(*moved), self.sweeps + 1
@@ -80,7 +82,7 @@ class Mover:
                 accepted.append(float(rate))
                 self.step = float(np.clip(self.step * np.exp(1.5 * (float(rate) - 0.3)), 0.05, 2.0))
             if kind != BETWEEN and number % len(CYCLE) == len(CYCLE) - 1:
-                mean, chol = fitted_gaussian(cloud.psi, log_weights, self.islands, self._prior_sd)
+                mean, chol = self._fitted(cloud.psi, log_weights)
         self.acceptance = float(np.mean(accepted)) if accepted else self.acceptance
         return cloud
 
@@ -90,6 +92,14 @@ class Mover:
         parts = cloud.psi, cloud.draw, cloud.pieces, self.population, self.data, self.rho
         key = jax.random.fold_in(jax.random.fold_in(self.key, self.sweeps), 1)
         return normals_by_draw(self.model, evaluate, *parts, key)
+
+    def _fitted(self, psi, log_weights):
+        active = None if self._silence is None else self._silence.active
+        return fitted_gaussian(psi, log_weights, self.islands, self._prior_sd, active)
+
+    @cached_property
+    def _silence(self):
+        return silence_of(self.model, self.data.relevant, self.population)
 
     @cached_property
     def _prior_sd(self):

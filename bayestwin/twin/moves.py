@@ -11,6 +11,8 @@
             with a small residual SD holds psi in a corner, another class in another mode, which no move above would
             find. Half of the particles keep e' = e, the others take a Crank-Nicolson step of any length from it
 
+In psi and draw, parameters of treatments that were never started are drawn anew given the rest (`silence`).
+
 The step size b follows the acceptance. Sources: Cotter et al. (2013), Statistical Science 28:424; Christen and Fox
 (2005) for the two-stage acceptance.
 """
@@ -23,6 +25,7 @@ import numpy as np
 
 from bayestwin.dynamics import Accuracy
 from bayestwin.twin.particles import log_prior_of, log_share_of
+from bayestwin.twin.silence import effects, filled, log_active
 from bayestwin.twin.target import evaluator, full_likelihood, log_target, old_likelihood
 
 CYCLE = (0, 2, 0, 0, 1, 0)  # psi, both, psi, psi, draw, psi
@@ -31,8 +34,8 @@ INNER = 8  # cheap steps of a draw move
 KEPT = 0.5  # share of the moves between that keep psi as the approximation standardises it
 
 
-def fitted_gaussian(psi, log_weights, islands: int, prior_sd):
-    """Mean (D,) and Cholesky factor (D, D) of all particles.
+def fitted_gaussian(psi, log_weights, islands: int, prior_sd, active=None):
+    """Mean (D,) and Cholesky factor (D, D) of all particles; of those that are not `active` (D,) apart from the others.
 
     Shrunk a little towards their spread so that none is singular.
     One Gaussian for all islands: fitted to one island of some hundred particles its correlations were too noisy to be
@@ -42,7 +45,9 @@ def fitted_gaussian(psi, log_weights, islands: int, prior_sd):
     x = np.asarray(psi)
     mean = w @ x
     gap = x - mean
-    cov = np.einsum("p,pd,pe->de", w, gap, gap)
+    cov = (w[:, None] * gap).T @ gap
+    if active is not None:
+        cov = np.where(np.asarray(active)[:, None] == np.asarray(active), cov, 0.0)
     return mean, np.linalg.cholesky(0.95 * cov + np.diag(0.05 * np.diag(cov) + 1e-6 * prior_sd**2))
 
 
@@ -54,16 +59,16 @@ def sweep(model, accuracy: Accuracy):
     """
     evaluate = evaluator(model, accuracy)
 
-    def one(kind, key, psi, draw, pieces, old, population, data, rho, t, mean, chol, step, normals, *, from_scratch):
+    def one(kind, key, psi, draw, pieces, old, population, data, rho, t, mean, chol, step, normals, silence=None, *, from_scratch):
         """pieces : ClassLikelihood of the newer record; old (P, C) : log-likelihood of the seen record
 
-        normals : `laplace.Normals`, asked of kind BETWEEN alone
+        normals : `laplace.Normals`, asked of kind BETWEEN alone; silence : `silence.Silence` or None
         """
         key_propose, key_accept = jax.random.split(key)
         if kind == BETWEEN:
             new_psi, new_draw, ratio, classes = propose_between(key_propose, psi, draw, pieces, population, normals)
         else:
-            new_psi, new_draw, ratio = propose(kind, key_propose, psi, draw, population, mean, chol, step)
+            new_psi, new_draw, ratio = propose(kind, key_propose, psi, draw, population, mean, chol, step, silence)
         proposed = evaluate(new_psi, new_draw, population, data, rho)
         if kind == BETWEEN:
             ratio = ratio + share_of_class(proposed, classes[1]) - share_of_class(pieces, classes[0])
@@ -74,7 +79,7 @@ def sweep(model, accuracy: Accuracy):
 
 
 @jax.jit
-def propose(kind, key, psi, draw, population, mu, factor, step):
+def propose(kind, key, psi, draw, population, mu, factor, step, silence=None):
     """Proposed psi (P, D) and draw (P,), and the log ratio of prior and proposal densities (P,)."""
     key_noise, key_draw, key_inner = jax.random.split(key, 3)
 
@@ -83,26 +88,42 @@ def propose(kind, key, psi, draw, population, mu, factor, step):
     def length(x):
         return (((x - mu) @ inverse.T) ** 2).sum(1)
 
+    fresh = None if silence is None else jax.random.normal(jax.random.fold_in(key_noise, 1), psi.shape)
+
     def move_psi():
         # a mixture of step lengths: some proposals local, some nearly independent
         b = jnp.minimum(1.0, step * jnp.exp(0.7 * jax.random.normal(key_draw, (psi.shape[0], 1))))
         noise = jax.random.normal(key_noise, psi.shape) @ factor.T
         new = mu + jnp.sqrt(1.0 - b**2) * (psi - mu) + b * noise
         ratio = 0.5 * (length(new) - length(psi))
+        if silence is not None:  # mu and factor are those of the others, silent ones a block of their own that cancels
+            ratio = 0.5 * (length(jnp.where(silence.active, new, mu)) - length(jnp.where(silence.active, psi, mu)))
+            partly = effects(jnp.where(silence.active, new, psi), draw, population, silence)
+            e = jnp.where(silence.active, partly, fresh)
+            gain = log_active(e, draw, silence) - height(draw)
+            return filled(e, draw, population, silence), draw, gain + ratio
         return new, draw, log_prior_of(new, draw, population) - log_prior_of(psi, draw, population) + ratio
+
+    def height(m):
+        if silence is None:
+            return log_prior_of(psi, m, population)
+        return log_active(effects(psi, m, population, silence), m, silence)
 
     def move_draw():
         def inner(carry, key):
             m, lp = carry
             a, b = jax.random.split(key)
             other = jax.random.randint(a, m.shape, 0, population.log_det.shape[0])
-            lp_other = log_prior_of(psi, other, population)
+            lp_other = height(other)
             take = jnp.log(jax.random.uniform(b, m.shape)) < lp_other - lp
             return (jnp.where(take, other, m), jnp.where(take, lp_other, lp)), None
 
-        begin = (draw, log_prior_of(psi, draw, population))
+        begin = (draw, height(draw))
         (m, _), _ = jax.lax.scan(inner, begin, jax.random.split(key_inner, INNER))
-        return psi, m, jnp.zeros(psi.shape[0])
+        if silence is None:
+            return psi, m, jnp.zeros(psi.shape[0])
+        e = jnp.where(silence.active, effects(psi, m, population, silence), fresh)
+        return filled(e, m, population, silence), m, jnp.zeros(psi.shape[0])
 
     def move_both():
         m = jax.random.randint(key_draw, draw.shape, 0, population.log_det.shape[0])
