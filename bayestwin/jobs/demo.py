@@ -101,7 +101,7 @@ def _follow(console, out, random_seed, particles) -> bool:
         "chance in 100 of being progression-free 12 months later "
         "(80 % knowledge range)"
     )
-    table = Table("moment", "labs", *(t.label.split(" (")[0] for t in model.treatments), "check")
+    table = Table("moment", "labs", *(model.treatment(name).label.split(" (")[0] for name in model.offered), "check")
     history: list[page.PastForecast] = []
     twin, previous, report = None, None, None
     for number, (name, day) in enumerate(MOMENTS, 1):
@@ -118,7 +118,7 @@ def _follow(console, out, random_seed, particles) -> bool:
         else:
             twin, _ = update_twin(twin, record, random_seed=random_seed, population=population)
         prognosis = forecast(twin, None, random_seed=random_seed, over_rho=number in (1, len(MOMENTS)))
-        cells = [_cell(prognosis, t.name) for t in model.treatments]
+        cells = [_cell(prognosis, name) for name in model.offered]
         table.add_row(f"{name} (day {day:g})", str(len(record.labs)), *cells, f"{twin.info.verdict}, {twin.info.path}")
         if number in (1, len(MOMENTS)):
             report = write_report(

@@ -32,8 +32,8 @@ def forecast(
     Parameters
     ----------
     twin : Twin
-    treatments : rows of the result, in this order: None (all of the model), names, or row name -> what is done, which
-        is None (the treatment of that name), a treatment's name, a Regimen, a Schedule or a Policy
+    treatments : rows of the result, in this order: None (what the model offers), names, or row name -> what is done, which is
+        None (the treatment of that name), a treatment's name, a Regimen, a Schedule or a Policy
     horizon_months : float   for models with an endpoint; default the endpoint's own
     horizon : float          for models without an endpoint, in the model's time unit
     rho : float              response correlation, default the twin's

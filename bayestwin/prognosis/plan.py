@@ -59,19 +59,20 @@ def make_plans(
 ) -> tuple[Plan, ...]:
     """Plans for the asked rows.
 
-    treatments : None (all of the model), names, or row name -> what is done: None (the treatment of that name), a
-        treatment's name, a Regimen, a Schedule or a Policy
+    treatments : None (what the model offers, and what is in force), names, or row name -> what is done:
+        None (the treatment of that name), a treatment's name, a Regimen, a Schedule or a Policy
     applied : the twin's state holds the doses and treatment starts of `now` itself; span : the horizon
     """
+    cut = Cut(now, applied, current_treatment(model, record, now), span)
     if treatments is None:
-        treatments = {name: None for name in model.treatment_names}
+        in_force = cut.in_force[1] if cut.in_force else ""
+        treatments = {t.name: None for t in model.treatments if not t.by_request or t.name == in_force}
     elif not hasattr(treatments, "items"):
         treatments = {name: None for name in ([treatments] if isinstance(treatments, str) else treatments)}
     if not treatments:
         raise ModelError(
             "no treatment was asked for", subject=f"model {model.name}", allowed=", ".join(model.treatment_names)
         )
-    cut = Cut(now, applied, current_treatment(model, record, now), span)
     return tuple(_row(model, record, name, what, cut) for name, what in treatments.items())
 
 

@@ -115,7 +115,7 @@ def model_facts(twin, population, seeds):
     trained = (
         f"{fitted['n_patients']} patients and the priors of the model file"
         if fitted.get("n_patients")
-        else "see the model card"
+        else fitted.get("method_note") or "see the model card"
     )
     return page.ModelFacts(
         name=model.name,

@@ -217,6 +217,11 @@ class Model:
         """Names of the treatments, X, in file order."""
         return tuple(t.name for t in self.treatments)
 
+    @property
+    def offered(self) -> tuple[str, ...]:
+        """Names of the treatments that are forecast where nobody names any."""
+        return tuple(t.name for t in self.treatments if not t.by_request)
+
     @cached_property
     def dosing_of(self) -> dict[int, Dosing]:
         """Position of a state -> what parameters say of doses into it."""

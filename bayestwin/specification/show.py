@@ -102,7 +102,10 @@ def _treatments(model):
     lines = ["", "treatments:"] if model.treatments else []
     for t in model.treatments:
         wait = f", starts {t.wait:g} {model.time_unit} after the decision" if t.wait else ""
-        lines.append(f"  {t.name}: {t.label}{wait}")
+        asked = ", by request" if t.by_request else ""
+        lines.append(f"  {t.name}: {t.label}{wait}{asked}")
+        if t.given:
+            lines.append(f"    given: {t.given}")
         if t.evidence:
             lines.append(f"    evidence: {t.evidence}")
         if t.eligibility:

@@ -47,6 +47,8 @@ class Treatment:
     wait : time units between the decision and the start (vein-to-vein time), unless the record shows otherwise
     sets : (covariate, value) that eligibility for other treatments sees once this one was started
     evidence : one line printed beside every number; eligibility : for whom the evidence speaks
+    given : the regimen in words, for treatments that an event starts; group : class of treatments it belongs to
+    by_request : forecast only where it is asked for by name, or in force
     """
 
     name: str
@@ -60,3 +62,6 @@ class Treatment:
     source: str = ""
     cell_therapy: bool = False
     sets: tuple[tuple[str, object], ...] = ()
+    given: str = ""
+    group: str = ""
+    by_request: bool = False

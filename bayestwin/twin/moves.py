@@ -59,7 +59,25 @@ def sweep(model, accuracy: Accuracy):
     """
     evaluate = evaluator(model, accuracy)
 
-    def one(kind, key, psi, draw, pieces, old, population, data, rho, t, mean, chol, step, normals, silence=None, *, from_scratch):
+    def one(
+        kind,
+        key,
+        psi,
+        draw,
+        pieces,
+        old,
+        population,
+        data,
+        rho,
+        t,
+        mean,
+        chol,
+        step,
+        normals,
+        silence=None,
+        *,
+        from_scratch,
+    ):
         """pieces : ClassLikelihood of the newer record; old (P, C) : log-likelihood of the seen record
 
         normals : `laplace.Normals`, asked of kind BETWEEN alone; silence : `silence.Silence` or None

@@ -2,19 +2,20 @@
 
     bone or symptoms         h_other B^0.1                          extramedullary    h_extramedullary B^0.1
     myeloma or background    h_background + h_disease B^0.3
-    infection                h_infection (1 + 6 bispecific) + h_infection_cells e^(-t/180) after an infusion of cells
+    infection                h_infection times the factor of the treatment (treatments.py; 7 under a BCMA bispecific)
+                             + h_infection_cells e^(-t/180) after an infusion of cells
 
-Sources and marks stand with the parameters; the time constant of 180 days and the factor of a bispecific are assumed.
+Sources and marks stand with the parameters; the time constant of 180 days and the factors are assumed.
 """
 
 import jax.numpy as jnp
 
 from bayestwin.specification import Category, Fixed, LogNormal, Normal, Parameter, Slope
 
-from .mechanism import BISPECIFICS, CELLS, HIGHEST, log_burden
+from .mechanism import CELLS, DRUGS, HIGHEST, log_burden, weighed
+from .treatments import ROWS
 
 EARLY = 180.0  # days
-UNDER_BISPECIFIC = 6.0
 
 
 def _burden_to(power, y):
@@ -39,7 +40,8 @@ def death(t, y, p, u):
 def infection_death(t, y, p, u):
     """Hazard of death of infection, 1/day."""
     early = sum(jnp.where(u.since(x) >= 0.0, jnp.exp(-jnp.maximum(u.since(x), 0.0) / EARLY), 0.0) for x in CELLS)
-    return p.h_infection * (1.0 + UNDER_BISPECIFIC * sum(u.on(x) for x in BISPECIFICS)) + p.h_infection_cells * early
+    factor = 1.0 + weighed(u, **{name: ROWS[name].infection - 1.0 for name in DRUGS})
+    return p.h_infection * factor + p.h_infection_cells * early
 
 
 HAZARDS = {

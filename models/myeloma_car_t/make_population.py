@@ -1,96 +1,128 @@
-"""Make population.nc: the priors of model.py updated by a third of the synthetic cohort.
+"""Make population.nc: the priors of model.py updated by what published trials report (evidence.toml).
 
-Of its 48 patients 16 are used, four per treatment.
+    python models/myeloma_car_t/make_population.py                          what is shipped
+    python models/myeloma_car_t/make_population.py --without POLLUX --out F    one trial left out, for validation
+    python models/myeloma_car_t/make_population.py --left-out FOLDER           every trial left out in turn
 
-    python models/myeloma_car_t/make_population.py            variational approximation, some minutes; what is shipped
-    python models/myeloma_car_t/make_population.py --nuts     the reference by NUTS, an hour or more on two free cores
-
-M-protein, involved light chains and transgene (labs.csv) are learnt; what only other labs speak of (markers.py,
-fitness.py) keeps its prior. The other 32 patients are kept for checks. Only population-level draws are written; the
-file says how it was made.
+No patient's data. Only population-level draws are written; the file says how it was made, and evidence_fit.py what is
+assumed. A draw is the population of a new setting: between-trial departures of growth and resistant fractions are in it.
 """
 
 import argparse
-import sys
+import json
+import re
+from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, datetime
+from multiprocessing import get_context
 from pathlib import Path
 
+import jax
 import numpy as np
-import pandas as pd
+import xarray as xr
 
-from bayestwin.population import approximate_population, fit_population
-from bayestwin.population.hyper import hyper_sites
-from bayestwin.records import Cohort, read_records
-from bayestwin.specification import Fixed, load_model
+from bayestwin.jobs.compilation_cache import use_compilation_cache
+from bayestwin.population import PopulationPosterior
+from bayestwin.population.fit import versions
+from bayestwin.specification import load_model, read_evidence
+from bayestwin.specification.load import model_part
 
 HERE = Path(__file__).resolve().parent
-DATA = HERE.parents[1] / "data" / "synthetic_myeloma"
-# What a patient's fitness does: no training patient has a marker of it, so that a fit would give its name, and an
-# arbitrary sign, to whatever else differs between patients (0.7 on persistence). The fit holds it at zero; it keeps its
-# prior
-SILENT = tuple(f"fitness_on_{what}_pop" for what in ("expansion", "nonresponse", "EC50", "persistence"))
-TREATMENTS = ("ide_cel", "cilta_cel", "teclistamab", "dara_pd")
 
 
-def main_treatment(record) -> str:
-    """The last treatment a patient started."""
-    started = [e.value for e in record.events if e.event in ("line_of_therapy", "infusion") and e.value in TREATMENTS]
-    return started[-1]
+def slug(trial: str) -> str:
+    """A trial's name as a file name."""
+    return re.sub(r"[^a-z0-9]+", "-", trial.lower()).strip("-")
 
 
-def training_part(cohort) -> Cohort:
-    """Every third patient of each treatment, in file order."""
-    chosen = []
-    for name in TREATMENTS:
-        chosen += [r for r in cohort if main_treatment(r) == name][::3]
-    return Cohort(tuple(chosen), name="synthetic_myeloma, training part")
+def read(given):
+    """The model, its module evidence_fit, and the evidence."""
+    use_compilation_cache()
+    model = load_model(HERE)
+    fit = model_part(model, "evidence_fit")
+    arms = read_evidence(HERE / "evidence.toml", model)
+    return model, fit, fit.Evidence(model, arms, nodes=given.nodes, seed=given.seed)
 
 
-def cohort_with(model, layers, folder=DATA) -> Cohort:
-    """The patients of a folder with the labs of these layers: labs.csv, and `<layer>_labs.csv` of each."""
-    files = [folder / "labs.csv", *(folder / f"{layer}_labs.csv" for layer in layers)]
-    labs = pd.concat([pd.read_csv(file, dtype=str, keep_default_na=False) for file in files])
-    tables = {"patients": folder / "patients.csv", "labs": labs, "events": folder / "events.csv"}
-    return read_records(model.record_schema(), **tables).cohort
+def chains_of(job):
+    """Some of the chains, in a process of its own."""
+    given, trial, normal, chains = job
+    with jax.enable_x64(True):
+        _, fit, evidence = read(given)
+        key = jax.random.split(jax.random.key(given.seed))[0]
+        how = {"warmup": given.warmup, "draws": given.draws}
+        return fit.sampled(evidence, fit.Approximation(*normal), key, chains=chains, trial=trial, **how)
 
 
-def keep_priors(posterior, seed: int) -> None:
-    """Give the sites that the fit held at zero draws of their own priors."""
-    posterior.tree["posterior"] = posterior.tree["posterior"].to_dataset().assign(prior_draws(posterior, seed))
-    posterior.tree.attrs["method_note"] += "; effects of fitness held at zero in the fit, then drawn from their priors"
-
-
-def prior_draws(posterior, seed: int) -> dict:
-    """Site of SILENT -> (dims, draws of its prior)."""
-    size, priors = posterior.tree["posterior"].sizes, hyper_sites(posterior.model)
-    shape, rng = (size["chain"], size["draw"]), np.random.default_rng(seed)
-    return {n: (("chain", "draw"), rng.normal(priors[n].mean, priors[n].sd, shape)) for n in SILENT}
+def posterior_of(model, fit, evidence, trial, start, given) -> PopulationPosterior:
+    """The population without a trial, "" for none; start : the approximation with all trials."""
+    key_setting = jax.random.split(jax.random.key(given.seed))[1]
+    normal = fit.approximation(evidence, trial, start) if trial else start
+    print(
+        f"{trial or 'all trials'}: mode {normal.height:.1f}, {len(normal.moves)} of {evidence.layout.size} coordinates informed",
+        flush=True,
+    )
+    jobs = [(given, trial, tuple(normal), range(k, given.chains, given.processes)) for k in range(given.processes)]
+    with ProcessPoolExecutor(given.processes, mp_context=get_context("spawn")) as pool:
+        parts = [part for part in pool.map(chains_of, jobs)]
+    z = np.concatenate([part[0] for part in parts])
+    stats = {name: np.concatenate([part[1][name] for part in parts]) for name in parts[0][1]}
+    sites = fit.new_settings(evidence, z, key_setting)
+    posterior = {name: (("chain", "draw"), value) for name, value in sites.items()}
+    kept = {
+        "diverging": stats["diverging"],
+        "energy": stats["energy"],
+        "lp": -stats["potential_energy"],
+        "n_steps": stats["num_steps"],
+    }
+    tree = xr.DataTree.from_dict(
+        {
+            "posterior": xr.Dataset(posterior),
+            "sample_stats": xr.Dataset({name: (("chain", "draw"), value) for name, value in kept.items()}),
+            "between_trials": xr.Dataset(
+                {n: (("chain", "draw"), v) for n, v in fit.between_trials(evidence, z).items()}
+            ),
+        }
+    )
+    arms = [a for a in evidence.arms if a.trial != trial]
+    tree.attrs.update(
+        kind="population", model=model.name, model_hash=model.hash, rho=fit.RHO, random_seed=given.seed, method="evidence",
+        method_note=f"published outcomes of {len(arms)} arms of {len({a.trial for a in arms})} trials, no patient's data",
+        arms=json.dumps([a.name for a in arms]), left_out=trial, nodes=given.nodes, versions=json.dumps(versions()),
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"), fitted_patients="[]", n_patients=0,
+    )  # fmt: skip
+    found = PopulationPosterior(model, tree)
+    verdict = found.diagnostics
+    tree.attrs.update(verdict=verdict.status, diagnostics=str(verdict))
+    print(verdict, flush=True)
+    return found
 
 
 def main():
     """Read, fit, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--nuts", action="store_true")
-    parser.add_argument("--steps", type=int, default=8000)
-    parser.add_argument(
-        "--layers", nargs="*", default=[], help="further labs: routine, research; default: labs.csv alone"
-    )
+    parser.add_argument("--without", default="", metavar="TRIAL")
+    parser.add_argument("--left-out", type=Path, metavar="FOLDER", help="every trial left out in turn, one file each")
+    parser.add_argument("--nodes", type=int, default=64, help="virtual patients of an arm, a power of two")
+    parser.add_argument("--chains", type=int, default=4)
+    parser.add_argument("--warmup", type=int, default=100)
+    parser.add_argument("--draws", type=int, default=250)
+    parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, default=HERE / "population.nc")
     given = parser.parse_args()
-    model, watched = load_model(HERE), sys.stderr.isatty()
-    cohort = training_part(cohort_with(model, given.layers))
-    held = {name: Fixed(value=0.0) for name in SILENT}
-    if given.nuts:
-        posterior = fit_population(
-            model, cohort, priors=held, random_seed=given.seed, warmup=500, draws=1000, climb=200, progress=watched
-        )
-    else:
-        how = {"random_seed": given.seed, "steps": given.steps, "priors": held}
-        posterior = approximate_population(model, cohort, progress=watched, **how)
-    keep_priors(posterior, given.seed)
-    posterior.save(given.out)
-    print(posterior.diagnostics)
-    print(posterior.summary().to_string())
+    with jax.enable_x64(True):
+        model, fit, evidence = read(given)
+        if given.without and given.without not in evidence.trials:
+            parser.error(f"no such trial: {given.without}; one of {', '.join(evidence.trials)}")
+        start = fit.approximation(evidence)
+        if not given.left_out:
+            posterior_of(model, fit, evidence, given.without, start, given).save(given.out)
+            return
+        given.left_out.mkdir(parents=True, exist_ok=True)
+        for trial in evidence.trials:
+            file = given.left_out / f"{slug(trial)}.nc"
+            if not file.exists():
+                posterior_of(model, fit, evidence, trial, start, given).save(file)
 
 
 if __name__ == "__main__":

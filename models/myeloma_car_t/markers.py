@@ -31,7 +31,7 @@ from bayestwin.specification import (
     Power,
 )
 
-from .mechanism import ANTIBODIES, CELLS, HIGHEST, log_burden, log_transgene
+from .mechanism import CELLS, HIGHEST, given, log_burden, log_transgene
 
 IMMUNOGLOBULINS = {"igg": 11.0, "iga": 2.0, "igm": 1.0}  # g/L, middle of the normal range (memory)
 DEPLETED = 0.9  # share of lymphocytes that lymphodepletion takes
@@ -44,7 +44,7 @@ def _burden(y):
 
 def ife_serum(t, y, p, u):
     """Log-odds of a positive immunofixation of serum."""
-    band = p.antibody_band * sum(u.on(x) for x in ANTIBODIES)
+    band = p.antibody_band * given(u, "igg_kappa")
     return 3.0 * (jnp.log(jnp.maximum(y.m_protein, 1e-6) + band) - jnp.log(p.IFE_limit))
 
 

@@ -5,10 +5,10 @@ The equations stand in model.py; t in days, y states, p parameters, u what is be
 
 import jax.numpy as jnp
 
+from .treatments import ROWS
+
 CELLS = ("ide_cel", "cilta_cel")
-BISPECIFICS = ("teclistamab",)
-ANTIBODIES = ("dara_pd",)  # with an IgG kappa antibody that immunofixation sees, and that reaches normal plasma cells
-TREATMENTS = (*CELLS, *BISPECIFICS, *ANTIBODIES)
+DRUGS = tuple(name for name in ROWS if name not in CELLS)
 STATES = ("ln_sensitive", "ln_resistant", "m_protein", "normal_cells", "ln_reference", "nadir")
 GUARD = 1000.0  # Bmax: keeps untreated growth finite, 0.1 % slower at B = 1
 HIGHEST = 7.0  # ln B above which nothing rises any more
@@ -17,7 +17,6 @@ NADIR_RATE = 0.15  # 1/day, how fast the running nadir follows a fall
 # The nadir turns with a kink, which a step of a fortnight blurs by up to 0.15 in ln. Response is read with more error
 # than that, and nothing else uses it: kept in this unit, it does not count as a solve that failed.
 NADIR_UNIT = 3.0
-LIGHT_ANTIBODY = 0.3  # share of the harm of BCMA-directed cells to normal plasma cells that an anti-CD38 antibody does
 
 
 def initial_state(p):
@@ -65,6 +64,18 @@ def since_cells(u):
     return jnp.where(u.on("cilta_cel") > 0, u.since("cilta_cel"), u.since("ide_cel"))
 
 
+def weighed(u, **weight):
+    """Sum over treatments of weight times 1 where it is the current one: one product, whatever their number."""
+    return jnp.stack([u.on(name) for name in weight]) @ jnp.stack(
+        [jnp.asarray(w, dtype=float) for w in weight.values()]
+    )
+
+
+def given(u, what: str):
+    """A number of the row of the current treatment, summed over drugs; 0 where none is given."""
+    return weighed(u, **{name: getattr(ROWS[name], what) for name in DRUGS})
+
+
 def saturation(p, u):
     """Share of the largest effect of the cells that are the current treatment; 0 where none are."""
     ln_c = log_transgene(since_cells(u), cells(p, u, "Cmax"), cells(p, u, "fB"), cells(p, u, "beta"), p)
@@ -92,8 +103,8 @@ def vector_field(t, y, p, u):
     """Growth and kill of both parts (1/day, in logs), turnover of M-protein (g/L/day) and of normal plasma cells."""
     ln_b, saturated = log_burden(y), saturation(p, u)
     growth = p.g * (1.0 - jnp.exp(jnp.minimum(ln_b, HIGHEST)) / GUARD)
-    kill = u.on("teclistamab") * p.kS_teclistamab + u.on("dara_pd") * p.kS_dara_pd + cells(p, u, "kS") * saturated
-    harm = saturated + sum(u.on(x) for x in BISPECIFICS) + LIGHT_ANTIBODY * sum(u.on(x) for x in ANTIBODIES)
+    kill = weighed(u, **{name: getattr(p, f"kS_{name}") for name in DRUGS}) + cells(p, u, "kS") * saturated
+    harm = saturated + given(u, "harm")
     above = jnp.maximum(NADIR_UNIT * y.nadir - ln_marker(y.m_protein, ln_b, p), 0.0)
     return {
         "ln_sensitive": growth - kill,
@@ -107,7 +118,8 @@ def vector_field(t, y, p, u):
 
 def at_treatment(y, p, u):
     """When a treatment starts the burden is split anew into a sensitive and a resistant part; response counts anew."""
-    typical = sum(u.on(name) * getattr(p, f"f_{name}") for name in TREATMENTS)
+    untreated = 1.0 - weighed(u, **dict.fromkeys(ROWS, 1.0))  # under observation both parts grow alike
+    typical = weighed(u, **{name: getattr(p, f"f_{name}") for name in ROWS}) + 0.5 * untreated
     f = typical * jnp.exp(p.resistance) / (1.0 - typical + typical * jnp.exp(p.resistance))  # logit f + resistance
     ln_b = log_burden(y)
     marker = ln_marker(y.m_protein, ln_b, p)

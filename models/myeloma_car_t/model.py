@@ -1,4 +1,4 @@
-"""Multiple myeloma under CAR-T cells, a BCMA bispecific antibody or a daratumumab regimen; reduced form.
+"""Relapsed multiple myeloma under BCMA CAR-T cells, bispecific antibodies and the usual regimens; reduced form.
 
 Burden B = S + R relative to time zero (referral), in logs. When treatment x starts, the burden is split into a
 sensitive part (1 - f_x) B and a resistant part f_x B; with chance p_x the patient is a non-responder and f_x is f_nr:
@@ -14,13 +14,13 @@ CAR-T cells in blood (Stein/Ogasawara form, smooth minimum of growth and two-pha
 M-protein turns over, d P/dt = kP (P0 B^gamma - P), with kP by isotype; involved free light chains are algebraic,
 FLC = floor + FLC0 B^gF. Normal plasma cells N are displaced by burden and harmed by what is directed at BCMA or CD38:
 
-    dN/dt = r (1 / (1 + B / B50) - N) - k_N e_x(t) N       e = h under CAR-T cells, 1 under a bispecific, 0.3 under anti-CD38
+    dN/dt = r (1 / (1 + B / B50) - N) - k_N e_x(t) N       e = h under CAR-T cells, else a number of the treatment
 
 Response is read from the marker at the start of the current treatment and its running nadir n, d ln n/dt =
 -0.15 max(ln n - ln marker, 0), which follows a fall within a week and no rise.
 
-mechanism.py holds these functions, markers.py the other labs (algebraic in B, N and C), category.py the response
-category of registries, hazards.py the ways to progress without a rise and to die.
+treatments.py holds what can be given, mechanism.py these functions, markers.py the other labs (algebraic in B, N
+and C), category.py the response category of registries, hazards.py the ways to progress without a rise and to die.
 Sources are named parameter by parameter; marks: verified, derived, assumed, memory. See card.md.
 """
 
@@ -28,7 +28,6 @@ from bayestwin.specification import (
     Category,
     Combined,
     Drift,
-    Eligibility,
     Fixed,
     HalfNormal,
     LogitNormal,
@@ -45,22 +44,20 @@ from bayestwin.specification import (
     SerologicalRule,
     Slope,
     Steps,
-    Treatment,
 )
 
 from . import category, fitness, hazards, markers, mechanism
-from .mechanism import TREATMENTS
+from .treatments import BISPECIFIC, CAR_T, ROWS, TREATMENTS
 
 
-def response(name, kS, f, omega_f, p_nonresponse, source):
-    """kS, f and chance of non-response of one treatment (calibration to published ORR, CR and median PFS)."""
+def response(name, row):
+    """kS, f and chance of non-response of one treatment."""
+    about = {"treatment": name, "source": row.source, "mark": row.mark}
     return (
-        Parameter(f"kS_{name}", unit="1/day", scale="log", typical=LogNormal(median=kS, sd_log=0.5), between=HalfNormal(sd=0.6),
-                  treatment=name, source=source, mark="derived"),
-        Parameter(f"f_{name}", unit="", scale="logit", typical=LogitNormal(median=f, sd_logit=1.0),
-                  between=LogNormal(median=omega_f, sd_log=0.2), treatment=name, source=source, mark="derived"),
-        Parameter(f"p_nonresponse_{name}", unit="", scale="logit", typical=LogitNormal(median=p_nonresponse, sd_logit=0.5),
-                  treatment=name, source=source, mark="derived"),
+        Parameter(f"kS_{name}", unit="1/day", scale="log", typical=LogNormal(median=row.kS, sd_log=row.sd[0]), between=HalfNormal(sd=0.8), **about),
+        Parameter(f"f_{name}", unit="", scale="logit", typical=LogitNormal(median=row.f, sd_logit=row.sd[1]),
+                  between=LogNormal(median=row.omega_f, sd_log=0.2), **about),
+        Parameter(f"p_nonresponse_{name}", unit="", scale="logit", typical=LogitNormal(median=row.p, sd_logit=row.sd[2]), **about),
     )
 
 
@@ -75,10 +72,6 @@ def cell_product(name, cmax, omega_cmax, fb, beta, source, mark):
                   source="0.01 median Cmax, SD 1", mark="assumed"),
     )
 
-
-no_prior_bcma = Eligibility("prior_bcma", equals=0, text="no prior BCMA therapy")
-BCMA = (("prior_bcma", 1),)
-triple_exposed = Eligibility("triple_class_exposed", equals=1, text="triple-class exposed")
 
 model = Model(
     name="myeloma_car_t",
@@ -98,20 +91,18 @@ model = Model(
                   covariates=(Category("isotype", "IgA", shift=Normal(mean=0.83, sd=0.2)),),
                   source="IgG half-life 13.75 d (Poels 2025), IgA 6 d", mark="verified; IgA from memory"),
         Parameter("gamma", unit="", scale="log", typical=LogNormal(median=1.0, sd_log=0.2), source="near 1", mark="assumed"),
-        Parameter("g", unit="1/day", scale="log", typical=LogNormal(median=0.0075, sd_log=0.4), between=HalfNormal(sd=0.6),
+        Parameter("g", unit="1/day", scale="log", typical=LogNormal(median=0.0075, sd_log=0.4), between=HalfNormal(sd=0.8),
                   covariates=(Category("high_risk_cytogenetics", "1", shift=Normal(mean=0.2, sd=0.3)),
-                              Category("extramedullary", "1", shift=Normal(mean=0.2, sd=0.3))),
-                  source="Singh 2021 0.008, Li 2025 0.0043, Poels 2025 0.0080", mark="verified"),
+                              Category("extramedullary", "1", shift=Normal(mean=0.2, sd=0.3)),
+                              Slope("prior_lines", reference=4.0, slope=Normal(mean=0.08, sd=0.08))),
+                  source="Singh 2021 0.008, Li 2025 0.0043, Poels 2025 0.0080; 0.0065 after one to three lines against 0.0085 to 0.0136 in late lines, derived", mark="verified"),
         Parameter("FLC0", unit="mg/L", scale="log", typical=LogNormal(median=200.0, sd_log=0.7), between=HalfNormal(sd=1.5),
                   source="wide", mark="assumed"),
         Parameter("FLC_floor", unit="mg/L", scale="log", typical=LogNormal(median=8.0, sd_log=0.4), between=HalfNormal(sd=0.4),
                   covariates=markers.RENAL,
                   source="normal kappa 3.3 to 19.4, lambda 5.7 to 26.3 mg/L", mark="memory"),
         Parameter("gF", unit="", scale="log", typical=LogNormal(median=1.0, sd_log=0.2), source="near 1", mark="assumed"),
-        *response("ide_cel", 0.12, 0.0015, 2.3, 0.29, "KarMMa-3 ORR, CR, PFS"),
-        *response("cilta_cel", 0.25, 0.0001, 2.07, 0.02, "CARTITUDE-1 ORR, CR, PFS"),
-        *response("teclistamab", 0.05, 0.0025, 2.6, 0.36, "MajesTEC-1 ORR, CR, PFS"),
-        *response("dara_pd", 0.05, 0.010, 2.67, 0.22, "APOLLO ORR, CR, PFS"),
+        *(parameter for name, row in ROWS.items() for parameter in response(name, row)),
         Parameter("f_nonresponder", unit="", scale="logit", typical=LogitNormal(median=0.82, sd_logit=0.3),
                   source="calibration of T-cell arms", mark="derived"),
         *cell_product("ide_cel", 231_000.0, 1.0, 0.02, 0.00578, "US label geometric mean, half-lives assumed", "memory"),
@@ -145,10 +136,10 @@ model = Model(
     drift=(Drift("g", every=91.3125, steps=12, sd=LogNormal(median=0.1, sd_log=0.5), source="slow growth change [assumed]"),),
     response_classes=tuple(
         ResponseClass(name, parameter=f"f_{name}", replaced_by="f_nonresponder", probability=f"p_nonresponse_{name}",
-                      **({} if name in mechanism.ANTIBODIES else {"moved_by": "fitness", "slope": "fitness_on_nonresponse"}))
-        for name in TREATMENTS
+                      **({"moved_by": "fitness", "slope": "fitness_on_nonresponse"} if row.group in (CAR_T, BISPECIFIC) else {}))
+        for name, row in ROWS.items()
     ),
-    response_correlation=ResponseCorrelation(parameters=tuple(f"f_{name}" for name in TREATMENTS), rho=0.5, shown=(0.0, 0.5, 0.9)),
+    response_correlation=ResponseCorrelation(parameters=tuple(f"f_{name}" for name in ROWS), rho=0.5, shown=(0.0, 0.5, 0.9)),
     outputs={"m_protein": mechanism.m_protein, "involved_flc": mechanism.involved_flc, "transgene": mechanism.transgene,
              **markers.OUTPUTS, **fitness.OUTPUTS, "response_category": category.response_category},
     hazards=hazards.HAZARDS,
@@ -163,27 +154,7 @@ model = Model(
         *fitness.OBSERVATIONS,
         category.OBSERVATION,
     ),
-    treatments=(
-        Treatment("ide_cel", label="Ide-cel (BCMA CAR-T)", starts_with="infusion", wait=49.0, cell_therapy=True, sets=BCMA,
-                  evidence="KarMMa-3, one randomised arm, 254 patients, response 71 %, median PFS 13.8 months",
-                  eligibility=(Eligibility("prior_lines", minimum=2, maximum=4), triple_exposed, no_prior_bcma),
-                  assumption="infused after the usual 49 days; drop-out before infusion is not inside",
-                  source="KarMMa-3; eligibility from memory"),
-        Treatment("cilta_cel", label="Cilta-cel (BCMA CAR-T)", starts_with="infusion", wait=44.0, cell_therapy=True, sets=BCMA,
-                  evidence="CARTITUDE-1, single arm, 97 patients, response 98 %, median PFS 34.9 months",
-                  eligibility=(Eligibility("prior_lines", minimum=3), triple_exposed, no_prior_bcma),
-                  assumption="infused after the usual 44 days; drop-out before infusion is not inside",
-                  source="CARTITUDE-1; eligibility from memory"),
-        Treatment("teclistamab", label="Teclistamab (BCMA bispecific)", sets=BCMA,
-                  evidence="MajesTEC-1, single arm, 165 patients, response 63 %, median PFS 11.3 months",
-                  eligibility=(Eligibility("prior_lines", minimum=3), triple_exposed, no_prior_bcma),
-                  assumption="started at once and continued", source="MajesTEC-1; eligibility from memory"),
-        Treatment("dara_pd", label="Daratumumab, pomalidomide, dexamethasone",
-                  evidence="APOLLO, one randomised arm, 151 patients, response 69 %, median PFS 12.4 months",
-                  eligibility=(Eligibility("prior_lines", minimum=1),
-                               Eligibility("anti_cd38_refractory", equals=0, text="not refractory to anti-CD38 antibodies")),
-                  assumption="started at once and continued", source="APOLLO (memory); eligibility from memory"),
-    ),
+    treatments=TREATMENTS,
     endpoints=(
         Progression(
             rules=(SerologicalRule("involved_flc", relative=0.25, absolute=100.0, strict=True, when=("isotype", "light_chain")),
@@ -193,5 +164,6 @@ model = Model(
     ),
     covariate_units={"age_years": "year", "weight_kg": "kg", "isotype": "", "sex": "", "extramedullary": "", "high_risk_cytogenetics": "",
                      "prior_lines": "", "iss": "", "lenalidomide_refractory": "", "albumin_g_per_l": "g/L", "egfr": "mL/min",
-                     "deprivation": "", "prior_bcma": "", "anti_cd38_refractory": "", "triple_class_exposed": ""},
+                     "deprivation": "", "bortezomib_refractory": "",
+                     "pomalidomide_refractory": "", "carfilzomib_refractory": "", "prior_bcma": "", "anti_cd38_refractory": "", "triple_class_exposed": ""},
 )

@@ -147,7 +147,7 @@ def test_averaged_over_frailty_the_chance_of_non_response_is_the_declared_one(my
 def test_two_treatments_share_non_response_as_the_one_factor_copula_says(myeloma, at_medians):
     rho, hyper = 0.5, at_medians(myeloma, 0.5)
     nodes, weights = np.polynomial.hermite_e.hermegauss(120)
-    both = jnp.array([1, 0, 1, 0])
+    both = jnp.array([1, 0, 1, *[0] * (len(myeloma.response_classes) - 3)])
     p = jax.vmap(lambda c: class_probability(myeloma, hyper, c, both, both, rho))(jnp.asarray(nodes))
     a, b = stats.norm.ppf([0.29, 0.36])  # ide-cel and teclistamab
     joint = stats.multivariate_normal([0, 0], [[1, rho], [rho, 1]]).cdf([a, b])
@@ -157,16 +157,17 @@ def test_two_treatments_share_non_response_as_the_one_factor_copula_says(myeloma
 
 @pytest.mark.parametrize("rho", [0.0, 0.5, 0.9])
 def test_the_classes_of_the_started_treatments_have_probability_one_together(myeloma, at_medians, rho):
-    relevant = np.array([1.0, 0.0, 1.0, 1.0])
+    count = len(myeloma.response_classes)
+    relevant = np.array([1.0, 0.0, 1.0, 1.0, *[0.0] * (count - 4)])
     rows = class_rows(relevant)
-    assert rows.shape == (8, 4) and len({tuple(r) for r in rows}) == 8 and not rows[:, 1].any()
+    assert rows.shape == (8, count) and len({tuple(r) for r in rows}) == 8 and not rows[:, 1].any()
     hyper = at_medians(myeloma, rho)
     total = sum(float(class_probability(myeloma, hyper, 0.7, jnp.asarray(r), jnp.asarray(relevant), rho)) for r in rows)
     assert total == pytest.approx(1.0, abs=1e-12)
 
 
 def test_more_frailty_makes_non_response_likelier(myeloma, at_medians):
-    hyper, one = at_medians(myeloma, 0.5), jnp.eye(4)[0]
+    hyper, one = at_medians(myeloma, 0.5), jnp.eye(len(myeloma.response_classes))[0]
     p = [float(class_probability(myeloma, hyper, c, one, one, 0.5)) for c in (-2.0, -1.0, 0.0, 1.0, 2.0)]
     assert (np.diff(p) > 0).all()
 
@@ -174,6 +175,7 @@ def test_more_frailty_makes_non_response_likelier(myeloma, at_medians):
 def test_a_non_responder_gets_the_resistant_fraction_of_that_class_and_nothing_else(myeloma, at_medians):
     hyper, terms = at_medians(myeloma), jnp.zeros(len(myeloma.effects))
     psi = prior_mean(myeloma, hyper, terms)
-    yes, no = (natural_values(myeloma, psi, hyper, terms, jnp.array(row)) for row in ([0, 0, 1, 0], [0, 0, 0, 0]))
+    teclistamab = jnp.eye(len(myeloma.response_classes))[2]
+    yes, no = (natural_values(myeloma, psi, hyper, terms, row) for row in (teclistamab, 0 * teclistamab))
     assert float(yes["f_teclistamab"]) == pytest.approx(0.82, rel=1e-9)
     assert [name for name in yes if float(yes[name]) != float(no[name])] == ["f_teclistamab"]

@@ -282,7 +282,8 @@ def test_the_schema_knows_covariates_of_effects_and_of_eligibility():
     )
     assert schema.covariates["age_years"] == "year"
     assert schema.labs["transgene"].scale == "ln" and schema.labs["m_protein"].scale == "natural"
-    assert schema.treatments == ("ide_cel", "cilta_cel", "teclistamab", "dara_pd")
+    assert load_model("myeloma_car_t").offered == ("ide_cel", "cilta_cel", "teclistamab", "dara_pd")
+    assert len(schema.treatments) == 21 and {"elranatamab", "krd", "observation"} <= set(schema.treatments)
 
 
 # eligibility -----------------------------------------------------------------------------------------------------

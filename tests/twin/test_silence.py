@@ -1,4 +1,4 @@
-"""Parameters of treatments that were never started: moves leave their prior as it is and do not feel how many they are."""
+"""Parameters of treatments that were never started: moves keep their prior and do not feel their number."""
 
 from types import SimpleNamespace
 

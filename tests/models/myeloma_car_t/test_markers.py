@@ -236,8 +236,9 @@ def test_a_fitter_patient_expands_more_and_fails_less_where_the_slopes_say_so():
 
     chance = np.asarray(chances_of(jnp.array([0.0, 1.0])))
     odds = np.log(chance / (1.0 - chance))
-    drugs = [t.name == "dara_pd" for t in MODEL.treatments]
-    np.testing.assert_allclose(odds[1] - odds[0], np.where(drugs, 0.0, -0.5), atol=1e-4)  # drugs need no fit T cells
+    t_cells = [MODEL.treatment(c.treatment).group in ("BCMA CAR-T", "bispecific") for c in MODEL.response_classes]
+    assert sum(t_cells) == 6  # two products of cells, four bispecifics; other drugs need no fit T cells
+    np.testing.assert_allclose(odds[1] - odds[0], np.where(t_cells, -0.5, 0.0), atol=1e-4)
 
 
 def transformed(parameter):

@@ -1,0 +1,413 @@
+"""The population given what trials published: priors by class of treatment, the joint likelihood of each arm, NUTS.
+
+    ln kS_x, logit f_x, logit p_x    Normal around the median of their class, classes around a common one
+    arm a of trial t                 logit f + d_a, ln g + e_t       d ~ Normal(0, tau_f), e ~ Normal(0, tau_g)
+    outcomes of an arm               Normal(s_a(theta), D C D), C = Cov(one patient's outcomes) / n'
+
+s_a are the chances of the arm's virtual patients (arms.py): the individual outcomes integrated over the covariate mix.
+ORR, CR and points of one PFS curve are one data set of the same n patients: C holds their covariances (a responder's
+PFS, CR within ORR, Kaplan-Meier at two times). n' = n / 1.3 for PFS, whose patients are partly censored [assumed]; D
+doubles the standard error of what is marked memory. A median m says PFS(m) = 1/2.
+
+Everything is in standard normal coordinates z of the priors, so that log p(z | data) = -|z|^2 / 2 + log-likelihood.
+NUTS moves in the coordinates of a Gauss-Newton approximation at the mode.
+
+The medians of model.py are not used for kS, f and p: they were calibrated to the same outcomes, which would count twice.
+Source of the idea: multilevel network meta-regression (Phillippo et al. 2020, J R Stat Soc A 183:1189; memory).
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy.optimize import minimize
+
+from bayestwin.population.hyper import assemble, hyper_sites
+from bayestwin.specification.priors import Fixed, HalfNormal, LogitNormal, LogNormal, Normal
+
+from . import arms as virtual
+from .treatments import ROWS
+
+RHO = 0.5
+CENSORED = 1.3  # patients per patient that counts, of a PFS curve
+SHRUNK = 0.95  # of the covariance of two outcomes: from finitely many nodes, it may come out as certain
+NODE_ERROR = 0.015  # SD of an outcome from the finite number of virtual patients, added
+PIECE = 10  # iterations of NUTS between two reports
+DEPTH = 4  # of its trees
+HORIZONS = (20.0, 50.0)  # months; an arm is simulated to the first that holds its outcomes
+GROUPS = tuple(dict.fromkeys(row.group for row in ROWS.values()))
+SITES = {
+    "kS": ("ln", 0.04, 0.7, 0.4, 0.5),
+    "f": ("logit", 0.003, 2.0, 1.5, 1.0),
+    "p_nonresponse": ("logit", 0.05, 1.0, 1.0, 0.7),
+}
+
+
+class Spread(NamedTuple):
+    """Hyperpriors of one quantity: ln or logit, common median and its SD, scale of classes and of treatments (SDs)."""
+
+    scale: str
+    median: float
+    sd: float
+    classes: float
+    treatments: float
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where everything stands in z: name -> slice."""
+
+    at: dict
+    size: int
+
+    @classmethod
+    def of(cls, sizes: dict) -> "Layout":
+        at, total = {}, 0
+        for name, size in sizes.items():
+            at[name], total = slice(total, total + size), total + size
+        return cls(at, total)
+
+
+def from_normal(prior, z):
+    """The value of a prior at the quantile of a standard normal, natural scale."""
+    if isinstance(prior, LogNormal):
+        return prior.median * jnp.exp(prior.sd_log * z)
+    if isinstance(prior, LogitNormal):
+        return jax.nn.sigmoid(np.log(prior.median) - np.log1p(-prior.median) + prior.sd_logit * z)
+    if isinstance(prior, Normal):
+        return prior.mean + prior.sd * z
+    if isinstance(prior, HalfNormal):  # exact: 2 Phi(x / sd) - 1 = Phi(z)
+        return -prior.sd * jax.scipy.special.ndtri(0.5 * jax.scipy.special.ndtr(-z))
+    raise TypeError(type(prior).__name__)
+
+
+class Evidence:
+    """Arms with outcomes to fit, as functions of z."""
+
+    def __init__(self, model, arms, *, nodes: int = 128, seed: int = 1):
+        self.model, self.arms = model, [a for a in arms if any(o.use == "fit" for o in a.outcomes) and not a.outside]
+        self.trials = tuple(dict.fromkeys(a.trial for a in self.arms))
+        apart = {f"{q}_{x}" for q in SITES for x in ROWS}
+        self.own = {n: p for n, p in hyper_sites(model).items() if n.removesuffix("_pop") not in apart}
+        self.layout = Layout.of(
+            {**{name: 1 for name in self.own}, "tau_f": 1, "tau_g": 1, "d": len(self.arms), "e": len(self.trials)}
+            | {f"common_{q}": 1 for q in SITES}
+            | {f"tau_class_{q}": 1 for q in SITES}
+            | {f"tau_{q}": 1 for q in SITES}
+            | {f"class_{q}": len(GROUPS) for q in SITES}
+            | {f"each_{q}": len(ROWS) for q in SITES}
+        )
+        self.groups = [self._group(h, nodes, seed) for h in HORIZONS]
+        self.groups = [g for g in self.groups if g is not None]
+
+    def _group(self, horizon, nodes, seed):
+        low = max([0.0, *(h for h in HORIZONS if h < horizon)])
+        chosen = [k for k, a in enumerate(self.arms) if low < _longest(a) <= horizon]
+        if not chosen:
+            return None
+        units = [u._replace(arm=chosen[u.arm]) for u in virtual.units_of([self.arms[k] for k in chosen])]
+        days = horizon * virtual.MONTH
+        made = virtual.make_nodes(self.model, self.arms, units, nodes, days, seed, RHO)
+        grid, at = virtual.time_grid(days, self.arms[chosen[0]].visit_every)
+        return chosen, units, made, grid, at
+
+    def values(self, z) -> dict:
+        """Population-level sites, natural scale, and the effects of trials (`trial_f`, `trial_g`)."""
+        found = {name: from_normal(prior, z[self.layout.at[name]][0]) for name, prior in self.own.items()}
+        part = {name: z[where] for name, where in self.layout.at.items()}
+        for q, numbers in SITES.items():
+            s = Spread(*numbers)
+            middle = np.log(s.median) - (np.log1p(-s.median) if s.scale == "logit" else 0.0)
+            tau_class = from_normal(HalfNormal(sd=s.classes), part[f"tau_class_{q}"][0])
+            tau = from_normal(HalfNormal(sd=s.treatments), part[f"tau_{q}"][0])
+            group = middle + s.sd * part[f"common_{q}"][0] + tau_class * part[f"class_{q}"]
+            for k, (x, row) in enumerate(ROWS.items()):
+                h = group[GROUPS.index(row.group)] + tau * part[f"each_{q}"][k]
+                found[f"{q}_{x}_pop"] = jnp.exp(h) if s.scale == "ln" else jax.nn.sigmoid(h)
+        tau_f, tau_g = (
+            from_normal(HalfNormal(sd=0.7), part["tau_f"][0]),
+            from_normal(HalfNormal(sd=0.3), part["tau_g"][0]),
+        )
+        found |= {"tau_f": tau_f, "tau_g": tau_g, "trial_f": tau_f * part["d"], "trial_g": tau_g * part["e"]}
+        return found
+
+    def chances(self, z) -> list[dict]:
+        """Per arm: outcome -> mean over its virtual patients, and joint means `a & b` for the covariance."""
+        values = self.values(z)
+        hyper = assemble(
+            self.model, {k: v for k, v in values.items() if k not in ("tau_f", "tau_g", "trial_f", "trial_g")}, RHO
+        )
+        names = self.model.parameter_names
+        sigma = jnp.stack(
+            [values[s] for s in ("sigma_add_m_protein", "sigma_prop_m_protein", "sigma_log_involved_flc")]
+        )
+        found: list[Any] = [None] * len(self.arms)
+        for chosen, units, made, grid, at in self.groups:
+            shift = []
+            for unit in units:
+                arm = self.arms[unit.arm]
+                row = jnp.zeros(len(names)).at[names.index("g")].add(values["trial_g"][self.trials.index(arm.trial)])
+                if unit.treatment in ROWS:
+                    row = row.at[names.index(f"f_{unit.treatment}")].add(values["trial_f"][unit.arm])
+                shift.append(row)
+            each = virtual.simulate(self.model, hyper, jnp.stack(shift), made, grid, at, RHO, sigma)
+            for k in chosen:
+                found[k] = self._arm(k, units, each, grid[at])
+        return found
+
+    def _arm(self, k, units, each, days):
+        arm, total = self.arms[k], {}
+        for number, unit in enumerate(units):
+            if unit.arm != k:
+                continue
+            curves = {name: value[number].mean(axis=0) for name, value in each.items()}
+            for name, value in _arm_outcomes(arm, unit, curves, days).items():
+                total[name] = total.get(name, 0.0) + unit.share * value
+        return total
+
+    def without(self, trial: str = ""):
+        """Weights of the arms, 0 for those of a trial that is left out."""
+        return jnp.array([float(arm.trial != trial) for arm in self.arms])
+
+    def log_posterior(self, z, weights):
+        """ln p(z | arms), up to a constant; weights (arms,) : 0 leaves an arm out."""
+        each = jnp.stack([_log_normal(arm, found) for arm, found in zip(self.arms, self.chances(z))])
+        return weights @ each - 0.5 * z @ z
+
+    def residuals(self, z, weights):
+        """(outcomes,) differences in units of their standard error at z, for the Gauss-Newton approximation."""
+        return jnp.concatenate([w * _whitened(a, found) for w, a, found in zip(weights, self.arms, self.chances(z))])
+
+
+def fitted_outcomes(arm):
+    """Outcomes of an arm that are fitted: what is not shown only, and no survival (therapy after progression)."""
+    return [o for o in arm.outcomes if o.use == "fit" and not o.what.startswith("os")]
+
+
+def _longest(arm) -> float:
+    months = [o.month or (o.value if o.what == "pfs_median" else 0.0) for o in fitted_outcomes(arm)]
+    return max([12.0, *months])
+
+
+def _key(outcome):
+    """What is simulated for an outcome: (kind, months); of a median the share at the published time."""
+    if outcome.is_share:
+        return ("pfs", outcome.month) if outcome.what == "pfs_at" else (outcome.what, None)
+    return "pfs", outcome.value
+
+
+def _name(*keys) -> str:
+    """As `chances` names them: "pfs@12", "response", of a pair "response & pfs@12"."""
+    return " & ".join(kind if months is None else f"{kind}@{months:g}" for kind, months in keys)
+
+
+def _arm_outcomes(arm, unit, curves, days):
+    """Name of an outcome, or of a pair, -> expectation, for every outcome of the arm that is fitted."""
+    keys, found = [_key(o) for o in fitted_outcomes(arm)], {}
+
+    def at(name, months):
+        since = months * virtual.MONTH - unit.wait  # events are seen at visits: the last one by then counts
+        position = int(np.searchsorted(days, since + 1e-9, side="right")) - 1
+        return curves[name][max(position, 0)] if since >= 0 else jnp.ones(())
+
+    for a in keys:
+        found[_name(a)] = at("pfs", a[1]) if a[0] == "pfs" else curves[a[0]]
+    for i, a in enumerate(keys):
+        for b in keys[i + 1 :]:
+            (first, one), (second, two) = sorted((a, b), key=lambda key: key[0] == "pfs")
+            if first == "pfs":
+                found[_name(a, b)] = at("pfs", max(one, two))
+            elif second == "pfs":
+                found[_name(a, b)] = at("response_and_pfs" if first == "response" else "complete_and_pfs", two)
+            else:
+                found[_name(a, b)] = curves["complete_response"]
+    return found
+
+
+def _law(arm, found):
+    """(observed, expected, covariance) of the fitted outcomes of an arm."""
+    outcomes = fitted_outcomes(arm)
+    keys = [_key(o) for o in outcomes]
+    observed = jnp.array([o.value if o.is_share else 0.5 for o in outcomes])
+    mean = jnp.clip(jnp.stack([found[_name(a)] for a in keys]), 0.002, 0.998)
+    joint = jnp.stack(
+        [jnp.stack([_joint(found, keys, mean, i, j) for j in range(len(keys))]) for i in range(len(keys))]
+    )
+    scale = np.array(
+        [
+            (2.0 if o.mark == "memory" else 1.0) * np.sqrt(CENSORED if a[0] == "pfs" else 1.0)
+            for o, a in zip(outcomes, keys)
+        ]
+    )
+    covariance = (joint - mean[:, None] * mean) / arm.n * scale[:, None] * scale
+    return observed, mean, covariance + NODE_ERROR**2 * jnp.eye(len(keys))
+
+
+def _joint(found, keys, mean, i, j):
+    if i == j:
+        return mean[i]
+    together = jnp.minimum(found[_name(keys[min(i, j)], keys[max(i, j)])], jnp.minimum(mean[i], mean[j]))
+    return mean[i] * mean[j] + SHRUNK * (together - mean[i] * mean[j])
+
+
+def _log_normal(arm, found):
+    observed, mean, covariance = _law(arm, found)
+    return jax.scipy.stats.multivariate_normal.logpdf(observed, mean, covariance)
+
+
+def _whitened(arm, found):
+    observed, mean, covariance = _law(arm, found)
+    return jax.scipy.linalg.solve_triangular(
+        jnp.linalg.cholesky(jax.lax.stop_gradient(covariance)), mean - observed, lower=True
+    )
+
+
+class Approximation(NamedTuple):
+    """A normal approximation: centre (n,), factor (n, n) with covariance factor factor', height at the centre, and
+    which positions of z the evidence speaks of (n,)."""
+
+    centre: np.ndarray
+    factor: np.ndarray
+    height: float
+    moves: np.ndarray
+
+
+def approximation(
+    evidence: Evidence, trial: str = "", start: Approximation | None = None, *, steps: int = 200
+) -> Approximation:
+    """Mode by L-BFGS, covariance by Gauss-Newton; trial : left out; start : the approximation with all trials."""
+    weights, both, row = evidence.without(trial), *_compiled(evidence)
+
+    def downhill(x):
+        value, gradient = both(x, weights)
+        sound = np.isfinite(value) and np.isfinite(gradient).all()
+        return (-float(value), -np.asarray(gradient)) if sound else (1e10, np.zeros(len(x)))
+
+    z = np.zeros(evidence.layout.size)
+    if start is not None:
+        z[start.moves] = start.centre
+    how = {"maxiter": steps, "maxcor": 30}
+    found = minimize(downhill, z, jac=True, method="L-BFGS-B", bounds=[(-4.5, 4.5)] * len(z), options=how)
+    count = sum(len(fitted_outcomes(arm)) for arm in evidence.arms)
+    jacobian = np.stack([np.asarray(row(found.x, weights, one)) for one in np.eye(count)])
+    moves = np.flatnonzero(np.abs(jacobian).max(axis=0) > 0) if start is None else start.moves
+    jacobian = jacobian[:, moves]
+    factor = np.linalg.cholesky(np.linalg.inv(np.eye(len(moves)) + jacobian.T @ jacobian))
+    return Approximation(found.x[moves], factor, -float(found.fun), moves)
+
+
+@lru_cache(maxsize=2)
+def _compiled(evidence: Evidence):
+    """Value and gradient of the log posterior, and one row of the Jacobian of the residuals."""
+
+    def row(z, weights, direction):
+        return jax.vjp(lambda x: evidence.residuals(x, weights), z)[1](direction)[0]
+
+    return jax.jit(jax.value_and_grad(evidence.log_posterior)), jax.jit(row)
+
+
+def sampled(
+    evidence: Evidence, normal: Approximation, key, *, chains, trial: str = "", warmup: int, draws: int, report=print
+):
+    """NUTS in the coordinates of the approximation: z (chains, draws, size) and statistics (chains, draws).
+
+    What the evidence says nothing of is drawn from its prior. chains : their numbers; one after the other, so that a few
+    processes may share them.
+    """
+    size, moves, weights = evidence.layout.size, tuple(normal.moves.tolist()), evidence.without(trial)
+    begin, advance = _nuts(evidence, moves)
+    given = weights, jnp.asarray(normal.centre), jnp.asarray(normal.factor)
+    key_start, key_rest, key = jax.random.split(key, 3)
+    found, rest, stats = [], [], {}
+    for chain in chains:
+        rest.append(np.array(jax.random.normal(jax.random.fold_in(key_rest, chain), (draws, size))))
+        x = 0.3 * jax.random.normal(jax.random.fold_in(key_start, chain), (len(moves),))
+        z = jnp.zeros(size).at[normal.moves].set(given[1] + given[2] @ x)
+        height, slope = _compiled(evidence)[0](z, weights)
+        state = begin(jax.random.fold_in(key, chain), x, warmup, -height, -given[2].T @ slope[normal.moves])
+        pieces = []
+        for number in range(0, warmup + draws, PIECE):
+            state, piece = advance(state, given)
+            pieces.append({name: np.asarray(value) for name, value in piece.items()})
+            if number % 50 == 0:
+                report(
+                    f"  chain {chain}, {number + PIECE} of {warmup + draws}, {pieces[-1]['num_steps'].mean():.0f} steps",
+                    flush=True,
+                )
+        joined = {
+            name: np.concatenate([piece[name] for piece in pieces])[warmup : warmup + draws] for name in pieces[0]
+        }
+        found.append(joined.pop("z"))
+        for name, value in joined.items():
+            stats.setdefault(name, []).append(value)
+    z = np.stack(rest)
+    z[:, :, normal.moves] = normal.centre + np.stack(found) @ normal.factor.T
+    return z, {name: np.stack(value) for name, value in stats.items()}
+
+
+@lru_cache(maxsize=2)
+def _nuts(evidence: Evidence, moves: tuple[int, ...]):
+    """How a chain begins and goes on for `PIECE` iterations; trial and approximation are arguments of one program."""
+    from numpyro.infer.hmc import hmc
+
+    where = np.array(moves)
+
+    def potential_of(*given):
+        if not given:  # the height of the start is computed elsewhere
+            return lambda x: 0.5 * x @ x
+        weights, centre, factor = given
+        return lambda x: (
+            -evidence.log_posterior(jnp.zeros(evidence.layout.size).at[where].set(centre + factor @ x), weights)
+        )
+
+    start, step = hmc(potential_fn_gen=potential_of, algo="NUTS")
+
+    def begin(key, x, warmup, height, slope):
+        how = {"step_size": 0.5, "adapt_mass_matrix": False, "max_tree_depth": DEPTH, "target_accept_prob": 0.85}
+        return start(x, warmup, rng_key=key, **how)._replace(potential_energy=height, z_grad=slope)
+
+    @jax.jit
+    def advance(state, given):
+        def one(s, _):
+            s = step(s, given)
+            return s, {
+                "z": s.z,
+                "diverging": s.diverging,
+                "energy": s.energy,
+                "num_steps": s.num_steps,
+                "accept_prob": s.accept_prob,
+                "potential_energy": s.potential_energy,
+            }
+
+        return jax.lax.scan(one, state, None, length=PIECE)
+
+    return begin, advance
+
+
+def new_settings(evidence: Evidence, z, key) -> dict:
+    """Population-level sites (chain, draw), each draw that of a setting like a further trial: its own departures of
+    growth and of the resistant fractions are added."""
+    shape = z.shape[:2]
+    found = _by_draw(evidence.values, z)
+    growth, fractions = jax.random.split(key)
+    sites = {n: np.asarray(v) for n, v in found.items() if n not in ("tau_f", "tau_g", "trial_f", "trial_g")}
+    sites["g_pop"] = sites["g_pop"] * np.exp(found["tau_g"] * np.asarray(jax.random.normal(growth, shape)))
+    moved = np.asarray(jax.random.normal(fractions, (len(ROWS), *shape))) * np.asarray(found["tau_f"])
+    for name, departure in zip(ROWS, moved):
+        f = sites[f"f_{name}_pop"]
+        sites[f"f_{name}_pop"] = 1.0 / (1.0 + (1.0 - f) / f * np.exp(-departure))
+    return sites
+
+
+def between_trials(evidence: Evidence, z) -> dict:
+    """SDs between trials (chain, draw): tau_f of logit f of an arm, tau_g of ln g of a trial."""
+    found = _by_draw(evidence.values, z)
+    return {name: np.asarray(found[name]) for name in ("tau_f", "tau_g")}
+
+
+def _by_draw(function, z):
+    flat = jax.jit(jax.vmap(function))(jnp.asarray(z).reshape(-1, z.shape[-1]))
+    return {name: np.asarray(value).reshape(*z.shape[:2], *value.shape[1:]) for name, value in flat.items()}

@@ -1,0 +1,80 @@
+"""Arms of trials on a coarse grid against the model's own solver and its coding of progression (models/.../arms.py)."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from bayestwin.prognosis.endpoint import code_progression
+from bayestwin.records.record import ClinicalEvent, PatientRecord
+from bayestwin.specification import load_model
+from bayestwin.specification.load import model_part
+
+MODEL = load_model("myeloma_car_t")
+ARMS = model_part(MODEL, "arms")
+WAIT, HORIZON = 40.0, 560.0
+GRID, AT = ARMS.time_grid(HORIZON, 28.0)
+SERUM, CHAINS = MODEL.progression.rule_for({}), MODEL.progression.rule_for({"isotype": "light_chain"})
+TREATMENTS = ("ide_cel", "cilta_cel", "teclistamab", "dara_rd", "observation")
+
+
+def coarse(values, treatment, wait=WAIT):
+    """M-protein, ln burden, hazard integrals of progression and of death at the visits."""
+    treated = jnp.array([float(name == treatment) for name in MODEL.treatment_names])
+    with jax.enable_x64(True):
+        given = {k: jnp.asarray(v, dtype=float) for k, v in values.items()}
+        found = ARMS.trajectory(MODEL, given, treated, wait, jnp.asarray(GRID))
+        return tuple(np.asarray(a)[AT] for a in found)
+
+
+@pytest.mark.parametrize("treatment", TREATMENTS)
+def test_the_coarse_grid_gives_the_states_and_hazards_of_the_model(fixed_and_adaptive, median_patient, treatment):
+    values = median_patient | {"g_step_2": 0.3, "gamma": 1.2, "f_dara_rd": 0.01}
+    event = "infusion" if treatment in ("ide_cel", "cilta_cel") else "line_of_therapy"
+    record = PatientRecord("P-001", events=(ClinicalEvent(event, WAIT, WAIT, treatment),))
+    states = fixed_and_adaptive[1](record, values, [WAIT + t for t in GRID[AT][1:]])
+    m, ln_b, total = coarse(values, treatment)
+    assert_allclose(ln_b[1:], np.logaddexp(states[:, 0], states[:, 1]), atol=0.03)
+    assert_allclose(m[1:], states[:, 2], rtol=0.02, atol=0.02)
+    hazards = states[:, len(MODEL.states) :]
+    order = [list(MODEL.hazards).index(name) for name in ("progression_other", "extramedullary_progression")]
+    death = [list(MODEL.hazards).index(name) for name in ("death", "infection_death")]
+    assert_allclose(total[1:, 0], hazards[:, order].sum(1), rtol=0.02)
+    assert_allclose(total[1:, 1], hazards[:, death].sum(1), rtol=0.03)
+
+
+@pytest.mark.parametrize("isotype", [0.0, 1.0], ids=["serum", "light chains"])
+def test_soft_progression_is_on_average_what_the_model_codes(isotype):
+    rng, count, visits = np.random.default_rng(3), 800, 16
+    rule = CHAINS if isotype else SERUM
+    t = 28.0 * np.arange(visits)
+    f, g, k = (
+        rng.uniform(0.001, 0.5, (count, 1)),
+        rng.lognormal(-4.9, 0.6, (count, 1)),
+        rng.uniform(0.02, 0.1, (count, 1)),
+    )
+    ln_b = np.log((1 - f) * np.exp((g - k) * t) + f * np.exp(g * t))
+    p0, chains = rng.lognormal(2.9, 0.6, (count, 1)), rng.lognormal(5.3, 1.0, (count, 1))
+    noise = rng.standard_t(5.0, (count, visits, 2))
+    sigma = np.array([0.5, 0.1, 0.2])
+    with jax.enable_x64(True):
+        soft = jax.vmap(
+            lambda p, c, m, b, e: ARMS.outcomes_of(
+                {"light_chain": isotype, "FLC_floor": 8.0, "FLC0": c[0], "gF": 1.0, "IFE_limit": 0.17},
+                m, b, jnp.asarray(sigma), e, SERUM, CHAINS,
+            )
+        )(p0, chains, p0 * np.exp(ln_b), ln_b, noise)  # fmt: skip
+    response, complete, free = (np.asarray(a) for a in soft)
+    serum = np.maximum(p0 * np.exp(ln_b) + np.hypot(0.5, 0.1 * p0 * np.exp(ln_b)) * noise[:, :, 0], 0.5)
+    light = (8.0 + chains * np.exp(ln_b)) * np.exp(0.2 * noise[:, :, 1])
+    seen, floor = (light, 8.0) if isotype else (serum, 0.0)
+    found = code_progression(seen, rule, first_valid=1, confirmations=2)
+    hard = (found < 0)[:, None] | (np.arange(visits) < found[:, None])
+    assert 0.1 < hard[:, -1].mean() < 0.9
+    assert np.abs(free.mean(axis=0) - hard.mean(axis=0)).max() < 0.012
+    half = 0.5 * seen[:, :1] + 0.5 * floor
+    partial = (np.maximum(seen[:, 1:-1], seen[:, 2:]) <= half).any(axis=1)
+    assert abs(response.mean() - partial.mean()) < 0.012
+    assert np.corrcoef(response, partial)[0, 1] > 0.95
+    assert ((complete < 0.5) | (response > 0.5)).all()
