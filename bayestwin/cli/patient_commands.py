@@ -125,7 +125,7 @@ def forecast(
     population: PopulationFile = None,
     model: ModelOfPopulation = None,
     treatments: Annotated[
-        str | None, typer.Option(help="Names, separated by commas; default: all of the model.")
+        str | None, typer.Option(help="Names, separated by commas; default: what the model offers.")
     ] = None,
     horizon_months: Annotated[float, typer.Option(help="How far ahead.", min=0.1)] = 36.0,
     seed: Seed = 1,

@@ -32,7 +32,7 @@ def forecast(
     Parameters
     ----------
     twin : Twin
-    treatments : rows of the result, in this order: None (what the model offers), names, or row name -> what is done, which is
+    treatments : rows of the result, in this order: None (what the model offers), names, or row name -> what is done:
         None (the treatment of that name), a treatment's name, a Regimen, a Schedule or a Policy
     horizon_months : float   for models with an endpoint; default the endpoint's own
     horizon : float          for models without an endpoint, in the model's time unit
