@@ -194,8 +194,8 @@ def _at_start(model, values, treated, wait):
 def outcomes_of(values, m, ln_b, sigma, assay, rule, chains):
     """Chance of response, of complete response, and of no serological progression by each visit (V,), one patient.
 
-    m, ln_b (V,) at the visits; assay (V, 2); sigma (3,) SD and CV of M-protein, SD of ln light chains; rule, chains : the
-    rules for M-protein and for light chains
+    m, ln_b (V,) at the visits; assay (V, 2); sigma (3,) SD and CV of M-protein, SD of ln light chains; rule, chains :
+    the rules for M-protein and for light chains
     """
     light = values["light_chain"] > 0.5
     free = mechanism.flc(ln_b, SimpleNamespace(**values))

@@ -4,8 +4,8 @@
     python models/myeloma_car_t/make_population.py --without POLLUX --out F    one trial left out, for validation
     python models/myeloma_car_t/make_population.py --left-out FOLDER           every trial left out in turn
 
-No patient's data. Only population-level draws are written; the file says how it was made, and evidence_fit.py what is
-assumed. A draw is the population of a new setting: between-trial departures of growth and resistant fractions are in it.
+No patient's data. Only population-level draws are written; the file says how it was made, evidence_fit.py what is
+assumed. A draw is the population of a new setting: departures of a trial's growth and resistant fraction are in it.
 """
 
 import argparse
@@ -16,15 +16,18 @@ from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
 
-import jax
-import numpy as np
-import xarray as xr
-
 from bayestwin.jobs.compilation_cache import use_compilation_cache
-from bayestwin.population import PopulationPosterior
-from bayestwin.population.fit import versions
-from bayestwin.specification import load_model, read_evidence
-from bayestwin.specification.load import model_part
+
+use_compilation_cache()  # before JAX is imported: every chain's process needs the same programs
+
+import jax  # noqa: E402
+import numpy as np  # noqa: E402
+import xarray as xr  # noqa: E402
+
+from bayestwin.population import PopulationPosterior  # noqa: E402
+from bayestwin.population.fit import versions  # noqa: E402
+from bayestwin.specification import load_model, read_evidence  # noqa: E402
+from bayestwin.specification.load import model_part  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 
@@ -35,38 +38,35 @@ def slug(trial: str) -> str:
 
 
 def read(given):
-    """The model, its module evidence_fit, and the evidence."""
-    use_compilation_cache()
+    """The model, its module evidence_sampling, and the evidence."""
     model = load_model(HERE)
-    fit = model_part(model, "evidence_fit")
+    fit, sampling = (model_part(model, f"evidence_{what}") for what in ("fit", "sampling"))
     arms = read_evidence(HERE / "evidence.toml", model)
-    return model, fit, fit.Evidence(model, arms, nodes=given.nodes, seed=given.seed)
+    return model, sampling, fit.Evidence(model, arms, nodes=given.nodes, seed=given.seed)
 
 
 def chains_of(job):
     """Some of the chains, in a process of its own."""
     given, trial, normal, chains = job
     with jax.enable_x64(True):
-        _, fit, evidence = read(given)
+        _, sampling, evidence = read(given)
         key = jax.random.split(jax.random.key(given.seed))[0]
         how = {"warmup": given.warmup, "draws": given.draws}
-        return fit.sampled(evidence, fit.Approximation(*normal), key, chains=chains, trial=trial, **how)
+        return sampling.sampled(evidence, sampling.Approximation(*normal), key, chains=chains, trial=trial, **how)
 
 
-def posterior_of(model, fit, evidence, trial, start, given) -> PopulationPosterior:
+def posterior_of(model, sampling, evidence, trial, start, given) -> PopulationPosterior:
     """The population without a trial, "" for none; start : the approximation with all trials."""
     key_setting = jax.random.split(jax.random.key(given.seed))[1]
-    normal = fit.approximation(evidence, trial, start) if trial else start
-    print(
-        f"{trial or 'all trials'}: mode {normal.height:.1f}, {len(normal.moves)} of {evidence.layout.size} coordinates informed",
-        flush=True,
-    )
+    normal = sampling.approximation(evidence, trial, start) if trial else start
+    informed = f"{len(normal.moves)} of {evidence.layout.size} coordinates informed"
+    print(f"{trial or 'all trials'}: mode {normal.height:.1f}, {informed}", flush=True)
     jobs = [(given, trial, tuple(normal), range(k, given.chains, given.processes)) for k in range(given.processes)]
     with ProcessPoolExecutor(given.processes, mp_context=get_context("spawn")) as pool:
         parts = [part for part in pool.map(chains_of, jobs)]
     z = np.concatenate([part[0] for part in parts])
     stats = {name: np.concatenate([part[1][name] for part in parts]) for name in parts[0][1]}
-    sites = fit.new_settings(evidence, z, key_setting)
+    sites = sampling.new_settings(evidence, z, key_setting)
     posterior = {name: (("chain", "draw"), value) for name, value in sites.items()}
     kept = {
         "diverging": stats["diverging"],
@@ -79,14 +79,15 @@ def posterior_of(model, fit, evidence, trial, start, given) -> PopulationPosteri
             "posterior": xr.Dataset(posterior),
             "sample_stats": xr.Dataset({name: (("chain", "draw"), value) for name, value in kept.items()}),
             "between_trials": xr.Dataset(
-                {n: (("chain", "draw"), v) for n, v in fit.between_trials(evidence, z).items()}
+                {n: (("chain", "draw"), v) for n, v in sampling.between_trials(evidence, z).items()}
             ),
         }
     )
     arms = [a for a in evidence.arms if a.trial != trial]
+    trials = len({a.trial for a in arms})
     tree.attrs.update(
-        kind="population", model=model.name, model_hash=model.hash, rho=fit.RHO, random_seed=given.seed, method="evidence",
-        method_note=f"published outcomes of {len(arms)} arms of {len({a.trial for a in arms})} trials, no patient's data",
+        kind="population", model=model.name, model_hash=model.hash, rho=evidence.rho, random_seed=given.seed,
+        method="evidence", method_note=f"published outcomes of {len(arms)} arms of {trials} trials, no patient's data",
         arms=json.dumps([a.name for a in arms]), left_out=trial, nodes=given.nodes, versions=json.dumps(versions()),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"), fitted_patients="[]", n_patients=0,
     )  # fmt: skip
@@ -111,18 +112,18 @@ def main():
     parser.add_argument("--out", type=Path, default=HERE / "population.nc")
     given = parser.parse_args()
     with jax.enable_x64(True):
-        model, fit, evidence = read(given)
+        model, sampling, evidence = read(given)
         if given.without and given.without not in evidence.trials:
             parser.error(f"no such trial: {given.without}; one of {', '.join(evidence.trials)}")
-        start = fit.approximation(evidence)
+        start = sampling.approximation(evidence)
         if not given.left_out:
-            posterior_of(model, fit, evidence, given.without, start, given).save(given.out)
+            posterior_of(model, sampling, evidence, given.without, start, given).save(given.out)
             return
         given.left_out.mkdir(parents=True, exist_ok=True)
         for trial in evidence.trials:
             file = given.left_out / f"{slug(trial)}.nc"
             if not file.exists():
-                posterior_of(model, fit, evidence, trial, start, given).save(file)
+                posterior_of(model, sampling, evidence, trial, start, given).save(file)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ from bayestwin.specification.load import model_part
 
 MODEL = load_model("myeloma_car_t")
 FOLDER = model_folder("myeloma_car_t")
-FIT, ROWS = model_part(MODEL, "evidence_fit"), model_part(MODEL, "treatments").ROWS
+FIT, SAMPLING = model_part(MODEL, "evidence_fit"), model_part(MODEL, "evidence_sampling")
+ROWS = model_part(MODEL, "treatments").ROWS
 ARMS = {arm.name: arm for arm in read_evidence(FOLDER / "evidence.toml", MODEL)}
 
 
@@ -112,8 +113,8 @@ def test_treatments_of_a_class_lie_around_its_median_and_trials_depart(evidence)
 
 def test_a_new_setting_departs_from_the_average_of_trials(evidence):
     z = np.zeros((1, 4000, evidence.layout.size))
-    sites = FIT.new_settings(evidence, z, jax.random.key(1))
-    tau = FIT.between_trials(evidence, z)
+    sites = SAMPLING.new_settings(evidence, z, jax.random.key(1))
+    tau = SAMPLING.between_trials(evidence, z)
     ln_g = np.log(sites["g_pop"][0])
     assert ln_g.std() == pytest.approx(float(tau["tau_g"][0, 0]), rel=0.05)
     logit = [np.log(sites[f"f_{n}_pop"][0] / (1 - sites[f"f_{n}_pop"][0])) for n in ("ide_cel", "rd")]
