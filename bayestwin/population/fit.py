@@ -23,14 +23,15 @@ from bayestwin.individual import (
     used_sizes,
 )
 from bayestwin.population.diagnostics import diagnose
-from bayestwin.population.horseshoe import vector_sites
-from bayestwin.population.hyper import assemble, hyper_sites, with_slopes
+from bayestwin.population.hyper import assemble, hyper_sites, vector_sites, with_derived
 from bayestwin.population.methods import check_method, run
 from bayestwin.population.posterior import PopulationPosterior, patient_mark
 from bayestwin.population.sampling import scattered
 from bayestwin.population.saved_run import SavedRun
+from bayestwin.population.site_factors import factor_names, with_sites_of
 from bayestwin.population.start_values import starts_like, unconstrained_medians
 from bayestwin.specification.other_priors import with_priors
+from bayestwin.specification.sites import sites_as_text
 
 DRAWS, MOST_DRAWS = 500, 4000  # of each chain, where the caller does not say
 OVERHEAD = 32  # an interval of a stack costs as much by itself as so many patients (measured: about 40)
@@ -155,6 +156,7 @@ def fit_population(
         "max_tree_depth": max_tree_depth,
     }
     own |= {"centred": centred, "climb": climb, "start_from": start_from, "work": work}
+    model = with_sites_of(model, cohort)
     settings = check_method(model, method, own)
     if not any(record.labs for record in cohort):
         raise FitError(
@@ -299,7 +301,7 @@ def posterior_from(
     if not centred:
         effects = drawn.samples.pop("z", np.zeros((n_chains, n_draws, len(order), 0)))
     own, used = sites_with_priors(model), sites_with_priors(fitted)
-    kept = {name: np.asarray(a) for name, a in with_slopes(fitted, drawn.samples).items()}
+    kept = {name: np.asarray(a) for name, a in with_derived(fitted, drawn.samples).items()}
     drawn = drawn._replace(samples={name: a for name, a in kept.items() if name not in vector_sites(fitted)})
     for name in hyper_sites(model):
         if name not in drawn.samples and name in used:
@@ -309,9 +311,10 @@ def posterior_from(
     data = {}
     for name, values in drawn.samples.items():
         dims = ("chain", "draw") + (("parameter_a", "parameter_b") if name == "correlation_cholesky" else ())
-        data[name] = (dims, values)
+        data[name] = ((*dims, f"{name}_site") if name in factor_names(model) else dims, values)
     if model.correlation is not None:
         coords |= {"parameter_a": list(model.correlation.over), "parameter_b": list(model.correlation.over)}
+    coords |= {f"{name}_site": list(named) for name, named in factor_names(model).items()}
     hyper = assemble(model, {k: jnp.asarray(v) for k, v in drawn.samples.items()}, rho)
     psi = effects if centred else _psi_of(model, hyper, order, effects)
     individuals = xr.Dataset(
@@ -341,6 +344,7 @@ def posterior_from(
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         fitted_patients=json.dumps(sorted(patient_mark(r) for r in order)),
         fitted_records=json.dumps({patient_mark(r): r.data_hash for r in order}),
+        **sites_as_text(model),
     )
     tree.attrs.update(method=method, method_note=note, other_priors=json.dumps(changed))
     posterior = PopulationPosterior(model, tree)

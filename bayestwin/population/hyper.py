@@ -5,9 +5,10 @@ import jax.numpy as jnp
 from bayestwin.individual import Hyper, response_structure
 from bayestwin.individual.missing import numbers_of
 from bayestwin.individual.parameters import to_transformed
-from bayestwin.population.horseshoe import slopes_from
+from bayestwin.population import horseshoe, site_factors
 from bayestwin.specification.horseshoe import horseshoes, prior_of
 from bayestwin.specification.priors import Fixed
+from bayestwin.specification.sites import OfSites
 
 
 def omega_priors(model) -> list[tuple[str, object]]:
@@ -29,7 +30,8 @@ def assemble(model, natural: dict, rho: float) -> Hyper:
     shape = next((jnp.shape(v) for k, v in natural.items() if k != "correlation_cholesky"), ())
     empty = jnp.zeros((*shape, 0))
     typical = [to_transformed(_value(natural, f"{p.name}_pop", p.typical, shape), p.scale) for p in model.parameters]
-    natural = with_slopes(model, natural)
+    natural = with_derived(model, natural)
+    natural |= site_factors.by_name(model, natural)
     effects = [_value(natural, name, prior_of(effect), shape) for name, _, effect in model.effects]
     omega = [_value(natural, site, prior, shape) for site, prior in omega_priors(model)]
     sigma = [_value(natural, name, prior, shape) for name, prior in model.residual_parameters.items()]
@@ -61,8 +63,15 @@ def _value(natural, name, prior, shape):
     return jnp.broadcast_to(jnp.asarray(prior.value, dtype=float), shape)
 
 
-def with_slopes(model, natural: dict) -> dict:
-    """The same values with the slopes of horseshoes where their parts are among them."""
+def vector_sites(model) -> dict[str, tuple[object, int]]:
+    """Sites that are sampled as arrays, name -> (prior of each entry, how many), and that a result keeps nothing of."""
+    return horseshoe.vector_sites(model) | site_factors.raw_sites(model)
+
+
+def with_derived(model, natural: dict) -> dict:
+    """The same values with what is made of `vector_sites`, where those are among them: slopes of horseshoes and
+    factors of laboratories and products."""
+    natural = natural | site_factors.factors_from(model, natural)
     if not horseshoes(model):
         return natural
     shape, priors = jnp.shape(natural[f"{next(iter(horseshoes(model))).group}_global"]), dict(omega_priors(model))
@@ -71,7 +80,7 @@ def with_slopes(model, natural: dict) -> dict:
         site = f"omega_{model.parameters[position].name}"
         return _value(natural, site, priors[site], shape)
 
-    return natural | slopes_from(model, natural, omega_of)
+    return natural | horseshoe.slopes_from(model, natural, omega_of)
 
 
 def covariate_sites(model) -> dict[str, object]:
@@ -80,8 +89,8 @@ def covariate_sites(model) -> dict[str, object]:
 
 
 def hyper_sites(model, *, fixed: bool = False) -> dict[str, object]:
-    """Every population-level site that is sampled, name -> prior, in file order (correlation apart; of a horseshoe what
-    its slopes share, see `horseshoe.vector_sites` for the rest).
+    """Every population-level site that is sampled as one number, name -> prior, in file order (correlation apart; of a
+    horseshoe what its slopes share, see `vector_sites` for the rest).
 
     fixed : those that are taken as known too
     """
@@ -94,4 +103,5 @@ def hyper_sites(model, *, fixed: bool = False) -> dict[str, object]:
     sites.update(dict(omega_priors(model)))
     sites.update(model.residual_parameters)
     sites.update(covariate_sites(model))
+    sites = {name: prior for name, prior in sites.items() if not isinstance(prior, OfSites)}
     return {name: prior for name, prior in sites.items() if fixed or not isinstance(prior, Fixed)}

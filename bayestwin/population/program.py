@@ -20,8 +20,7 @@ from bayestwin.dynamics import Accuracy
 from bayestwin.errors import ModelError
 from bayestwin.individual import class_likelihood, log_levels, prior_mean, prior_moments, total_log_likelihood
 from bayestwin.individual.missing import log_of_covariates
-from bayestwin.population.horseshoe import vector_sites
-from bayestwin.population.hyper import assemble, hyper_sites
+from bayestwin.population.hyper import assemble, hyper_sites, vector_sites
 from bayestwin.specification.priors import (
     Beta,
     Exponential,

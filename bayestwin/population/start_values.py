@@ -8,8 +8,7 @@ from jax.scipy.special import gammainc
 from numpyro.distributions import biject_to, constraints
 
 from bayestwin.individual import prior_mean
-from bayestwin.population.horseshoe import vector_sites
-from bayestwin.population.hyper import assemble, hyper_sites
+from bayestwin.population.hyper import assemble, hyper_sites, vector_sites
 from bayestwin.population.program import distribution, individual_prior
 from bayestwin.specification.priors import (
     Beta,

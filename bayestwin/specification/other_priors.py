@@ -23,6 +23,7 @@ from bayestwin.errors import ModelError
 from bayestwin.specification.horseshoe import Horseshoe
 from bayestwin.specification.parameters import Power, Slope
 from bayestwin.specification.priors import FAMILIES, FRACTION, POSITIVE, REAL, holds
+from bayestwin.specification.sites import OfSites, Sites
 
 CORRELATION = "correlation"
 
@@ -140,7 +141,8 @@ def site_names(model) -> list[str]:
     names += [name for name, _, _ in model.effects] + [f"drift_sd_{d.parameter}" for d in model.drift]
     names += [f"gamma_{name}" for name in model.occasions.sd] if model.occasions else []
     names += [site for one in model.covariate_distributions for site in one.sites]
-    return names + list(model.residual_parameters) + ([CORRELATION] if model.correlation is not None else [])
+    names += [name for name, prior in model.residual_parameters.items() if not isinstance(prior, OfSites)]
+    return names + ([CORRELATION] if model.correlation is not None else [])
 
 
 def _parameter(model, parameter, left: dict):
@@ -208,6 +210,8 @@ def _distribution(model, observation, left: dict):
 
 def _assays(model, observation, kind: str, left: dict):
     said = getattr(observation, kind)
+    if isinstance(said, Sites):
+        return replace(said, sd=_positive(model, f"{kind}_sd_{observation.output}", said.sd, left))
     names = {level: f"{kind}_{level}_{observation.output}" for level in said}
     return {level: _positive(model, name, said[level], left) for level, name in names.items()}
 
