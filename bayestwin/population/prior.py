@@ -29,7 +29,7 @@ def prior_population(model, *, draws: int, random_seed: int, rho: float | None =
         rho = model.response_correlation.rho if model.response_correlation is not None else 0.0
     with jax.enable_x64(True):
         drawn = draw_of_priors(model, jax.random.key(random_seed), (1, draws))
-    own = {"correlation_cholesky": ("parameter_a", "parameter_b")}
+    own: dict[str, tuple[str, ...]] = {"correlation_cholesky": ("parameter_a", "parameter_b")}
     own |= {name: (f"{name}_site",) for name in factor_names(model)}
     data = {k: (("chain", "draw", *own.get(k, ())), np.asarray(v)) for k, v in drawn.items()}
     tree = xr.DataTree.from_dict({"posterior": xr.Dataset(data), "sample_stats": xr.Dataset()})

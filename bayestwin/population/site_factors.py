@@ -46,7 +46,7 @@ def factors_from(model, natural: dict) -> dict:
 
 def by_name(model, natural: dict) -> dict:
     """`assay_bias_<site>_<output>` -> factor (...), from the arrays of `factors_from` or of a result."""
-    found = {}
+    found: dict = {}
     for (kind, output), said in sites_of(model).items():
         factors = jnp.asarray(natural[f"{kind}_{output}"])
         found |= {f"{kind}_{level}_{output}": factors[..., j] for j, level in enumerate(said)}
