@@ -1,6 +1,7 @@
 """Population-level sites of a model by name, and draws of them assembled into a `Hyper`; no NumPyro needed."""
 
 import jax.numpy as jnp
+import numpy as np
 
 from bayestwin.individual import Hyper, response_structure
 from bayestwin.individual.missing import numbers_of
@@ -27,7 +28,7 @@ def omega_priors(model) -> list[tuple[str, object]]:
 
 def assemble(model, natural: dict, rho: float) -> Hyper:
     """A `Hyper` from natural-scale population values; leading axes (chain, draw) are kept."""
-    shape = next((jnp.shape(v) for k, v in natural.items() if k != "correlation_cholesky"), ())
+    shape = leading_axes(model, natural)
     empty = jnp.zeros((*shape, 0))
     typical = [to_transformed(_value(natural, f"{p.name}_pop", p.typical, shape), p.scale) for p in model.parameters]
     natural = with_derived(model, natural)
@@ -38,10 +39,11 @@ def assemble(model, natural: dict, rho: float) -> Hyper:
     correlation = jnp.broadcast_to(
         response_structure(model, rho), (*shape, len(model.individual_names), len(model.individual_names))
     )
-    if model.correlation is not None:
-        members = jnp.array([model.individual_names.index(n) for n in model.correlation.over])
-        chol = natural["correlation_cholesky"]
-        correlation = correlation.at[..., members[:, None], members[None, :]].set(chol @ jnp.swapaxes(chol, -1, -2))
+    for block in model.correlation_blocks:
+        chol = jnp.asarray(natural[block.site])
+        for places in block.places:
+            at = np.array(places)
+            correlation = correlation.at[..., at[:, None], at[None, :]].set(chol @ jnp.swapaxes(chol, -1, -2))
     covariates = None
     if model.covariate_distributions:
         given = {site: _value(natural, site, prior, shape) for site, prior in covariate_sites(model).items()}
@@ -54,6 +56,15 @@ def assemble(model, natural: dict, rho: float) -> Hyper:
         jnp.stack(sigma, -1) if sigma else empty,
         covariates,
     )
+
+
+def leading_axes(model, natural: dict) -> tuple[int, ...]:
+    """Shape of the draws: that of any site without its own axes."""
+    own = {block.site: 2 for block in model.correlation_blocks}
+    own |= dict.fromkeys((*vector_sites(model), *site_factors.factor_names(model)), 1)
+    for name, values in natural.items():
+        return jnp.shape(values)[: jnp.ndim(values) - own.get(name, 0)]
+    return ()
 
 
 def _value(natural, name, prior, shape):

@@ -29,7 +29,7 @@ def prior_population(model, *, draws: int, random_seed: int, rho: float | None =
         rho = model.response_correlation.rho if model.response_correlation is not None else 0.0
     with jax.enable_x64(True):
         drawn = draw_of_priors(model, jax.random.key(random_seed), (1, draws))
-    own: dict[str, tuple[str, ...]] = {"correlation_cholesky": ("parameter_a", "parameter_b")}
+    own: dict[str, tuple[str, ...]] = {block.site: block.dims for block in model.correlation_blocks}
     own |= {name: (f"{name}_site",) for name in factor_names(model)}
     data = {k: (("chain", "draw", *own.get(k, ())), np.asarray(v)) for k, v in drawn.items()}
     tree = xr.DataTree.from_dict({"posterior": xr.Dataset(data), "sample_stats": xr.Dataset()})
@@ -62,7 +62,8 @@ def draw_of_priors(model, key, shape: tuple[int, ...] = ()) -> dict:
     for number, (name, (prior, size)) in enumerate(parts.items()):
         found[name] = distribution(prior).sample(jax.random.fold_in(key_correlation, number), (*shape, size))
     found = {name: values for name, values in with_derived(model, found).items() if name not in parts}
-    if model.correlation is not None:
-        law = dist.LKJCholesky(len(model.correlation.over), model.correlation.concentration)
-        found["correlation_cholesky"] = law.sample(key_correlation, shape)
+    for number, block in enumerate(model.correlation_blocks):
+        law = dist.LKJCholesky(len(block.prior.over), block.prior.concentration)
+        one = jax.random.fold_in(key_correlation, 1000 + number) if number else key_correlation
+        found[block.site] = law.sample(one, shape)
     return found

@@ -22,6 +22,7 @@ from typing import Any
 from bayestwin.errors import ModelError
 from bayestwin.labs import OCCASION, RecordSchema
 from bayestwin.specification.check_model import check_model
+from bayestwin.specification.correlation import Block, blocks_of
 from bayestwin.specification.dose_parameters import Dosing
 from bayestwin.specification.missing_covariates import CategoryCovariate, is_summed_out
 from bayestwin.specification.occasions import Occasions
@@ -57,7 +58,7 @@ class Model:
     dosing: tuple[Dosing, ...] = ()
     at_treatment: Callable | None = None
     hazards: Mapping[str, Callable] = field(default_factory=dict)
-    correlation: LKJ | None = None
+    correlation: LKJ | tuple[LKJ, ...] | None = None
     drift: tuple[Drift, ...] = ()
     occasions: Occasions | None = None
     covariate_distributions: tuple = ()
@@ -107,6 +108,7 @@ class Model:
                 tuple(self.hazards),
                 *((self.dosing,) if self.dosing else ()),
                 *((self.occasions,) if self.occasions else ()),
+                *((self.occasions.correlation,) if self.occasions and self.occasions.correlation else ()),
                 *((self.covariate_distributions,) if self.covariate_distributions else ()),
                 *((o.output, o.assay_by, _said(o.assay_scale)) for o in self.observations if o.assay_scale),
                 *((o.output, o.distribution) for o in self.observations if o.discrete),
@@ -163,6 +165,11 @@ class Model:
             names.extend(drift.names)
         names.extend(f"{name}_if_missing" for name in self.latent_covariates)
         return (*names, *(self.occasions.names if self.occasions else ()))
+
+    @cached_property
+    def correlation_blocks(self) -> tuple[Block, ...]:
+        """Which individual parameters each LKJ prior is over."""
+        return blocks_of(self)
 
     @cached_property
     def effects(self) -> tuple[tuple[str, int, Any], ...]:

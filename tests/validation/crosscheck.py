@@ -132,10 +132,10 @@ def alone(model, cohort, sampler, sizes) -> list[str]:
     """The PyMC program sampled with no fit beside it."""
     import arviz_stats
 
-    begun, names = time.time(), [*hyper_sites(model), "correlation_cholesky"]
+    begun, names = time.time(), [*hyper_sites(model), *(block.site for block in model.correlation_blocks)]
     program = pymc_program(model, cohort, centred=False, closed_form=closed_form)
     posterior, stats = sample_pymc(program, names, random_seed=2, sampler=sampler, **sizes)
-    seconds, moving = time.time() - begun, scalars(posterior, model.correlation.over)
+    seconds, moving = time.time() - begun, scalars(posterior, model.correlation_blocks)
     draws = xr.Dataset({name: (("chain", "draw"), values) for name, values in moving.items()})
     table = arviz_stats.summary(draws, ci_prob=0.9, ci_kind="eti", round_to="none")
     lines = [f"No fit of ours has converged: the PyMC program alone, non-centred, by {sampler} in {seconds:.0f} s.", ""]

@@ -194,10 +194,11 @@ def ranked(samples: dict, truth: dict, rng: np.random.Generator) -> list[dict]:
     """Where the truth of each parameter lies in its draws: samples, site -> (chain, draw, ...)."""
     rows = []
     for name, values in samples.items():
-        if name == "correlation_cholesky":
+        if "correlation_cholesky" in name:
             lower = values @ np.swapaxes(values, -1, -2), truth[name] @ truth[name].T
             pairs = [(i, j) for i in range(lower[1].shape[0]) for j in range(i)]
-            scalars = [(f"correlation[{i}, {j}]", lower[0][..., i, j], lower[1][i, j]) for i, j in pairs]
+            word = name.replace("_cholesky", "")
+            scalars = [(f"{word}[{i}, {j}]", lower[0][..., i, j], lower[1][i, j]) for i, j in pairs]
         else:
             scalars = [(name, values, truth[name])]
         for label, own, true in scalars:
