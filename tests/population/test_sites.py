@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 
 from bayestwin.errors import ModelError
+from bayestwin.evaluation.verification.fit_calibration import ranked, simulated_cohort
 from bayestwin.population import fit_population, load_population
 from bayestwin.population.prior import prior_population
 from bayestwin.population.site_factors import with_sites_of
@@ -173,6 +174,22 @@ def test_sites_travel_with_the_result_and_are_no_part_of_the_model_s_hash(model,
     prior = prior_population(model, draws=4, random_seed=1)
     assert prior.posterior["assay_bias_m_protein"].sizes["assay_bias_m_protein_site"] == 1
     assert prior.hyper_draws()[0].sigma.shape == (4, 3)
+
+
+def test_a_calibration_study_simulates_labs_as_their_laboratories_read_and_ranks_every_factor(model):
+    labs = [
+        Lab(f"m{n}", "m_protein", float(n), 20.0, float(n), laboratory=SITES[n % 3] if n % 4 else "")
+        for n in range(240)
+    ]
+    truth, cohort = simulated_cohort(model, Cohort((PatientRecord("S-1", labs=tuple(labs)),)), 0, random_seed=3)
+    found = cohort.patients[0].labs
+    plain = np.log([lab.value for lab in found if not lab.laboratory]).mean()
+    for j, site in enumerate(SITES):
+        read = np.log([lab.value for lab in found if lab.laboratory == site]).mean() - plain
+        assert read == pytest.approx(np.log(truth["assay_bias_m_protein"][j]), abs=4 * 0.1 * np.sqrt(1 / 60 + 1 / 60))
+    drawn = {"assay_bias_m_protein": np.random.default_rng(1).lognormal(size=(2, 60, 4))}
+    rows = ranked(drawn, {"assay_bias_m_protein": truth["assay_bias_m_protein"]}, np.random.default_rng(2))
+    assert [row["quantity"] for row in rows] == [f"assay_bias_m_protein[{j}]" for j in range(4)]
 
 
 @pytest.mark.parametrize("wrong", [{"sd": Fixed(value=-1.0)}, {"sd": Normal(mean=0.3, sd=0.1)}, {"sd": 0.3}])
