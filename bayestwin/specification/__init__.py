@@ -52,6 +52,7 @@ from bayestwin.specification.priors import (
     Uniform,
 )
 from bayestwin.specification.read_evidence import read_evidence, read_mix
+from bayestwin.specification.sites import Sites
 from bayestwin.specification.treatments import Eligibility, Treatment
 
 __all__ = [
@@ -98,6 +99,7 @@ __all__ = [
     "SerialCorrelation",
     "SerologicalRule",
     "Shares",
+    "Sites",
     "Slope",
     "Spread",
     "Linear",
