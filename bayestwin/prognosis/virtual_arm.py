@@ -20,7 +20,7 @@ import numpy as np
 from bayestwin.axes import DAYS_PER_MONTH
 from bayestwin.dynamics import NO_GRADIENT, build_timeline, initial_values, pad_timeline, solve_patient
 from bayestwin.errors import ModelError
-from bayestwin.individual import asked_at, bucket, natural_values, output_of
+from bayestwin.individual import Hyper, asked_at, bucket, natural_values, output_of
 from bayestwin.individual.residuals import standard_noise
 from bayestwin.prognosis.assessments import MOMENT, visit_episodes, visit_times
 from bayestwin.prognosis.departures import carried_on, scaling_of, with_departures
@@ -29,7 +29,6 @@ from bayestwin.prognosis.life_table import background_integral, life_table_of
 from bayestwin.prognosis.virtual_patients import VirtualPatients, class_chances
 from bayestwin.prognosis.virtual_response import NO_CODER, SimulatedLabs
 from bayestwin.records.record import ClinicalEvent, PatientRecord
-from bayestwin.twin.target import hyper_of
 
 TOGETHER = 1000  # futures solved and coded at once: what they carry stays in the processor's cache
 PATHS = 2  # of assay errors, over which the chance of no serological progression is averaged
@@ -155,17 +154,20 @@ class _Solved:
         """Outputs (P, V, K) of what is read, else 0; hazard integrals (P, V, H), ok (P,), values name -> (P,)."""
         short = TOGETHER - len(draw)
         own, patient, classes = (np.concatenate([a, np.repeat(a[-1:], short, axis=0)]) for a in (draw, node, rows))
-        psi, visits = self.people.psi[own, patient], len(self.course.visits)
+        psi, visits, hyper = self.people.psi[own, patient], len(self.course.visits), self.people.hyper
+        used = [
+            None if a is None else np.asarray(a)[own]
+            for a in (hyper.typical, hyper.effects, hyper.sigma, hyper.covariates)
+        ]
         with jax.enable_x64(True):
             found = _solve(
                 self.model,
                 self.read,
                 self.values,
                 psi,
-                own,
                 classes,
                 self.people.terms[patient],
-                self.people.hyper._replace(omega=0.0, correlation=0.0),
+                tuple(used),
                 jax.tree.map(jnp.asarray, self.line),
                 self.index,
             )
@@ -176,9 +178,10 @@ class _Solved:
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
-def _solve(model, read, values, psi, draw, rows, terms, hyper, timeline, index):
-    def one(p, d, row, term):
-        known = natural_values(model, p, hyper_of(hyper, d), term, row)
+def _solve(model, read, values, psi, rows, terms, used, timeline, index):
+    def one(p, row, term, own):
+        typical, effects, sigma, covariates = own
+        known = natural_values(model, p, Hyper(typical, effects, 0.0, 0.0, sigma, covariates), term, row)
         solution = solve_patient(model, known, initial_values(model, known), timeline, NO_GRADIENT)
 
         def at(i):
@@ -188,7 +191,7 @@ def _solve(model, read, values, psi, draw, rows, terms, hyper, timeline, index):
         told = jnp.stack([known[name] for name in values]) if values else jnp.zeros(0)
         return jax.vmap(at)(index), solution.states[index][:, len(model.states) :], solution.ok, told
 
-    return jax.vmap(one)(psi, draw, rows, terms)
+    return jax.vmap(one)(psi, rows, terms, used)
 
 
 def _code(model, people, course: Course, coder, solved, rules, floor, which, rng):

@@ -11,12 +11,12 @@ Sources: McKay, Beckman and Conover (1979), Technometrics 21:239 (Latin hypercub
 """
 
 from functools import partial
+from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import ndtr, ndtri
+from jax.scipy.special import ndtri
 
 from bayestwin.individual import class_log_probability, covariate_terms, prior_at
 from bayestwin.specification import Constant, Shares
@@ -66,10 +66,10 @@ def _values(what, u) -> list:
     if isinstance(what, Shares):
         at = np.searchsorted(np.cumsum(what.shares) / np.sum(what.shares), u, side="right")
         return [what.levels[k] for k in np.minimum(at, len(what.levels) - 1)]
-    with jax.enable_x64(True):
-        low, high = (float(ndtr((end - what.mean) / what.sd)) for end in (what.minimum, what.maximum))
-        z = np.asarray(ndtri(jnp.asarray(low + u * (high - low))))
-    return list(np.clip(what.mean + what.sd * z, what.minimum, what.maximum))
+    normal = NormalDist(what.mean, what.sd)
+    low, high = (normal.cdf(end) if np.isfinite(end) else float(end > 0) for end in (what.minimum, what.maximum))
+    inside = low + np.clip(u, 1e-12, 1.0 - 1e-12) * (high - low)
+    return [float(np.clip(normal.inv_cdf(x), what.minimum, what.maximum)) for x in inside]
 
 
 def virtual_patients(model, hyper, mix, *, patients: int, rng, batches: int = BATCHES) -> VirtualPatients:
@@ -80,17 +80,16 @@ def virtual_patients(model, hyper, mix, *, patients: int, rng, batches: int = BA
     cubes = hypercube(rng, (draws, batches, len(model.individual_names) + 1), patients // batches)
     cubes = cubes.reshape(draws, patients, -1)
     with jax.enable_x64(True):
-        normal = ndtri(jnp.asarray(cubes[..., :-1]))
-        psi = np.asarray(_psi(model, normal, jnp.asarray(cubes[..., -1]), hyper, jnp.asarray(terms)))
+        psi = np.asarray(_psi(model, cubes, hyper, terms))
     return VirtualPatients(covariates, terms, psi, hyper, np.repeat(np.arange(batches), patients // batches))
 
 
 @partial(jax.jit, static_argnums=0)
-def _psi(model, normal, uniform, hyper, terms):
-    def of_draw(z, u, one):
-        return jax.vmap(lambda zi, ui, ti: prior_at(model, zi, ui, one, ti))(z, u, terms)
+def _psi(model, cubes, hyper, terms):
+    def of_draw(cube, draw):
+        return jax.vmap(lambda u, term: prior_at(model, ndtri(u[:-1]), u[-1], draw, term))(cube, terms)
 
-    return jax.vmap(of_draw)(normal, uniform, hyper)
+    return jax.vmap(of_draw)(cubes, hyper)
 
 
 def class_chances(model, people: VirtualPatients, treatment: str | None, rho: float):

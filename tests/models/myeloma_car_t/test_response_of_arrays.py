@@ -10,6 +10,7 @@ from bayestwin.records.record import ClinicalEvent, Lab, PatientRecord
 from bayestwin.specification import load_model
 from bayestwin.specification.load import model_part
 
+NAMES = {-1: "NE", 0: "SD", 1: "MR", 2: "PR", 3: "VGPR", 4: "CR", 5: "sCR"}
 VISITS = np.arange(12) * 28.0
 FLOOR = 10.0
 
@@ -37,7 +38,7 @@ def courses(seed, count):
     seen = {
         "m_protein": np.maximum(protein * np.exp(0.05 * rng.standard_normal(protein.shape)), 0.5),
         "involved_flc": involved * np.exp(0.05 * rng.standard_normal(protein.shape)),
-        "uninvolved_flc": np.full(protein.shape, 6.0),
+        "uninvolved_flc": rng.uniform(3.0, 60.0, (count, 1)) * np.ones(protein.shape),
     }
     return SimulatedLabs(
         {name: values[:, 0] for name, values in seen.items()},
@@ -76,13 +77,14 @@ def test_arrays_are_coded_as_their_records_are(folder, arrays):
     labs = courses(1, 60)
     visits = arrays.simulated_trial_visits(labs._replace(rng=np.random.default_rng(1)))
     _, response, complete = arrays.response_of_arrays(labs._replace(rng=np.random.default_rng(1)))
-    kinds = set()
+    best, kinds = arrays.code(visits, arrays.TRIALS).best, set()
     for i in range(60):
         coded = part.code_record(model, record_of(labs, visits, i), 0.0, np.inf, serum_measurable=5.0)
         assert response[i] == (coded.best in ("PR", "VGPR", "CR", "sCR")), (i, coded.best)
         assert complete[i] == (coded.best in ("CR", "sCR")), (i, coded.best)
+        assert NAMES[int(best[i])] == (coded.best or "NE"), i
         kinds.add((coded.measured_by, coded.best))
-    assert {best for _, best in kinds} >= {"SD", "PR", "VGPR", "CR"}
+    assert {name for _, name in kinds} >= {"SD", "PR", "VGPR", "CR"}
     assert {by for by, _ in kinds} >= {("serum M-protein",), ("free light chains",)}
 
 
