@@ -13,7 +13,7 @@ import numpy as np
 
 from bayestwin.axes import DAYS_PER_MONTH
 from bayestwin.errors import FitError, ModelError
-from bayestwin.prognosis.arm_outcomes import Arms, Expected, Group, draw_arms, expected
+from bayestwin.prognosis.arm_outcomes import Arms, Expected, Group, draw_arms, expected, kaplan_meier, step_at
 from bayestwin.prognosis.virtual_arm import course_of, simulate_group
 from bayestwin.prognosis.virtual_patients import BATCHES, virtual_patients
 from bayestwin.prognosis.virtual_response import coder_of
@@ -63,6 +63,16 @@ class VirtualTrial:
     def predicted(self, outcome: Outcome) -> np.ndarray | None:
         """An outcome as arms of n patients would publish it; None where it is not coded."""
         return self.arms.of(outcome)
+
+    def curve(self, endpoint: str) -> dict[str, np.ndarray]:
+        """Mean (L,) of "pfs" or "os" with 95 % bands: low, high of the expectation, predicted_* of an arm of n."""
+        curves = self.expectation.free if endpoint == "pfs" else self.expectation.alive
+        low, high = np.quantile(curves, [0.025, 0.975], axis=0)
+        at, estimate = kaplan_meier(self.arms.event if endpoint == "pfs" else self.arms.death, self.arms.drop_out)
+        seen = np.stack([step_at(at, estimate, month) for month in self.months], axis=1)
+        below, above = np.quantile(seen, [0.025, 0.975], axis=0)
+        found = {"month": self.months, "mean": curves.mean(axis=0), "low": low, "high": high}
+        return found | {"predicted_low": below, "predicted_high": above}
 
     @property
     def outcomes(self) -> tuple[Outcome, ...]:

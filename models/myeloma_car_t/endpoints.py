@@ -24,6 +24,12 @@ LIFE_TABLE = "germany_2020_2022"
 # Virtual trials: what the coding of simulated arms reads, and the coding itself
 RESPONSE_OUTPUTS, RESPONSE_PARAMETERS = arrays.OUTPUTS, arrays.PARAMETERS
 response_of_arrays = arrays.response_of_arrays
+TREATMENT_CLASS = {  # whose trials speak of each other in a meta-analysis
+    "ide_cel": "BCMA CAR-T",
+    "cilta_cel": "BCMA CAR-T",
+    "teclistamab": "bispecific",
+    "dara_pd": "anti-CD38",
+}
 
 
 def _lab(name, unit, high, label, **more):
