@@ -77,9 +77,9 @@ def simulate_arm(population, arm: TrialArm, **how) -> Simulated:
 
 
 def in_sample(population, arm: TrialArm, not_learnt) -> bool:
-    """Was the population learnt from the arm's trial? As its file says (`fitted_trials`), else unless it is named."""
-    fitted = population.tree.attrs.get("fitted_trials")
-    return arm.trial in json.loads(fitted) if fitted is not None else arm.trial not in not_learnt
+    """Was the population learnt from the arm? As its file says (attribute `arms`), else unless its trial is named."""
+    fitted = population.tree.attrs.get("arms")
+    return arm.name in json.loads(fitted) if fitted is not None else arm.trial not in not_learnt
 
 
 def write_trials(population, simulated, folder: Path, *, published: bool, asked: dict, failed: dict) -> list[Path]:

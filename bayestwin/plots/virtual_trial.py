@@ -44,7 +44,7 @@ def plot_trial_curves(curves, published=(), *, title="", axes=None, width_mm=120
             month_ticks(ax, 0.0, month[-1])
         axes[0].set_title(title)
         axes[-1].set_xlabel("months")
-        axes[0].legend(loc="upper right", frameon=False, fontsize=6.5, handlelength=1.4)
+        axes[0].legend(loc="best", frameon=False, fontsize=6.5, handlelength=1.4)
         return axes
 
 
