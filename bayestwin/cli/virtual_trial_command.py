@@ -53,7 +53,7 @@ def virtual_trial(
         typer.Option(help="A trial that --population never saw; rows of all others are in-sample; repeatable."),
     ] = None,
     draws: Annotated[int, typer.Option(help="Population draws.", min=20)] = 200,
-    per_draw: Annotated[int, typer.Option(help="Virtual patients of each draw, a multiple of 4.", min=4)] = 96,
+    per_draw: Annotated[int, typer.Option(help="Virtual patients of each draw, a multiple of 4.", min=4)] = 48,
     seed: Seed = 1,
 ):
     """Simulate arms of trials: response, progression, survival, with intervals of the expectation and of such an arm.

@@ -89,7 +89,7 @@ def virtual_trial(
     *,
     random_seed: int,
     draws: int = 200,
-    patients: int = 96,
+    patients: int = 48,
     months: float | None = None,
     between_trial: Mapping[str, np.ndarray] | None = None,
 ) -> VirtualTrial:
@@ -224,7 +224,10 @@ def trial_effects_of(population) -> dict[str, np.ndarray]:
 
 
 def effects_on_arm(model, arm: TrialArm, between: Mapping[str, np.ndarray], taken) -> dict[int, np.ndarray]:
-    """Position of a parameter -> SD between trials in the draws that are `taken`, of what acts in this arm."""
+    """Position of a parameter -> SD between trials in the draws that are `taken`.
+
+    Of parameters named in full, and of those whose name the arm's treatment ends.
+    """
     found = {}
     for name, sd in between.items():
         whole = name if name in model.parameter_names else f"{name}_{arm.treatment}"

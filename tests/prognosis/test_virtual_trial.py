@@ -2,14 +2,17 @@
 
 from dataclasses import replace
 from statistics import NormalDist
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import xarray as xr
 from trial_model import trial_population
 
 from bayestwin.errors import FitError, ModelError
 from bayestwin.prognosis import virtual_trial
 from bayestwin.prognosis.arm_outcomes import kaplan_meier, medians, step_at
+from bayestwin.prognosis.trials import effects_on_arm, trial_effects_of
 from bayestwin.prognosis.virtual_patients import covariates_at, sliced_hypercube
 from bayestwin.prognosis.virtual_response import Coder
 from bayestwin.specification import Constant, Outcome, Shares, Spread, TrialArm
@@ -154,6 +157,19 @@ def test_differences_between_trials_widen_the_prediction_and_not_the_expectation
     assert together.predicted(RESPONSE).std() > 1.3 * alone.predicted(RESPONSE).std()
     with pytest.raises(ModelError, match="between_trial.*'kill'"):
         simulate(between_trial={"kill": 0.3})
+
+
+def test_a_population_file_may_hold_differences_between_trials_by_the_first_part_of_a_name(population):
+    tree = population.tree.copy()
+    tree["trial_effects"] = xr.DataTree(xr.Dataset({"p": (("chain", "draw"), np.arange(24.0).reshape(2, 12))}))
+    found = trial_effects_of(replace(population, tree=tree))
+    model, taken = population.model, np.array([3, 20])
+    named = effects_on_arm(model, replace(ARM, treatment="drug"), {"p_non": found["p"]}, taken)
+    assert named == {model.parameter_names.index("p_non"): pytest.approx([3.0, 20.0])}
+    two = SimpleNamespace(name="m", parameter_names=("f_drug", "f_pill"), treatment_names=("drug", "pill"))
+    arm = replace(ARM, treatment="pill")
+    assert list(effects_on_arm(two, arm, {"f": found["p"]}, taken)) == [1]
+    assert trial_effects_of(population) == {}
 
 
 def test_the_same_seed_gives_the_same_numbers_and_another_seed_nearly_the_same(simulate):
