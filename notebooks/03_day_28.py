@@ -114,8 +114,8 @@ for isotype, ladder in ladders.items():
 # %% [markdown]
 # ## The picture
 #
-# Hatched: clearance alone. Blue: what the twin of day 28 expected to day 90. The two labs right of the data cut were not
-# seen by it.
+# Hatched: clearance alone. Blue: what the twin of day 28 expected to day 90. The two labs right of the data cut
+# were not seen by it.
 
 
 # %%
@@ -132,7 +132,7 @@ def points(record, output):
 def expected(prognosis, output):
     """Days after the infusion and quantiles of the expected course to about day 90."""
     course = next(c for c in prognosis.row("ide_cel").courses if c.output == output)
-    shown = course.times <= INFUSION + 92
+    shown = course.times <= INFUSION + 120
     return course.times[shown] - INFUSION, course.quantiles[:, shown]
 
 
@@ -151,9 +151,10 @@ for isotype, ladder in ladders.items():
         expected_days=ahead,
         expected=quantiles,
         limit=0.5,
+        last=92.0,
         label="M-protein",
         unit="g/L",
-        title=f"{isotype}: 6.5 g/L on day 28 is {clearance.WORDS[readings[isotype].verdict]}",
+        title=f"{isotype}: 6.5 g/L on day 28, {readings[isotype].verdict} what clearance allows",
         beside={
             "label": "light chains",
             "unit": "mg/L",
@@ -174,10 +175,12 @@ for isotype, ladder in ladders.items():
 for isotype, ladder in ladders.items():
     rows = [
         {"name": r.name, "chance": None if r.chance is None else r.chance.value, "range": r.range}
-        | {"rests_on": r.rests_on, "reason": r.reason}
+        | {"rests_on": f"{r.labs_learnt}; {r.assumption}", "reason": r.reason}
         for r in ladder.rungs
     ]
-    ax = plot_chance_ladder(rows, question=f"{isotype}: progression-free for 12 months from each moment, if given ide-cel")
+    ax = plot_chance_ladder(
+        rows, question=f"{isotype}: progression-free for 12 months from each moment, if given ide-cel"
+    )
     figures[f"day_28_ladder_{isotype}"] = ax.figure
 if FIGURES:
     for name, figure in figures.items():

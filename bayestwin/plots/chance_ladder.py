@@ -28,7 +28,7 @@ def plot_chance_ladder(rungs, *, question="", ax=None, width_mm=186.0, row_mm=11
                 ax.plot([100 * rung["chance"]], [y], "o", color=INK, markersize=4, zorder=3)
             note = rung["rests_on"] + (f" ({rung['reason']})" if rung.get("reason") else "")
             ax.annotate(
-                "\n".join(textwrap.wrap(note, 72)[:4]),
+                "\n".join(textwrap.wrap(note, 58)[:4]),
                 (1, y),
                 (6, 0),
                 xycoords=ax.get_yaxis_transform(),

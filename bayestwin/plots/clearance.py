@@ -23,6 +23,7 @@ def plot_clearance(
     unit="",
     title="",
     beside=None,
+    last=None,
     clock="days after the infusion",
     axes=None,
     width_mm=120.0,
@@ -33,6 +34,7 @@ def plot_clearance(
 
     days (T,), clearance (7, T) : quantiles at 2.5, 10, 25, 50, 75, 90, 97.5 % under clearance alone
     cut : day of the data cut; labs : see marks.draw_labs; expected_days (E,), expected (7, E) : from the cut on
+    last : last day shown, default the last of everything
     beside : None, or a dict with label, unit, labs, expected_days, expected for the second panel
     axes : one or two Axes; returns the list of them
     """
@@ -43,7 +45,7 @@ def plot_clearance(
             axes = new_panels(width_mm, sizes, left=14, right=3, bottom=9, top=6, gap=4)
         ends = [days[-1], cut, *(lab["x"] for lab in labs)]
         ends += [float(np.max(expected_days))] if len(expected_days) else []
-        span = (min(0.0, *(lab["x"] for lab in labs)), max(ends))
+        span = (min([0.0, *(lab["x"] for lab in labs)]), max(ends) if last is None else last)
         low, high = _ends([clearance, expected], labs, limit)
         ax = axes[0]
         _panel(ax, span, low, high, label, unit)
@@ -52,15 +54,16 @@ def plot_clearance(
         for row in (1, 5):
             ax.plot(days, seen[row], color=MUTED, linewidth=0.7, linestyle=(0, (4, 2)), zorder=1.6)
         ax.plot(days, seen[3], color=MUTED, linewidth=0.8, zorder=1.6)
-        middle = int(len(days) * 0.62)
+        above = np.flatnonzero(clearance[1] > 2.0 * low)  # where the band has left room for its name beneath it
+        middle = min(int(len(days) * 0.3), above[-1] if len(above) else 0)
         ax.annotate(
-            "clearance alone (8 of 10 labs)",
+            "clearance alone\n(8 of 10 labs)",
             (days[middle], seen[1, middle]),
-            (0, -3),
+            (-6, -3),
             textcoords="offset points",
             fontsize=SMALL,
             color=INK,
-            ha="center",
+            ha="right",
             va="top",
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.4, "alpha": 0.8},
             zorder=6,

@@ -46,12 +46,16 @@ class Rung:
         return None if self.chance is None or self.chance.knowledge is None else self.chance.knowledge[0.8]
 
     @property
-    def rests_on(self) -> str:
-        """Labs learnt, evidence of the treatment, assumption."""
+    def labs_learnt(self) -> str:
+        """The labs in words."""
         count = sum(self.labs.values())
         kinds = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in self.labs.items())
-        labs = f"{count} labs ({kinds})" if count else "no lab, so the population alone"
-        return "; ".join(part for part in (labs, self.evidence, self.assumption) if part)
+        return f"{count} labs ({kinds})" if count else "no lab, so the population alone"
+
+    @property
+    def rests_on(self) -> str:
+        """Labs learnt, evidence of the treatment, assumption."""
+        return "; ".join(part for part in (self.labs_learnt, self.evidence, self.assumption) if part)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,8 +85,10 @@ class Ladder:
                 said = f"no number ({rung.reason})"
             else:
                 limits = rung.range
-                between = f"no range: {rung.chance.reason}" if limits is None else "{:.0f} to {:.0f}".format(
-                    *(100 * x for x in limits)
+                between = (
+                    f"no range: {rung.chance.reason}"
+                    if limits is None
+                    else "{:.0f} to {:.0f}".format(*(100 * x for x in limits))
                 )
                 said = f"{100 * rung.chance.value:.0f} in 100 ({between})"
             lines.append(f"  {rung.name} ({rung.time:g}): {said}; rests on {rung.rests_on}")
@@ -128,7 +134,8 @@ def chance_ladder(
     per_month = convert(1.0, "month", model.time_unit)
     longest = model.progression.horizon_months
     rungs: list[Rung] = []
-    twin, alive = None, ()
+    twin: Any = None
+    alive: tuple[ClinicalEvent, ...] = ()
     for name, time in sorted(moments.items(), key=lambda item: item[1]):
         months = float(month) if until is None else (until - time) / per_month
         if not 0 < months <= longest:

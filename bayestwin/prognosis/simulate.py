@@ -74,7 +74,7 @@ def what_to_solve(twin, draws, record, times, *, past: bool) -> tuple:
 
 
 def past_states(twin, draws, times, *, accuracy: Accuracy = NO_GRADIENT):
-    """States (P, V, S) of every draw at `times` from the patient's beginning to the data cut, increasing, and ok (P,)."""
+    """States (P, V, S) of every draw at `times` from his beginning to the data cut, increasing, and ok (P,)."""
     asked = what_to_solve(twin, draws, twin.record, times, past=True)
     states, ok = _solve_states(twin.model, accuracy, *asked)
     return np.asarray(states)[:, : len(times)], np.asarray(ok)

@@ -47,7 +47,7 @@ class Reading:
 
     @property
     def verdict(self) -> str:
-        """"near", "well above" or "below" what clearance allows."""
+        """ "near", "well above" or "below" what clearance allows."""
         if self.above < USUAL:
             return "well above"
         return "below" if self.above > 1.0 - USUAL else "near"
@@ -58,8 +58,8 @@ class Reading:
         return (
             f"M-protein was {self.value:g} {self.unit} on day {self.day:g}; had every myeloma cell been gone at the "
             f"infusion, 8 of 10 such labs would lie between {_two(self.low)} and {_two(self.high)} {self.unit}, so the "
-            f"reading is {WORDS[self.verdict]}; with all labs up to this day the model holds it {_in_100(self.survivors)} "
-            "in 100 that a tenth of the burden at the infusion or more is still there."
+            f"reading is {WORDS[self.verdict]}; with all labs up to this day the model holds it "
+            f"{_in_100(self.survivors)} in 100 that a tenth of the burden at the infusion or more is still there."
         )
 
 
@@ -112,7 +112,10 @@ def read_clearance(at_infusion, now, *, random_seed: int) -> Reading:
     """
     if at_infusion.key != now.key:
         raise RecordError(
-            "two twins of different patients", subject=f"patient {at_infusion.key}", value=now.key, allowed="one patient"
+            "two twins of different patients",
+            subject=f"patient {at_infusion.key}",
+            value=now.key,
+            allowed="one patient",
         )
     infusions = [e.time for e in now.record.events if e.event == "infusion" and e.time <= at_infusion.time]
     if not infusions:

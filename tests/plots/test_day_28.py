@@ -11,8 +11,17 @@ from bayestwin.plots.clearance import plot_clearance
 
 DAYS = np.linspace(0.0, 90.0, 30)
 ALONE = 18.0 * np.exp(-0.05 * DAYS) * np.exp(np.array([-0.6, -0.4, -0.2, 0.0, 0.2, 0.4, 0.6]))[:, None]
-LABS = [{"x": -1.0, "value": 18.0, "limit": 0.5, "state": "used"}, {"x": 28.0, "value": 6.5, "limit": 0.5, "state": "used"}]
-CHAINS = {"label": "light chains", "unit": "mg/L", "labs": [LABS[1] | {"value": 9.0}], "expected_days": DAYS[10:], "expected": ALONE[:, 10:]}
+LABS = [
+    {"x": -1.0, "value": 18.0, "limit": 0.5, "state": "used"},
+    {"x": 28.0, "value": 6.5, "limit": 0.5, "state": "used"},
+]
+CHAINS = {
+    "label": "light chains",
+    "unit": "mg/L",
+    "labs": [LABS[1] | {"value": 9.0}],
+    "expected_days": DAYS[10:],
+    "expected": ALONE[:, 10:],
+}
 RUNGS = [
     {"name": "referral", "chance": 0.4, "range": (0.2, 0.6), "rests_on": "2 labs", "reason": ""},
     {"name": "bridging", "chance": 0.35, "range": None, "rests_on": "4 labs", "reason": "only 3 effective draws"},
@@ -26,7 +35,10 @@ def drawn(**more):
 
 def test_the_band_of_clearance_alone_holds_8_of_10_labs_and_points_stand_where_they_were_measured():
     (ax,), table = drawn(expected_days=DAYS[10:], expected=ALONE[:, 10:], data=True)
-    assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in ax.lines if line.get_marker() == "o"] == [(-1, 18), (28, 6.5)]
+    assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in ax.lines if line.get_marker() == "o"] == [
+        (-1, 18),
+        (28, 6.5),
+    ]
     edges = [line for line in ax.lines if len(line.get_xdata()) == len(DAYS)]
     np.testing.assert_allclose(edges[0].get_ydata()[0], 18.0 * np.exp(-0.4))
     np.testing.assert_allclose(edges[1].get_ydata()[0], 18.0 * np.exp(0.4))

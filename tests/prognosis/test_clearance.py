@@ -18,14 +18,16 @@ def clearance(myeloma_prior):
 
 
 def infused(twin, half_life, m_protein=18.0, events=(ClinicalEvent("infusion", 0.0, 0.0, "ide_cel"),)):
-    """The twin on the day of its infusion, every particle with this M-protein and clearance, the assay all but exact."""
+    """The twin on the day of its infusion, every particle with this M-protein and clearance, no assay error."""
     model, psi = twin.model, np.array(twin.particles.psi)
     psi[:, model.individual_names.index("kP")] = np.log(np.log(2) / half_life)
     state = np.array(twin.particles.state)
     state[:, :, model.states.index("m_protein")] = m_protein
     population = twin.population._replace(sigma=1e-6 * np.asarray(twin.population.sigma))
     particles = twin.particles._replace(psi=psi, state=state)
-    return replace(twin, particles=particles, population=population, record=replace(twin.record, events=events), time=0.0)
+    return replace(
+        twin, particles=particles, population=population, record=replace(twin.record, events=events), time=0.0
+    )
 
 
 @pytest.mark.parametrize("isotype, left", [("IgG", 4.4), ("IgA", 0.7)])

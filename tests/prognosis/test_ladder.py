@@ -14,7 +14,9 @@ SIZES = {"particles": 800, "islands": 4, "population_draws": 100}
 
 @pytest.fixture(scope="module")
 def record():
-    return PatientRecord("L-1", labs=tuple(Lab(f"m{t:g}", "m_protein", t, 20.0 + t / 100, t) for t in (0.0, 10.0, 90.0)))
+    return PatientRecord(
+        "L-1", labs=tuple(Lab(f"m{t:g}", "m_protein", t, 20.0 + t / 100, t) for t in (0.0, 10.0, 90.0))
+    )
 
 
 @pytest.fixture(scope="module")

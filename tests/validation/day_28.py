@@ -92,7 +92,7 @@ def group_of(isotype: str, left: float) -> str:
 
 
 def pairs(batches, wanted: int) -> tuple[list[dict], dict[str, int]]:
-    """Patients of `wanted` pairs, one after the other, and half as many with IgA; fewer where MOST candidates give fewer.
+    """Patients of `wanted` pairs, one after the other, and half as many with IgA; fewer if MOST candidates give fewer.
 
     Also how many IgG candidates who read 6 to 7 g/L on day 28 belonged to each group.
     """
@@ -233,7 +233,9 @@ def table(rows: list[dict]) -> list[str]:
     for score, label in SCORES.items():
         values = [r[score] for r in igg]
         low, high = auc_interval(values, alive)
-        middle = [np.median([r[score] for r in fine if r["group"] == g]) for g in GROUPS if any(r["group"] == g for r in fine)]
+        middle = [
+            np.median([r[score] for r in fine if r["group"] == g]) for g in GROUPS if any(r["group"] == g for r in fine)
+        ]
         shown = " | ".join(f"{x:.3g}" for x in middle)
         lines.append(f"| {label} | {auc(values, alive):.3f} ({low:.3f} to {high:.3f}) | {shown} |")
     return lines
@@ -247,10 +249,13 @@ def page(results: dict[str, dict], given, population) -> str:
         f"Made by `python tests/validation/day_28.py --pairs {given.pairs} --population {given.population} "
         "--work FOLDER --write docs/validation/day_28.md`",
         f"on {date.today().isoformat()}; model {population.model.hash[:12]}, {SIZES['particles']} particles over "
-        f"{SIZES['population_draws']} population draws. All patients are simulated, all got ide-cel on day 0, all read 17 to",
-        "19 g/L on day 0. Survived: a tenth or more of the burden of day 0 is left on day 28; gone: less than a hundredth. Both have IgG",
-        "and are paired so that they read the same on day 28 (within 0.25 g/L). The twin's score is P(a tenth or more is left | labs). AUC",
-        "with its 95 % interval (bootstrap within groups); then the median score of each group. What it means: [day_28.md](../day_28.md).",
+        f"{SIZES['population_draws']} population draws. All patients are simulated, all got ide-cel on day 0, all read "
+        "17 to 19 g/L on day 0.",
+        "Survived: a tenth or more of the burden of day 0 is left on day 28; gone: less than a hundredth. Both have "
+        "IgG and are paired so that",
+        f"they read the same on day 28 (within {ALIKE:g} g/L). The twin's score is P(a tenth or more is left | labs). "
+        "AUC with its 95 % interval",
+        "(bootstrap within groups); then the median score of each group. What it means: [day_28.md](../day_28.md).",
     ]
     for name, found in results.items():
         rows, natural = found["rows"], found["natural"]
@@ -261,10 +266,10 @@ def page(results: dict[str, dict], given, population) -> str:
             "",
             f"## Simulated by {SIMULATORS[name]}",
             "",
-            f"{count['survived']} survived, {count['gone']} gone, and {count['IgA survived']} IgA patients with survivors; "
+            f"{count['survived']} survived, {count['gone']} gone, {count['IgA survived']} IgA patients with survivors; "
             f"{sum(not r['passed'] for r in rows)} patients with a withheld twin are left out.",
-            f"Pairs read {np.quantile(readings, 0.1):.1f} to {np.quantile(readings, 0.9):.1f} g/L on day 28 (8 of 10). Of IgG patients "
-            f"as they come who read 6 to 7 g/L: {said}.",
+            f"Pairs read {np.quantile(readings, 0.1):.1f} to {np.quantile(readings, 0.9):.1f} g/L on day 28 (8 of 10). "
+            f"Of IgG patients as they come who read 6 to 7 g/L: {said}.",
             "",
             "| score | AUC | " + " | ".join(g for g in GROUPS if count[g]) + " |",
             "|---|---|" + "---|" * sum(count[g] > 0 for g in GROUPS),
