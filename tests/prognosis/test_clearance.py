@@ -1,12 +1,14 @@
 """M-protein under clearance alone in the myeloma model: the floor facts, and what a reading is called."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from bayestwin.errors import RecordError
-from bayestwin.records import ClinicalEvent, Lab, PatientRecord
+from bayestwin.prognosis.imposed import PastCourse
+from bayestwin.records import ClinicalEvent, PatientRecord
 from bayestwin.specification.load import model_part
 
 HALF_LIVES = {"IgG": 13.75, "IgA": 6.0}
@@ -67,9 +69,21 @@ def test_two_twins_of_other_patients_and_records_without_infusion_or_labs_are_re
         clearance.read_clearance(twin, twin, random_seed=1)
 
 
-def test_what_is_left_of_the_burden_is_counted_from_the_infusion(myeloma_prior, clearance):
-    lab = Lab("m", "m_protein", 20.0, 18.0, 20.0)
-    twin = replace(myeloma_prior[2], record=replace(myeloma_prior[2].record, labs=(lab,)), time=20.0)
-    left = clearance.left_since(twin, 0.0, random_seed=1)  # untreated: it has grown, but by little
-    assert (left.ln_share > 0).all() and clearance.survivors(twin, 0.0, random_seed=1)[0] == pytest.approx(1.0)
-    assert clearance.survivors(twin, 0.0, share=1e6, random_seed=1)[0] == 0.0
+def test_what_is_left_of_the_burden_is_counted_over_all_clones_from_the_infusion(clearance, monkeypatch):
+    half = np.log(0.5)
+    states = {name: np.array([[half, half + np.log(x)] for x in (0.05, 0.2, 2.0, 0.1001)]) for name in clearance.CLONES}
+    even = np.full(4, 0.25)
+    asked = []
+
+    def past_course(twin, times, *, random_seed):
+        asked.append(list(times))
+        return PastCourse(np.asarray(times), states, even, np.log(np.full(4, 0.5)), 2)
+
+    monkeypatch.setattr(clearance, "past_course", past_course)
+    twin = SimpleNamespace(time=28.0)
+    np.testing.assert_allclose(
+        np.exp(clearance.left_since(twin, 0.0, random_seed=1).ln_share), [0.05, 0.2, 2.0, 0.1001]
+    )
+    chance, error = clearance.survivors(twin, 0.0, random_seed=1)
+    assert chance == pytest.approx(0.75) and error > 0 and asked[0] == [0.0, 28.0]
+    assert clearance.survivors(twin, 0.0, share=3.0, random_seed=1)[0] == 0.0
