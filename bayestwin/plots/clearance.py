@@ -112,6 +112,5 @@ def _ends(courses, labs, limit) -> tuple[float, float]:
         course = np.asarray(course, float)
         values += [] if not course.size else [float(course[1].min()), float(course[5].max())]
     top = max(values)
-    low = min(v for v in values if v > 0)
-    floor = limit / 2 if limit else top / 1e4
-    return max(low, floor) / 1.3, 1.6 * top
+    floor = limit / 2 if limit else top / 1e4  # what lies below every limit, and zero, ends there
+    return max(min(values), floor) / 1.3, 1.6 * top

@@ -19,6 +19,14 @@ from bayestwin.records.record import ClinicalEvent
 from bayestwin.twin import start_twin, update_twin
 from bayestwin.units import convert
 
+NOISY = 0.025  # Monte Carlo error of a chance from which on a report prints no number (report/rounding.py)
+
+
+def in_100(chance: float) -> str:
+    """A chance in points of 100; never impossible, never certain."""
+    points = 100 * chance
+    return "<1" if points < 1 else ">99" if points > 99 else f"{points:.0f}"
+
 
 @dataclass(frozen=True, eq=False)
 class Rung:
@@ -85,12 +93,9 @@ class Ladder:
                 said = f"no number ({rung.reason})"
             else:
                 limits = rung.range
-                between = (
-                    f"no range: {rung.chance.reason}"
-                    if limits is None
-                    else "{:.0f} to {:.0f}".format(*(100 * x for x in limits))
-                )
-                said = f"{100 * rung.chance.value:.0f} in 100 ({between})"
+                between = "no range" if limits is None else " to ".join(in_100(x) for x in limits)
+                why = f": {rung.reason}" if rung.reason else ""
+                said = f"{in_100(rung.chance.value)} in 100 ({between}{why})"
             lines.append(f"  {rung.name} ({rung.time:g}): {said}; rests on {rung.rests_on}")
         return "\n".join(lines)
 
@@ -175,6 +180,9 @@ def _asked(twin, name, time, treatment, months, ahead, endpoint, random_seed) ->
         return Rung(name, time, months, counted, None, str(error.problem), "", "", **common)
     row, chance = made.row(treatment), made.chance(treatment, months, endpoint=endpoint)
     reason = row.refused if chance is None else chance.reason
+    if chance is not None and chance.mcse > NOISY:
+        error = f"Monte Carlo error {100 * chance.mcse:.1f} points: take more particles"
+        reason = "; ".join(part for part in (reason, error) if part)
     return Rung(
         name,
         time,

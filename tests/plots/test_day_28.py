@@ -45,6 +45,11 @@ def test_the_band_of_clearance_alone_holds_8_of_10_labs_and_points_stand_where_t
     assert table[0][0] == 0.0 and table[0][1][3] == pytest.approx(18.0)
 
 
+def test_a_band_that_reaches_zero_ends_below_the_limit_of_the_assay():
+    (ax,) = plot_clearance(DAYS, np.where(ALONE < 5.0, 0.0, ALONE), cut=28.0, labs=LABS, limit=0.5)
+    assert ax.get_ylim()[0] < 0.5
+
+
 def test_a_second_panel_shares_the_axis_of_days_and_has_a_scale_of_its_own():
     above, below = drawn(beside=CHAINS)
     assert above.get_xlim() == below.get_xlim() and above.get_ylim() != below.get_ylim()

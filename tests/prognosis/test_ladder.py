@@ -1,11 +1,13 @@
 """The ladder of one chance on hazards alone, whose survival is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from bayestwin.errors import ModelError
 from bayestwin.prognosis import forecast
-from bayestwin.prognosis.ladder import chance_ladder
+from bayestwin.prognosis.ladder import chance_ladder, in_100
 from bayestwin.records import Lab, PatientRecord
 
 MONTH = 30.4375
@@ -58,6 +60,14 @@ def test_the_table_says_what_each_chance_rests_on(ladder):
     doubt = frame[["doubt_patient", "doubt_knowledge", "doubt_chance"]].sum(axis=1)
     np.testing.assert_allclose(doubt.astype(float), 1.0)
     assert "first (0): " in str(ladder) and " in 100 (" in str(ladder)
+
+
+def test_nothing_is_printed_as_impossible_or_certain_and_a_noisy_chance_says_so(ladder):
+    assert [in_100(x) for x in (0.0, 0.004, 0.5, 0.996, 1.0)] == ["<1", "<1", "50", ">99", ">99"]
+    assert not any("Monte Carlo error" in rung.reason for rung in ladder.rungs)
+    rung = ladder.rungs[0]
+    noisy = replace(ladder, rungs=(replace(rung, reason="Monte Carlo error 3.0 points: take more particles"),))
+    assert "Monte Carlo error 3.0 points" in str(noisy)
 
 
 def test_a_moment_that_cannot_be_asked_is_named(hazards, record, ladder):
