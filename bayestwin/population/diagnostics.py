@@ -11,6 +11,11 @@ import numpy as np
 
 LIMITS = {"rhat": 1.01, "ess": 400.0, "divergence_share": 0.001, "ebfmi": 0.3}
 
+APPROXIMATIONS = {  # method of a posterior -> what it is
+    "variational": "variational normal approximation, intervals may be too narrow",
+    "evidence": "ensemble smoother on published outcomes, exact only where they are linear in the parameters",
+}
+
 
 @dataclass(frozen=True)
 class Diagnostics:
@@ -60,10 +65,10 @@ class Diagnostics:
         )
 
 
-def approximate(posterior, note: str) -> Diagnostics:
-    """The verdict of a variational posterior: never "passed", since its draws are independent whatever they miss."""
+def approximate(posterior, method: str, note: str) -> Diagnostics:
+    """The verdict of one of the APPROXIMATIONS: never "passed", since its draws are independent whatever they miss."""
     count = posterior.sizes["chain"] * posterior.sizes["draw"]
-    why = f"variational normal approximation, intervals may be too narrow; {note}"
+    why = f"{APPROXIMATIONS[method]}; {note}"
     return Diagnostics(False, (why,), float("nan"), float("nan"), float("nan"), 0, count, float("nan"), approximate=why)
 
 

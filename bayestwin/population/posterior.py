@@ -16,7 +16,7 @@ import numpy as np
 import xarray as xr
 
 from bayestwin.errors import StoreError
-from bayestwin.population.diagnostics import Diagnostics, approximate, diagnose, moving
+from bayestwin.population.diagnostics import APPROXIMATIONS, Diagnostics, approximate, diagnose, moving
 from bayestwin.population.hyper import assemble
 from bayestwin.specification.sites import with_sites_from
 from bayestwin.store import read_tree, refuse_other_model, write_tree
@@ -55,8 +55,9 @@ class PopulationPosterior:
     @property
     def diagnostics(self) -> Diagnostics:
         """Convergence verdict, computed from the draws."""
-        if self.tree.attrs.get("method", "nuts") == "variational":
-            return approximate(self.posterior, str(self.tree.attrs.get("method_note", "")))
+        method = str(self.tree.attrs.get("method", "nuts"))
+        if method in APPROXIMATIONS:
+            return approximate(self.posterior, method, str(self.tree.attrs.get("method_note", "")))
         return diagnose(self.posterior, self.tree["sample_stats"].to_dataset())
 
     @property

@@ -29,6 +29,7 @@ from . import hazards, mechanism
 
 SOFT = 0.03  # ln units over which a threshold counts as half passed
 CHAINS_FROM_CR = 1.5  # times their floor: a normal ratio (category.py)
+SERUM_AT_ENTRY, CHAINS_AT_ENTRY = 5.0, 100.0  # g/L, mg/L: measurable disease, as virtual trials ask for it
 BEST_BY = 26  # visits, two years: what a trial reports as best response
 NEVER = 1.0e6
 EARLY = np.array([2.0, 4.0, 6.0, 8.0, 11.0, 14.0, 21.0])
@@ -222,9 +223,16 @@ def outcomes_of(values, m, ln_b, sigma, assay, rule, chains):
     return response, complete, jnp.concatenate([jnp.ones(1), kept, kept[-1:]])
 
 
+def entry(values):
+    """Weight of a patient in an arm: near 1 with disease that a trial can follow at screening, else near 0."""
+    chains = values["FLC0"] + values["FLC_floor"]
+    enough = jnp.minimum(chains / CHAINS_AT_ENTRY, chains / (CHAINS_FROM_CR * values["FLC_floor"]))
+    return jax.nn.sigmoid(jnp.log(jnp.where(values["light_chain"] > 0.5, enough, values["P0"] / SERUM_AT_ENTRY)) / SOFT)
+
+
 def simulate(model, hyper, shift, nodes: Nodes, grid, at, rho, sigma):
-    """Chances of every node, classes weighted: response (U, N), complete (U, N), free (U, N, V) of progression, dead
-    (U, N, V) integral of the hazard of death; weight of each is 1 / N.
+    """Chances of every node, classes weighted, times its weight `entered` (U, N): response, complete_response (U, N),
+    pfs, os and products of them (U, N, V).
 
     hyper : `Hyper` of one population; shift (U, Q) : added to the typical values of each unit (between trials)
     """
@@ -253,7 +261,8 @@ def simulate(model, hyper, shift, nodes: Nodes, grid, at, rho, sigma):
         response, complete, free, dead = both
         alive = jnp.exp(-dead)
         pfs = free * alive
-        return {
+        enters = entry(values)
+        found = {
             "response": weight @ response,
             "complete_response": weight @ complete,
             "pfs": weight @ pfs,
@@ -261,6 +270,7 @@ def simulate(model, hyper, shift, nodes: Nodes, grid, at, rho, sigma):
             "response_and_pfs": weight @ (response[:, None] * pfs),
             "complete_and_pfs": weight @ (complete[:, None] * pfs),
         }
+        return {"entered": enters} | {name: enters * value for name, value in found.items()}
 
     over_nodes = jax.vmap(patient, in_axes=(0, 0, 0, None, None, None))
     return jax.vmap(over_nodes)(*(jnp.asarray(a) for a in nodes), shift)

@@ -16,6 +16,7 @@ from .imwg import NAMES, SD, code
 from .progression import CAUSES
 from .record_visits import record_visits
 from .scores import SCORE_LABS, score_sentences
+from .treatments import ROWS
 from .visits import Criteria
 from .words import Words
 
@@ -24,12 +25,7 @@ LIFE_TABLE = "germany_2020_2022"
 # Virtual trials: what the coding of simulated arms reads, and the coding itself
 RESPONSE_OUTPUTS, RESPONSE_PARAMETERS = arrays.OUTPUTS, arrays.PARAMETERS
 response_of_arrays = arrays.response_of_arrays
-TREATMENT_CLASS = {  # whose trials speak of each other in a meta-analysis
-    "ide_cel": "BCMA CAR-T",
-    "cilta_cel": "BCMA CAR-T",
-    "teclistamab": "bispecific",
-    "dara_pd": "anti-CD38",
-}
+TREATMENT_CLASS = {name: row.group for name, row in ROWS.items()}  # whose trials speak of each other in a meta-analysis
 
 
 def _lab(name, unit, high, label, **more):

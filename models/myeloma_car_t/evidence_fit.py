@@ -1,4 +1,4 @@
-"""The population given what trials published: priors by class of treatment, the joint likelihood of each arm, NUTS.
+"""The population given what trials published: priors by class of treatment, the joint likelihood of each arm.
 
     ln kS_x, logit f_x, logit p_x    Normal around the median of their class, classes around a common one
     arm a of trial t                 logit f + d_a, ln g + e_t       d ~ Normal(0, tau_f), e ~ Normal(0, tau_g)
@@ -160,23 +160,11 @@ class Evidence:
         for number, unit in enumerate(units):
             if unit.arm != k:
                 continue
-            curves = {name: value[number].mean(axis=0) for name, value in each.items()}
+            entered = each["entered"][number].sum()
+            curves = {name: value[number].sum(axis=0) / entered for name, value in each.items()}
             for name, value in _arm_outcomes(arm, unit, curves, days).items():
                 total[name] = total.get(name, 0.0) + unit.share * value
         return total
-
-    def without(self, trial: str = ""):
-        """Weights of the arms, 0 for those of a trial that is left out."""
-        return jnp.array([float(arm.trial != trial) for arm in self.arms])
-
-    def log_posterior(self, z, weights):
-        """ln p(z | arms), up to a constant; weights (arms,) : 0 leaves an arm out."""
-        each = jnp.stack([_log_normal(arm, found) for arm, found in zip(self.arms, self.chances(z))])
-        return weights @ each - 0.5 * z @ z
-
-    def residuals(self, z, weights):
-        """(outcomes,) differences in units of their standard error at z, for the Gauss-Newton approximation."""
-        return jnp.concatenate([w * _whitened(a, found) for w, a, found in zip(weights, self.arms, self.chances(z))])
 
 
 def fitted_outcomes(arm):
@@ -224,8 +212,8 @@ def _arm_outcomes(arm, unit, curves, days):
     return found
 
 
-def _law(arm, found):
-    """(observed, expected, covariance) of the fitted outcomes of an arm."""
+def law_of_arm(arm, found):
+    """(observed, expected, covariance, names) of the fitted outcomes of an arm."""
     outcomes = fitted_outcomes(arm)
     keys = [_key(o) for o in outcomes]
     observed = jnp.array([o.value if o.is_share else 0.5 for o in outcomes])
@@ -240,7 +228,7 @@ def _law(arm, found):
         ]
     )
     covariance = (joint - mean[:, None] * mean) / arm.n * scale[:, None] * scale
-    return observed, mean, covariance + NODE_ERROR**2 * jnp.eye(len(keys))
+    return observed, mean, covariance + NODE_ERROR**2 * jnp.eye(len(keys)), [_name(a) for a in keys]
 
 
 def _joint(found, keys, mean, i, j):
@@ -248,15 +236,3 @@ def _joint(found, keys, mean, i, j):
         return mean[i]
     together = jnp.minimum(found[_name(keys[min(i, j)], keys[max(i, j)])], jnp.minimum(mean[i], mean[j]))
     return mean[i] * mean[j] + SHRUNK * (together - mean[i] * mean[j])
-
-
-def _log_normal(arm, found):
-    observed, mean, covariance = _law(arm, found)
-    return jax.scipy.stats.multivariate_normal.logpdf(observed, mean, covariance)
-
-
-def _whitened(arm, found):
-    observed, mean, covariance = _law(arm, found)
-    return jax.scipy.linalg.solve_triangular(
-        jnp.linalg.cholesky(jax.lax.stop_gradient(covariance)), mean - observed, lower=True
-    )
