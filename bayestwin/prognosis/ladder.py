@@ -181,8 +181,8 @@ def _asked(twin, name, time, treatment, months, ahead, endpoint, random_seed) ->
     row, chance = made.row(treatment), made.chance(treatment, months, endpoint=endpoint)
     reason = row.refused if chance is None else chance.reason
     if chance is not None and chance.mcse > NOISY:
-        error = f"Monte Carlo error {100 * chance.mcse:.1f} points: take more particles"
-        reason = "; ".join(part for part in (reason, error) if part)
+        noise = f"Monte Carlo error {100 * chance.mcse:.1f} points: take more particles"
+        reason = "; ".join(part for part in (reason, noise) if part)
     return Rung(
         name,
         time,
