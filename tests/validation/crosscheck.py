@@ -32,7 +32,10 @@ from bayestwin.specification import load_model
 
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = ("theophylline", "warfarin", "psa_intermittent")
-FITS = {"theophylline": {"target_accept": 0.99, "draws": 1000}, "warfarin": {"method": "gibbs", "draws": 2000}}
+FITS = {
+    "theophylline": {"target_accept": 0.99, "draws": 1000},
+    "warfarin": {"centred": ("CL", "V"), "target_accept": 0.98, "warmup": 400, "draws": 700},
+}
 
 
 def data_file(name: str) -> Path:
@@ -163,6 +166,7 @@ if __name__ == "__main__":
     parser.add_argument("--tune", type=int, default=1000)
     parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--target-accept", type=float, default=0.99)
+    parser.add_argument("--posteriors-only", action="store_true", help="leave the densities out")
     parser.add_argument("--sampled-from", type=float, default=0.0, help="hours after the dose")
     parser.add_argument("--write", type=Path, help="where to write the page; else it is printed")
     arguments = parser.parse_args()
@@ -172,7 +176,8 @@ if __name__ == "__main__":
     for name in arguments.model:
         model, cohort = model_and_cohort(name, arguments.sampled_from)
         text += [f"## {name.capitalize()}, {len(list(cohort))} patients, {sum(len(r.labs) for r in cohort)} labs", ""]
-        text += densities(largest_gap(name, model, cohort))
+        if not arguments.posteriors_only:
+            text += densities(largest_gap(name, model, cohort))
         print("\n".join(text), flush=True)
         if name not in FITS:
             continue
