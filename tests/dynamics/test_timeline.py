@@ -82,7 +82,7 @@ def test_what_is_being_done_before_a_treatment_starts_at_time_zero_is_nothing():
     line, (before, after) = build_timeline(model, record, start=0.0, end=7.0, asked=[(0.0, False), (0.0, True)])
     assert before != after
     assert line.active[before].sum() == 0.0 and line.started[before].min() > 1e8
-    assert line.active[after].tolist() == [1.0, 0.0, 0.0, 0.0] and line.started[after, 0] == 0.0
+    assert line.active[after].tolist() == [1.0, *[0.0] * (len(model.treatments) - 1)] and line.started[after, 0] == 0.0
 
 
 def test_happenings_of_one_time_follow_the_order_of_their_rows():

@@ -10,7 +10,7 @@ from bayestwin.records import Lab, PatientRecord
 from bayestwin.specification import load_model
 from bayestwin.specification.observations import LAYERS
 
-SIZES = {"particles": 400, "islands": 4, "population_draws": 100}
+SIZES = {"particles": 1600, "islands": 4, "population_draws": 100}
 MORE = """
     outputs={"m_protein": lambda t, y, p, u: y.level, "grade": lambda t, y, p, u: y.level - 20.0,
              "exact": lambda t, y, p, u: y.level},

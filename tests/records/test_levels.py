@@ -91,8 +91,11 @@ def test_the_schema_says_which_levels_a_model_names_and_which_covariates_are_num
         "sex": ("female",),
         "triple_class_exposed": ("1",),
         "iss": ("2", "3"),
-        "lenalidomide_refractory": ("1",),
+        "lenalidomide_refractory": ("1", "0"),
         "prior_bcma": ("0", "1"),
         "anti_cd38_refractory": ("0",),
+        "bortezomib_refractory": ("0",),
+        "pomalidomide_refractory": ("0",),
+        "carfilzomib_refractory": ("0",),
     }
     assert set(schema.numeric) == {"age_years", "prior_lines", "albumin_g_per_l", "egfr", "deprivation"}
