@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from bayestwin.cli.check_fit_events import write_events
 from bayestwin.cli.check_fit_individuals import write_covariate_effects, write_individuals
 from bayestwin.cli.options import (
     DONE,
@@ -93,6 +94,8 @@ def check_fit(
         points = f"{int(outside.sum())} of {len(bands)} points outside their {100 * PROBABILITY:g} % bands"
         typer.echo(f"{output}: VPC {points}; {_npde_words(errors, prediction_corrected)}")
     _draw_spaghetti(out, known.model, found)
+    for line in write_events(out, known, reading.cohort, seed=seed, count=count, probability=PROBABILITY):
+        typer.echo(line)
     if not from_priors:
         write_individuals(out, known, reading.cohort, count=min(count, INDIVIDUAL_DRAWS), courses_of=individual_fits)
         write_covariate_effects(out, known, reading.cohort)

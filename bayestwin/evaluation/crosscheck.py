@@ -132,8 +132,7 @@ class Crosscheck:
         """name -> mean and SD of every population parameter; the ESS stands for the degrees of freedom of the error."""
         import arviz_stats
 
-        correlation = self.population.model.correlation
-        found = scalars(posterior, correlation.over if correlation is not None else ())
+        found = scalars(posterior, self.population.model.correlation_blocks)
         draws = xr.Dataset({name: (("chain", "draw"), values) for name, values in found.items()})
         of_mean, of_sd = (arviz_stats.mcse(draws, method=method) for method in ("mean", "sd"))
         ess = arviz_stats.ess(draws, method="bulk")
@@ -187,7 +186,7 @@ def crosscheck(
     centred = well_identified(model, tuple(cohort)) if centred is None else centred
     program = pymc_program(model, cohort, centred=centred, priors=priors, closed_form=closed_form, accuracy=accuracy)
     names = list(hyper_sites(with_priors(model, priors or {})))
-    names += ["correlation_cholesky"] if model.correlation is not None else []
+    names += [block.site for block in model.correlation_blocks]
     sizes: dict[str, Any] = {"chains": chains, "tune": tune, "draws": draws, "target_accept": target_accept}
     posterior, stats = sample_pymc(program, names, random_seed=random_seed, sampler=sampler, progress=progress, **sizes)
     return Crosscheck(population, posterior, stats, sampler, closed_form is not None)

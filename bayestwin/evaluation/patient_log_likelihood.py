@@ -184,10 +184,11 @@ def _log_priors(population, data) -> xr.Dataset:
         for name, (dims, values) in data.items():
             if name in sites and name not in fitted and np.std(values) > 0:
                 found[name] = (dims, np.asarray(distribution(sites[name]).log_prob(jnp.asarray(values))))
-    lower = data.get("correlation_cholesky")
-    if lower is not None and "correlation" not in fitted:  # det(R)^(concentration - 1)
-        log_det = 2.0 * np.log(np.diagonal(lower[1], axis1=-2, axis2=-1)).sum(axis=-1)
-        found["correlation"] = (lower[0][:2], (model.correlation.concentration - 1.0) * log_det)
+    for block in model.correlation_blocks:
+        lower = data.get(block.site)
+        if lower is not None and block.prior_name not in fitted:  # det(R)^(concentration - 1)
+            log_det = 2.0 * np.log(np.diagonal(lower[1], axis1=-2, axis2=-1)).sum(axis=-1)
+            found[block.prior_name] = (lower[0][:2], (block.prior.concentration - 1.0) * log_det)
     return xr.Dataset(found, attrs={"without": ", ".join(fitted)})
 
 

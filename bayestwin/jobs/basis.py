@@ -109,4 +109,4 @@ def load_basis(store, *, model_text: str | None = None) -> Basis:
     model = load_model(model_text or place)
     with store.files.at_hand(kept.name, kept.suffix) as path:
         population = load_population(path, model)
-    return Basis(kept.name, model, population, seed, sizes)
+    return Basis(kept.name, population.model, population, seed, sizes)

@@ -131,3 +131,48 @@ def plot_random_effects(table, parameter: str, *, shrinkage=None, ax=None, width
         said = "" if shrinkage is None else f", shrinkage {100 * shrinkage:.0f} %"
         ax.set_xlabel(f"eta of {parameter}{said}", labelpad=2)
     return (ax, part) if data else ax
+
+
+def plot_event_vpc(table, *, probability: float, label="", time_label="time", width_mm=150.0, data=False):
+    """Observed Kaplan-Meier curve (steps) over the band of the simulated ones, patients at risk beneath.
+
+    Parameters
+    ----------
+    table : rows of one event of `evaluation.event_checks.event_vpc`
+
+    Returns
+    -------
+    Axes; with data=True (Axes, table)
+    """
+    with quiet_style():
+        ax = new_axes(width_mm, 78.0, left=15, right=4, bottom=17, top=4)
+        ax.fill_between(table["time"], table["low"], table["high"], color=FIT_BAND, linewidth=0, step="post")
+        ax.plot(table["time"], table["middle"], color=BAND_EDGE, linewidth=0.9, linestyle=(0, (4, 2)))
+        ax.step(table["time"], table["observed"], where="post", color=INK, linewidth=1.1, zorder=4)
+        ax.set_ylim(0, 1.02)
+        ax.set_xlim(0, table["time"].max())
+        ax.set_ylabel(f"no {label}" if label else "no event", labelpad=2)
+        first = table.iloc[0]
+        words = (
+            f"Steps: observed ({first['events']:g} events; simulated {first['events_low']:.0f} to "
+            f"{first['events_high']:.0f}). Band: {100 * probability:g} % of simulated cohorts"
+        )
+        ax.set_xlabel(f"{time_label}. {words}", labelpad=11)
+        for place in np.linspace(0, len(table) - 1, 6).astype(int):
+            row = table.iloc[place]
+            ax.annotate(
+                f"{row['at_risk']:.0f}",
+                (row["time"], 0),
+                (0, -13),
+                xycoords="data",
+                textcoords="offset points",
+                ha="center",
+                va="top",
+                fontsize=SMALL,
+                color=MUTED,
+                annotation_clip=False,
+            )
+        ax.annotate(
+            "at risk", (0, 0), (-14, -13), textcoords="offset points", ha="right", va="top", fontsize=SMALL, color=MUTED
+        )
+    return (ax, table) if data else ax

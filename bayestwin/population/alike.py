@@ -18,8 +18,7 @@ from numpyro.infer.util import constrain_fn, potential_energy
 from bayestwin.dynamics import Accuracy
 from bayestwin.errors import FitError
 from bayestwin.population.fit import stack_cohort
-from bayestwin.population.horseshoe import vector_sites
-from bayestwin.population.hyper import with_slopes
+from bayestwin.population.hyper import vector_sites, with_derived
 from bayestwin.population.program import population_program
 from bayestwin.population.sampling import scattered
 from bayestwin.population.start_values import unconstrained_medians
@@ -133,7 +132,7 @@ def _runner(model, how: How) -> _Runner:
         flat = {k: v.reshape(-1, *v.shape[3:]) for k, v in z.items()}
         found = jax.jit(lambda z: constrain_fn(prior, (), {}, z, batch_ndims=1))(flat)
         shape = next(iter(z.values())).shape[:3]
-        found = {k: v for k, v in with_slopes(model, found).items() if k not in vector_sites(model)}
+        found = {k: v for k, v in with_derived(model, found).items() if k not in vector_sites(model)}
         return {k: np.asarray(v).reshape(*shape, *np.shape(v)[1:]) for k, v in found.items()}
 
     return _Runner(jax.jit(of_chains(begun)), advance, natural)

@@ -22,15 +22,18 @@ from bayestwin.individual import (
     prior_moments,
     used_sizes,
 )
+from bayestwin.population.centring import AUTO, centred_mask, informed_names, joined
 from bayestwin.population.diagnostics import diagnose
-from bayestwin.population.horseshoe import vector_sites
-from bayestwin.population.hyper import assemble, hyper_sites, with_slopes
+from bayestwin.population.hyper import assemble, hyper_sites, vector_sites, with_derived
 from bayestwin.population.methods import check_method, run
 from bayestwin.population.posterior import PopulationPosterior, patient_mark
+from bayestwin.population.program import individual_prior, over_patients, patient_log_likelihood
 from bayestwin.population.sampling import scattered
 from bayestwin.population.saved_run import SavedRun
-from bayestwin.population.start_values import starts_like, unconstrained_medians
+from bayestwin.population.site_factors import factor_names, with_sites_of
+from bayestwin.population.start_values import median_sites, starts_like, unconstrained_medians
 from bayestwin.specification.other_priors import with_priors
+from bayestwin.specification.sites import sites_as_text
 
 DRAWS, MOST_DRAWS = 500, 4000  # of each chain, where the caller does not say
 OVERHEAD = 32  # an interval of a stack costs as much by itself as so many patients (measured: about 40)
@@ -101,7 +104,7 @@ def fit_population(
     target_accept: float | None = None,
     max_tree_depth: int | None = None,
     rho: float | None = None,
-    centred: bool | None = None,
+    centred: bool | str | tuple[str, ...] | None = None,
     climb: int | None = None,
     priors=None,
     start_from: PopulationPosterior | None = None,
@@ -127,7 +130,8 @@ def fit_population(
     rho : float              response correlation, default the model's declared one
     centred : bool           of NUTS, parameterisation of individual effects; None: centred where labs outnumber
                              individual parameters at least two to one (well identified patients), else non-centred;
-                             "gibbs" learns it for every patient
+                             names: those parameters; "auto": those that most patients' labs tell better than the
+                             population does (`informed_names`). The method "gibbs" learns it for every patient
     climb : int              of NUTS, steps of gradient ascent before warm-up (see run_nuts); few where effects are
                              centred: the density has no highest point there, an omega without a prior away from 0
                              falls to it
@@ -155,6 +159,7 @@ def fit_population(
         "max_tree_depth": max_tree_depth,
     }
     own |= {"centred": centred, "climb": climb, "start_from": start_from, "work": work}
+    model = with_sites_of(model, cohort)
     settings = check_method(model, method, own)
     if not any(record.labs for record in cohort):
         raise FitError(
@@ -179,6 +184,9 @@ def fit_population(
         groups, order = stack_cohort(model, cohort)
         if centred is None:
             centred = method == "nuts" and well_identified(model, order)
+        elif isinstance(centred, str) and centred == AUTO:
+            centred = centred_by_labs(fitted, groups, rho=rho, accuracy=accuracy)
+        mask = centred_mask(model, centred)
         start: Any = partial(scattered, unconstrained_medians(fitted, groups, rho=rho, centred=centred))
         if start_from is not None:
             begin = start(jax.random.split(jax.random.key(random_seed), chains))
@@ -223,7 +231,8 @@ def fit_population(
                 subject=f"model {model.name}",
                 next_step="Look for a lab far outside what the priors allow.",
             ) from error
-        return posterior_from(model, order, drawn, rho, cohort, random_seed, fitted=fitted, method=method, note=note)
+        how_named = {"fitted": fitted, "method": method, "note": note, "mask": mask}
+        return posterior_from(model, order, drawn, rho, cohort, random_seed, **how_named)
 
 
 def _boldly_first(sampled, settings):
@@ -267,53 +276,64 @@ def well_identified(model, records) -> bool:
 
 
 def sites_with_priors(model) -> dict:
-    """Every population-level site and its prior, fixed ones too, and the concentration of the correlation."""
-    more = {"correlation": model.correlation.concentration} if model.correlation is not None else {}
+    """Every population-level site and its prior, fixed ones too, and the concentration of each correlation."""
+    more = {block.prior_name: block.prior.concentration for block in model.correlation_blocks}
     return hyper_sites(model, fixed=True) | more
 
 
-def _psi_of(model, hyper, order, z):
-    """Individual parameters (chain, draw, N, D) of non-centred effects z."""
+def centred_by_labs(model, groups, *, rho: float, accuracy: Accuracy) -> tuple[str, ...]:
+    """Names of the individual parameters to be centred, at the prior medians of the population (centring.py)."""
+    hyper = assemble(model, median_sites(model), rho)
+    means, scale = individual_prior(model, hyper, groups)
+
+    def one(psi, data):
+        return patient_log_likelihood(model, psi, hyper, data, rho=rho, accuracy=accuracy)
+
+    slopes = jax.jit(lambda psi: jnp.concatenate(over_patients(jax.grad(one), groups, psi)))
+    return informed_names(model, slopes, means, scale)
+
+
+def _psi_of(model, hyper, order, psi, z, mask):
+    """Individual parameters (chain, draw, N, D) of centred and non-centred effects."""
     terms = np.stack([covariate_terms(model, first_covariates(model, r)) for r in order])
 
-    def individual(h, z_draw):
-        def one(x, z_i):
-            mean, scale = prior_moments(model, h, x)
-            return mean + scale @ z_i
+    def individual(h, *parts):
+        means, scale = jax.vmap(lambda x: prior_moments(model, h, x))(terms)
+        return joined(means, scale, mask, *parts)
 
-        return jax.vmap(one)(terms, z_draw)
-
-    return np.asarray(jax.jit(jax.vmap(jax.vmap(individual)))(hyper, jnp.asarray(z)))
+    return np.asarray(jax.jit(jax.vmap(jax.vmap(individual)))(hyper, psi, z))
 
 
 def posterior_from(
-    model, order, drawn, rho, cohort, random_seed, *, fitted, method: str = "nuts", note: str = ""
+    model, order, drawn, rho, cohort, random_seed, *, fitted, method: str = "nuts", note: str = "", mask=None
 ) -> PopulationPosterior:
     """Draws with their names, dimensions and provenance; method "variational" marks them approximate.
 
     fitted : the model under the priors that were used; what they fix and the model file does not is kept as constant
+    mask : which individual parameters are centred; None: all where the draws hold "psi", else none
     """
     n_chains, n_draws = next(iter(drawn.stats.values())).shape[:2]
-    effects = drawn.samples.pop("psi", None)
-    centred = effects is not None
-    if not centred:
-        effects = drawn.samples.pop("z", np.zeros((n_chains, n_draws, len(order), 0)))
+    own_psi, z = drawn.samples.pop("psi", None), drawn.samples.pop("z", None)
+    if mask is None:
+        mask = centred_mask(model, own_psi is not None)
+    if own_psi is None and z is None:
+        z = np.zeros((n_chains, n_draws, len(order), 0))
     own, used = sites_with_priors(model), sites_with_priors(fitted)
-    kept = {name: np.asarray(a) for name, a in with_slopes(fitted, drawn.samples).items()}
+    kept = {name: np.asarray(a) for name, a in with_derived(fitted, drawn.samples).items()}
     drawn = drawn._replace(samples={name: a for name, a in kept.items() if name not in vector_sites(fitted)})
     for name in hyper_sites(model):
         if name not in drawn.samples and name in used:
             drawn.samples[name] = np.full((n_chains, n_draws), used[name].value)
     changed = {name: str(used[name]) for name in used if used[name] != own.get(name)}
     coords: dict[str, Any] = {"chain": np.arange(n_chains), "draw": np.arange(n_draws)}
-    data = {}
-    for name, values in drawn.samples.items():
-        dims = ("chain", "draw") + (("parameter_a", "parameter_b") if name == "correlation_cholesky" else ())
-        data[name] = (dims, values)
-    if model.correlation is not None:
-        coords |= {"parameter_a": list(model.correlation.over), "parameter_b": list(model.correlation.over)}
+    own_dims = {block.site: block.dims for block in model.correlation_blocks}
+    own_dims |= {name: (f"{name}_site",) for name in factor_names(model)}
+    data = {name: (("chain", "draw", *own_dims.get(name, ())), values) for name, values in drawn.samples.items()}
+    for block in model.correlation_blocks:
+        coords |= block.coords
+    coords |= {f"{name}_site": list(named) for name, named in factor_names(model).items()}
     hyper = assemble(model, {k: jnp.asarray(v) for k, v in drawn.samples.items()}, rho)
-    psi = effects if centred else _psi_of(model, hyper, order, effects)
+    psi = own_psi if own_psi is not None and z is None else _psi_of(model, hyper, order, own_psi, z, mask)
     individuals = xr.Dataset(
         {"psi": (("chain", "draw", "patient", "parameter"), psi)},
         coords={
@@ -341,7 +361,10 @@ def posterior_from(
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         fitted_patients=json.dumps(sorted(patient_mark(r) for r in order)),
         fitted_records=json.dumps({patient_mark(r): r.data_hash for r in order}),
+        **sites_as_text(model),
     )
+    if mask.any() and not mask.all():
+        tree.attrs["centred"] = ", ".join(np.array(model.individual_names)[mask])
     tree.attrs.update(method=method, method_note=note, other_priors=json.dumps(changed))
     posterior = PopulationPosterior(model, tree)
     verdict = posterior.diagnostics

@@ -1,13 +1,15 @@
 """Population-level sites of a model by name, and draws of them assembled into a `Hyper`; no NumPyro needed."""
 
 import jax.numpy as jnp
+import numpy as np
 
 from bayestwin.individual import Hyper, response_structure
 from bayestwin.individual.missing import numbers_of
 from bayestwin.individual.parameters import to_transformed
-from bayestwin.population.horseshoe import slopes_from
+from bayestwin.population import horseshoe, site_factors
 from bayestwin.specification.horseshoe import horseshoes, prior_of
 from bayestwin.specification.priors import Fixed
+from bayestwin.specification.sites import OfSites
 
 
 def omega_priors(model) -> list[tuple[str, object]]:
@@ -26,20 +28,22 @@ def omega_priors(model) -> list[tuple[str, object]]:
 
 def assemble(model, natural: dict, rho: float) -> Hyper:
     """A `Hyper` from natural-scale population values; leading axes (chain, draw) are kept."""
-    shape = next((jnp.shape(v) for k, v in natural.items() if k != "correlation_cholesky"), ())
+    shape = leading_axes(model, natural)
     empty = jnp.zeros((*shape, 0))
     typical = [to_transformed(_value(natural, f"{p.name}_pop", p.typical, shape), p.scale) for p in model.parameters]
-    natural = with_slopes(model, natural)
+    natural = with_derived(model, natural)
+    natural |= site_factors.by_name(model, natural)
     effects = [_value(natural, name, prior_of(effect), shape) for name, _, effect in model.effects]
     omega = [_value(natural, site, prior, shape) for site, prior in omega_priors(model)]
     sigma = [_value(natural, name, prior, shape) for name, prior in model.residual_parameters.items()]
     correlation = jnp.broadcast_to(
         response_structure(model, rho), (*shape, len(model.individual_names), len(model.individual_names))
     )
-    if model.correlation is not None:
-        members = jnp.array([model.individual_names.index(n) for n in model.correlation.over])
-        chol = natural["correlation_cholesky"]
-        correlation = correlation.at[..., members[:, None], members[None, :]].set(chol @ jnp.swapaxes(chol, -1, -2))
+    for block in model.correlation_blocks:
+        chol = jnp.asarray(natural[block.site])
+        for places in block.places:
+            at = np.array(places)
+            correlation = correlation.at[..., at[:, None], at[None, :]].set(chol @ jnp.swapaxes(chol, -1, -2))
     covariates = None
     if model.covariate_distributions:
         given = {site: _value(natural, site, prior, shape) for site, prior in covariate_sites(model).items()}
@@ -54,6 +58,15 @@ def assemble(model, natural: dict, rho: float) -> Hyper:
     )
 
 
+def leading_axes(model, natural: dict) -> tuple[int, ...]:
+    """Shape of the draws: that of any site without its own axes."""
+    own = {block.site: 2 for block in model.correlation_blocks}
+    own |= dict.fromkeys((*vector_sites(model), *site_factors.factor_names(model)), 1)
+    for name, values in natural.items():
+        return jnp.shape(values)[: jnp.ndim(values) - own.get(name, 0)]
+    return ()
+
+
 def _value(natural, name, prior, shape):
     """Draws of a site where there are any (its prior may come from a file of priors), else its fixed number."""
     if name in natural or not isinstance(prior, Fixed):
@@ -61,8 +74,15 @@ def _value(natural, name, prior, shape):
     return jnp.broadcast_to(jnp.asarray(prior.value, dtype=float), shape)
 
 
-def with_slopes(model, natural: dict) -> dict:
-    """The same values with the slopes of horseshoes where their parts are among them."""
+def vector_sites(model) -> dict[str, tuple[object, int]]:
+    """Sites that are sampled as arrays, name -> (prior of each entry, how many), and that a result keeps nothing of."""
+    return horseshoe.vector_sites(model) | site_factors.raw_sites(model)
+
+
+def with_derived(model, natural: dict) -> dict:
+    """The same values with what is made of `vector_sites`, where those are among them: slopes of horseshoes and
+    factors of laboratories and products."""
+    natural = natural | site_factors.factors_from(model, natural)
     if not horseshoes(model):
         return natural
     shape, priors = jnp.shape(natural[f"{next(iter(horseshoes(model))).group}_global"]), dict(omega_priors(model))
@@ -71,7 +91,7 @@ def with_slopes(model, natural: dict) -> dict:
         site = f"omega_{model.parameters[position].name}"
         return _value(natural, site, priors[site], shape)
 
-    return natural | slopes_from(model, natural, omega_of)
+    return natural | horseshoe.slopes_from(model, natural, omega_of)
 
 
 def covariate_sites(model) -> dict[str, object]:
@@ -80,8 +100,8 @@ def covariate_sites(model) -> dict[str, object]:
 
 
 def hyper_sites(model, *, fixed: bool = False) -> dict[str, object]:
-    """Every population-level site that is sampled, name -> prior, in file order (correlation apart; of a horseshoe what
-    its slopes share, see `horseshoe.vector_sites` for the rest).
+    """Every population-level site that is sampled as one number, name -> prior, in file order (correlation apart; of a
+    horseshoe what its slopes share, see `vector_sites` for the rest).
 
     fixed : those that are taken as known too
     """
@@ -94,4 +114,5 @@ def hyper_sites(model, *, fixed: bool = False) -> dict[str, object]:
     sites.update(dict(omega_priors(model)))
     sites.update(model.residual_parameters)
     sites.update(covariate_sites(model))
+    sites = {name: prior for name, prior in sites.items() if not isinstance(prior, OfSites)}
     return {name: prior for name, prior in sites.items() if fixed or not isinstance(prior, Fixed)}

@@ -26,6 +26,7 @@ from bayestwin.population.program import (
     patient_log_likelihood,
     population_program,
 )
+from bayestwin.population.site_factors import raw_sites
 from bayestwin.specification.horseshoe import horseshoes
 
 
@@ -98,6 +99,7 @@ def acting_coordinates(model, groups, places: dict) -> np.ndarray:
     own = {model.parameters[k].name for k in acted}
     moves = any(group.changes is not None for group in groups)  # a covariate that changes in time shifts psi by itself
     acting = {f"{name}_pop" for name in own} | set(model.residual_parameters)
+    acting |= set(raw_sites(model))
     acting |= {name for name, where, _ in model.effects if moves or model.parameters[where].name in own}
     found = np.zeros(sum(np.size(v) for v in places.values()), dtype=bool)
     if any((moves or model.effects[k][1] in acted) for slopes in horseshoes(model).values() for k in slopes):

@@ -70,7 +70,7 @@ def check_method(model, method: str, given: dict) -> Method:
     return METHODS[method]
 
 
-def run(method: str, model, groups, start, *, rho: float, centred: bool, accuracy, max_tree_depth, climb: int, **how):
+def run(method: str, model, groups, start, *, rho: float, centred, accuracy, max_tree_depth, climb: int, **how):
     """Draws of the cohort's joint density.
 
     start, how : as for `run_nuts` and `run_gibbs`

@@ -18,6 +18,7 @@ import xarray as xr
 from bayestwin.errors import StoreError
 from bayestwin.population.diagnostics import Diagnostics, approximate, diagnose, moving
 from bayestwin.population.hyper import assemble
+from bayestwin.specification.sites import with_sites_from
 from bayestwin.store import read_tree, refuse_other_model, write_tree
 
 
@@ -175,4 +176,4 @@ def load_population(path, model=None) -> PopulationPosterior:
     if model is None or isinstance(model, (str, Path)):
         model = load_model(tree.attrs["model"] if model is None else model)
     refuse_other_model(tree, model, path, made_by="bayestwin fit")
-    return PopulationPosterior(model, tree)
+    return PopulationPosterior(with_sites_from(model, tree.attrs), tree)

@@ -13,10 +13,11 @@ import numpyro.distributions as dist
 import xarray as xr
 
 from bayestwin.population.fit import versions
-from bayestwin.population.horseshoe import vector_sites
-from bayestwin.population.hyper import hyper_sites, with_slopes
+from bayestwin.population.hyper import hyper_sites, vector_sites, with_derived
 from bayestwin.population.posterior import PopulationPosterior
 from bayestwin.population.program import distribution
+from bayestwin.population.site_factors import factor_names
+from bayestwin.specification.sites import sites_as_text
 
 
 def prior_population(model, *, draws: int, random_seed: int, rho: float | None = None) -> PopulationPosterior:
@@ -28,8 +29,9 @@ def prior_population(model, *, draws: int, random_seed: int, rho: float | None =
         rho = model.response_correlation.rho if model.response_correlation is not None else 0.0
     with jax.enable_x64(True):
         drawn = draw_of_priors(model, jax.random.key(random_seed), (1, draws))
-    matrix = ("parameter_a", "parameter_b")
-    data = {k: (("chain", "draw", *(matrix if np.ndim(v) == 4 else ())), np.asarray(v)) for k, v in drawn.items()}
+    own: dict[str, tuple[str, ...]] = {block.site: block.dims for block in model.correlation_blocks}
+    own |= {name: (f"{name}_site",) for name in factor_names(model)}
+    data = {k: (("chain", "draw", *own.get(k, ())), np.asarray(v)) for k, v in drawn.items()}
     tree = xr.DataTree.from_dict({"posterior": xr.Dataset(data), "sample_stats": xr.Dataset()})
     tree.attrs.update(
         kind="population",
@@ -44,12 +46,14 @@ def prior_population(model, *, draws: int, random_seed: int, rho: float | None =
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         fitted_patients="[]",
         n_patients=0,
+        **sites_as_text(model),
     )
     return PopulationPosterior(model, tree)
 
 
 def draw_of_priors(model, key, shape: tuple[int, ...] = ()) -> dict:
-    """Population-level sites from their priors, natural scale, slopes of horseshoes in place of their parts."""
+    """Population-level sites from their priors, natural scale, slopes of horseshoes and factors of
+    sites in place of their parts."""
     sites, found = hyper_sites(model), {}
     *keys, key_correlation = jax.random.split(key, len(sites) + 1)
     for (name, prior), one in zip(sites.items(), keys):
@@ -57,8 +61,9 @@ def draw_of_priors(model, key, shape: tuple[int, ...] = ()) -> dict:
     parts = vector_sites(model)
     for number, (name, (prior, size)) in enumerate(parts.items()):
         found[name] = distribution(prior).sample(jax.random.fold_in(key_correlation, number), (*shape, size))
-    found = {name: values for name, values in with_slopes(model, found).items() if name not in parts}
-    if model.correlation is not None:
-        law = dist.LKJCholesky(len(model.correlation.over), model.correlation.concentration)
-        found["correlation_cholesky"] = law.sample(key_correlation, shape)
+    found = {name: values for name, values in with_derived(model, found).items() if name not in parts}
+    for number, block in enumerate(model.correlation_blocks):
+        law = dist.LKJCholesky(len(block.prior.over), block.prior.concentration)
+        one = jax.random.fold_in(key_correlation, 1000 + number) if number else key_correlation
+        found[block.site] = law.sample(one, shape)
     return found

@@ -2,11 +2,11 @@
 
     typical, omega, effects, sigma ~ priors
     non-centred:  z_i ~ Normal(0, I), psi_i = mean(typical, covariates_i) + omega * (chol(R) z_i)
-    centred:      psi_i ~ Normal(mean(typical, covariates_i), diag(omega) R diag(omega))
+    centred:      psi_i ~ Normal(mean(typical, covariates_i), diag(omega) R diag(omega)); or some of each: centring.py
     factor: sum over patients of ln p(labs_i, events_i | psi_i, sigma)      (individual/, response classes summed out)
     factor: where covariates have a distribution, ln p(known ones); missing ones are summed out of psi's prior
 
-R holds the LKJ block and the declared response correlation. Site names: CL_pop, omega_CL, beta_CL_weight_kg,
+R holds the LKJ blocks and the declared response correlation. Site names: CL_pop, omega_CL, beta_CL_weight_kg,
 sigma_add_concentration, correlation_cholesky, drift_sd_g,
 gamma_CL, z or psi.
 """
@@ -20,8 +20,8 @@ from bayestwin.dynamics import Accuracy
 from bayestwin.errors import ModelError
 from bayestwin.individual import class_likelihood, log_levels, prior_mean, prior_moments, total_log_likelihood
 from bayestwin.individual.missing import log_of_covariates
-from bayestwin.population.horseshoe import vector_sites
-from bayestwin.population.hyper import assemble, hyper_sites
+from bayestwin.population.centring import centred_mask, sampled_effects
+from bayestwin.population.hyper import assemble, hyper_sites, vector_sites
 from bayestwin.specification.priors import (
     Beta,
     Exponential,
@@ -80,20 +80,26 @@ def covariate_factor(model, hyper, psi, groups):
 
 
 def population_program(
-    model, groups, *, rho: float, centred: bool = False, labs: bool = True, accuracy: Accuracy = Accuracy()
+    model,
+    groups,
+    *,
+    rho: float,
+    centred: bool | tuple[str, ...] = False,
+    labs: bool = True,
+    accuracy: Accuracy = Accuracy(),
 ):
     """The NumPyro program for a cohort.
 
     groups : list of stacked PatientData (leading patient axis), patients in cohort order across groups
+    centred : of all individual effects, or the names of those that are
     labs : False leaves the likelihood out
     """
     natural = {name: draw_site(name, prior) for name, prior in hyper_sites(model).items()}
     for name, (prior, size) in vector_sites(model).items():
         natural[name] = numpyro.sample(name, distribution(prior).expand([size]).to_event(1))
-    if model.correlation is not None:
-        natural["correlation_cholesky"] = numpyro.sample(
-            "correlation_cholesky", dist.LKJCholesky(len(model.correlation.over), model.correlation.concentration)
-        )
+    for block in model.correlation_blocks:
+        law = dist.LKJCholesky(len(block.prior.over), block.prior.concentration)
+        natural[block.site] = numpyro.sample(block.site, law)
     hyper = assemble(model, natural, rho)
     n_patients = sum(g.mask.shape[0] for g in groups)
     if not groups:
@@ -103,11 +109,8 @@ def population_program(
     with numpyro.plate("patient", n_patients):
         if size == 0:  # nothing varies between patients: one patient, or a naive pool
             psi = means
-        elif centred:
-            psi = numpyro.sample("psi", dist.MultivariateNormal(means, scale_tril=scale))
         else:
-            z = numpyro.sample("z", dist.Normal(0.0, 1.0).expand([size]).to_event(1))
-            psi = means + (jnp.einsum("pde,pe->pd", scale, z) if scale.ndim == 3 else z @ scale.T)
+            psi = sampled_effects(means, scale, centred_mask(model, centred))
 
     if model.covariate_distributions:
         numpyro.factor("covariates", covariate_factor(model, hyper, psi, groups))

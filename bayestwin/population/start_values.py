@@ -3,13 +3,12 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.linalg import solve_triangular
 from jax.scipy.special import gammainc
 from numpyro.distributions import biject_to, constraints
 
 from bayestwin.individual import prior_mean
-from bayestwin.population.horseshoe import vector_sites
-from bayestwin.population.hyper import assemble, hyper_sites
+from bayestwin.population.centring import centred_mask, joined, taken_apart
+from bayestwin.population.hyper import assemble, hyper_sites, vector_sites
 from bayestwin.population.program import distribution, individual_prior
 from bayestwin.specification.priors import (
     Beta,
@@ -61,30 +60,35 @@ def to_median(prior):
     return jnp.asarray(float(_MEDIANS[type(prior)](prior)))
 
 
-def unconstrained_medians(model, groups, *, rho: float, centred: bool) -> dict:
-    """Where a sampler starts, on the unbounded scale of each site."""
+def median_sites(model) -> dict:
+    """Every site that is sampled for the population at its prior median, natural scale; uncorrelated."""
     natural = {name: to_median(prior) for name, prior in hyper_sites(model).items()}
-    start = {
-        name: biject_to(distribution(prior).support).inv(natural[name]) for name, prior in hyper_sites(model).items()
-    }
-    for name, (prior, size) in vector_sites(model).items():
-        natural[name] = jnp.broadcast_to(to_median(prior), (size,))
-        start[name] = biject_to(distribution(prior).support).inv(natural[name])
-    if model.correlation is not None:
-        size = len(model.correlation.over)
-        start["correlation_cholesky"] = jnp.zeros(size * (size - 1) // 2)
-        natural["correlation_cholesky"] = jnp.eye(size)
+    natural |= {name: jnp.broadcast_to(to_median(p), (size,)) for name, (p, size) in vector_sites(model).items()}
+    return natural | {block.site: jnp.eye(len(block.prior.over)) for block in model.correlation_blocks}
+
+
+def unconstrained_medians(model, groups, *, rho: float, centred) -> dict:
+    """Where a sampler starts, on the unbounded scale of each site; centred : as in `population_program`."""
+    natural = median_sites(model)
+    priors = hyper_sites(model) | {name: prior for name, (prior, _) in vector_sites(model).items()}
+    start = {name: biject_to(distribution(prior).support).inv(natural[name]) for name, prior in priors.items()}
+    for block in model.correlation_blocks:
+        size = len(block.prior.over)
+        start[block.site] = jnp.zeros(size * (size - 1) // 2)
     terms = np.concatenate([g.terms for g in groups])
-    effects = jnp.zeros((len(terms), len(model.individual_names)))
+    mask = centred_mask(model, centred)
     if not model.individual_names:
         return start
-    if not centred:
-        return start | {"z": effects}
-    hyper = assemble(model, natural, rho)
-    return start | {"psi": effects + jax.vmap(lambda x: prior_mean(model, hyper, x))(jnp.asarray(terms))}
+    if not mask.all():
+        start["z"] = jnp.zeros((len(terms), int((~mask).sum())))
+    if mask.any():
+        hyper = assemble(model, natural, rho)
+        means = jax.vmap(lambda x: prior_mean(model, hyper, x))(jnp.asarray(terms))
+        start["psi"] = means[:, np.flatnonzero(mask)]
+    return start
 
 
-def starts_like(posterior, model, order, groups, starts: dict, *, rho: float, centred: bool) -> dict:
+def starts_like(posterior, model, order, groups, starts: dict, *, rho: float, centred) -> dict:
     """Unbounded sites of every chain at draws of an earlier posterior, evenly spaced through it.
 
     Sites and patients are found by name and key; those that it lacks, or that the priors now exclude, stay where
@@ -95,16 +99,14 @@ def starts_like(posterior, model, order, groups, starts: dict, *, rho: float, ce
     take = (np.arange(chains) * draws.sizes["sample"] / chains).astype(int)
     priors = hyper_sites(model) | {name: prior for name, (prior, _) in vector_sites(model).items()}
     supports = {name: distribution(prior).support for name, prior in priors.items()}
-    if model.correlation is not None:
-        supports["correlation_cholesky"] = constraints.corr_cholesky
+    supports |= {block.site: constraints.corr_cholesky for block in model.correlation_blocks}
     found = dict(starts)
     for name, support in supports.items():
         if name in draws:
             free = biject_to(support).inv(jnp.asarray(draws[name].values[take]))
             if free.shape == starts[name].shape:
                 found[name] = jnp.where(jnp.isfinite(free), free, starts[name])
-    effects = "psi" if centred else "z"
-    if effects not in starts:
+    if not model.individual_names:
         return found
     known = [posterior.individual_draws(record) for record in order]
     natural = jax.vmap(lambda one: {n: biject_to(s)(one[n]) for n, s in supports.items()})(
@@ -115,12 +117,9 @@ def starts_like(posterior, model, order, groups, starts: dict, *, rho: float, ce
         return individual_prior(model, assemble(model, one, rho), groups)
 
     means, scale = jax.vmap(individual)(natural)
-    if scale.ndim == 3:  # one for all patients of a chain
-        scale = jnp.broadcast_to(scale[:, None], (*means.shape, means.shape[-1]))
-    psi = starts["psi"] if centred else means + jnp.einsum("cnab,cnb->cna", scale, starts["z"])
+    mask = centred_mask(model, centred)
+    psi = joined(means, scale, mask, starts.get("psi"), starts.get("z"))
     for i, values in enumerate(known):
         if values is not None and values.shape[1:] == psi.shape[2:]:
             psi = psi.at[:, i].set(values[take])
-    if centred:
-        return found | {"psi": psi}
-    return found | {"z": jax.vmap(jax.vmap(lambda s, x: solve_triangular(s, x, lower=True)))(scale, psi - means)}
+    return found | taken_apart(means, scale, mask, psi)

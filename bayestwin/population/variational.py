@@ -24,6 +24,7 @@ from bayestwin.errors import FitError
 from bayestwin.population.fit import posterior_from, stack_cohort, well_identified
 from bayestwin.population.program import population_program
 from bayestwin.population.sampling import Draws, reporter
+from bayestwin.population.site_factors import with_sites_of
 from bayestwin.specification.other_priors import with_priors
 
 START = {"init_loc_fn": init_to_median(num_samples=15), "init_scale": 0.05}
@@ -81,6 +82,7 @@ def approximate_population(
     if guide not in GUIDES:
         raise FitError("no such guide", subject=f"model {model.name}", value=guide, allowed=" or ".join(GUIDES))
     rho = (model.response_correlation.rho if model.response_correlation else 0.0) if rho is None else rho
+    model = with_sites_of(model, cohort)
     fitted = with_priors(model, priors or {})
     if guide == "by_patient" and not model.individual_names:
         guide = "full"

@@ -17,6 +17,7 @@ from bayestwin.prognosis.life_table import life_table_of
 from bayestwin.prognosis.plan import Plan
 from bayestwin.prognosis.result import QUANTILES, Course, Prognosis, TreatmentPrognosis
 from bayestwin.prognosis.time_on import TimeOnTreatment
+from bayestwin.specification.sites import sites_as_text, with_sites_from
 from bayestwin.store import read_tree, refuse_other_model, write_tree
 from bayestwin.twin.save import record_from_json
 
@@ -79,6 +80,7 @@ def prognosis_to_tree(p: Prognosis) -> xr.DataTree:
         kind="prognosis",
         model=p.model.name,
         model_hash=p.model.hash,
+        **sites_as_text(p.model),
         patient=p.patient,
         now=p.now,
         horizon=p.horizon,
@@ -111,6 +113,7 @@ def load_prognosis(path, model=None) -> Prognosis:
     attrs = tree.attrs
     model = load_model(attrs["model"]) if model is None else model
     refuse_other_model(tree, model, path, made_by="bayestwin forecast")
+    model = with_sites_from(model, attrs)
     outputs = [o.output for o in model.observations]
     names = json.loads(attrs["order"])
     rows = tuple(_row_from(tree["predictions"][_group(name)].to_dataset(), outputs) for name in names)

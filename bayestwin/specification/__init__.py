@@ -50,6 +50,7 @@ from bayestwin.specification.priors import (
     TruncatedNormal,
     Uniform,
 )
+from bayestwin.specification.sites import Sites
 from bayestwin.specification.treatments import Eligibility, Treatment
 
 __all__ = [
@@ -93,6 +94,7 @@ __all__ = [
     "ResponseCorrelation",
     "SerialCorrelation",
     "SerologicalRule",
+    "Sites",
     "Slope",
     "Linear",
     "Steps",

@@ -1,6 +1,7 @@
 """Contradictions of a model file that a modeller can mend, found when the model is made."""
 
 from bayestwin.errors import ModelError
+from bayestwin.specification.correlation import check_correlation
 from bayestwin.specification.dose_parameters import check_dosing
 from bayestwin.specification.horseshoe import check_horseshoes
 from bayestwin.specification.missing_covariates import check_distributions
@@ -20,6 +21,7 @@ def check_model(model) -> None:
     check_distributions(model)
     check_horseshoes(model)
     check_occasions(model)
+    check_correlation(model)
     _endpoints(model)
 
 
@@ -89,20 +91,12 @@ def _doses(model) -> None:
 
 
 def _individual_parameters(model) -> None:
-    """Correlations and drift."""
+    """Drift and the response correlation."""
     varying = {p.name for p in model.parameters if p.between is not None}
-    for name in model.correlation.over if model.correlation else ():
-        _need(model, name, "correlation", varying)
     for drift in model.drift:
         _need(model, drift.parameter, "drift", {p.name for p in model.parameters})
     for name in model.response_correlation.parameters if model.response_correlation else ():
         _need(model, name, "response correlation", varying)
-        if model.correlation and name in model.correlation.over:
-            raise ModelError(
-                "a parameter cannot stand in the LKJ block and in the response correlation",
-                subject=f"model {model.name}",
-                value=name,
-            )
 
 
 def _response_classes(model) -> None:

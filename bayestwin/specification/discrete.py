@@ -123,8 +123,8 @@ def check_distribution(observation) -> None:
     for name, told in (
         ("error", observation.error),
         ("lower_limit", observation.lower_limit),
-        ("assay_scale", dict(observation.assay_scale) or None),
-        ("assay_bias", dict(observation.assay_bias) or None),
+        ("assay_scale", observation.assay_scale or None),
+        ("assay_bias", observation.assay_bias or None),
     ):
         if told is not None:
             raise _error(observation, f"an observation with a distribution has no {name}", told, f"no {name}")

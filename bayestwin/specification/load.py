@@ -12,10 +12,12 @@ source text, never functions.
 import importlib.util
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from bayestwin.errors import ModelError
+from bayestwin.specification.sites import with_sites_from
 from bayestwin.specification.source_hash import code_hash, hash_of_model
 
 _loaded: dict[tuple[str, str], object] = {}  # by the hash of the model and that of the whole folder
@@ -95,8 +97,20 @@ def source_of(model) -> dict[str, str]:
     return _sources[key] if key in _sources else _read(Path(model.folder))
 
 
-def model_from_source(sources: dict[str, str], expected_hash: str | None = None, folder: Path | None = None):
-    """A model from its source text; on a worker without the folder the text is written to a temporary one."""
+def model_from_source(
+    sources: dict[str, str],
+    expected_hash: str | None = None,
+    folder: Path | None = None,
+    sites: Mapping[str, str] | None = None,
+):
+    """A model from its source text; on a worker without the folder the text is written to a temporary one.
+
+    sites : `sites_as_text` of the model that was sent
+    """
+    return with_sites_from(_model_from_source(sources, expected_hash, folder), sites or {})
+
+
+def _model_from_source(sources: dict[str, str], expected_hash: str | None, folder: Path | None):
     try:
         found, whole = hash_of_model(sources, source_of_part), code_hash(sources)
     except SyntaxError as error:

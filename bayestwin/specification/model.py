@@ -22,6 +22,7 @@ from typing import Any
 from bayestwin.errors import ModelError
 from bayestwin.labs import OCCASION, RecordSchema
 from bayestwin.specification.check_model import check_model
+from bayestwin.specification.correlation import Block, blocks_of
 from bayestwin.specification.dose_parameters import Dosing
 from bayestwin.specification.missing_covariates import CategoryCovariate, is_summed_out
 from bayestwin.specification.occasions import Occasions
@@ -36,6 +37,7 @@ from bayestwin.specification.parameters import (
     Steps,
 )
 from bayestwin.specification.priors import LKJ
+from bayestwin.specification.sites import Sites, sites_as_text, sites_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +58,7 @@ class Model:
     dosing: tuple[Dosing, ...] = ()
     at_treatment: Callable | None = None
     hazards: Mapping[str, Callable] = field(default_factory=dict)
-    correlation: LKJ | None = None
+    correlation: LKJ | tuple[LKJ, ...] | None = None
     drift: tuple[Drift, ...] = ()
     occasions: Occasions | None = None
     covariate_distributions: tuple = ()
@@ -106,19 +108,20 @@ class Model:
                 tuple(self.hazards),
                 *((self.dosing,) if self.dosing else ()),
                 *((self.occasions,) if self.occasions else ()),
+                *((self.occasions.correlation,) if self.occasions and self.occasions.correlation else ()),
                 *((self.covariate_distributions,) if self.covariate_distributions else ()),
-                *((o.output, o.assay_by, dict(o.assay_scale)) for o in self.observations if o.assay_scale),
+                *((o.output, o.assay_by, _said(o.assay_scale)) for o in self.observations if o.assay_scale),
                 *((o.output, o.distribution) for o in self.observations if o.discrete),
-                *((o.output, o.assay_by, "bias", dict(o.assay_bias)) for o in self.observations if o.assay_bias),
+                *((o.output, o.assay_by, "bias", _said(o.assay_bias)) for o in self.observations if o.assay_bias),
             )
         )
         return hashlib.sha256((code + body).encode()).hexdigest()
 
     def __eq__(self, other):
-        return isinstance(other, Model) and self.hash == other.hash
+        return isinstance(other, Model) and self.hash == other.hash and self.sites == other.sites
 
     def __hash__(self):
-        return hash(self.hash)
+        return hash((self.hash, self.sites))
 
     def __reduce__(self):
         from bayestwin.specification.load import model_from_source, source_of
@@ -129,7 +132,7 @@ class Model:
                 subject=f"model {self.name}",
                 next_step="Save the model as a folder with model.py and load it with load_model(path).",
             )
-        return model_from_source, (source_of(self), self.hash)
+        return model_from_source, (source_of(self), self.hash, None, sites_as_text(self))
 
     def __str__(self):
         from bayestwin.specification.show import describe
@@ -162,6 +165,11 @@ class Model:
             names.extend(drift.names)
         names.extend(f"{name}_if_missing" for name in self.latent_covariates)
         return (*names, *(self.occasions.names if self.occasions else ()))
+
+    @cached_property
+    def correlation_blocks(self) -> tuple[Block, ...]:
+        """Which individual parameters each LKJ prior is over."""
+        return blocks_of(self)
 
     @cached_property
     def effects(self) -> tuple[tuple[str, int, Any], ...]:
@@ -211,6 +219,11 @@ class Model:
     def tells_assays_apart(self) -> bool:
         """True where the residual error or the level of an output differs between laboratories or products."""
         return any(o.assay_levels for o in self.observations)
+
+    @cached_property
+    def sites(self) -> tuple:
+        """(kind, output, names) of the laboratories and products that a cohort named, see `Sites`."""
+        return tuple((*key, said.levels) for key, said in sites_of(self).items())
 
     @cached_property
     def treatment_names(self) -> tuple[str, ...]:
@@ -293,6 +306,11 @@ class Model:
         names = [e.covariate for _, _, e in self.effects if not isinstance(e, Category)]
         names += [r.covariate for t in self.treatments for r in t.eligibility if r.equals is None]
         return tuple(dict.fromkeys(names))
+
+
+def _said(factors):
+    """What a model file says of laboratories; which of them a cohort named is no part of it."""
+    return factors if isinstance(factors, Sites) else dict(factors)
 
 
 def _source(function) -> str:

@@ -14,6 +14,7 @@ correlation (low + f) / (low / 3 + f): up to three times as much where the predi
 
 With `assay_scale` the residual SD (with `nu` the scale) of a laboratory's or product's labs is that of the others times
 a factor; with `assay_bias` they read a factor times what the others read: f times that factor in the equations above.
+The factors have priors of their own, or, of every laboratory that the records name, one that they share: sites.py.
 
 What is counted or graded instead of measured has a `distribution` in place of an error: specification/discrete.py.
 """
@@ -26,9 +27,9 @@ from bayestwin.errors import ModelError
 from bayestwin.labs import LabSpec
 from bayestwin.specification.discrete import check_distribution
 from bayestwin.specification.priors import POSITIVE, holds
+from bayestwin.specification.sites import OTHER, Sites
 
 LAYERS = ("registry", "routine", "research")
-OTHER = "other"  # a level of assay_scale that stands for all that are not named
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +105,7 @@ class Observation:
     error : of what is measured; distribution : Bernoulli, Ordinal, Poisson or NegativeBinomial of what is not
     lower_limit : usual limit of quantification, used when simulating visits; rows bring their own limits
     assay_scale : laboratory or product -> prior of the factor on the residual SD of its labs; every other has factor 1,
-        or where there is a level "other" the factor of that
+        or where there is a level "other" the factor of that. Or `Sites(sd=...)`: a factor for each that a cohort names
     assay_bias : laboratory or product -> prior of the factor by which its labs read higher than the others', likewise
     assay_by : "laboratory" (column `lab` of labs.csv) or "product"
     layer : where such labs are to be had: "registry", "routine" or "research"
@@ -214,8 +215,10 @@ class Observation:
         serial: SerialCorrelation | None = getattr(self.error, "serial", None)
         if serial is not None:
             priors |= {"serial_sd": serial.sd, "serial_time": serial.time, "serial_low": serial.low}
-        priors |= {f"assay_scale_{level}": prior for level, prior in self.assay_scale.items()}
-        priors |= {f"assay_bias_{level}": prior for level, prior in self.assay_bias.items()}
+        for kind in ("assay_scale", "assay_bias"):
+            said = getattr(self, kind)
+            priors |= {f"{kind}_sd": said.sd} if isinstance(said, Sites) else {}
+            priors |= {f"{kind}_{level}": prior for level, prior in said.items()}
         return {f"{name}_{self.output}": prior for name, prior in priors.items() if prior is not None}
 
     @property
@@ -255,7 +258,11 @@ class Observation:
 
 def _check_assays(observation) -> None:
     """Raise ModelError for an assay_scale or assay_bias that cannot be one."""
-    said = [(kind, *pair) for kind in ("assay_scale", "assay_bias") for pair in getattr(observation, kind).items()]
+    said = []
+    for kind in ("assay_scale", "assay_bias"):
+        levels = getattr(observation, kind)
+        pairs = [("sd of Sites", levels.sd)] if isinstance(levels, Sites) else levels.items()
+        said += [(kind, *pair) for pair in pairs]
     for kind, level, prior in said:
         if not (isinstance(level, str) and level.strip()) or not holds(POSITIVE, prior):
             raise ModelError(

@@ -3,7 +3,8 @@
     h(psi_ik) = h(typical) + covariate effects + eta_i + kappa_ik,     kappa_ik ~ Normal(0, gamma^2),  k = 1 ... most
 
 gamma is the SD between occasions of one parameter on its transformed scale, one number for all occasions and patients
-(NONMEM's `$OMEGA BLOCK SAME`); the kappas of all occasions are independent further individual parameters, so that
+(NONMEM's `$OMEGA BLOCK SAME`); the kappas of all occasions are further individual parameters, independent of each
+other or, with `correlation`, correlated between parameters within an occasion, by one matrix for all occasions, so that
 there is one target and any order of arrival. An occasion that has not begun keeps its prior. The record says which
 occasion is on: the number `occasion`, carried forward in time; until something says another it is the first.
 
@@ -11,11 +12,11 @@ Source: Karlsson and Sheiner (1993), J Pharmacokinet Biopharm 21:735.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bayestwin.errors import ModelError
 from bayestwin.labs import OCCASION
-from bayestwin.specification.priors import POSITIVE, holds
+from bayestwin.specification.priors import LKJ, POSITIVE, holds
 
 NEXT = "next"
 LAST = "last"
@@ -29,12 +30,14 @@ class Occasions:
     most : occasions that a patient can have; they are numbered from 1
     future : what a forecast takes beyond the data cut where the record plans no occasion: "last" carries the occasion
         in force forward, "next" begins a new one at the cut, of which nothing is known but its prior
+    correlation : LKJ over some of the parameters, of their kappas in one occasion
     """
 
     sd: Mapping[str, object]
     most: int
     future: str = LAST
     source: str = ""
+    correlation: LKJ | None = field(default=None, repr=False)
 
     @property
     def count(self) -> int:
@@ -59,7 +62,8 @@ class Occasions:
     def __str__(self):
         each = ", ".join(f"{name} SD {prior}" for name, prior in self.sd.items())
         ahead = "a forecast begins a new one" if self.future == NEXT else "a forecast carries the last one forward"
-        return f"{each}; up to {self.most} per patient; {ahead}"
+        together = f"; correlated within an occasion: {self.correlation}" if self.correlation is not None else ""
+        return f"{each}; up to {self.most} per patient; {ahead}{together}"
 
 
 def check_occasions(model) -> None:

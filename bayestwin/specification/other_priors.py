@@ -6,7 +6,8 @@ A file of priors names each population-level site as the fit prints it, its prio
     omega_CL = "HalfNormal(sd=0.5)"                     SD between patients, transformed scale
     beta_CL_weight_kg = "Fixed(value=0.75)"             covariate effect
     sigma_add_concentration = "HalfCauchy(scale=1)"     residual error
-    correlation = "LKJ(concentration=2)"                correlation of random effects
+    correlation = "LKJ(concentration=2)"                correlation of random effects; of several blocks
+                                                        correlation_<first parameter>; occasion_correlation
 
 What is not named keeps the model file's prior.
 """
@@ -22,7 +23,8 @@ from typing import Any
 from bayestwin.errors import ModelError
 from bayestwin.specification.horseshoe import Horseshoe
 from bayestwin.specification.parameters import Power, Slope
-from bayestwin.specification.priors import FAMILIES, FRACTION, POSITIVE, REAL, holds
+from bayestwin.specification.priors import FAMILIES, FRACTION, LKJ, POSITIVE, REAL, holds
+from bayestwin.specification.sites import OfSites, Sites
 
 CORRELATION = "correlation"
 
@@ -45,7 +47,7 @@ def read_priors(path) -> dict[str, Any]:
         ) from error
     found = {name: parse_prior(text, subject=path.name, place=name) for name, text in table.items()}
     for name, prior in found.items():
-        if (name == CORRELATION) != isinstance(prior, float):
+        if (name.removeprefix("occasion_").partition("_")[0] == CORRELATION) != isinstance(prior, float):
             raise ModelError(
                 "an LKJ prior belongs to the correlation, and to nothing else",
                 subject=path.name,
@@ -99,7 +101,8 @@ def with_priors(model, priors: Mapping[str, Any]):
     ModelError      a site that the model does not have; a prior that does not fit its scale
     """
     left = dict(priors)
-    concentration = left.pop(CORRELATION, None)
+    concentrations = [left.pop(block.prior_name, block.prior.concentration) for block in model.correlation_blocks]
+    blocks = [replace(b.prior, concentration=c) for b, c in zip(model.correlation_blocks, concentrations)]
     parameters = tuple(_parameter(model, p, left) for p in model.parameters)
     drift = tuple(replace(d, sd=_positive(model, f"drift_sd_{d.parameter}", d.sd, left)) for d in model.drift)
     observations = tuple(
@@ -116,19 +119,18 @@ def with_priors(model, priors: Mapping[str, Any]):
     occasions = model.occasions
     if occasions is not None:
         gammas = {name: _positive(model, f"gamma_{name}", prior, left) for name, prior in occasions.sd.items()}
-        occasions = replace(occasions, sd=gammas)
+        of_occasions = blocks.pop() if occasions.correlation is not None else None
+        occasions = replace(occasions, sd=gammas, correlation=of_occasions)
     distributions = tuple(_covariate(model, one, left) for one in model.covariate_distributions)
-    if left or (concentration is not None and model.correlation is None):
+    if left:
         raise ModelError(
             "the model has no such prior",
             subject=f"model {model.name}",
             place="priors",
-            value=next(iter(left), CORRELATION),
+            value=next(iter(left)),
             allowed=", ".join(site_names(model)),
         )
-    correlation = model.correlation
-    if concentration is not None:
-        correlation = replace(correlation, concentration=concentration)
+    correlation = None if not blocks else blocks[0] if isinstance(model.correlation, LKJ) else tuple(blocks)
     parts = {"parameters": parameters, "drift": drift, "observations": observations, "occasions": occasions}
     return replace(model, correlation=correlation, covariate_distributions=distributions, **parts)
 
@@ -140,7 +142,8 @@ def site_names(model) -> list[str]:
     names += [name for name, _, _ in model.effects] + [f"drift_sd_{d.parameter}" for d in model.drift]
     names += [f"gamma_{name}" for name in model.occasions.sd] if model.occasions else []
     names += [site for one in model.covariate_distributions for site in one.sites]
-    return names + list(model.residual_parameters) + ([CORRELATION] if model.correlation is not None else [])
+    names += [name for name, prior in model.residual_parameters.items() if not isinstance(prior, OfSites)]
+    return names + [block.prior_name for block in model.correlation_blocks]
 
 
 def _parameter(model, parameter, left: dict):
@@ -208,6 +211,8 @@ def _distribution(model, observation, left: dict):
 
 def _assays(model, observation, kind: str, left: dict):
     said = getattr(observation, kind)
+    if isinstance(said, Sites):
+        return replace(said, sd=_positive(model, f"{kind}_sd_{observation.output}", said.sd, left))
     names = {level: f"{kind}_{level}_{observation.output}" for level in said}
     return {level: _positive(model, name, said[level], left) for level, name in names.items()}
 

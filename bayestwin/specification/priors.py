@@ -85,7 +85,11 @@ class Fixed:
 
 @dataclass(frozen=True, kw_only=True)
 class LKJ:
-    """Correlation of between-patient effects: LKJ(concentration) over the named parameters."""
+    """Correlation of between-patient effects: LKJ(concentration) over the named parameters.
+
+    `Model(correlation=...)` takes one, over all parameters (a full covariance) or some, or a tuple of several that
+    share no parameter (blocks); without it the covariance is diagonal. `Occasions(correlation=...)` takes one.
+    """
 
     over: tuple[str, ...]
     concentration: float = 2.0

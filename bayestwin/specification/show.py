@@ -1,5 +1,6 @@
 """`print(model)`: every parameter with unit and prior, observations, treatments, endpoints, in plain text."""
 
+from bayestwin.specification.correlation import between_patients
 from bayestwin.specification.horseshoe import horseshoes
 
 
@@ -52,8 +53,8 @@ def _covariates_and_drift(model):
     if model.covariate_distributions:
         rows = [(one.covariate, str(one)) for one in model.covariate_distributions]
         lines += ["", "distribution of covariates, which a missing one is integrated over:", *_table(rows)]
-    if model.correlation:
-        lines += ["", f"correlation of between-patient effects: {model.correlation}"]
+    for prior in between_patients(model):
+        lines += ["", f"correlation of between-patient effects: {prior}"]
     for drift in model.drift:
         lines += [
             "",

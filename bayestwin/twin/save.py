@@ -12,6 +12,7 @@ import xarray as xr
 from bayestwin.dosing import DoseEvent
 from bayestwin.records import Refusal
 from bayestwin.records.record import ClinicalEvent, Lab, PatientRecord, Superseded
+from bayestwin.specification.sites import sites_as_text, with_sites_from
 from bayestwin.store import read_tree, refuse_other_model, write_tree
 from bayestwin.twin.particles import Particles, Population
 from bayestwin.twin.state import Twin, UpdateInfo
@@ -55,6 +56,7 @@ def twin_to_tree(twin: Twin) -> xr.DataTree:
         kind="twin",
         model=twin.model.name,
         model_hash=twin.model.hash,
+        **sites_as_text(twin.model),
         patient=twin.key,
         data_hash=twin.record.data_hash,
         time=twin.time,
@@ -89,6 +91,7 @@ def load_twin(path, model=None) -> Twin:
     refusals = tuple(Refusal(**r) for r in json.loads(attrs["refusals"]))
     model = load_model(attrs["model"]) if model is None else model
     refuse_other_model(tree, model, path, made_by="bayestwin start")
+    model = with_sites_from(model, attrs)
     record = record_from_json(raw)
     with jax.enable_x64(True):
         particles = Particles(*(jnp.asarray(tree["particles"][k].values) for k in Particles._fields))

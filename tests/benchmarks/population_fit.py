@@ -68,6 +68,10 @@ class Watch:
     def __call__(self, done, total=None, message=""):
         self.marks.append((done, *self.now()))
 
+    def split_since(self, mark):
+        """(CPU, wall) since a mark."""
+        return tuple(b - a for a, b in zip(mark[1:], self.now()))
+
     def split(self, warmup: int):
         """((CPU, wall) until warm-up was done, (CPU, wall) since)."""
         first = next(mark for mark in self.marks if mark[0] >= warmup)
@@ -150,6 +154,7 @@ def nutpie(data, cohort, given) -> Measured:
     from jax.flatten_util import ravel_pytree
     from numpyro.infer.util import constrain_fn, potential_energy
 
+    jax.config.update("jax_enable_x64", True)  # its threads do not see the context that `main` opens
     model = load_model("theophylline")
     groups, _ = stack_cohort(model, cohort)
 
@@ -157,6 +162,7 @@ def nutpie(data, cohort, given) -> Measured:
         population_program(model, groups, rho=0.0, accuracy=Accuracy())
 
     start, sites = ravel_pytree(unconstrained_medians(model, groups, rho=0.0, centred=False))
+    begin = np.asarray(start)
     density = jax.jit(jax.value_and_grad(lambda x: -potential_energy(program, (), {}, sites(x))))
 
     def make_density():
@@ -169,18 +175,21 @@ def nutpie(data, cohort, given) -> Measured:
         [np.dtype("float64")],
         [(len(start),)],
         ["x"],
-        make_initial_point_fn=lambda *_: (
-            lambda seed: np.asarray(start) + 0.1 * np.random.default_rng(seed).normal(size=len(start))
-        ),
+        make_initial_point_fn=lambda seed: begin + 0.1 * np.random.default_rng(seed).normal(size=len(begin)),
     )
     watch = Watch()
+    density(start)[0].block_until_ready()
+    compiling = watch.split_since(watch.marks[0])
+    watch.marks = [(0, *watch.now())]
     found = nutpie.sample(compiled, draws=given.draws, tune=given.warmup, chains=CHAINS, seed=1, progress_bar=False)
     watch(given.warmup + given.draws)
     x = jnp.asarray(found.posterior["x"].values)
     samples = constrain_fn(program, (), {}, jax.vmap(jax.vmap(sites))(x), batch_ndims=2)
-    steps = float(found.sample_stats["n_steps"].sum())
-    whole = watch.split(0)[1]  # warm-up is not told apart: all of it counts
-    return Measured(samples, steps, (0.0, 0.0), whole)
+    warmup, steps = (float(g["n_steps"].sum()) for g in (found.warmup_sample_stats, found.sample_stats))
+    share = steps / (warmup + steps)  # its clock does not tell warm-up apart; its gradients do
+    whole = watch.split(0)[1]
+    before = tuple(c + (1.0 - share) * w for c, w in zip(compiling, whole))
+    return Measured(samples, steps, before, tuple(share * w for w in whole))
 
 
 WAYS = {"plain": plain, "nutpie": nutpie, "nuts": ours("nuts"), "gibbs": ours("gibbs")}

@@ -17,6 +17,8 @@ from bayestwin.evaluation.fit_comparison import compare_fits
 from bayestwin.evaluation.patient_log_likelihood import _log_priors, patient_log_likelihood
 from bayestwin.population import PopulationPosterior
 from bayestwin.records import ClinicalEvent, Cohort, Lab, PatientRecord
+from bayestwin.specification import LKJ
+from bayestwin.specification.correlation import Block
 
 NOISE = 1.5
 
@@ -134,7 +136,8 @@ def test_fits_that_speak_of_other_labs_or_units_are_not_compared():
 def test_the_prior_of_a_correlation_is_lkj_and_sites_with_other_priors_are_named(monkeypatch):
     monkeypatch.setattr("bayestwin.evaluation.patient_log_likelihood.hyper_sites", lambda model: {})
     factor, prior = np.array([[[[1.0, 0.0], [r, np.sqrt(1 - r**2)]] for r in (-0.5, 0.2, 0.9)]]), 3.0
-    model = SimpleNamespace(correlation=SimpleNamespace(concentration=prior))
+    block = Block("correlation_cholesky", "correlation", LKJ(over=("a", "b"), concentration=prior), ((0, 1),))
+    model = SimpleNamespace(correlation_blocks=(block,))
     data = {"correlation_cholesky": (("chain", "draw", "parameter_a", "parameter_b"), factor)}
     given = SimpleNamespace(model=model, attributes={"other_priors": '{"k_pop": "Normal(0, 1)"}'})
     own = _log_priors(given, data)

@@ -14,8 +14,7 @@ from bayestwin.dynamics import Accuracy
 from bayestwin.errors import FitError, ModelError
 from bayestwin.evaluation.selected_markers import selected_markers
 from bayestwin.population.fit import posterior_from, stack_cohort
-from bayestwin.population.horseshoe import vector_sites
-from bayestwin.population.hyper import assemble, hyper_sites
+from bayestwin.population.hyper import assemble, hyper_sites, vector_sites
 from bayestwin.population.joint import joint_of
 from bayestwin.population.prior import prior_population
 from bayestwin.population.program import population_program

@@ -91,7 +91,7 @@ def fit_own_map(model, cohort=None, *, population=None, reveal_until: float | No
     ------
     FitError      no population, or one of another model
     """
-    if population is None or population.model != model:
+    if population is None or population.model.hash != model.hash:
         raise FitError(
             "this rival needs the population posterior of the model",
             subject=f"model {model.name}",
@@ -99,7 +99,7 @@ def fit_own_map(model, cohort=None, *, population=None, reveal_until: float | No
             next_step="Pass population=, fitted without the patients to be forecast.",
         )
     draws, _ = population.hyper_draws()
-    return OwnMap(model, jax.tree.map(lambda a: np.mean(a, axis=0), draws), population.rho, population)
+    return OwnMap(population.model, jax.tree.map(lambda a: np.mean(a, axis=0), draws), population.rho, population)
 
 
 def compiled_alike(model, course):

@@ -32,6 +32,7 @@ from bayestwin.individual.residuals import draw_observation
 from bayestwin.population.alike import How, fit_alike
 from bayestwin.population.hyper import assemble
 from bayestwin.population.prior import draw_of_priors
+from bayestwin.population.site_factors import with_sites_of
 from bayestwin.records import Cohort
 
 THIN = 4
@@ -109,6 +110,7 @@ def calibrate_fit(
     StoreError      the folder holds a study of another setting
     ModelError      the model has response classes, hazards or serial departures, which are not simulated here
     """
+    model = with_sites_of(model, design)
     _simulable(model)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -150,6 +152,7 @@ def read_calibration(folder) -> FitCalibration:
 
 def simulated_cohort(model, design: Cohort, number: int, *, random_seed: int):
     """(truth, cohort) of one data set: site -> value, and the patients of the design with simulated labs."""
+    model = with_sites_of(model, design)
     rng, records = np.random.default_rng([random_seed, number, 1]), tuple(design)
     with jax.enable_x64(True):
         drawn = _drawn(model, jax.random.key(int(rng.integers(2**31))), _stacked(model, records))
@@ -184,7 +187,9 @@ def _drawn(model, key, data):
 def _measured(model, lab, prediction, sigma, rng):
     """The lab with a simulated value, or below its limit."""
     k = model.observation_index[lab.output]
-    value, limit = float(draw_observation(model, k, rng, prediction, sigma)), model.observations[k].lower_limit
+    observation = model.observations[k]
+    value = float(draw_observation(model, k, rng, prediction, sigma, assay=observation.assay_of(lab)))
+    limit = observation.lower_limit
     if limit is not None and value < limit:
         return replace(lab, value=limit, censoring="left", limit=limit)
     return replace(lab, value=value, censoring="none", limit=None)
@@ -194,10 +199,13 @@ def ranked(samples: dict, truth: dict, rng: np.random.Generator) -> list[dict]:
     """Where the truth of each parameter lies in its draws: samples, site -> (chain, draw, ...)."""
     rows = []
     for name, values in samples.items():
-        if name == "correlation_cholesky":
+        if "correlation_cholesky" in name:
             lower = values @ np.swapaxes(values, -1, -2), truth[name] @ truth[name].T
             pairs = [(i, j) for i in range(lower[1].shape[0]) for j in range(i)]
-            scalars = [(f"correlation[{i}, {j}]", lower[0][..., i, j], lower[1][i, j]) for i, j in pairs]
+            word = name.replace("_cholesky", "")
+            scalars = [(f"{word}[{i}, {j}]", lower[0][..., i, j], lower[1][i, j]) for i, j in pairs]
+        elif np.ndim(truth[name]):  # one number for each laboratory
+            scalars = [(f"{name}[{j}]", values[..., j], true) for j, true in enumerate(truth[name])]
         else:
             scalars = [(name, values, truth[name])]
         for label, own, true in scalars:

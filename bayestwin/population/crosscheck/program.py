@@ -19,6 +19,7 @@ from bayestwin.population.crosscheck.prediction import solved, value_names
 from bayestwin.population.crosscheck.priors import variable
 from bayestwin.population.crosscheck.residuals import add_departing_labs, add_labs, lab_rows
 from bayestwin.records.record import covariate_changes
+from bayestwin.specification.correlation import between_patients
 from bayestwin.specification.horseshoe import horseshoes
 from bayestwin.specification.other_priors import with_priors
 from bayestwin.specification.parameters import Category, Power, Slope
@@ -135,11 +136,13 @@ def individual_values(model, records, centred: bool) -> dict:
     for drift in model.drift:
         omega |= dict.fromkeys(drift.names, variable(f"drift_sd_{drift.parameter}", drift.sd))
         means |= dict.fromkeys(drift.names, pt.zeros(len(records)))
-    together = model.correlation.over if model.correlation is not None else ()
+    blocks = between_patients(model)
+    together = {name for lkj in blocks for name in lkj.over}
     alone = tuple(name for name in omega if name not in together)
     psi = means | independent(alone, means, omega, len(records), centred)
-    if together:
-        psi |= correlated(model.correlation, means, omega, len(records), centred)
+    for lkj in blocks:
+        ending = f"_{lkj.over[0]}" if len(blocks) > 1 else ""
+        psi |= correlated(lkj, means, omega, len(records), centred, ending)
     scales = {p.name: p.scale for p in model.parameters}
     return {name: to_natural(value, scales.get(name, "identity")) for name, value in psi.items()}
 
@@ -187,18 +190,18 @@ def independent(names, means, omega, count: int, centred: bool) -> dict:
     return {name: means[name] + omega[name] * pm.Normal(f"z_{name}", shape=count) for name in names}
 
 
-def correlated(lkj, means, omega, count: int, centred: bool) -> dict:
-    """The same of the parameters under an LKJ prior."""
+def correlated(lkj, means, omega, count: int, centred: bool, ending: str) -> dict:
+    """The same of the parameters under an LKJ prior; `ending` tells the sites of several apart."""
     import pymc as pm
     import pytensor.tensor as pt
 
-    lower = pm.LKJCorr("correlation_cholesky", n=len(lkj.over), eta=lkj.concentration)
+    lower = pm.LKJCorr(f"correlation_cholesky{ending}", n=len(lkj.over), eta=lkj.concentration)
     mean = pt.stack([means[name] for name in lkj.over], axis=1)
     sd = pt.stack([omega[name] for name in lkj.over])
     if centred:
-        psi = pm.MvNormal("psi", mu=mean, chol=sd[:, None] * lower, shape=(count, len(lkj.over)))
+        psi = pm.MvNormal(f"psi{ending}", mu=mean, chol=sd[:, None] * lower, shape=(count, len(lkj.over)))
     else:
-        psi = mean + sd * pt.dot(pm.Normal("z", shape=(count, len(lkj.over))), lower.T)
+        psi = mean + sd * pt.dot(pm.Normal(f"z{ending}", shape=(count, len(lkj.over))), lower.T)
     return {name: psi[:, k] for k, name in enumerate(lkj.over)}
 
 

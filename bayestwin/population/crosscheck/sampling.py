@@ -98,18 +98,20 @@ def whole_process_in_float64() -> Iterator[None]:
         jax.config.update("jax_enable_x64", before)
 
 
-def scalars(posterior: xr.Dataset, over=()) -> dict[str, np.ndarray]:
+def scalars(posterior: xr.Dataset, blocks=()) -> dict[str, np.ndarray]:
     """Every population parameter that moves as one (chain, draw) array by name; of a Cholesky factor the correlations.
 
-    over : names of the parameters under the LKJ prior, in its order
+    blocks : of the model, `Model.correlation_blocks`
     """
     found: dict[str, np.ndarray] = {}
+    named = {block.site: (block.prior_name, block.prior.over) for block in blocks}
     for name, array in posterior.data_vars.items():
         values = np.asarray(array.transpose("chain", "draw", ...), dtype=float)
-        if name == "correlation_cholesky":
+        if name in named:
+            word, over = named[str(name)]
             matrix = values @ np.swapaxes(values, -1, -2)
             for row, one in enumerate(over):
-                found |= {f"correlation[{other}, {one}]": matrix[..., row, k] for k, other in enumerate(over[:row])}
+                found |= {f"{word}[{other}, {one}]": matrix[..., row, k] for k, other in enumerate(over[:row])}
         else:
             found[str(name)] = values
     return {name: values for name, values in found.items() if values.std() > 1e-12}
