@@ -10,6 +10,20 @@ from dataclasses import dataclass, field
 # The least value of which a logarithm is taken, in the model's unit; a datum at or below it is refused on a log scale
 TINY = 1e-12
 OCCASION = "occasion"  # what a record calls the number of a patient's occasion
+FLAG = ("0", "1")
+# Levels that every hospital codes alike: immunoglobulin classes of myeloma after the IMWG, sex as life tables know it
+GENERAL = {
+    "sex": ("female", "male"),
+    "isotype": ("IgG", "IgA", "IgD", "IgM", "IgE", "light_chain", "non_secretory"),
+}
+
+
+def complete_list(name: str, named: tuple[str, ...]) -> tuple[str, ...] | None:
+    """All levels a covariate may have; None where only those the model names are known."""
+    if set(named) <= set(FLAG):
+        return FLAG
+    general = GENERAL.get(name, ())
+    return general if set(named) <= set(general) else None
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ from bayestwin.cli.store_commands import (
     verify_store,
 )
 from bayestwin.cli.verify_command import verify_updates
+from bayestwin.cli.virtual_trial_command import virtual_trial
 
 app = typer.Typer(
     name="bayestwin",
@@ -43,7 +44,7 @@ app = typer.Typer(
     "4 diagnostics failed, nothing published.",
 )
 
-populations = (demo, check, fit, check_fit, compare_fits, crosscheck, simulate)
+populations = (demo, check, fit, check_fit, compare_fits, crosscheck, simulate, virtual_trial)
 patients = (start, update, forecast, report, response, replay, scores, verify_updates)
 stores = (store_population, refresh, refused, believed, history, scoreboard, erase, verify_store, store_migrate)
 for command in (*populations, *patients, *stores):

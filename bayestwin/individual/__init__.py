@@ -16,8 +16,10 @@ from bayestwin.individual.data import (
 )
 from bayestwin.individual.likelihood import (
     ClassLikelihood,
+    asked_at,
     class_likelihood,
     first_state,
+    output_of,
     outputs_at,
     total_log_likelihood,
 )
@@ -32,6 +34,7 @@ from bayestwin.individual.parameters import (
     log_levels,
     log_prior,
     natural_values,
+    prior_at,
     prior_mean,
     prior_moments,
     response_structure,
@@ -43,6 +46,7 @@ __all__ = [
     "PatientData",
     "Sizes",
     "beginning",
+    "asked_at",
     "begun_effects",
     "bucket",
     "class_likelihood",
@@ -58,8 +62,10 @@ __all__ = [
     "log_levels",
     "log_prior",
     "natural_values",
+    "output_of",
     "outputs_at",
     "padded_alike",
+    "prior_at",
     "prior_mean",
     "prior_moments",
     "response_structure",

@@ -246,6 +246,16 @@ def _moved(model, psi, typical):
     return there * psi[np.array(at)] * typical[np.array(by)]
 
 
+def prior_at(model, z, u, hyper: Hyper, terms):
+    """psi at standard normals z (D,), (D,); of missing categories at the levels that a uniform number u says."""
+    mean, scale = normal_given_levels(model, hyper, terms)
+    if has_categories(model):
+        log_share, shifts = levels_of(model, hyper, terms)
+        edges = jnp.cumsum(jnp.exp(log_share))
+        mean = mean + shifts[jnp.clip(jnp.searchsorted(edges, u * edges[-1]), 0, len(shifts) - 1)]
+    return mean + scale @ z
+
+
 def draw_prior(model, key, hyper: Hyper, terms):
     """One psi from the population draw, (D,)."""
     z = jax.random.normal(key, (len(model.individual_names),))
@@ -264,6 +274,7 @@ __all__ = [
     "log_levels",
     "log_prior",
     "natural_values",
+    "prior_at",
     "prior_mean",
     "prior_moments",
     "response_structure",

@@ -7,6 +7,7 @@ from bayestwin.prognosis.quantities import Chance
 from bayestwin.prognosis.response import ResponseTable, response_schema, response_table
 from bayestwin.prognosis.result import Prognosis, TreatmentPrognosis
 from bayestwin.prognosis.save import load_prognosis, save_prognosis
+from bayestwin.prognosis.trials import VirtualTrial, virtual_trial
 
 __all__ = [
     "Chance",
@@ -16,10 +17,12 @@ __all__ = [
     "ResponseTable",
     "TreatmentComparison",
     "TreatmentPrognosis",
+    "VirtualTrial",
     "compare_treatments",
     "forecast",
     "load_prognosis",
     "response_schema",
     "response_table",
     "save_prognosis",
+    "virtual_trial",
 ]

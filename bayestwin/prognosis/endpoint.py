@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bayestwin.individual.residuals import observed_with, standard_noise
-from bayestwin.prognosis.first_event import first_events, value_at, ways_out
+from bayestwin.prognosis.first_event import first_events, value_at, values_at, ways_out
 from bayestwin.prognosis.rises import exceeds
 
 
@@ -116,26 +116,44 @@ def event_times(
 ) -> EventTimes:
     """Code events for all draws under a treatment that does not depend on the labs to come.
 
-    background : (V,) hazard integral of the general population from the data cut at `times`, or None
+    background : (V,) hazard integral of the general population from the data cut at `times`, or None; of different
+        patients (P, V)
     outputs (P, V, K) latent, hazards (P, V, H) integrals from the data cut, times (V,) from the data cut
     history : observed values of the marker that the count goes on from (empty for a new treatment)
     start : when counting starts, time from the data cut (0 for a treatment that goes on)
     episode : (V,) beginning of each visit's episode, time from the data cut, for a rule with `counts_on`
     """
-    k = model.observation_index[rule.output]
+    seen = seen_of(model, rule.output, outputs[:, :, model.observation_index[rule.output]], sigma, noise.assay)
+    how = {"history": history, "start": start, "landmarks": landmarks, "luck": noise.luck}
+    return events_seen(
+        model, rule, endpoint, seen, hazards, times, **how, episode=episode, background=background, ways=True
+    )
+
+
+def seen_of(model, output: str, latent, sigma, noise) -> np.ndarray:
+    """Labs of one output as they are reported, (R, P, V), from latent (P, V), sigma (P, R) and standard noise."""
+    k = model.observation_index[output]
     limit = model.observations[k].lower_limit
+    seen = observed_with(model, k, latent, sigma[:, None, :], noise)
+    return np.maximum(seen, limit) if limit is not None else seen
+
+
+def events_seen(
+    model, rule, endpoint, seen, hazards, times, *, history, start, landmarks, luck, episode=None, background=None, ways
+) -> EventTimes:
+    """Events from R paths of labs of the marker (R, P, V), as in `event_times`.
+
+    luck (2, P) : unit exponentials; ways : whether to say which way came first
+    """
     counted = np.searchsorted(times, start - 1e-9)  # visits before the start belong to the waiting time
     # the visit at the start is the baseline; what rose while waiting is not progression under it
     skipped = counted if start > 0 and episode is None else 0
     others, deaths = ways_out(model, endpoint, hazards, background)
     others = np.maximum(others - value_at(others, times, start)[:, None], 0.0)
     other, death = others.sum(axis=-1), deaths.sum(axis=-1)
-    repeats = len(noise.assay)
-    serological = np.empty((repeats, len(outputs)))
-    for r, seen in enumerate(observed_with(model, k, outputs[:, :, k], sigma[:, None, :], noise.assay)):
-        seen = np.maximum(seen, limit) if limit is not None else seen
-        serological[r] = _serological(seen, times, rule, endpoint, history, skipped, episode)
-    e1, e2 = noise.luck
+    repeats = len(seen)
+    serological = np.stack([_serological(path, times, rule, endpoint, history, skipped, episode) for path in seen])
+    e1, e2 = luck
     progression = np.minimum(
         serological[0],
         start + crossing(other[:, counted:], times[counted:] - start, e1) if counted < len(times) else np.inf,
@@ -143,14 +161,16 @@ def event_times(
     dying = crossing(death, times, e2)
     marks = np.asarray(landmarks, dtype=float)
     not_yet = serological[:, :, None] > marks
-    other_free, alive = (np.exp(-np.stack([value_at(h, times, t) for t in marks], axis=1)) for h in (other, death))
+    other_free, alive = (np.exp(-values_at(h, times, marks)) for h in (other, death))
     survival = not_yet.mean(axis=0) * other_free * alive
-    first = first_events(np.concatenate([others, deaths], axis=-1), times, serological, marks)
+    first = None
+    if ways:
+        first = first_events(np.concatenate([others, deaths], axis=-1), times, serological, marks).mean(axis=0)
     total, pairs = not_yet.sum(axis=0), repeats * (repeats - 1)
     squared = (total * (total - 1)) / pairs * (other_free * alive) ** 2
     free = not_yet.mean(axis=0) * other_free
     event, died = np.minimum(progression, dying), dying < progression
-    return EventTimes(event, died, progression, survival, squared, free, alive, alive**2, dying, first.mean(axis=0))
+    return EventTimes(event, died, progression, survival, squared, free, alive, alive**2, dying, first)
 
 
 def event_times_of_paths(
@@ -171,7 +191,7 @@ def event_times_of_paths(
     progression = np.minimum(serological[:draws], crossing(other[:draws], times, e1))
     dying = crossing(death[:draws], times, e2)
     marks = np.asarray(landmarks, dtype=float)
-    other_free, alive = (np.exp(-np.stack([value_at(h, times, t) for t in marks], axis=1)) for h in (other, death))
+    other_free, alive = (np.exp(-values_at(h, times, marks)) for h in (other, death))
     free = ((serological[:, None] > marks) * other_free).reshape(repeats, draws, -1)
     alive = alive.reshape(free.shape)
     each = free * alive

@@ -50,6 +50,15 @@ def value_at(hazard, times, t) -> np.ndarray:
     return h[:, k - 1] + share * (h[:, k] - h[:, k - 1])
 
 
+def values_at(hazard, times, marks) -> np.ndarray:
+    """`value_at` at several times at once, (P, L) from (P, V)."""
+    marks, grid = np.asarray(marks, dtype=float), np.concatenate([[0.0], times])
+    h = np.concatenate([np.zeros_like(hazard[:, :1]), hazard], axis=1)
+    k = np.clip(np.searchsorted(grid, marks), 1, len(grid) - 1)
+    share = np.clip((marks - grid[k - 1]) / (grid[k] - grid[k - 1]), 0.0, 1.0)
+    return h[:, k - 1] + share * (h[:, k] - h[:, k - 1])
+
+
 def first_events(hazards, times, serological, landmarks) -> np.ndarray:
     """Chance of each way to have come first by each landmark, (R, P, L, 1 + ways), the serological one first.
 

@@ -4,29 +4,15 @@ The model names the levels that matter to it (a shift for IgA, a rule for light_
 named stands at the reference, so `iga` would silently mean IgG. The rule:
 
     every named level is 0 or 1                       a flag: 0 and 1, nothing else
-    a field every hospital codes alike (`GENERAL`)    the whole list, where the model's levels are among it
+    a field every hospital codes alike (labs.py)      the whole list, where the model's levels are among it
     any other                                         another spelling of a named level is refused; the rest stands
                                                       at the reference, said in a note
 """
 
+from bayestwin.labs import FLAG, complete_list
 from bayestwin.records.cells import one_of, parse_number
 from bayestwin.records.refusal import RowRefused, folded
 from bayestwin.units import NUMBER
-
-FLAG = ("0", "1")
-# Immunoglobulin classes of myeloma after the IMWG; sex as the life tables know it.
-GENERAL = {
-    "sex": ("female", "male"),
-    "isotype": ("IgG", "IgA", "IgD", "IgM", "IgE", "light_chain", "non_secretory"),
-}
-
-
-def complete_list(name: str, named: tuple[str, ...]) -> tuple[str, ...] | None:
-    """All levels a covariate may have; None where only the model's own are known."""
-    if set(named) <= set(FLAG):
-        return FLAG
-    general = GENERAL.get(name, ())
-    return general if set(named) <= set(general) else None
 
 
 def level_of(text: str, column: str, name: str, named: tuple[str, ...]) -> float | str:

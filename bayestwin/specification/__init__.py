@@ -7,6 +7,7 @@ from bayestwin.dosing import Regimen
 from bayestwin.specification.discrete import Bernoulli, NegativeBinomial, Ordinal, Poisson
 from bayestwin.specification.dose_parameters import Dosing
 from bayestwin.specification.endpoints import Progression, SerologicalRule
+from bayestwin.specification.evidence import Constant, Outcome, Shares, Spread, TrialArm
 from bayestwin.specification.horseshoe import Horseshoe
 from bayestwin.specification.load import load_model, model_folder, models_folder
 from bayestwin.specification.missing_covariates import CategoryCovariate, LogNormalCovariate, NormalCovariate
@@ -51,6 +52,7 @@ from bayestwin.specification.priors import (
     Uniform,
 )
 from bayestwin.specification.sites import Sites
+from bayestwin.specification.read_evidence import read_evidence, read_mix
 from bayestwin.specification.treatments import Eligibility, Treatment
 
 __all__ = [
@@ -62,6 +64,7 @@ __all__ = [
     "Category",
     "CategoryCovariate",
     "Combined",
+    "Constant",
     "Dosing",
     "Drift",
     "Eligibility",
@@ -82,6 +85,7 @@ __all__ = [
     "NormalCovariate",
     "Observation",
     "Occasions",
+    "Outcome",
     "Ordinal",
     "Parameter",
     "Part",
@@ -95,11 +99,14 @@ __all__ = [
     "SerialCorrelation",
     "SerologicalRule",
     "Sites",
+    "Shares",
     "Slope",
+    "Spread",
     "Linear",
     "Steps",
     "StudentT",
     "Treatment",
+    "TrialArm",
     "TruncatedNormal",
     "Uniform",
     "load_model",
@@ -107,4 +114,6 @@ __all__ = [
     "models_folder",
     "omega_from_cv",
     "part_of",
+    "read_evidence",
+    "read_mix",
 ]

@@ -10,6 +10,7 @@ from bayestwin.labs import LabSpec
 from bayestwin.prognosis.observed_endpoints import Event
 from bayestwin.prognosis.response import CodedRecord
 
+from . import response_of_arrays as arrays
 from .crs import CRS_LABS, crs_sentences
 from .imwg import NAMES, SD, code
 from .progression import CAUSES
@@ -20,6 +21,15 @@ from .words import Words
 
 DISEASE = ("myeloma",)
 LIFE_TABLE = "germany_2020_2022"
+# Virtual trials: what the coding of simulated arms reads, and the coding itself
+RESPONSE_OUTPUTS, RESPONSE_PARAMETERS = arrays.OUTPUTS, arrays.PARAMETERS
+response_of_arrays = arrays.response_of_arrays
+TREATMENT_CLASS = {  # whose trials speak of each other in a meta-analysis
+    "ide_cel": "BCMA CAR-T",
+    "cilta_cel": "BCMA CAR-T",
+    "teclistamab": "bispecific",
+    "dara_pd": "anti-CD38",
+}
 
 
 def _lab(name, unit, high, label, **more):

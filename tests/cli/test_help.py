@@ -24,7 +24,16 @@ COMMANDS = (
     "simulate",
     "verify-updates",
 )
-COMMANDS += ("store-population", "refresh", "believed", "history", "erase", "verify-store", "store-migrate")
+COMMANDS += (
+    "virtual-trial",
+    "store-population",
+    "refresh",
+    "believed",
+    "history",
+    "erase",
+    "verify-store",
+    "store-migrate",
+)
 HEAVY = {
     "jax",
     "numpyro",

@@ -1,0 +1,149 @@
+"""Virtual trials from files to files: arms of an evidence file or of one's own, tables, figures and what they rest on.
+
+outcomes.csv     one row per arm and outcome: expectation, what an arm of n may show, published numbers and their place
+curves.csv       one row per arm, endpoint and month: mean with both bands
+<arm>.png, .svg  the curves
+provenance.json  model, population, seed, settings, versions
+"""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from bayestwin.errors import ModelError
+from bayestwin.evaluation.published_arms import beside_meta_analysis, outcome_rows, outcomes_frame
+from bayestwin.jobs.whole_file import write_whole
+from bayestwin.plots.virtual_trial import plot_trial_curves
+from bayestwin.prognosis import VirtualTrial, virtual_trial
+from bayestwin.specification import TrialArm, read_evidence, read_mix
+
+CURVES = {"pfs": "free of progression and death", "os": "alive"}
+
+
+class Simulated(NamedTuple):
+    """One arm, simulated."""
+
+    trial: VirtualTrial
+
+    def printed(self) -> str:
+        """A few lines for the screen."""
+        arm, rows = self.trial.arm, outcome_rows(self.trial, in_sample=True, published=bool(self.trial.arm.outcomes))
+        lines = [f"{arm.label or arm.name}: {arm.n} patients, {arm.treatment}"]
+        for row in rows:
+            scale, unit = (100.0, "%") if not row["what"].endswith("_median") else (1.0, " months")
+            ends = "{:.3g} to {:.3g}".format(scale * row["predicted_low"], scale * row["predicted_high"])
+            text = f"  {row['outcome']:<20}{scale * row['expectation']:.3g}{unit}, such an arm {ends}{unit}"
+            if row.get("published") is not None:
+                text += f"; published {scale * row['published']:.3g}" + ("" if row["inside_95"] else ", outside")
+            lines.append(text)
+        return "\n".join(lines)
+
+
+def chosen_arms(path, model, names, design) -> tuple[TrialArm, ...]:
+    """Arms of an evidence file, all or those named, with what `design` says (field -> value, None: as in the file)."""
+    arms = read_evidence(path, model)
+    known = {arm.name: arm for arm in arms}
+    for name in names or ():
+        if name not in known:
+            raise ModelError(
+                "there is no such arm",
+                subject=Path(path).name,
+                place="--arm",
+                value=name,
+                allowed=f"one of {', '.join(known)}",
+            )
+    chosen = [known[name] for name in dict.fromkeys(names)] if names else list(arms)
+    return tuple(_designed(arm, design) for arm in chosen)
+
+
+def own_arm(model, treatment: str, mix, design) -> TrialArm:
+    """An arm that nobody has published."""
+    model.treatment(treatment)  # raises with the names allowed
+    if model.progression is None:
+        raise ModelError("a virtual trial needs a progression endpoint", subject=f"model {model.name}")
+    arm = TrialArm(treatment, treatment, 100, model.progression.visit_every, label=model.treatment(treatment).label)
+    return _designed(replace(arm, mix=read_mix(mix, model) if mix is not None else {}), design)
+
+
+def _designed(arm: TrialArm, design) -> TrialArm:
+    return replace(arm, **{name: value for name, value in design.items() if value is not None})
+
+
+def simulate_arm(population, arm: TrialArm, **how) -> Simulated:
+    """One arm (`virtual_trial`)."""
+    return Simulated(virtual_trial(population, arm, **how))
+
+
+def in_sample(population, arm: TrialArm, not_learnt) -> bool:
+    """Was the population learnt from the arm? As its file says (attribute `arms`), else unless its trial is named."""
+    fitted = population.tree.attrs.get("arms")
+    return arm.name in json.loads(fitted) if fitted is not None else arm.trial not in not_learnt
+
+
+def write_trials(population, simulated, folder: Path, *, published: bool, asked: dict, failed: dict) -> list[Path]:
+    """Tables, figures and provenance of simulated arms; the files written."""
+    import pandas as pd
+
+    folder.mkdir(parents=True, exist_ok=True)
+    trials, rows, curves, files = [one.trial for one in simulated], [], [], []
+    for trial in trials:
+        seen = in_sample(population, trial.arm, asked.get("not_learnt", ()))
+        rows += outcome_rows(trial, in_sample=seen, published=published)
+        drawn = {name: trial.curve(name) for name in CURVES if name == "pfs" or trial.model.progression.death_hazards}
+        for name, curve in drawn.items():
+            curves.append(pd.DataFrame({"arm": trial.arm.name, "endpoint": name, **curve}))
+        files += _figures(trial, drawn, folder, published)
+    beside_meta_analysis(rows, [trial.arm for trial in trials], population.model, random_seed=asked["random_seed"])
+    said = provenance(population, trials, asked, failed)
+    tables = {
+        "outcomes.csv": outcomes_frame(rows).to_csv(index=False),
+        "curves.csv": pd.concat(curves).to_csv(index=False, float_format="%.5f"),
+        "provenance.json": json.dumps(said, indent=1, sort_keys=True) + "\n",
+    }
+    return [*(write_whole(folder / name, text) for name, text in tables.items()), *files]
+
+
+def _figures(trial: VirtualTrial, drawn, folder: Path, published: bool) -> list[Path]:
+    """The curves of one arm as PNG and SVG."""
+    from bayestwin.plots.style import quiet_style
+
+    marks = []
+    for outcome in trial.arm.outcomes if published else ():
+        name = outcome.what.partition("_")[0]
+        if name in drawn:
+            mark = {"curve": CURVES[name], "month": outcome.month, "median": not outcome.is_share}
+            marks.append(mark | {"value": outcome.value, "low": outcome.low, "high": outcome.high})
+    axes = plot_trial_curves(
+        {CURVES[name]: curve for name, curve in drawn.items()}, marks, title=trial.arm.label or trial.arm.name
+    )
+    files = [folder / f"{trial.arm.name}.{kind}" for kind in ("png", "svg")]
+    with quiet_style(**{"svg.hashsalt": trial.arm.name}):
+        axes[0].figure.savefig(files[0], dpi=150)
+        axes[0].figure.savefig(files[1], metadata={"Date": None})
+    return files
+
+
+def provenance(population, trials, asked: dict, failed: dict) -> dict:
+    """What virtual trials rest on; `asked` are the settings."""
+    attrs = population.tree.attrs
+    return {
+        **{name: attrs.get(name) for name in ("model", "model_hash", "verdict", "method", "method_note", "data_hash")},
+        "versions": json.loads(attrs.get("versions") or "{}"),
+        "population_hash": population.hash,
+        "rho": population.rho,
+        "arms": {
+            trial.arm.name: {
+                "trial": trial.arm.trial,
+                "n": trial.arm.n,
+                "measurable_at_screening": round(trial.entered, 4),
+                "not_solved": round(trial.failed, 5),
+                "between_trial": list(trial.between_trial),
+            }
+            for trial in trials
+        },
+        "failed": failed,
+        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        **asked,
+    }

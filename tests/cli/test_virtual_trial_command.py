@@ -1,0 +1,150 @@
+"""`bayestwin virtual-trial`: arms of a file and of one's own, what is written, every wrong command, and the page of it.
+
+The model is that of tests/prognosis/trial_model.py: what responds is known, and it is solved in a moment.
+"""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "twin"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "prognosis"))
+
+from trial_model import trial_population
+
+from bayestwin.cli import app
+
+EVIDENCE = """
+[[arm]]
+name = "one"
+label = "Invented, the drug"
+trial = "Invented"
+treatment = "drug"
+n = 40
+[arm.mix]
+fast = { "1" = 0.25, "0" = 0.75 }
+[[arm.outcome]]
+what = "response"
+value = 0.6
+[[arm.outcome]]
+what = "pfs_at"
+month = 6
+value = 0.7
+[[arm.outcome]]
+what = "pfs_median"
+value = 9.0
+[[arm]]
+name = "two"
+label = "Another, the drug"
+trial = "Another"
+treatment = "drug"
+n = 30
+[[arm.outcome]]
+what = "pfs_at"
+month = 6
+value = 0.75
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A model, its population and an evidence file."""
+    folder = tmp_path_factory.mktemp("trial")
+    population = trial_population(folder / "trial", coder=True)
+    population.tree.attrs.update(method="variational", method_note="made by hand", verdict="approximate")
+    population.save(folder / "population.nc")
+    (folder / "evidence.toml").write_text(EVIDENCE, encoding="utf-8")
+    (folder / "mix.toml").write_text("fast = 1\n", encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(folder):
+    def run(*words, small=True):
+        which = ("--model", folder / "trial", "--population", folder / "population.nc")
+        few = ("--draws", 20, "--per-draw", 8, "--months", 24) if small else ()
+        return CliRunner().invoke(app, [str(w) for w in ("virtual-trial", *which, *few, *words)], terminal_width=200)
+
+    return run
+
+
+def test_arms_of_a_file_stand_beside_what_was_published(run, folder):
+    out = folder / "out"
+    answer = run("--evidence", folder / "evidence.toml", "--out", out, "--not-learnt", "Another")
+    assert answer.exit_code == 0, answer.output
+    assert "Invented, the drug: 40 patients" in answer.stdout and "published 60" in answer.stdout
+    table = pd.read_csv(out / "outcomes.csv")
+    assert table["outcome"].tolist() == ["response", "pfs_at_6", "pfs_median", "pfs_at_6"]
+    assert table["in_sample"].tolist() == [True, True, True, False]
+    assert (table["predicted_low"] <= table["predicted_high"]).all() and table["pit"].between(0, 1).all()
+    assert table["meta_analysis_trials"].dropna().tolist() == [1, 1]
+    curves = pd.read_csv(out / "curves.csv")
+    one = curves[(curves["arm"] == "one") & (curves["endpoint"] == "pfs")]
+    assert (one["predicted_low"] <= one["low"] + 0.05).all() and one["mean"].is_monotonic_decreasing
+    assert (out / "one.png").stat().st_size > 10_000 and "<svg" in (out / "two.svg").read_text()[:2000]
+    said = json.loads((out / "provenance.json").read_text())
+    assert said["random_seed"] == 1 and said["arms"]["one"]["measurable_at_screening"] == 1.0
+    assert said["population_hash"] and said["model_hash"] and said["evidence"] == "evidence.toml"
+
+
+def test_an_arm_of_ones_own_needs_no_file_and_the_same_seed_gives_the_same_tables(run, folder):
+    tables = []
+    for name in ("own", "again"):
+        mix = ("--mix", folder / "mix.toml")
+        answer = run("--treatment", "other_drug", *mix, "--patients", 50, "--visit-every", 56, "--out", folder / name)
+        assert answer.exit_code == 0, answer.output
+        tables.append((folder / name / "outcomes.csv").read_text() + (folder / name / "curves.csv").read_text())
+    assert tables[0] == tables[1]
+    table = pd.read_csv(folder / "own" / "outcomes.csv")
+    assert set(table["n"]) == {50} and table["published"].isna().all() and table["pit"].isna().all()
+    assert table.set_index("outcome").loc["response", "expectation"] == 0.0  # the other drug does nothing
+
+
+def test_wrong_commands_are_usage_errors_that_say_what_is_wrong(run, folder):
+    evidence, out = ("--evidence", folder / "evidence.toml"), ("--out", folder / "wrong")
+    for words, said in (
+        ((), "either --evidence"),
+        ((*evidence, "--treatment", "drug"), "either --evidence"),
+        ((*evidence, "--mix", folder / "mix.toml"), "--mix goes with --treatment"),
+        (("--treatment", "drug", "--arm", "one"), "--arm names arms of --evidence"),
+        ((*evidence, "--arm", "three"), "no such arm"),
+        (("--treatment", "pill"), "unknown treatment"),
+        (("--treatment", "drug", "--per-draw", 6), "a multiple of 4"),
+    ):
+        answer = run(*words, *out, small=False)
+        assert answer.exit_code == 2 and said in answer.output, (words, answer.output)
+    assert not (folder / "wrong").exists()
+
+
+@pytest.fixture(scope="module")
+def page_script():
+    path = Path(__file__).parents[1] / "validation" / "virtual_trials.py"
+    spec = importlib.util.spec_from_file_location("virtual_trials_page", path)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    return script
+
+
+def test_the_page_goes_on_where_it_was_and_marks_what_the_population_saw(page_script, folder, monkeypatch, capsys):
+    left_out, page, rows = folder / "left_out", folder / "page.md", folder / "rows.json"
+    left_out.mkdir()
+    (left_out / "another.nc").write_bytes((folder / "population.nc").read_bytes())
+    words = ["--model", folder / "trial", "--evidence", folder / "evidence.toml", "--draws", 20, "--patients", 8]
+    words += ["--population", folder / "population.nc", "--left-out", left_out, "--rows", rows, "--write", page]
+    monkeypatch.setattr(sys, "argv", ["virtual_trials.py", *map(str, words)])
+    page_script.main()
+    assert "two: " in capsys.readouterr().out
+    text = page.read_text(encoding="utf-8")
+    assert "**Trial left out, within the context of use**: 1 arms, 1 outcomes" in text
+    assert "| Invented, the drug | 40 | response | 60 % |" in text and "in-sample" in text
+    assert all((folder / f"page_{name}.png").is_file() for name in ("shares", "medians", "pfs"))
+    page_script.main()
+    assert "two: " not in capsys.readouterr().out  # read from the file of rows
+    with pytest.raises(SystemExit, match="TRIAL one of Invented, Another"):
+        monkeypatch.setattr(sys, "argv", [*sys.argv, "--population-without", "Nobody=x.nc"])
+        page_script.main()
