@@ -22,6 +22,7 @@ def forecast(
     *,
     horizon_months: float | None = None,
     horizon: float | None = None,
+    landmarks_months: tuple[float, ...] | None = None,
     random_seed: int,
     rho: float | None = None,
     over_rho: bool = True,
@@ -36,6 +37,7 @@ def forecast(
         is None (the treatment of that name), a treatment's name, a Regimen, a Schedule or a Policy
     horizon_months : float   for models with an endpoint; default the endpoint's own
     horizon : float          for models without an endpoint, in the model's time unit
+    landmarks_months : months after the data cut at which chances are computed; default the endpoint's own
     rho : float              response correlation, default the twin's
     over_rho : bool          also compute the range over the declared values of rho
 
@@ -57,7 +59,7 @@ def forecast(
     per_month = convert(1.0, "month", model.time_unit)
     if endpoint is None:
         span = 48.0 if horizon is None else float(horizon)
-        landmarks: tuple[int, ...] = ()
+        landmarks: tuple[float, ...] = ()
     else:
         months = endpoint.horizon_months if horizon_months is None else horizon_months
         if not 0 < months <= endpoint.horizon_months:
@@ -67,7 +69,15 @@ def forecast(
                 value=months,
                 allowed=f"1 to {endpoint.horizon_months} months",
             )
-        span, landmarks = months * per_month, tuple(m for m in endpoint.landmarks_months if m <= months)
+        wanted = endpoint.landmarks_months if landmarks_months is None else landmarks_months
+        span, landmarks = months * per_month, tuple(m for m in wanted if 0 < m <= months)
+        if landmarks_months is not None and len(landmarks) < len(landmarks_months):
+            raise ModelError(
+                "a landmark lies outside the horizon",
+                subject=f"model {model.name}",
+                value=", ".join(f"{m:g}" for m in landmarks_months),
+                allowed=f"more than 0 and at most {months:g} months",
+            )
         if not landmarks:
             raise ModelError(
                 "no landmark of this model lies within the horizon",

@@ -60,7 +60,7 @@ class Prognosis:
     now: float
     horizon: float
     rows: tuple[TreatmentPrognosis, ...]
-    landmarks: tuple[int, ...]
+    landmarks: tuple[float, ...]
     draw: np.ndarray
     log_weights: np.ndarray
     islands: int
@@ -88,7 +88,7 @@ class Prognosis:
                 return row
         raise ModelError("this treatment was not forecast", value=treatment, allowed=", ".join(self.names))
 
-    def chance(self, treatment: str, month: int, *, endpoint: str = "progression or death") -> Chance | None:
+    def chance(self, treatment: str, month: float, *, endpoint: str = "progression or death") -> Chance | None:
         """Chance of being event-free at a landmark month, with knowledge range and doubt.
 
         None where the row has no number.
@@ -113,7 +113,7 @@ class Prognosis:
             squared = squared / np.maximum(alive, 1e-300) ** 2
         return self._chance(survival[:, k], squared)
 
-    def first_events(self, treatment: str, month: int) -> dict[str, float] | None:
+    def first_events(self, treatment: str, month: float) -> dict[str, float] | None:
         """Chance of each way to have ended progression-free survival by a landmark month, as the first of all.
 
         With the chance of none they sum to one. None where the row has no number.
@@ -125,7 +125,7 @@ class Prognosis:
         means = self.weights @ row.events.first[:, self._landmark(month)]
         return {name: float(mean) for name, mean in zip(names, means)}
 
-    def _landmark(self, month: int) -> int:
+    def _landmark(self, month: float) -> int:
         if month in self.landmarks:
             return self.landmarks.index(month)
         raise ModelError(
@@ -135,7 +135,7 @@ class Prognosis:
     def _chance(self, survival, squared) -> Chance:
         return chance_of(survival, squared, self.weights, self.draw, self.log_weights, self.islands)
 
-    def knowledge_range(self, treatment: str, month: int, *, probability: float = 0.8):
+    def knowledge_range(self, treatment: str, month: float, *, probability: float = 0.8):
         """The knowledge range of a chance, or None (see `Chance.reason`)."""
         chance = self.chance(treatment, month)
         return None if chance is None or chance.knowledge is None else chance.knowledge[probability]

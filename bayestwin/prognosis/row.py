@@ -36,7 +36,7 @@ class Asked(NamedTuple):
     twin: Any
     endpoint: Any
     span: float
-    landmarks: tuple[int, ...]
+    landmarks: tuple[float, ...]
     per_month: float
     random_seed: int
     accuracy: Accuracy

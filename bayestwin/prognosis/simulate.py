@@ -39,18 +39,25 @@ def _solve(model, accuracy: Accuracy, psi, draw, rows, population, timeline, ind
     return jax.tree.map(lambda a: a.reshape(size, *a.shape[2:]), found)
 
 
-def trajectories(twin, draws, plan, times, *, past: bool, rng, accuracy: Accuracy = NO_GRADIENT):
-    """Latent outputs (P, V, K), hazard integrals (P, V, H) and ok (P,) at `times`, increasing.
+@partial(jax.jit, static_argnums=(0, 1))
+def _solve_states(model, accuracy: Accuracy, psi, draw, rows, population, timeline, index, terms, changes, state):
+    """States (P, V, S) alone, and ok (P,)."""
 
-    past : True solves from the patient's beginning (for the fit to the past; then `times` hold the times of all labs),
-        else from the stored state
-    rng : for the paths of serially correlated departures, which the outputs contain
-    """
+    def one(p, d, r, y0):
+        values = natural_values(model, p, hyper_of(population, d), terms, r, changes)
+        solution = solve_patient(model, values, y0, timeline, accuracy)
+        return solution.states[index][:, : len(model.states)], solution.ok
+
+    return jax.vmap(one)(psi, draw, rows, state)
+
+
+def what_to_solve(twin, draws, record, times, *, past: bool) -> tuple:
+    """What `_solve` needs behind the model and the accuracy, for a record at `times`; see `trajectories`."""
     model = twin.model
     asked = [(float(t), False) for t in times]
     start = beginning(twin.record) if past else twin.time
     timeline, index = build_timeline(
-        model, plan.record, start=start, end=float(max(times)), asked=asked, resumed=not past and twin.applied
+        model, record, start=start, end=float(max(times)), asked=asked, resumed=not past and twin.applied
     )
     size = bucket(len(timeline.start), (128, 256, 512, 1024, 2048))
     padded = bucket(len(times), (64, 96, 192, 384))
@@ -63,9 +70,25 @@ def trajectories(twin, draws, plan, times, *, past: bool, rng, accuracy: Accurac
     else:
         state = jnp.asarray(np.asarray(twin.particles.state)[np.arange(len(draws.draw)), draws.known])
     line = jax.tree.map(jnp.asarray, pad_timeline(timeline, size))
-    outputs, hazards, ok = _solve(
-        model, accuracy, psi, draw, rows, twin.population, line, jnp.asarray(index), terms, changes, state
-    )
+    return psi, draw, rows, twin.population, line, jnp.asarray(index), terms, changes, state
+
+
+def past_states(twin, draws, times, *, accuracy: Accuracy = NO_GRADIENT):
+    """States (P, V, S) of every draw at `times` from his beginning to the data cut, increasing, and ok (P,)."""
+    asked = what_to_solve(twin, draws, twin.record, times, past=True)
+    states, ok = _solve_states(twin.model, accuracy, *asked)
+    return np.asarray(states)[:, : len(times)], np.asarray(ok)
+
+
+def trajectories(twin, draws, plan, times, *, past: bool, rng, accuracy: Accuracy = NO_GRADIENT):
+    """Latent outputs (P, V, K), hazard integrals (P, V, H) and ok (P,) at `times`, increasing.
+
+    past : True solves from the patient's beginning (for the fit to the past; then `times` hold the times of all labs),
+        else from the stored state
+    rng : for the paths of serially correlated departures, which the outputs contain
+    """
+    model = twin.model
+    outputs, hazards, ok = _solve(model, accuracy, *what_to_solve(twin, draws, plan.record, times, past=past))
     outputs, hazards, ok = np.asarray(outputs)[:, : len(times)], np.asarray(hazards)[:, : len(times)], np.asarray(ok)
     if model.serial:
         at = np.asarray(times, dtype=float)

@@ -23,12 +23,17 @@ from bayestwin.twin import start_twin
 
 
 @pytest.fixture(scope="session")
-def hazard_twin(tmp_path_factory):
+def hazards(tmp_path_factory):
+    """The population of the hazard model (see hazard_model.py)."""
+    return hazard_population(tmp_path_factory.mktemp("models") / "hazards")
+
+
+@pytest.fixture(scope="session")
+def hazard_twin(hazards):
     """A twin of the hazard model after two labs: 800 particles over 100 draws of the two rates."""
-    population = hazard_population(tmp_path_factory.mktemp("models") / "hazards")
     labs = tuple(Lab(f"m@{t}", "m_protein", t, 20.0 + t / 100, t) for t in (0.0, 10.0))
     return start_twin(
-        population, PatientRecord("H-1", labs=labs), particles=800, islands=4, population_draws=100, random_seed=1
+        hazards, PatientRecord("H-1", labs=labs), particles=800, islands=4, population_draws=100, random_seed=1
     )
 
 
