@@ -51,8 +51,8 @@ from bayestwin.specification.priors import (
     TruncatedNormal,
     Uniform,
 )
-from bayestwin.specification.sites import Sites
 from bayestwin.specification.read_evidence import read_evidence, read_mix
+from bayestwin.specification.sites import Sites
 from bayestwin.specification.treatments import Eligibility, Treatment
 
 __all__ = [
