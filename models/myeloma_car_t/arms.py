@@ -27,6 +27,7 @@ from bayestwin.specification.evidence import Constant, Shares
 
 from . import hazards, mechanism
 
+NOTHING = 1e-30  # g/L/day
 SOFT = 0.03  # ln units over which a threshold counts as half passed
 CHAINS_FROM_CR = 1.5  # times their floor: a normal ratio (category.py)
 SERUM_AT_ENTRY, CHAINS_AT_ENTRY = 5.0, 100.0  # g/L, mg/L: measurable disease, as virtual trials ask for it
@@ -157,7 +158,9 @@ def trajectory(model, values, treated, wait, grid):
         ahead = {k: y[k] + h * slope[k] for k in ("ln_sensitive", "ln_resistant")} | {"m_protein": y["m_protein"]}
         later, _, _ = at(t + h, ahead)
         new = {k: y[k] + 0.5 * h * (slope[k] + later[k]) for k in ("ln_sensitive", "ln_resistant")}
-        source, after = slope["m_protein"] + kP * y["m_protein"], later["m_protein"] + kP * y["m_protein"]
+        source, after = (
+            jnp.maximum(one["m_protein"] + kP * y["m_protein"], NOTHING) for one in (slope, later)
+        )  # of a burden killed to nothing it is zero
         x = jnp.log(after / source) + kP * h
         x = jnp.where(jnp.abs(x) < 1e-6, 1e-6, x)
         new["m_protein"] = jnp.exp(-kP * h) * (y["m_protein"] + source * h * jnp.expm1(x) / x)
@@ -269,6 +272,8 @@ def simulate(model, hyper, shift, nodes: Nodes, grid, at, rho, sigma):
             "os": weight @ alive,
             "response_and_pfs": weight @ (response[:, None] * pfs),
             "complete_and_pfs": weight @ (complete[:, None] * pfs),
+            "response_and_os": weight @ (response[:, None] * alive),
+            "complete_and_os": weight @ (complete[:, None] * alive),
         }
         return {"entered": enters} | {name: enters * value for name, value in found.items()}
 

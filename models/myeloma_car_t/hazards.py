@@ -1,9 +1,12 @@
 """Ways to progress without a rise of the marker, and ways to die, 1/day; B burden relative to time zero.
 
     bone or symptoms         h_other B^0.1                          extramedullary    h_extramedullary B^0.1
-    myeloma or background    h_background + h_disease B^0.3
+    myeloma or background    h_background + h_disease B^death_on_burden
     infection                h_infection times the factor of the treatment (treatments.py; 7 under a BCMA bispecific)
                              + h_infection_cells e^(-t/180) after an infusion of cells
+
+Death of myeloma is calibrated to the survival of trials' patients (evidence_fit.py), who got further therapy after
+progression: that therapy is in its size, not in B.
 
 Sources and marks stand with the parameters; the time constant of 180 days and the factors are assumed.
 """
@@ -34,7 +37,7 @@ def extramedullary_progression(t, y, p, u):
 
 def death(t, y, p, u):
     """Hazard of death of anything but infection, 1/day."""
-    return p.h_background + p.h_disease * _burden_to(0.3, y)
+    return p.h_background + p.h_disease * _burden_to(p.death_on_burden, y)
 
 
 def infection_death(t, y, p, u):
@@ -91,8 +94,17 @@ PARAMETERS = (
         "h_disease",
         unit="1/day",
         scale="log",
-        typical=LogNormal(median=1.0e-4, sd_log=0.7),
-        source="see card",
+        typical=LogNormal(median=4.0e-4, sd_log=0.8),
+        covariates=(Slope("prior_lines", reference=4.0, slope=Normal(mean=0.1, sd=0.1)),),
+        source="median survival of one to five years in relapsed disease, wide",
+        mark="assumed",
+    ),
+    Parameter(
+        "death_on_burden",
+        unit="",
+        scale="log",
+        typical=LogNormal(median=0.4, sd_log=0.4),
+        source="a tenfold burden doubles or triples the hazard",
         mark="assumed",
     ),
     Parameter(

@@ -37,9 +37,9 @@ def slug(trial: str) -> str:
 def posterior_of(model, sampling, evidence, trial, given) -> PopulationPosterior:
     """The population without a trial, "" for none."""
     print(trial or "all trials", flush=True)
-    z, _ = sampling.assimilated(evidence, members=given.draws, random_seed=given.seed, trial=trial)
-    sites = sampling.new_settings(evidence, z, jax.random.key(given.seed))
-    groups = {"posterior": sites, "between_trials": sampling.between_trials(evidence, z), "sample_stats": {}}
+    ensemble = sampling.assimilated(evidence, members=given.draws, random_seed=given.seed, trial=trial)
+    sites = sampling.new_settings(evidence, ensemble, jax.random.key(given.seed))
+    groups = {"posterior": sites, "between_trials": sampling.between_trials(ensemble), "sample_stats": {}}
     tree = xr.DataTree.from_dict({name: in_chains(values) for name, values in groups.items()})
     arms = [a for a in evidence.arms if a.trial != trial]
     trials = len({a.trial for a in arms})
@@ -47,6 +47,7 @@ def posterior_of(model, sampling, evidence, trial, given) -> PopulationPosterior
         kind="population", model=model.name, model_hash=model.hash, rho=evidence.rho, random_seed=given.seed,
         method="evidence", method_note=f"published outcomes of {len(arms)} arms of {trials} trials, no patient's data",
         arms=json.dumps([a.name for a in arms]), left_out=trial, nodes=given.nodes,
+        standard_errors_off=ensemble.off, misfit=ensemble.misfit,
         versions=json.dumps(versions()), created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         fitted_patients="[]", n_patients=0,
     )  # fmt: skip

@@ -19,8 +19,9 @@ FLC = floor + FLC0 B^gF. Normal plasma cells N are displaced by burden and harme
 Response is read from the marker at the start of the current treatment and its running nadir n, d ln n/dt =
 -0.15 max(ln n - ln marker, 0), which follows a fall within a week and no rise.
 
-treatments.py holds what can be given, mechanism.py these functions, markers.py the other labs (algebraic in B, N
-and C), category.py the response category of registries, hazards.py the ways to progress without a rise and to die.
+treatments.py holds what can be given, mechanism.py these functions, markers.py and marker_labs.py the other labs
+(algebraic in B, N and C), category.py the response category of registries, hazards.py how one progresses without a rise
+or dies.
 Sources are named parameter by parameter; marks: verified, derived, assumed, memory. See card.md.
 """
 
@@ -46,7 +47,7 @@ from bayestwin.specification import (
     Steps,
 )
 
-from . import category, fitness, hazards, markers, mechanism
+from . import category, fitness, hazards, marker_labs, markers, mechanism
 from .treatments import BISPECIFIC, CAR_T, ROWS, TREATMENTS
 
 
@@ -61,15 +62,16 @@ def response(name, row):
     )
 
 
-def cell_product(name, cmax, omega_cmax, fb, beta, source, mark):
-    """Cmax, memory fraction, slow decline and EC50 of one CAR-T product."""
+def cell_product(name, cmax, omega_cmax, fb, beta, sd, source, mark):
+    """Cmax, memory fraction, slow decline and EC50 of one CAR-T product; `sd` of the three medians, logs and logit."""
+    about = {"treatment": name, "source": source, "mark": mark}
     return (
-        Parameter(f"Cmax_{name}", unit="copies/ug", scale="log", typical=LogNormal(median=cmax, sd_log=0.3),
-                  between=LogNormal(median=omega_cmax, sd_log=0.2), treatment=name, source=source, mark=mark),
-        Parameter(f"fB_{name}", unit="", scale="logit", typical=LogitNormal(median=fb, sd_logit=0.5), treatment=name, source=source, mark=mark),
-        Parameter(f"beta_{name}", unit="1/day", scale="log", typical=LogNormal(median=beta, sd_log=0.4), treatment=name, source=source, mark=mark),
-        Parameter(f"EC50_{name}", unit="copies/ug", scale="log", typical=LogNormal(median=0.01 * cmax, sd_log=1.0), treatment=name,
-                  source="0.01 median Cmax, SD 1", mark="assumed"),
+        Parameter(f"Cmax_{name}", unit="copies/ug", scale="log", typical=LogNormal(median=cmax, sd_log=sd[0]),
+                  between=LogNormal(median=omega_cmax, sd_log=0.2), **about),
+        Parameter(f"fB_{name}", unit="", scale="logit", typical=LogitNormal(median=fb, sd_logit=sd[1]), between=LogNormal(median=0.9, sd_log=0.2), **about),
+        Parameter(f"beta_{name}", unit="1/day", scale="log", typical=LogNormal(median=beta, sd_log=sd[2]), between=LogNormal(median=0.8, sd_log=0.2), **about),
+        Parameter(f"EC50_{name}", unit="copies/ug", scale="log", typical=LogNormal(median=0.01 * cmax, sd_log=1.0), between=Fixed(value=0.5), treatment=name,
+                  source="0.01 median Cmax, SD 1, between patients 0.5", mark="assumed"),
     )
 
 
@@ -90,7 +92,7 @@ model = Model(
         Parameter("kP", unit="1/day", scale="log", typical=LogNormal(median=0.0504, sd_log=0.25), between=Fixed(value=0.15),
                   covariates=(Category("isotype", "IgA", shift=Normal(mean=0.83, sd=0.2)),),
                   source="IgG half-life 13.75 d (Poels 2025), IgA 6 d", mark="verified; IgA from memory"),
-        Parameter("gamma", unit="", scale="log", typical=LogNormal(median=1.0, sd_log=0.2), source="near 1", mark="assumed"),
+        Parameter("gamma", unit="", scale="log", typical=LogNormal(median=1.0, sd_log=0.09), between=Fixed(value=0.18), source="near 1", mark="assumed"),
         Parameter("g", unit="1/day", scale="log", typical=LogNormal(median=0.0075, sd_log=0.4), between=HalfNormal(sd=0.8),
                   covariates=(Category("high_risk_cytogenetics", "1", shift=Normal(mean=0.2, sd=0.3)),
                               Category("extramedullary", "1", shift=Normal(mean=0.2, sd=0.3)),
@@ -99,20 +101,20 @@ model = Model(
         Parameter("FLC0", unit="mg/L", scale="log", typical=LogNormal(median=200.0, sd_log=0.7), between=HalfNormal(sd=1.5),
                   source="wide", mark="assumed"),
         Parameter("FLC_floor", unit="mg/L", scale="log", typical=LogNormal(median=8.0, sd_log=0.4), between=HalfNormal(sd=0.4),
-                  covariates=markers.RENAL,
+                  covariates=marker_labs.RENAL,
                   source="normal kappa 3.3 to 19.4, lambda 5.7 to 26.3 mg/L", mark="memory"),
-        Parameter("gF", unit="", scale="log", typical=LogNormal(median=1.0, sd_log=0.2), source="near 1", mark="assumed"),
+        Parameter("gF", unit="", scale="log", typical=LogNormal(median=1.0, sd_log=0.09), between=Fixed(value=0.18), source="near 1", mark="assumed"),
         *(parameter for name, row in ROWS.items() for parameter in response(name, row)),
-        Parameter("f_nonresponder", unit="", scale="logit", typical=LogitNormal(median=0.82, sd_logit=0.3),
+        Parameter("f_nonresponder", unit="", scale="logit", typical=LogitNormal(median=0.82, sd_logit=0.3), between=Fixed(value=0.25),
                   source="calibration of T-cell arms", mark="derived"),
-        *cell_product("ide_cel", 231_000.0, 1.0, 0.02, 0.00578, "US label geometric mean, half-lives assumed", "memory"),
-        *cell_product("cilta_cel", 44_000.0, 0.52, 0.001, 0.0231, "CARTITUDE-1 Cmax, AUC, Tbql", "derived"),
-        Parameter("Tmax", unit="day", scale="log", typical=LogNormal(median=12.0, sd_log=0.15), between=LogNormal(median=0.2, sd_log=0.3),
+        *cell_product("ide_cel", 231_000.0, 1.0, 0.01, 0.0173, (0.3, 0.5, 0.3), "US label geometric mean; half-life 40 d: detectable in 59 and 36 % at months 6 and 12", "memory"),
+        *cell_product("cilta_cel", 44_000.0, 0.52, 0.001, 0.0231, (0.15, 0.4, 0.25), "CARTITUDE-1 Cmax, AUC, Tbql", "derived"),
+        Parameter("Tmax", unit="day", scale="log", typical=LogNormal(median=12.0, sd_log=0.08), between=LogNormal(median=0.2, sd_log=0.3),
                   source="ide-cel 11 d, cilta-cel 12.7 d", mark="verified; ide-cel from memory"),
         Parameter("Tlag", unit="day", scale="log", typical=Fixed(value=3.0), source="2.5 to 4 d", mark="assumed"),
-        Parameter("fold", unit="", scale="log", typical=LogNormal(median=1000.0, sd_log=0.8), source="doubling 0.8 to 0.9 d", mark="derived"),
-        Parameter("alpha", unit="1/day", scale="log", typical=LogNormal(median=0.077, sd_log=0.3), between=LogNormal(median=0.55, sd_log=0.3),
-                  source="half-life 9 d", mark="derived"),
+        Parameter("fold", unit="", scale="log", typical=LogNormal(median=1000.0, sd_log=0.36), between=Fixed(value=0.72), source="doubling 0.8 to 0.9 d", mark="derived"),
+        Parameter("alpha", unit="1/day", scale="log", typical=LogNormal(median=0.077, sd_log=0.15), between=LogNormal(median=0.55, sd_log=0.2),
+                  source="half-life 9 d: AUC0-28 of both products is 10 to 12 times Cmax", mark="derived"),
         Parameter(
             "resistance",
             unit="",
@@ -131,7 +133,7 @@ model = Model(
         ),
         *fitness.PARAMETERS,
         *hazards.PARAMETERS,
-        *markers.PARAMETERS,
+        *marker_labs.PARAMETERS,
     ),
     drift=(Drift("g", every=91.3125, steps=12, sd=LogNormal(median=0.1, sd_log=0.5), source="slow growth change [assumed]"),),
     response_classes=tuple(
@@ -144,13 +146,13 @@ model = Model(
              **markers.OUTPUTS, **fitness.OUTPUTS, "response_category": category.response_category},
     hazards=hazards.HAZARDS,
     observations=(
-        Observation("m_protein", unit="g/L", error=Combined(sd=LogNormal(median=0.5, sd_log=0.3), cv=LogNormal(median=0.10, sd_log=0.3), nu=5.0),
+        Observation("m_protein", unit="g/L", error=Combined(sd=LogNormal(median=0.5, sd_log=0.15), cv=LogNormal(median=0.10, sd_log=0.15), nu=5.0),
                     plausible=(0.0, 120.0), lower_limit=0.5, positive=False, label="M-protein", source="assay 5 to 8 %; Li 2025 0.127 and 2.57 g/L"),
-        Observation("involved_flc", unit="mg/L", error=LogNormalError(sd=LogNormal(median=0.2, sd_log=0.3), nu=5.0), plausible=(0.1, 200_000.0),
+        Observation("involved_flc", unit="mg/L", error=LogNormalError(sd=LogNormal(median=0.2, sd_log=0.15), nu=5.0), plausible=(0.1, 200_000.0),
                     label="involved free light chains", source="0.15 to 0.25"),
-        Observation("transgene", unit="copies/ug", error=LogNormalError(sd=LogNormal(median=0.5, sd_log=0.3)), plausible=(0.0, 1.0e8), lower_limit=50.0,
+        Observation("transgene", unit="copies/ug", error=LogNormalError(sd=LogNormal(median=0.5, sd_log=0.15)), plausible=(0.0, 1.0e8), lower_limit=50.0,
                     positive=False, label="CAR transgene", layer="research", source="Stein 2019 0.56"),
-        *markers.OBSERVATIONS,
+        *marker_labs.OBSERVATIONS,
         *fitness.OBSERVATIONS,
         category.OBSERVATION,
     ),

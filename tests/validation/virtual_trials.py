@@ -47,8 +47,8 @@ NOTES = (
     "The meta-analysis (Bayesian random effects on the logit scale, heterogeneity HalfNormal(0.5)) knows the same",
     "landmark of the other trials of the class, and neither what was given nor to whom; a landmark that no other",
     "trial of the class published is not compared. Where no hazard of drop-out was published, arms are followed",
-    "completely, so that their intervals are somewhat too narrow late on. No therapy after progression is modelled:",
-    "OS is what it would be without one.",
+    "completely, so that their intervals are somewhat too narrow late on. No therapy after progression is simulated:",
+    "its average effect is in the hazard of death, which the other trials' survival taught.",
 )
 ERROR_AIM = 5.0  # points, median absolute error of response and CR
 
