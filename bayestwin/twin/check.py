@@ -9,6 +9,7 @@ from bayestwin.twin.particles import (
     LARGEST_K,
     effective_draws,
     effective_size,
+    half_gaps,
     island_gaps,
     island_means,
 )
@@ -68,6 +69,7 @@ def judge(
         classes = island_means(class_weights(particles), particles.log_weights, islands).std(axis=0, ddof=1).max()
         if classes > LARGEST_CLASS_GAP:
             failed.append(f"islands disagree on the response class (SD {classes:.2f})")
+    failed += _halves_apart(model, particles, w, islands, relevant)
     # where a category is missing, each draw stands once for every level
     draw = np.asarray(particles.draw) % population_draws
     alive = effective_draws(draw, particles.log_weights)
@@ -103,6 +105,22 @@ def judge(
         draws_error=draws_error,
         few_draws=few,
     )
+
+
+def _halves_apart(model, particles, weights, islands, relevant):
+    """That the halves of the islands, each with proposals of its own, disagree where islands of a half agree."""
+    psi, said = np.asarray(particles.psi), []
+    sd = np.sqrt(weights @ (psi - weights @ psi) ** 2)
+    apart = half_gaps(psi, particles.log_weights, islands)
+    apart = np.where(relevant, np.divide(apart, sd, out=np.zeros_like(sd), where=sd > 0), 0.0)
+    worst = int(np.argmax(apart))
+    if apart[worst] > LARGEST_GAP:
+        name = model.individual_names[worst]
+        said.append(f"halves of the islands disagree on {name} (SD of means {apart[worst]:.2f} posterior SD)")
+    classes = half_gaps(class_weights(particles), particles.log_weights, islands).max()
+    if classes > LARGEST_CLASS_GAP:
+        said.append(f"halves of the islands disagree on the response class (SD {classes:.2f})")
+    return said
 
 
 def _few_draws(model, particles, weights, draw, relevant):
