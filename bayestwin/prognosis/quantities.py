@@ -59,7 +59,8 @@ class Spread(NamedTuple):
 class Chance:
     """One chance with what is known of its accuracy.
 
-    value, mcse, draws_error (of the value because population draws are few, `twin.few_draws`) ; knowledge : level -> (low, high) or None with `reason`
+    draws_error : of the value because population draws are few, see `twin.few_draws`
+    value, mcse ; knowledge : level -> (low, high) or None with `reason`
     approximate : fewer than 20 draws per population draw
     doubt (patient, knowledge, chance) parts of p (1 - p), summing to it; per_draw : effective K; draws : effective M
     """

@@ -42,8 +42,7 @@ def judge(
 
     ESS is asked to reach 400, or a tenth of the particles where there are fewer than 4,000; islands agree where the SD
     of their means is under 0.4 posterior SD in every individual parameter the record speaks of. Where population draws
-    are few (see `few_draws`) the check fails if the population holds more of them, and else says so: the twin then rests
-    on all there are.
+    are few (see `few_draws`) the check fails if the population holds more, and else says so: the twin rests on all.
     """
     size = particles.psi.shape[0]
     ess = effective_size(particles.log_weights, islands)

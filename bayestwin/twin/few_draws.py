@@ -1,9 +1,9 @@
 """What a posterior owes to its population draws being few.
 
 The particles of all islands rest on the same M draws of the population posterior, and the patient's labs weigh them:
-draw m has weight s_m, and a mean is f = sum s_m f_m. Where few draws hold the weight, another M of them would have given
-another f, which no spread between islands shows, for they share the draws. It is the error of a ratio of means over
-draws, by the jackknife (draw m left out, the others reweighted):
+draw m has weight s_m, and a mean is f = sum s_m f_m. Where few draws hold the weight, another M of them would have
+given another f, which no spread between islands shows, for they share the draws. It is the error of a ratio of means
+over draws, by the jackknife (draw m left out, the others reweighted):
 
     f without m, minus f  =  s_m (f - f_m) / (1 - s_m)
     error^2               =  sum over m of (s_m (f_m - f) / (1 - s_m))^2  -  variance / ESS

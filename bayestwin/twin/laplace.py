@@ -117,7 +117,7 @@ def shares_of_classes(model, evaluate, psi, draw, pieces, population: Population
 
 
 def _from_the_best(model, solved, psi, draw, pieces, population, data):
-    """The first approximation, class and draw of each pair, and the slopes (C, N, D) that all draws of a class share."""
+    """The first approximation, class and draw of each pair, and the slopes (C, N, D) that draws of a class share."""
     draws, classes = len(population.log_det), pieces.log_class.shape[-1]
     kind, which = jnp.tile(jnp.arange(classes), draws), jnp.repeat(jnp.arange(draws), classes)
     best, apart = _best(psi, draw, pieces, population), jnp.tile(APART * psi.std(axis=0) + 1e-9, (classes, 1))

@@ -1,8 +1,8 @@
 """Which moves the particles make at a temperature, and how often; the moves themselves are in `moves`.
 
-Proposals are fitted to particles. Were they fitted to all of them, what a poor fit keeps from being found would be kept
-from all islands alike, and they would agree: between runs the chance of a response class then differed by .26 (SD) where
-islands said .05. So each half of the islands has its own proposals, and the check compares the halves.
+Proposals are fitted to particles. Were they fitted to all of them, what a poor fit keeps from being found would be
+kept from all islands alike, and they would agree: between runs the chance of a response class differed by .26 (SD)
+where islands said .05. So each half of the islands has its own proposals, and the check compares the halves.
 """
 
 from dataclasses import dataclass, field
@@ -16,7 +16,15 @@ import numpy as np
 from bayestwin.dynamics import Accuracy
 from bayestwin.twin.laplace import normals_by_draw, room_for, shares_of_classes
 from bayestwin.twin.moves import BETWEEN, CYCLE, Guide, fitted_gaussian, in_parts, sweep
-from bayestwin.twin.particles import LARGEST_CLASS_GAP, LARGEST_GAP, effective_draws, half_gaps, halves, island_gaps, island_means
+from bayestwin.twin.particles import (
+    LARGEST_CLASS_GAP,
+    LARGEST_GAP,
+    effective_draws,
+    half_gaps,
+    halves,
+    island_gaps,
+    island_means,
+)
 from bayestwin.twin.target import class_shares, evaluator, full_likelihood
 
 FEW_DRAWS = 0.1  # share of effective population draws under which moves between draws and classes are made,
@@ -60,8 +68,10 @@ class Mover:
         """
         do_sweep, accepted = sweep(self.model, self.accuracy), []
         few = effective_draws(self.population.drawn(cloud.draw), log_weights) < FEW_DRAWS * self.population.draws
-        between = t >= 1.0 and room_for(cloud.psi, cloud.pieces.log_class.shape[-1]) and (
-            between or few or _two_classes(_class_shares(cloud).mean(axis=0)) or self._class_lost(cloud)
+        between = (
+            t >= 1.0
+            and room_for(cloud.psi, cloud.pieces.log_class.shape[-1])
+            and (between or few or _two_classes(_class_shares(cloud).mean(axis=0)) or self._class_lost(cloud))
         )
         normals = self._normals(cloud) if between else [None] * self.parts(cloud)
         guides = self._guides(cloud, log_weights, normals)

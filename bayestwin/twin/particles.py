@@ -217,16 +217,18 @@ def island_gaps(psi, log_weights, islands: int) -> np.ndarray:
 
 
 def halves(islands: int, particles: int, dimension: int) -> int:
-    """Parts of the islands whose proposals are their own (`mover`): two, of two islands each and particles enough to fit
-    proposals to; else one."""
+    """Parts of the islands whose proposals are their own (`mover`).
+
+    Two, of two islands each at least and of particles enough to fit proposals to; else one.
+    """
     return 2 if islands >= 4 and islands % 2 == 0 and particles >= 2 * ENOUGH * dimension else 1
 
 
 def half_gaps(values, log_weights, islands: int) -> np.ndarray:
     """SD of the means of both halves of the islands where that is beyond what islands say, else 0: (P, K) -> (K,).
 
-    An odd number of islands, or fewer than four, has no halves. Islands of a half share proposals. The SD of two means is known from islands to sqrt(2 / islands) times theirs;
-    chance makes it BEYOND times as large in one case of fifty or so.
+    Islands of a half share proposals. What the SD of two means is to be follows from the islands; BEYOND times that is
+    not chance. An odd number of islands, or fewer than four, has no halves.
     """
     means = island_means(values, log_weights, islands)
     if islands < 4 or islands % 2:
