@@ -82,6 +82,11 @@ class PopulationPosterior:
 
         return arviz_stats.summary(moving(self.posterior), ci_prob=ci_prob, ci_kind="eti", round_to="none")
 
+    @property
+    def size(self) -> int:
+        """Number of draws, of all chains."""
+        return self.posterior.sizes["chain"] * self.posterior.sizes["draw"]
+
     def hyper_draws(self, count: int | None = None):
         """Population draws as a stacked `Hyper`, and their positions in chain-major order.
 

@@ -17,6 +17,7 @@ from bayestwin.prognosis.quantities import Chance
 from bayestwin.prognosis.result import Prognosis, table
 from bayestwin.records.record import ClinicalEvent
 from bayestwin.twin import start_twin, update_twin
+from bayestwin.twin.state import PASS
 from bayestwin.units import convert
 
 NOISY = 0.025  # Monte Carlo error of a chance from which on a report prints no number (report/rounding.py)
@@ -180,9 +181,7 @@ def _asked(twin, name, time, treatment, months, ahead, endpoint, random_seed) ->
         return Rung(name, time, months, counted, None, str(error.problem), "", "", **common)
     row, chance = made.row(treatment), made.chance(treatment, months, endpoint=endpoint)
     reason = row.refused if chance is None else chance.reason
-    if chance is not None and chance.mcse > NOISY:
-        noise = f"Monte Carlo error {100 * chance.mcse:.1f} points: take more particles"
-        reason = "; ".join(part for part in (reason, noise) if part)
+    reason = "; ".join(part for part in (reason, *_errors(chance), *_failed(twin.info)) if part)
     return Rung(
         name,
         time,
@@ -197,6 +196,21 @@ def _asked(twin, name, time, treatment, months, ahead, endpoint, random_seed) ->
     )
 
 
+def _errors(chance: Chance | None) -> list[str]:
+    """Errors of a chance for which a report prints no number."""
+    said = []
+    if chance is not None and chance.mcse > NOISY:
+        said.append(f"Monte Carlo error {100 * chance.mcse:.1f} points: take more particles")
+    if chance is not None and chance.draws_error > NOISY:
+        said.append(f"other population draws would move it by {100 * chance.draws_error:.1f} points: take more draws")
+    return said
+
+
+def _failed(info) -> list[str]:
+    """That the numerical check failed, and why."""
+    return [] if info.verdict == PASS else [f"the numerical check failed: {info.reasons[-1]}"]
+
+
 def _row(rung: Rung) -> dict:
     chance, (low, high) = rung.chance, rung.range or (np.nan, np.nan)
     doubt = (np.nan,) * 3 if chance is None else np.array(chance.doubt) / max(sum(chance.doubt), 1e-12)
@@ -207,6 +221,7 @@ def _row(rung: Rung) -> dict:
         "labs": sum(rung.labs.values()),
         "chance": np.nan if chance is None else chance.value,
         "mcse": np.nan if chance is None else chance.mcse,
+        "draws_error": np.nan if chance is None else chance.draws_error,
         "low": low,
         "high": high,
         "doubt_patient": doubt[0],

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from bayestwin.twin.few_draws import draws_error
 from bayestwin.twin.particles import island_means
 from bayestwin.twin.surprise import weighted_quantiles
 
@@ -58,6 +59,7 @@ class Spread(NamedTuple):
 class Chance:
     """One chance with what is known of its accuracy.
 
+    draws_error : of the value because population draws are few, see `twin.few_draws`
     value, mcse ; knowledge : level -> (low, high) or None with `reason`
     approximate : fewer than 20 draws per population draw
     doubt (patient, knowledge, chance) parts of p (1 - p), summing to it; per_draw : effective K; draws : effective M
@@ -71,6 +73,7 @@ class Chance:
     doubt: tuple[float, float, float]
     per_draw: float
     draws: float
+    draws_error: float = 0.0
 
 
 def by_population_draw(values, weights, draw):
@@ -123,4 +126,5 @@ def chance_of(survival, squared, weights, draw, log_weights, islands: int) -> Ch
     of_knowledge = float(np.clip(spread.corrected, 0.0, p * (1 - p) - of_chance))
     doubt = (p * (1 - p) - of_chance - of_knowledge, of_knowledge, of_chance)
     few = spread.per_draw < ENOUGH_PER_DRAW
-    return Chance(p, mcse, knowledge, spread.reason, few, doubt, spread.per_draw, spread.draws)
+    few_draws = float(draws_error(survival, weights, draw))
+    return Chance(p, mcse, knowledge, spread.reason, few, doubt, spread.per_draw, spread.draws, few_draws)

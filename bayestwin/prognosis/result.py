@@ -173,6 +173,7 @@ class Prognosis:
                         "month": month,
                         "chance": np.nan if chance is None else chance.value,
                         "mcse": np.nan if chance is None else chance.mcse,
+                        "draws_error": np.nan if chance is None else chance.draws_error,
                         "knowledge_low": low,
                         "knowledge_high": high,
                         "median_months": np.nan if chance is None else self.quantiles(row.plan.name, (0.5,))[0],

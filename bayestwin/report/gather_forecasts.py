@@ -21,6 +21,7 @@ def _landmarks(prognosis, row, endpoint):
                 knowledge_reason=c.reason,
                 approximate=c.approximate,
                 doubt=c.doubt,
+                draws_error=c.draws_error,
             )
         )
     return tuple(marks)

@@ -86,6 +86,7 @@ class Landmark:
     approximate : fewer than 20 effective patient draws per population draw
     doubt : (patient, knowledge, chance) parts of p(1-p), summing to it; None if not computed
     doubt_mcse : Monte Carlo error of those parts as shares of one
+    draws_error : error of the chance because few population draws hold its weight
     """
 
     month: float
@@ -96,6 +97,7 @@ class Landmark:
     approximate: bool = False
     doubt: tuple[float, float, float] | None = None
     doubt_mcse: float | None = None
+    draws_error: float = 0.0
 
 
 @dataclass(frozen=True)

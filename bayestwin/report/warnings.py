@@ -265,6 +265,9 @@ def _monte_carlo(inputs):
             f"Monte Carlo error of the 12-month chance is {100 * mark.mcse:.1f} points (at most 2.5)",
             mcse=mark.mcse,
         )
+    if mark is not None and step_for(mark.draws_error) is None:
+        points = f"{100 * mark.draws_error:.1f} points (at most 2.5)"
+        yield _warn("W-NUM-MC", WITHHELD, f"other draws of the population would move the 12-month chance by {points}")
 
 
 def _moved(inputs):

@@ -70,17 +70,19 @@ def room_for(psi, classes: int) -> bool:
     return len(psi) >= classes * (psi.shape[1] + 1)
 
 
-def normals_by_draw(model, evaluate, psi, draw, pieces, population: Population, data, rho, key) -> Normals:
+def normals_by_draw(
+    model, evaluate, psi, draw, pieces, population: Population, data, rho, key, *, solved_at_once: int = 0
+) -> Normals:
     """The approximation for every population draw and response class, from particles at the target.
 
-    psi (P, D), draw (P,), pieces : ClassLikelihood; evaluate : `target.evaluator` of the model. Three solves of P
-    particles: slopes at the best particle of each class; predictions at the centres of the likeliest P pairs; slopes
-    of their own for as many pairs as one solve holds, which are used where they fit the particles better.
+    psi (P, D), draw (P,), pieces : ClassLikelihood; evaluate : `target.evaluator` of the model. Three solves of
+    `solved_at_once` (default P) particles: slopes at the best particle of each class; predictions at the centres of as
+    many of the likeliest pairs; slopes of their own for as many pairs as one solve holds, which are used where they fit
+    the particles better.
     """
-    draws, classes, dimension = len(population.log_det), pieces.log_class.shape[-1], psi.shape[1]
-    kind, which = jnp.tile(jnp.arange(classes), draws), jnp.repeat(jnp.arange(draws), classes)
-    best, spread = _best(psi, draw, pieces, population), psi.std(axis=0)
-    solved = partial(_solved, evaluate, len(psi), population, data, rho)
+    size = solved_at_once or len(psi)
+    dimension, spread = psi.shape[1], psi.std(axis=0)
+    solved = partial(_solved, evaluate, size, population, data, rho)
     own = np.asarray(jax.random.categorical(key, pieces.log_class + full_likelihood(pieces)))
 
     def judged(normals):
@@ -90,19 +92,38 @@ def normals_by_draw(model, evaluate, psi, draw, pieces, population: Population, 
         found = gauss_newton(model, around, population, data)
         return _Found(*(a.at[some].set(b) for a, b in zip(normals, found)))
 
-    apart = jnp.tile(APART * spread + 1e-9, (classes, 1))
-    predicted, slopes, log_class = _with_slopes(solved, psi[best], draw[best], jnp.arange(classes), apart)
-    around = _Linear(psi[best][kind], predicted[kind], slopes[kind], log_class[kind], which)
-    first = gauss_newton(model, around, population, data)
-    some = jnp.argsort(-first.evidence)[: len(psi)]
+    first, kind, which, slopes = _from_the_best(model, solved, psi, draw, pieces, population, data)
+    some = jnp.argsort(-first.evidence)[:size]
     predicted, log_class = solved(first.centre[some], which[some], kind[some])
     around = _Linear(first.centre[some], predicted, slopes[kind[some]], log_class, which[some])
     second = taken(first, some, around)
-    some = jnp.argsort(-second.evidence)[: len(psi) // (dimension + 1)]
+    some = jnp.argsort(-second.evidence)[: size // (dimension + 1)]
     apart = APART * jnp.minimum(jnp.sqrt((second.factor[some] ** 2).sum(-1)), 10.0 * spread) + 1e-9
     predicted, slopes, log_class = _with_slopes(solved, second.centre[some], which[some], kind[some], apart)
     third = taken(second, some, _Linear(second.centre[some], predicted, slopes, log_class, which[some]))
     return min(judged(second), judged(third), key=lambda found: found[1])[0]
+
+
+def shares_of_classes(model, evaluate, psi, draw, pieces, population: Population, data, rho) -> np.ndarray:
+    """P(response class | labs) as a first approximation from the best particle of each class has it, (C,); one solve.
+
+    It needs no particle where a class would have its own: a class may have lost them all.
+    """
+    solved = partial(_solved, evaluate, len(psi), population, data, rho)
+    found, *_ = _from_the_best(model, solved, psi, draw, pieces, population, data)
+    by_class = np.asarray(found.evidence).reshape(-1, pieces.log_class.shape[-1])
+    share = np.exp(by_class - by_class.max()).sum(axis=0)
+    return share / share.sum()
+
+
+def _from_the_best(model, solved, psi, draw, pieces, population, data):
+    """The first approximation, class and draw of each pair, and the slopes (C, N, D) that draws of a class share."""
+    draws, classes = len(population.log_det), pieces.log_class.shape[-1]
+    kind, which = jnp.tile(jnp.arange(classes), draws), jnp.repeat(jnp.arange(draws), classes)
+    best, apart = _best(psi, draw, pieces, population), jnp.tile(APART * psi.std(axis=0) + 1e-9, (classes, 1))
+    predicted, slopes, log_class = _with_slopes(solved, psi[best], draw[best], jnp.arange(classes), apart)
+    around = _Linear(psi[best][kind], predicted[kind], slopes[kind], log_class[kind], which)
+    return gauss_newton(model, around, population, data), kind, which, slopes
 
 
 def _solved(evaluate, size, population, data, rho, at, of_draw, of_class):

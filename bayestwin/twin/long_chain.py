@@ -191,6 +191,8 @@ def _not_for_nuts(twin) -> str:
     """Why NUTS is not asked; "" where it is."""
     if not np.isfinite(twin.weights).all():
         return "no particle explains the record"
+    if twin.info.few_draws:
+        return "its chains would rest on the same population draws"
     if twin.particles.log_class.shape[-1] > 1:
         share = float((twin.weights @ class_weights(twin.particles)).max())
         if share < ONE_CLASS:

@@ -18,6 +18,7 @@ The step size b follows the acceptance. Sources: Cotter et al. (2013), Statistic
 """
 
 from functools import lru_cache, partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -34,12 +35,21 @@ INNER = 8  # cheap steps of a draw move
 KEPT = 0.5  # share of the moves between that keep psi as the approximation standardises it
 
 
+class Guide(NamedTuple):
+    """What the proposals of some islands rest on: mean (D,) and factor (D, D) of the Gaussian fitted to their
+    particles, and `laplace.Normals`, asked of kind BETWEEN alone."""
+
+    mean: Any
+    factor: Any
+    normals: Any
+
+
 def fitted_gaussian(psi, log_weights, islands: int, prior_sd, active=None):
     """Mean (D,) and Cholesky factor (D, D) of all particles; of those that are not `active` (D,) apart from the others.
 
     Shrunk a little towards their spread so that none is singular.
-    One Gaussian for all islands: fitted to one island of some hundred particles its correlations were too noisy to be
-    accepted. It only shapes the proposal; islands are resampled and reported separately.
+    One Gaussian for half of the islands: fitted to one island of some hundred particles its correlations were too noisy
+    to be accepted. It only shapes the proposal; islands are resampled and reported separately.
     """
     w = np.exp(np.asarray(log_weights)) / islands
     x = np.asarray(psi)
@@ -59,41 +69,43 @@ def sweep(model, accuracy: Accuracy):
     """
     evaluate = evaluator(model, accuracy)
 
-    def one(
-        kind,
-        key,
-        psi,
-        draw,
-        pieces,
-        old,
-        population,
-        data,
-        rho,
-        t,
-        mean,
-        chol,
-        step,
-        normals,
-        silence=None,
-        *,
-        from_scratch,
-    ):
+    def one(kind, key, psi, draw, pieces, old, population, data, rho, t, guides, step, silence=None, *, from_scratch):
         """pieces : ClassLikelihood of the newer record; old (P, C) : log-likelihood of the seen record
 
-        normals : `laplace.Normals`, asked of kind BETWEEN alone; silence : `silence.Silence` or None
+        guides : a Guide for each of as many parts of the particles, one after the other; silence : `silence.Silence`
+        or None
         """
         key_propose, key_accept = jax.random.split(key)
-        if kind == BETWEEN:
-            new_psi, new_draw, ratio, classes = propose_between(key_propose, psi, draw, pieces, population, normals)
-        else:
-            new_psi, new_draw, ratio = propose(kind, key_propose, psi, draw, population, mean, chol, step, silence)
+        parts = []
+        moving = (psi, draw, pieces) if kind == BETWEEN else (psi, draw)
+        for number, (guide, own) in enumerate(zip(guides, in_parts(moving, len(guides)))):
+            own_key = jax.random.fold_in(key_propose, number)
+            if kind == BETWEEN:
+                parts.append(propose_between(own_key, *own, population, guide.normals))
+            else:
+                parts.append(propose(kind, own_key, *own, population, guide.mean, guide.factor, step, silence))
+        new_psi, new_draw, ratio, *classes = joined(parts)
         proposed = evaluate(new_psi, new_draw, population, data, rho)
         if kind == BETWEEN:
-            ratio = ratio + share_of_class(proposed, classes[1]) - share_of_class(pieces, classes[0])
+            left, entered = classes[0]
+            ratio = ratio + share_of_class(proposed, entered) - share_of_class(pieces, left)
         here, there = (psi, draw, pieces, old), (new_psi, new_draw, proposed)
         return accept(key_accept, here, there, ratio, t, from_scratch=from_scratch)
 
     return one
+
+
+def in_parts(tree, count: int) -> list:
+    """A pytree of arrays over particles, cut into so many parts of equal size."""
+    if count == 1:
+        return [tree]
+    size = len(jax.tree.leaves(tree)[0]) // count
+    return [jax.tree.map(lambda a, k=k: a[k * size : (k + 1) * size], tree) for k in range(count)]
+
+
+def joined(parts: list):
+    """The parts one after the other again."""
+    return parts[0] if len(parts) == 1 else jax.tree.map(lambda *a: jnp.concatenate(a), *parts)
 
 
 @jax.jit

@@ -18,6 +18,8 @@ from bayestwin.individual.parameters import normal_given_levels
 LARGEST_K = 0.7  # k-hat beyond which importance ratios are not trusted
 LARGEST_GAP = 0.4  # SD of the island means, in posterior SDs, beyond which islands disagree
 LARGEST_CLASS_GAP = 0.2  # SD of the island means of the chance of a response class, likewise
+BEYOND = 2.5  # times the SD of the means of half the islands that islands lead to expect
+ENOUGH = 8  # particles per parameter from which on half of the islands fit proposals of their own
 EVEN = 2.0  # largest ratio over the mean ratio, up to which weights count as even
 
 
@@ -212,6 +214,29 @@ def island_gaps(psi, log_weights, islands: int) -> np.ndarray:
     x, w = np.asarray(psi), np.exp(np.asarray(log_weights)) / islands
     sd = np.sqrt(w @ (x - w @ x) ** 2)
     return np.divide(island_means(x, log_weights, islands).std(axis=0, ddof=1), sd, out=np.zeros_like(sd), where=sd > 0)
+
+
+def halves(islands: int, particles: int, dimension: int) -> int:
+    """Parts of the islands whose proposals are their own (`mover`).
+
+    Two, of two islands each at least and of particles enough to fit proposals to; else one.
+    """
+    return 2 if islands >= 4 and islands % 2 == 0 and particles >= 2 * ENOUGH * dimension else 1
+
+
+def half_gaps(values, log_weights, islands: int) -> np.ndarray:
+    """SD of the means of both halves of the islands where that is beyond what islands say, else 0: (P, K) -> (K,).
+
+    Islands of a half share proposals. What the SD of two means is to be follows from the islands; BEYOND times that is
+    not chance. An odd number of islands, or fewer than four, has no halves.
+    """
+    means = island_means(values, log_weights, islands)
+    if islands < 4 or islands % 2:
+        return np.zeros(means.shape[1:])
+    both = means.reshape(2, islands // 2, *means.shape[1:])
+    within = np.sqrt(both.var(axis=1, ddof=1).mean(axis=0) / (islands // 2))
+    found = both.mean(axis=1).std(axis=0, ddof=1)
+    return np.where(found > BEYOND * within, found, 0.0)
 
 
 def island_means(values, log_weights, islands: int) -> np.ndarray:

@@ -9,7 +9,12 @@ from bayestwin.twin.long_chain import by_long_chains
 from bayestwin.twin.oracle import rebuild_twin
 from bayestwin.twin.state import PASS
 
-MORE = 4  # times the particles where the first try fails its check
+MORE = 4  # times the particles where the first try fails its check, and the population draws where they are too few
+
+
+def more_of(times: int, few_draws: bool) -> str:
+    """What the next try has more of, in words."""
+    return f"{times} times the particles" + (" and population draws" if few_draws else "")
 
 
 def from_scratch(
@@ -24,6 +29,7 @@ def from_scratch(
     accuracy,
     reasons: tuple[str, ...] = (),
     tries: tuple[int, ...] = (1, MORE),
+    few_draws: bool = False,
     nuts: bool = True,
 ):
     """The twin of a whole record by the first of these rungs that passes its check, or withheld by the last.
@@ -32,6 +38,7 @@ def from_scratch(
     ----------
     size : int                  particles that the twin is to have, though a rung may take more
     tries : of the oracle, in multiples of `size`; nuts : ask NUTS where all fail
+    few_draws : what failed before had too few population draws: more of them from the first try on
 
     Returns
     -------
@@ -41,19 +48,21 @@ def from_scratch(
     ------
     FitError                    as `rebuild_twin`
     """
-    how: dict[str, Any] = {"islands": islands, "population_draws": population_draws, "rho": rho, "accuracy": accuracy}
+    how: dict[str, Any] = {"islands": islands, "random_seed": random_seed, "rho": rho, "accuracy": accuracy}
 
-    def oracle(times, why):
-        particles = times * size
-        twin, info = rebuild_twin(population, record, particles=particles, random_seed=random_seed, reasons=why, **how)
+    def oracle(times, draws, why):
+        sizes = {"particles": times * size, "population_draws": draws}
+        twin, info = rebuild_twin(population, record, reasons=why, **sizes, **how)
         return replace(twin, size=size), info
 
-    twin, info = oracle(tries[0], reasons)
+    draws = population_draws * (MORE if few_draws else 1)
+    twin, info = oracle(tries[0], draws, reasons)
     for times in tries[1:]:
         if info.verdict != PASS:
             failed = "; ".join(info.reasons[len(reasons) :])
-            reasons = (*reasons, f"again with {times} times the particles, because {failed}")
-            twin, info = oracle(times, reasons)
+            reasons = (*reasons, f"again with {more_of(times, info.few_draws)}, because {failed}")
+            draws *= MORE if info.few_draws else 1
+            twin, info = oracle(times, draws, reasons)
     if info.verdict == PASS or not nuts:
         return twin, info
     with jax.enable_x64(True):

@@ -27,6 +27,8 @@ class UpdateInfo:
     island_agreement : SD of island means over posterior SD, largest
     monte_carlo_error : parameter -> error of its posterior mean on the transformed scale
     surprise : each new lab before it was learnt; log_evidence : ln p(new labs | old ones), with its error
+    draws_error : error of posterior means and class chances because population draws are few, in posterior SDs, largest
+    few_draws : they are too few, and the population holds more
     anchor_gap, anchor_shift : of an anchored update, see `anchor.Gap`: z and shift; else None
     verdict : "PASS" or "WITHHELD"; reasons : why, and every restart or fallback on the way
     """
@@ -50,6 +52,8 @@ class UpdateInfo:
     new_labs: int = 0
     anchor_gap: float | None = None
     anchor_shift: float | None = None
+    draws_error: float = 0.0
+    few_draws: bool = False
     seconds: float = field(default=0.0, compare=False)
 
     def __str__(self):

@@ -28,7 +28,7 @@ from bayestwin.twin.compare import difference
 from bayestwin.twin.newer import expected, seen_labs, solve_through, surprise_rng, where_it_stands
 from bayestwin.twin.oracle import start_applied
 from bayestwin.twin.particles import effective_size, log_sum_exp, normalised, pareto_k, unique_particles
-from bayestwin.twin.rungs import MORE, from_scratch
+from bayestwin.twin.rungs import MORE, from_scratch, more_of
 from bayestwin.twin.smc import BridgeInfo, bridge
 from bayestwin.twin.state import PASS, WITHHELD, Twin
 
@@ -94,7 +94,8 @@ def update_twin(
     begin = clock.perf_counter()
     with jax.enable_x64(True):
         twin = twin.at_asked_size(np.random.default_rng([random_seed, twin.updates]))
-        moved, info = _forward(twin, record, change, random_seed, rejuvenate_below, accuracy)
+        at_hand = 0 if population is None or population.knows(record) else population.size
+        moved, info = _forward(twin, record, change, random_seed, rejuvenate_below, accuracy, at_hand)
         if info.verdict != PASS:
             moved, info = _last_rung(twin, record, info, random_seed, population, accuracy)
         elif 0 < anchor_every <= 1 + since_scratch(twin.history) and population is not None:
@@ -103,8 +104,8 @@ def update_twin(
     return replace(moved, updates=twin.updates + 1, history=(*twin.history, info), refusals=twin.refusals), info
 
 
-def _forward(twin, record, change, random_seed, rejuvenate_below, accuracy):
-    """Rungs 1 and 2 for information added."""
+def _forward(twin, record, change, random_seed, rejuvenate_below, accuracy, most_draws):
+    """Rungs 1 and 2 for information added; most_draws : of the population that is at hand, 0 without."""
     model, islands, data = twin.model, twin.islands, compile_record(twin.model, record)
     newer = solve_through(twin, record, change, accuracy)
     surprise = expected(twin, newer, surprise_rng(twin, random_seed))
@@ -114,7 +115,7 @@ def _forward(twin, record, change, random_seed, rejuvenate_below, accuracy):
         made, check = _rejuvenated(twin, data, seen_labs(model, record, change), newer, random_seed, accuracy)
         path = "rejuvenate"
     counts = {"new_labs": len(change.new_labs), "started": data.relevant}
-    counts["population_draws"] = twin.population.draws
+    counts |= {"population_draws": twin.population.draws, "most_draws": most_draws}
     info = judge(model, made, check, islands, path, (), surprise=surprise, **counts)
     far = [f"{s.output} at {s.time:g}" for s in surprise if not s.tail >= ALL_BUT_IMPOSSIBLE]
     if far:
@@ -239,7 +240,8 @@ def _last_rung(twin, record, failed, random_seed, population, accuracy):
                 failed, verdict=WITHHELD, reasons=(*failed.reasons, "no population at hand for the from-scratch rung")
             ),
         )
-    reasons = (f"from scratch with four times the particles, because {why}",)
-    rebuilt, info = _from_scratch(twin, record, reasons, random_seed, population, accuracy, tries=(MORE,))
+    reasons = (f"from scratch with {more_of(MORE, failed.few_draws)}, because {why}",)
+    rungs = {"tries": (MORE,), "few_draws": failed.few_draws}
+    rebuilt, info = _from_scratch(twin, record, reasons, random_seed, population, accuracy, **rungs)
     rebuilt = replace(rebuilt, updates=twin.updates)
     return rebuilt, replace(info, surprise=failed.surprise, new_labs=failed.new_labs)

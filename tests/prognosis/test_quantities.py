@@ -40,6 +40,15 @@ def test_the_knowledge_range_does_not_widen_with_few_patients_per_draw(per_draw)
     assert np.mean(ranges, axis=0) == pytest.approx(truth, abs={200: 0.02, 20: 0.03, 4: 0.06}[per_draw])
 
 
+def test_a_chance_says_how_far_other_population_draws_would_move_it():
+    p, values, weights, draw = hierarchy(20)
+    found = chance_of(values, values**2, weights, draw, np.zeros(len(draw)), islands=8)
+    assert found.draws_error == pytest.approx(p.std() / np.sqrt(M), rel=0.1) and found.draws_error > 0.005
+    first = draw < 20  # the weight of 20 draws is left
+    few = chance_of(values, values**2, first / first.sum(), draw, np.where(first, 0.0, -30.0), islands=8)
+    assert few.draws_error == pytest.approx(p[:20].std(ddof=1) / np.sqrt(20), rel=0.35) and few.draws_error > 0.02
+
+
 def test_the_naive_range_would():
     p, values, _, draw = hierarchy(4)
     naive = np.quantile(np.bincount(draw, values) / 4, (0.1, 0.9))

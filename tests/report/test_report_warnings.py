@@ -103,9 +103,10 @@ def test_a_large_move_and_a_far_comparator_caution():
     assert "W-MOVED" in codes(example(comparisons=(Comparison("a", "b", sign_changed=True),)), rules.CAUTION)
 
 
-def test_a_large_monte_carlo_error_of_the_main_chance_withholds_the_page():
+@pytest.mark.parametrize("which", ["mcse", "draws_error"])
+def test_a_large_error_of_the_main_chance_withholds_the_page(which):
     main = example().treatments[0]
-    marks = tuple(dataclasses.replace(mark, mcse=0.03) for mark in main.landmarks)
+    marks = tuple(dataclasses.replace(mark, **{which: 0.03}) for mark in main.landmarks)
     assert "W-NUM-MC" in codes(example(treatments=(dataclasses.replace(main, landmarks=marks),)), rules.WITHHELD)
 
 

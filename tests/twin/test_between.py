@@ -11,7 +11,7 @@ from bayestwin.dynamics import NO_GRADIENT
 from bayestwin.individual import compile_record
 from bayestwin.twin.laplace import _Linear, gauss_newton, normals_by_draw
 from bayestwin.twin.mover import Cloud, Mover
-from bayestwin.twin.moves import BETWEEN, sweep
+from bayestwin.twin.moves import BETWEEN, Guide, sweep
 from bayestwin.twin.particles import normalised, population_for
 from bayestwin.twin.target import evaluator
 
@@ -70,7 +70,7 @@ def moved_between(patient, psi, draw, times):
         normals = normals_by_draw(model, evaluate, psi, draw, pieces, population, data, 0.0, jax.random.key(0))
         cloud = psi, draw, pieces, jnp.zeros(pieces.alive.shape)
         for number in range(times):
-            at_the_target = (0.0, jnp.asarray(1.0), None, None, 0.0, normals)
+            at_the_target = (0.0, jnp.asarray(1.0), (Guide(None, None, normals),), 0.0)
             *cloud, rate, _ = sweep(model, NO_GRADIENT)(
                 BETWEEN, jax.random.key(number), *cloud, population, data, *at_the_target, from_scratch=True
             )
