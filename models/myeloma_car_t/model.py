@@ -55,7 +55,7 @@ def response(name, row):
     """kS, f and chance of non-response of one treatment."""
     about = {"treatment": name, "source": row.source, "mark": row.mark}
     return (
-        Parameter(f"kS_{name}", unit="1/day", scale="log", typical=LogNormal(median=row.kS, sd_log=row.sd[0]), between=HalfNormal(sd=0.8), **about),
+        Parameter(f"kS_{name}", unit="1/day", scale="log", typical=LogNormal(median=row.kS, sd_log=row.sd[0]), between=LogNormal(median=0.8, sd_log=0.3), **about),
         Parameter(f"f_{name}", unit="", scale="logit", typical=LogitNormal(median=row.f, sd_logit=row.sd[1]),
                   between=LogNormal(median=row.omega_f, sd_log=0.2), **about),
         Parameter(f"p_nonresponse_{name}", unit="", scale="logit", typical=LogitNormal(median=row.p, sd_logit=row.sd[2]), **about),
@@ -86,14 +86,14 @@ model = Model(
     vector_field=mechanism.vector_field,
     at_treatment=mechanism.at_treatment,
     parameters=(
-        Parameter("P0", unit="g/L", scale="log", typical=LogNormal(median=18.0, sd_log=0.1), between=HalfNormal(sd=0.6),
+        Parameter("P0", unit="g/L", scale="log", typical=LogNormal(median=18.0, sd_log=0.1), between=LogNormal(median=0.59, sd_log=0.1),
                   covariates=(Category("isotype", "light_chain", shift=Normal(mean=-4.5, sd=0.7)), Power("albumin_g_per_l", reference=36.0, exponent=Normal(mean=-1.5, sd=1.0)),),
                   source="Li 2025, Fau 2020 baseline 17.4 to 18 g/L; light-chain disease: 0.2 g/L, near what immunofixation sees, assumed", mark="verified"),
         Parameter("kP", unit="1/day", scale="log", typical=LogNormal(median=0.0504, sd_log=0.25), between=Fixed(value=0.15),
                   covariates=(Category("isotype", "IgA", shift=Normal(mean=0.83, sd=0.2)),),
                   source="IgG half-life 13.75 d (Poels 2025), IgA 6 d", mark="verified; IgA from memory"),
         Parameter("gamma", unit="", scale="log", typical=LogNormal(median=1.0, sd_log=0.09), between=Fixed(value=0.18), source="near 1", mark="assumed"),
-        Parameter("g", unit="1/day", scale="log", typical=LogNormal(median=0.0075, sd_log=0.4), between=HalfNormal(sd=0.8),
+        Parameter("g", unit="1/day", scale="log", typical=LogNormal(median=0.0075, sd_log=0.4), between=LogNormal(median=0.7, sd_log=0.2),
                   covariates=(Category("high_risk_cytogenetics", "1", shift=Normal(mean=0.2, sd=0.3)),
                               Category("extramedullary", "1", shift=Normal(mean=0.2, sd=0.3)),
                               Slope("prior_lines", reference=4.0, slope=Normal(mean=0.08, sd=0.08))),
