@@ -5,6 +5,7 @@ demo_data     the synthetic data this repository ships
 chromium      path of a headless Chromium, else the test skips
 """
 
+import gc
 import os
 import shutil
 import socket
@@ -21,9 +22,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Before any test imports JAX: the second test run, and the second process of this one, compile little.
 use_compilation_cache(ROOT / ".cache" / "tests")
-# Most programs here run for less time than they are compiled. At level 1 compiling takes a tenth less CPU and running
-# no more; at level 0 running takes two to three times as long, so that is chosen program by program (QUICK).
+# Level 1 takes a tenth less to compile than level 3 and runs as fast. See also pytest_configure.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=1 --xla_llvm_disable_expensive_passes=true")
+WITHOUT_OPTIMISATION = "jax_disable_most_optimizations"
 os.environ.setdefault("MPLBACKEND", "agg")
 
 try:
@@ -39,17 +40,63 @@ except ImportError:
 # These files start first, so that no process is left alone with one of them at the end.
 LONGEST = (
     "models/test_contract.py",
-    "twin/test_rival_samplers.py",
-    "jobs/test_refresh_killed.py",
-    "population/test_variational.py",
-    "cli/test_fit_command.py",
-    "twin/test_update_equals_oracle.py",
-    "population/test_priors.py",
-    "population/test_fit_and_save.py",
-    "data/test_synthetic_cohort.py",
+    "dynamics/test_drivers.py",
+    "population/test_gibbs.py",
+    "dynamics/test_dosing_identities.py",
+    "individual/test_likelihood.py",
+    "twin/test_failures.py",
+    "prognosis/test_clearance.py",
     "notebooks/test_quick_start.py",
+    "population/test_variational.py",
+    "evaluation/test_verification_simulated.py",
+    "population/test_fit_and_save.py",
+    "twin/test_update_equals_oracle.py",
+    "jobs/test_refresh_killed.py",
+    "jobs/test_scheduler.py",
     "validation/test_nmtest.py",
+    "cli/test_fit_command.py",
+    "cli/test_verify_command.py",
+    "population/test_crosscheck_density.py",
 )
+
+
+def pytest_configure(config):
+    """Most programs of the fast tests run for less time than they are compiled. Without optimisation compiling takes a
+    third less, running two to three times as much: those of `make validate`, which run long, have it."""
+    os.environ.setdefault(WITHOUT_OPTIMISATION.upper(), "1" if "not validate" in config.option.markexpr else "0")
+
+
+# These files run longer than they compile.
+OPTIMISED = ("notebooks/test_quick_start.py",)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item, nextitem):
+    """A file of OPTIMISED is compiled at level 1, fixtures and processes that it starts too."""
+    if item.path not in {ROOT / "tests" / name for name in OPTIMISED} or not quick():
+        return (yield)
+    quick(False)
+    try:
+        return (yield)
+    finally:
+        quick(True)
+
+
+def quick(wanted=None):
+    """Whether programs are compiled without optimisation, here and in processes to come; `wanted` sets it."""
+    import jax
+
+    if wanted is not None:
+        os.environ[WITHOUT_OPTIMISATION.upper()] = "1" if wanted else "0"
+        jax.config.update(WITHOUT_OPTIMISATION, wanted)
+    return jax.config.values[WITHOUT_OPTIMISATION]
+
+
+def pytest_collection_finish(session):
+    """Tracing makes objects by the million that live on: looking through them all for cycles takes a fifth of it."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 def pytest_collection_modifyitems(items):

@@ -18,19 +18,20 @@ from bayestwin.population import prior_population
 from bayestwin.records import Lab, PatientRecord
 from bayestwin.specification import load_model
 
-SIZES = {"particles": 160, "islands": 8, "population_draws": 20}
-ASKED = SIZES | {"reference_particles": 800, "visits": 3, "random_seed": 5}
+# as in tests/evaluation/test_verification_simulated.py, whose compiled programs serve here too
+SIZES = {"particles": 400, "islands": 8, "population_draws": 50}
+ASKED = SIZES | {"reference_particles": 3200, "visits": 3, "random_seed": 5}
 
 
 @pytest.fixture(scope="module")
 def population(tmp_path_factory):
     model = load_model(write_level_model(tmp_path_factory.mktemp("models") / "level"))
-    return as_population(model, level_draws(40))
+    return as_population(model, level_draws())
 
 
 @pytest.fixture(scope="module")
 def prior(population):
-    return prior_population(population.model, draws=20, random_seed=1)
+    return prior_population(population.model, draws=50, random_seed=1)
 
 
 def test_a_stopped_proof_goes_on_where_it_stopped(prior, tmp_path, monkeypatch):
