@@ -12,6 +12,7 @@ from bayestwin.twin.target import class_weights
 
 BEFORE, AFTER = (26.0, 25.5), (21.3, 21.8)  # far above the population, and between the two response classes
 ALL, TAKEN = 400, 100
+KEYS = ("level_pop", "effect_pop", "no_effect_pop", "p_none_pop", "omega_level")
 
 
 def far_draws(n, seed=1):
@@ -34,9 +35,6 @@ def exact_by_draw(draws, before=BEFORE, after=AFTER):
         responds = stats.multivariate_normal.pdf(y, level - effect * late, own + np.outer(late, late))
         found.append(((1.0 - p) * responds, p * stats.multivariate_normal.pdf(y, level - none * late, own)))
     return np.array(found)
-
-
-KEYS = ("level_pop", "effect_pop", "no_effect_pop", "p_none_pop", "omega_level")
 
 
 def p_none(evidence):

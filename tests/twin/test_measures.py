@@ -3,7 +3,18 @@
 import numpy as np
 import pytest
 
-from bayestwin.twin.particles import effective_size, island_means, normalised, pareto_k, systematic, unique_particles
+from bayestwin.twin.particles import (
+    LARGEST_GAP,
+    effective_size,
+    half_gaps,
+    halves,
+    island_gaps,
+    island_means,
+    normalised,
+    pareto_k,
+    systematic,
+    unique_particles,
+)
 from bayestwin.twin.surprise import sample_crps, weighted_quantiles
 
 
@@ -70,3 +81,15 @@ def test_island_means_are_weighted():
 
 def test_copies_are_not_distinct_particles():
     assert unique_particles(np.repeat(np.arange(6.0).reshape(3, 2), 5, axis=0)) == 3
+
+
+def test_halves_of_the_islands_are_apart_only_beyond_what_islands_explain():
+    """4 islands: the SD of their means stays under what is allowed, and that of the halves does not."""
+    rng, even = np.random.default_rng(5), np.log(np.full(4000, 1 / 1000))
+    psi = rng.standard_normal((4000, 3))
+    psi[2000:, 1] += 0.65  # both islands of a half alike
+    psi[:, 2] += np.repeat([0.0, 1.0, 1.2, -0.4], 1000)  # islands that differ by themselves
+    assert half_gaps(psi, even, 4) == pytest.approx([0.0, 0.65 / np.sqrt(2), 0.0], abs=0.05)
+    assert island_gaps(psi, even, 4)[1] < LARGEST_GAP < half_gaps(psi, even, 4)[1]
+    assert not half_gaps(psi[:3000], even[:3000], 3).any()  # no halves
+    assert halves(8, 4000, 41) == 2 and halves(8, 500, 41) == halves(2, 4000, 2) == halves(5, 4000, 2) == 1
