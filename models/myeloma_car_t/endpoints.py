@@ -16,6 +16,7 @@ from .imwg import NAMES, SD, code
 from .progression import CAUSES
 from .record_visits import record_visits
 from .scores import SCORE_LABS, score_sentences
+from .stages import stage_sentences
 from .treatments import ROWS
 from .visits import Criteria
 from .words import Words
@@ -52,7 +53,10 @@ _LABS = (
     _lab("circulating_plasma_cells", "cells/uL", 1e6, "circulating plasma cells"),
 )
 LABS = {lab.name: lab for lab in (*_LABS, *SCORE_LABS, *CRS_LABS)}
-COVARIATES = {"light_chain": ("kappa", "lambda"), "lenalidomide_refractory": ("1",), "plasma_cell_leukaemia": ("1",)}
+COVARIATES = {
+    "light_chain": ("kappa", "lambda"),
+    **dict.fromkeys(("lenalidomide_refractory", "plasma_cell_leukaemia", "del17p", "t_4_14", "gain_1q"), ("1",)),
+}
 
 
 def check_criteria(*, window: float = 3.0, baseline_at=None, **criteria) -> Criteria:
@@ -105,8 +109,8 @@ def code_record(model, record, start, end, *, window: float = 3.0, baseline_at=N
 
 
 def features(model, record, start) -> tuple[str, ...]:
-    """Scores before the cells and the grade of cytokine release after them; nothing under other treatments."""
+    """R-ISS and R2-ISS where something of them is known; under cells the scores before and cytokine release after."""
     cells = [t.name for t in model.treatments if t.cell_therapy]
     if not any(e.event == "infusion" and e.value in cells and e.time == start for e in record.events):
-        return ()
-    return (*score_sentences(record, start), *crs_sentences(record, start))
+        return stage_sentences(record, start)
+    return (*stage_sentences(record, start), *score_sentences(record, start), *crs_sentences(record, start))

@@ -137,11 +137,12 @@ def scores(record, infusion: float) -> tuple[Score, Score]:
     flags = ("extramedullary", "plasma_cell_leukaemia", "lenalidomide_refractory", "high_risk_cytogenetics")
     sex = record.covariates.get("sex")
     limit = FERRITIN_NORMAL[sex] if sex in FERRITIN_NORMAL else tuple(FERRITIN_NORMAL.values())
-    known = {name: _flag(record, name) for name in flags}
+    known = {name: flag(record, name) for name in flags}
     return car_hematotox(**labs), mycare(**known, ferritin=labs["ferritin"], ferritin_normal=limit)
 
 
-def _flag(record, name: str) -> int | None:
+def flag(record, name: str) -> int | None:
+    """A covariate that is 0 or 1, None where it is not known."""
     value = record.covariates.get(name)
     if value is None or str(value) in ("0", "1", "0.0", "1.0"):
         return None if value is None else int(float(value))
