@@ -150,7 +150,7 @@ def test_the_fixed_grid_agrees_with_a_tight_adaptive_solve(fixed_and_adaptive, m
         np.testing.assert_allclose(fixed[:, 2], adaptive[:, 2], atol=0.005, err_msg=treatment)
         np.testing.assert_allclose(fixed[:, NORMAL], adaptive[:, NORMAL], atol=1e-3, err_msg=treatment)
         np.testing.assert_allclose(NADIR_UNIT * (fixed - adaptive)[:, NADIR], 0.0, atol=0.02, err_msg=treatment)
-        np.testing.assert_allclose(fixed[:, STATES:], adaptive[:, STATES:], rtol=1e-4, err_msg=treatment)
+        np.testing.assert_allclose(fixed[:, STATES:], adaptive[:, STATES:], rtol=3e-4, err_msg=treatment)
 
 
 def test_more_car_t_cells_never_leave_more_myeloma(solve_myeloma, median_patient):
