@@ -4,13 +4,11 @@
 
 by scaling and squaring about a Taylor polynomial of fixed length, in two forms.
 
-With gradients: a loop of fixed length over the terms, one over the squarings, which reverse mode can follow; what they pass
-through is computed again rather than kept. Up to SCALARS states the matrices are nested tuples of scalars, so that under vmap
-each entry is one contiguous vector of patients; of more states that would take the compiler half a minute, and one exponential of
-[[A, b / u], [0, 0]] t as an array is taken (u the size of b, at least 1). As an array, theophylline's gradient took 37
-microseconds a patient and, from some 150 patients and chains on, 180 to 280: the compiler then hands the sums within matrices
-to a library that is slow on small ones. As scalars it takes 11 to 14 for 100 as for 1,600 (measured). JAX's own `expm` compiles every
-Padé order into the program.
+With gradients: a loop of fixed length over the terms and one over the squarings, which reverse mode can follow; what
+they pass through is computed again rather than kept. Up to SCALARS states the matrices are nested tuples of scalars, so
+that under vmap each entry is one contiguous vector of patients; with more states the compiler would need half a minute
+for that, and one exponential of [[A, b / u], [0, 0]] t as an array is taken (u the size of b, at least 1). JAX's own
+`expm` compiles every Padé order into the program. Why, with figures: docs/decisions/0031-small-matrices-as-scalars.md.
 
 Without gradients, for thousands of particles: phi by the scheme of Paterson and Stockmeyer, then as often as the
 stiffest particle needs it f <- E f + f, E <- E E. Matrices are nested tuples of scalars, so that under vmap each entry
@@ -70,7 +68,7 @@ def _flow_of_array(matrix, constant):
 
 
 def _flow_with_gradient(matrix, constant, norm):
-    """(E, f) in loops of fixed length; f <- (A f + b) / k beside E <- I + A E / k, then f <- E f + f beside E <- E E."""
+    """(E, f) in loops of fixed length; f <- (A f + b) / k beside E <- I + A E / k, then f <- E f + f and E <- E E."""
     halvings = jnp.clip(jnp.ceil(jnp.log2(jnp.maximum(norm, 1e-300) / 0.5)), 0.0, float(SQUARINGS))
     share, size = 0.5**halvings, range(len(constant))
     scaled, constant = jax.tree.map(lambda x: x * share, (matrix, constant))
@@ -103,7 +101,9 @@ def matrix_exponential(matrix):
     )
     scaled, identity = matrix / 2.0**halvings, jnp.eye(size)
 
-    def dot(a, b):  # term by term: the compiler hands a product, and a sum over an axis, to libraries slow on small matrices
+    def dot(
+        a, b
+    ):  # term by term: the compiler hands a product, and a sum over an axis, to libraries slow on small matrices
         return sum(a[:, k, None] * b[None, k, :] for k in range(len(b)))
 
     def horner(total, k):
