@@ -6,15 +6,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.linalg import expm
+from scipy.linalg import expm, expm_frechet
 
 from bayestwin.dosing import DoseEvent
 from bayestwin.dynamics import NO_GRADIENT, Accuracy, build_timeline, initial_values, solve_patient
-from bayestwin.dynamics.linear import LARGEST_NORM, linear_flow, matrix_exponential
+from bayestwin.dynamics.linear import LARGEST_NORM, SCALARS, linear_flow, matrix_exponential
 from bayestwin.errors import ModelError
 from bayestwin.records.record import PatientRecord
 from bayestwin.specification import Linear, load_model
 
+QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}  # as in conftest.py
 RECORD = PatientRecord("P-001", doses=(DoseEvent(0.0, 320.0, "oral"),))
 
 
@@ -28,7 +29,7 @@ def test_the_exponential_is_scipy_s(size, length):
 
 @pytest.mark.parametrize("gradient", [True, False])
 @pytest.mark.parametrize(
-    "size, length", [(1, 0.0), (1, 1e-9), (1, 3.0), (1, 900.0), (2, 1e-6), (3, 1.0), (3, 40.0), (4, 900.0)]
+    "size, length", [(1, 0.0), (1, 1e-9), (1, 3.0), (1, 900.0), (2, 1e-6), (3, 1.0), (4, 900.0), (5, 40.0)]
 )
 def test_a_state_under_constant_infusion_flows_as_scipy_s_exponential_says(gradient, size, length):
     rng = np.random.default_rng(size)
@@ -65,6 +66,35 @@ def test_its_gradient_is_the_finite_difference():
     step = 1e-6
     expected = (central(3.0 + step) - central(3.0 - step)) / (2 * step)
     np.testing.assert_allclose(jax.grad(central)(3.0), expected, rtol=1e-7)
+
+
+def test_backward_and_forward_slopes_of_scalars_are_scipy_s():
+    rng = np.random.default_rng(0)
+    whole = np.vstack([np.c_[rng.uniform(0.1, 9.0, (2, 2)) - 12.0 * np.eye(2), rng.uniform(0.0, 90.0, 2)], np.zeros(3)])
+    along, weights = (np.vstack([rng.normal(size=(2, 3)), np.zeros(3)]) for _ in range(2))
+
+    def weighed(whole):
+        growth, gain, _ = linear_flow(tuple(map(tuple, whole[:2, :2])), tuple(whole[:2, 2]), gradient=True)
+        return (jnp.c_[jnp.array(growth), jnp.array(gain)] * weights[:2]).sum()
+
+    def both(x):
+        return jax.grad(weighed)(x), jax.jvp(weighed, (x,), (jnp.asarray(along),))[1]
+
+    backward, forward = jax.jit(both, compiler_options=QUICK)(jnp.asarray(whole))
+    right = (expm_frechet(whole, along, compute_expm=False) * weights).sum()
+    np.testing.assert_allclose([(backward * along).sum(), forward], right, rtol=1e-9)
+
+
+@pytest.mark.parametrize("size", [2, SCALARS + 1])
+def test_a_gradient_keeps_the_matrix_and_not_what_its_exponential_passed_through(size):
+    """Kept for every term and squaring it took 80 kB a patient: dear, and dearer the more patients there are."""
+    matrix, constant = -jnp.eye(size), jnp.ones(size)
+
+    def flow(matrix, constant):
+        return linear_flow(tuple(map(tuple, matrix)), tuple(constant), gradient=True)[:2]
+
+    kept = jax.eval_shape(lambda a, b: jax.vjp(flow, a, b)[1], matrix, constant)
+    assert sum(leaf.size for leaf in jax.tree.leaves(kept)) < 8 * (size + 1) ** 2
 
 
 @pytest.mark.parametrize("accuracy", [Accuracy(), NO_GRADIENT], ids=["with gradient", "without"])
