@@ -28,7 +28,7 @@ from bayestwin.twin import start_twin, update_twin
 FOLLOWED = "DEMO-01"
 MOMENTS = (("referral", 4.0), ("before infusion", 51.5), ("month 3", 92.0), ("month 6", 183.0))
 MAIN_MONTH, ONE_YEAR = 12, 365.0
-PARTICLES, ISLANDS, POPULATION_DRAWS = 1000, 8, 200
+PARTICLES, ISLANDS, POPULATION_DRAWS = 1000, 8, 400
 TRUTH = {"ka_pop": 1.57, "CL_pop": 2.72, "V_pop": 31.5, "sigma_add_concentration": 0.5}
 
 
