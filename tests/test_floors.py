@@ -8,6 +8,7 @@ workers that lack the rest. Every rule is first shown a module that breaks it.
 import ast
 import graphlib
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,7 @@ NUMERICAL_LIBRARIES = {"jax", "numpyro", "diffrax", "numpy", "xarray"}
 ROOMS_OF_NOTHING = {"utils", "common", "helpers", "types"}
 
 
+@cache
 def modules():
     """Dotted name -> parsed source of every module in the package."""
     found = {}

@@ -27,21 +27,25 @@ def sixty_four_bits():
         yield
 
 
+# Newton's method runs dozens of times, a second each without optimisation.
+OPTIMISED = {"xla_backend_optimization_level": 1, "xla_llvm_disable_expensive_passes": True}
+
+
 @lru_cache
-def compiled(model, accuracy):
+def compiled(model, accuracy, optimised=False):
     """One jitted solve from a given state."""
 
     def solve(values, y0, timeline):
         return solve_patient(model, values, y0, timeline, accuracy)
 
-    return jax.jit(solve, compiler_options=QUICK)
+    return jax.jit(solve, compiler_options=OPTIMISED if optimised else QUICK)
 
 
 class Solver:
     """solve(record, values, asked, ...) -> states at the asked (time, after) pairs; `last` keeps the whole solution."""
 
-    def __init__(self, model, accuracy, lengths=(16, 64, 160, 512, 1024), cycles=None):
-        self.model, self.accuracy, self.last = model, accuracy, None
+    def __init__(self, model, accuracy, lengths=(16, 64, 160, 512, 1024), cycles=None, optimised=False):
+        self.model, self.accuracy, self.last, self.optimised = model, accuracy, None, optimised
         self.lengths, self.cycles = lengths, cycles
 
     def timeline(self, record, asked, *, start=0.0, end=None, resumed=False):
@@ -56,7 +60,7 @@ class Solver:
         values = {k: jnp.asarray(v, dtype=float) for k, v in values.items()}
         timeline, index = self.timeline(record, asked, start=start, end=end, resumed=resumed)
         y0 = initial_values(self.model, values) if y0 is None else jnp.asarray(y0)
-        self.last = compiled(self.model, self.accuracy)(values, y0, timeline)
+        self.last = compiled(self.model, self.accuracy, self.optimised)(values, y0, timeline)
         return np.asarray(self.last.states)[index]
 
 
@@ -112,7 +116,7 @@ def solve_steady(request):
     if request.param == "exact":
         return with_steps(model)
     # one length for all, so that Newton's method is compiled once
-    return Solver(replace(model, steps=Adaptive(), source_hash=""), TIGHT, lengths=(64,), cycles=2)
+    return Solver(replace(model, steps=Adaptive(), source_hash=""), TIGHT, lengths=(64,), cycles=2, optimised=True)
 
 
 @pytest.fixture

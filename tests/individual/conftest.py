@@ -68,10 +68,12 @@ QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes
 
 @lru_cache
 def pieces_of(model):
-    """Compiled (psi, hyper, data, rho) -> ClassLikelihood."""
-    return jax.jit(
-        lambda psi, hyper, data, rho: class_likelihood(model, psi, hyper, data, rho=rho), compiler_options=QUICK
-    )
+    """Compiled (psi, hyper, data, rho, state) -> ClassLikelihood."""
+
+    def pieces(psi, hyper, data, rho, state=None):
+        return class_likelihood(model, psi, hyper, data, rho=rho, state=state)
+
+    return jax.jit(pieces, compiler_options=QUICK)
 
 
 LANES = 160  # twice the typical values of the myeloma model and two more: finite differences of all at once

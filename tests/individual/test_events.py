@@ -101,7 +101,7 @@ def test_response_categories_leave_the_likelihood_of_a_twin_unchanged(myeloma, m
     hyper = at_medians(myeloma, 0.5)
     psi = prior_mean(myeloma, hyper, jnp.zeros(len(myeloma.effects)))
     one, two = (
-        compiled[3](myeloma)(psi, hyper, compile_record(myeloma, r, sizes=(16, 64)), 0.5)
+        compiled[0](myeloma)(psi, hyper, compile_record(myeloma, r, sizes=(16, 64)), 0.5)
         for r in (myeloma_record, told)
     )
     assert float(total_log_likelihood(one)) == float(total_log_likelihood(two))

@@ -20,16 +20,19 @@ FOLDERS = sorted(p.parent.name for p in models_folder().glob("*/model.py"))
 # compiles for ten seconds and more (200 patients of the prior with their gradients) runs on that one, and on these in
 # `make validate`.
 AS_ELRANATAMAB = ("daratumumab", "isatuximab", "teclistamab", "tocilizumab")
+# Of the three models for any drug, whose numbers and priors are one set, the longest has the other two in it.
+IN_THREE_COMPARTMENTS = ("one_compartment", "two_compartment")
 # These programs run once: compiling them without optimisation takes a third of the time.
 QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest leaves out what is marked
 def pytest_collection_modifyitems(items):
-    """The costly part of the contract is slow for drugs that are built as another."""
+    """The costly part of the contract is for `make validate` where a drug is built as another."""
     for item in items:
         chosen = getattr(item, "callspec", None)
-        if "patients" in getattr(item, "fixturenames", ()) and chosen and chosen.params.get("model") in AS_ELRANATAMAB:
+        model = chosen and chosen.params.get("model")
+        if "patients" in getattr(item, "fixturenames", ()) and model in (*AS_ELRANATAMAB, *IN_THREE_COMPARTMENTS):
             item.add_marker(pytest.mark.validate)
 
 
