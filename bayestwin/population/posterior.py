@@ -85,7 +85,8 @@ class PopulationPosterior:
     @property
     def size(self) -> int:
         """Number of draws, of all chains."""
-        return self.posterior.sizes["chain"] * self.posterior.sizes["draw"]
+        sizes = self.tree["posterior"].sizes
+        return sizes["chain"] * sizes["draw"]
 
     def hyper_draws(self, count: int | None = None):
         """Population draws as a stacked `Hyper`, and their positions in chain-major order.

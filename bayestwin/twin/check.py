@@ -1,5 +1,7 @@
 """The numerical check of an update: thresholds and verdict in one place."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from bayestwin.twin.few_draws import FEWEST_DRAWS, draws_error
@@ -31,14 +33,14 @@ def judge(
     reasons: tuple[str, ...],
     *,
     population_draws: int,
-    most_draws: int = 0,
+    most_draws: Callable[[], int] = lambda: 0,
     new_labs: int,
     started,
     surprise=(),
 ) -> UpdateInfo:
     """Verdict on weighted particles. population_draws : M, of which some may have no particle left
 
-    most_draws : that the population holds, 0 where it is not at hand
+    most_draws : says how many the population holds, 0 where it is not at hand
 
     ESS is asked to reach 400, or a tenth of the particles where there are fewer than 4,000; islands agree where the SD
     of their means is under 0.4 posterior SD in every individual parameter the record speaks of. Where population draws
@@ -73,10 +75,10 @@ def judge(
     draw = np.asarray(particles.draw) % population_draws
     alive = effective_draws(draw, particles.log_weights)
     draws_error, too_few = _few_draws(model, particles, w, draw, relevant)
-    few = bool(too_few) and population_draws < most_draws
+    few = bool(too_few) and population_draws < most_draws()
     if too_few and FEWEST_DRAWS <= population_draws:
         left = f"the weight of {alive:.1f} of {population_draws} population draws is left: {too_few}"
-        (failed if few else found).append(left + (f"; the population holds {most_draws}" if few else ""))
+        (failed if few else found).append(left + (f"; the population holds {most_draws()}" if few else ""))
     if check.failures > 0.01:
         found.append(f"the solver gave up on {check.failures:.1%} of proposals")
     if not np.isfinite(w).all() or not np.isfinite(centre).all():

@@ -109,7 +109,8 @@ class Mover:
         if cloud.pieces.log_class.shape[-1] == 1:
             return False
         evaluate = evaluator(self.model, self.accuracy)
-        return _two_classes(shares_of_classes(self.model, evaluate, *cloud[:3], self.population, self.data, self.rho))
+        about = cloud.psi, cloud.draw, cloud.pieces, self.population, self.data, self.rho
+        return _two_classes(shares_of_classes(self.model, evaluate, *about))
 
     def _guides(self, cloud, log_weights, normals):
         """What the proposals of each part rest on."""

@@ -5,6 +5,7 @@ It is the reference in tests, the way back when information was taken away, and 
 
 import time as clock
 from dataclasses import replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -78,7 +79,11 @@ def rebuild_twin(
             from_scratch=True,
             accuracy=accuracy,
         )
-        counts = {"population_draws": pop.draws, "new_labs": len(record.labs), "most_draws": population.size}
+        counts: dict[str, Any] = {
+            "population_draws": pop.draws,
+            "new_labs": len(record.labs),
+            "most_draws": lambda: population.size,
+        }
         info = judge(model, made, info, islands, "oracle", reasons, started=data.relevant, **counts)
         info = replace(info, seconds=clock.perf_counter() - begin)
     return first_twin(population, record, made, pop, islands, rho, random_seed, info), info

@@ -14,6 +14,7 @@ update is anchored: rebuilt from scratch, the gap told (see `anchor`).
 
 import time as clock
 from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -94,8 +95,7 @@ def update_twin(
     begin = clock.perf_counter()
     with jax.enable_x64(True):
         twin = twin.at_asked_size(np.random.default_rng([random_seed, twin.updates]))
-        at_hand = 0 if population is None or population.knows(record) else population.size
-        moved, info = _forward(twin, record, change, random_seed, rejuvenate_below, accuracy, at_hand)
+        moved, info = _forward(twin, record, change, random_seed, rejuvenate_below, accuracy, population)
         if info.verdict != PASS:
             moved, info = _last_rung(twin, record, info, random_seed, population, accuracy)
         elif 0 < anchor_every <= 1 + since_scratch(twin.history) and population is not None:
@@ -104,8 +104,8 @@ def update_twin(
     return replace(moved, updates=twin.updates + 1, history=(*twin.history, info), refusals=twin.refusals), info
 
 
-def _forward(twin, record, change, random_seed, rejuvenate_below, accuracy, most_draws):
-    """Rungs 1 and 2 for information added; most_draws : of the population that is at hand, 0 without."""
+def _forward(twin, record, change, random_seed, rejuvenate_below, accuracy, population):
+    """Rungs 1 and 2 for information added; population : that the next rung would start from, or None."""
     model, islands, data = twin.model, twin.islands, compile_record(twin.model, record)
     newer = solve_through(twin, record, change, accuracy)
     surprise = expected(twin, newer, surprise_rng(twin, random_seed))
@@ -115,7 +115,7 @@ def _forward(twin, record, change, random_seed, rejuvenate_below, accuracy, most
         made, check = _rejuvenated(twin, data, seen_labs(model, record, change), newer, random_seed, accuracy)
         path = "rejuvenate"
     counts = {"new_labs": len(change.new_labs), "started": data.relevant}
-    counts |= {"population_draws": twin.population.draws, "most_draws": most_draws}
+    counts |= {"population_draws": twin.population.draws, "most_draws": partial(_draws_at_hand, population, record)}
     info = judge(model, made, check, islands, path, (), surprise=surprise, **counts)
     far = [f"{s.output} at {s.time:g}" for s in surprise if not s.tail >= ALL_BUT_IMPOSSIBLE]
     if far:
@@ -130,6 +130,11 @@ def _forward(twin, record, change, random_seed, rejuvenate_below, accuracy, most
         random_seed=random_seed,
     )
     return moved, info
+
+
+def _draws_at_hand(population, record) -> int:
+    """Draws that the next rung may take, 0 where it cannot be walked."""
+    return 0 if population is None or population.knows(record) else population.size
 
 
 def _reweighted(twin, newer):
