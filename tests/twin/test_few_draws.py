@@ -107,6 +107,7 @@ def test_a_twin_that_rests_on_few_draws_is_made_again_with_more(far, far_populat
     assert any("of 400 population draws is left" in why for why in twin.info.reasons) or twin.info.draws_error < 0.15
 
 
+@pytest.mark.validate
 def test_an_update_that_leaves_few_draws_takes_more_of_them(far, far_population, level_record, sizes):
     start = start_twin(far_population, level_record(()), random_seed=1, **sizes)
     assert start.info.verdict == "PASS" and start.population.draws == TAKEN
