@@ -177,10 +177,10 @@ def figures(simulated, rows, page: Path) -> list[str]:
     ):
         if chosen:
             file = folder / f"{page.stem}_{name}.png"
-            plot_published_outcomes(chosen, unit=unit, title=words).figure.savefig(file, dpi=130)
+            plot_published_outcomes(chosen, unit=unit, title=words).figure.savefig(file, dpi=130, bbox_inches="tight")
             lines += [f"![{words}: published beside predicted]({file.name})", ""]
     file = folder / f"{page.stem}_pfs.png"
-    curve_grid(simulated, rows).savefig(file, dpi=110)
+    curve_grid(simulated, rows).savefig(file, dpi=110, bbox_inches="tight")
     return [*lines, f"![Progression-free survival of every arm]({file.name})", ""]
 
 
