@@ -5,7 +5,7 @@ Everything is synthetic and shipped with the package. Three parts:
 1. theophylline is fitted by NUTS on twelve simulated patients, beside the values they were simulated from;
 2. patient DEMO-01 is followed from referral to month six; at each visit the chance of being free of progression at
    twelve months is printed for each treatment with its knowledge range, and two reports are written;
-3. for the same patient, how wide the 80 % forecast interval of labs one year after referral was at each visit.
+3. for the same patient, the 80 % forecast interval of labs one year after referral, at each visit.
 """
 
 import time as clock
@@ -26,7 +26,6 @@ from bayestwin.specification import load_model, model_folder
 from bayestwin.twin import start_twin, update_twin
 
 FOLLOWED, TREATMENT = "DEMO-01", "ide_cel"
-WIDTHS = ("m_protein", "involved_flc", "b2m", "igg")
 MOMENTS = (("referral", 4.0), ("before infusion", 51.5), ("month 3", 92.0), ("month 6", 183.0))
 MAIN_MONTH, ONE_YEAR = 12, 365.0
 PARTICLES, ISLANDS, POPULATION_DRAWS = 1000, 8, 200
@@ -143,7 +142,7 @@ def _follow(console, out, random_seed, particles) -> bool:
         "A dash: no number, because the patient is outside the treatment's evidence or has progressed under it. "
         "Not a randomised comparison.\n"
     )
-    _widths(console, model, prognoses)
+    _intervals(console, model, prognoses)
     return twin.info.verdict == "PASS"
 
 
@@ -173,24 +172,25 @@ def _past(model, prognosis, day):
     )
 
 
-def _widths(console, model, prognoses) -> None:
-    """How far apart the ends of the 80 % forecast interval are one year after referral, lab by lab, at each moment."""
+def _intervals(console, model, prognoses) -> None:
+    """The 80 % forecast interval of labs one year after referral, at each moment."""
     console.print(
         f"[bold]3. What six months of labs did[/bold]: {FOLLOWED} under {model.treatment(TREATMENT).label}, "
-        "80 % forecast interval of labs one year after referral, as a ratio high / low"
+        "80 % forecast interval of labs one year after referral"
     )
     table = Table("lab", *(name for name, _ in MOMENTS))
-    for lab in (o for o in model.observations if o.output in WIDTHS):
-        ratios = [_ratio(prognosis, lab.output) for prognosis in prognoses]
-        table.add_row(lab.label, *(f"{r:.1f}" if np.isfinite(r) else "-" for r in ratios))
+    for lab in model.observations:
+        found = [_interval(prognosis, lab.output) for prognosis in prognoses]
+        if any(found):
+            table.add_row(f"{lab.label}, {lab.unit}", *(text or "-" for text in found))
     console.print(table)
 
 
-def _ratio(prognosis, output: str) -> float:
-    """High over low end of the 80 % interval of a lab one year after referral under the followed treatment."""
+def _interval(prognosis, output: str) -> str:
+    """Both ends of the 80 % interval of a lab one year after referral under the followed treatment, "" without."""
     for row in prognosis.rows:
         for course in row.courses or () if row.plan.name == TREATMENT else ():
             if course.output == output:
                 at = int(np.argmin(np.abs(course.times - ONE_YEAR)))
-                return float(course.quantiles[5, at] / course.quantiles[1, at])
-    return float("nan")
+                return " to ".join(f"{float(f'{course.quantiles[k, at]:.2g}'):,g}" for k in (1, 5))
+    return ""
