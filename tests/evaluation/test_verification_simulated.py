@@ -75,7 +75,7 @@ def test_a_twin_whose_weights_were_tampered_with_misses_them(prior, monkeypatch)
 
 
 def test_an_error_that_is_printed_too_small_is_told(sound):
-    whole = pd.concat([sound.rows.assign(patient=sound.rows["patient"] + f" {k}") for k in range(5)])
+    whole = pd.concat([sound.rows.assign(patient=sound.rows["patient"] + f" {k}") for k in range(15)])
     rows = whole.assign(z=3.0 * whole["z"], p=0.01 * whole["p"])
     found = Proof(rows, SIZES["particles"]).summary.set_index("measure")["status"]
     assert found["mean square of z, means"] == "MISSED" and found["90 % Monte Carlo intervals cover"] == "MISSED"
