@@ -103,11 +103,18 @@ def test_a_large_move_and_a_far_comparator_caution():
     assert "W-MOVED" in codes(example(comparisons=(Comparison("a", "b", sign_changed=True),)), rules.CAUTION)
 
 
-@pytest.mark.parametrize("which", ["mcse", "draws_error"])
-def test_a_large_error_of_the_main_chance_withholds_the_page(which):
+@pytest.mark.parametrize(
+    "which, error, level",
+    [
+        ("mcse", 0.03, rules.WITHHELD),
+        ("draws_error", 0.06, rules.WITHHELD),
+        ("draws_error", 0.03, rules.CAUTION),
+    ],
+)
+def test_a_large_error_of_the_main_chance_withholds_the_page(which, error, level):
     main = example().treatments[0]
-    marks = tuple(dataclasses.replace(mark, **{which: 0.03}) for mark in main.landmarks)
-    assert "W-NUM-MC" in codes(example(treatments=(dataclasses.replace(main, landmarks=marks),)), rules.WITHHELD)
+    marks = tuple(dataclasses.replace(mark, **{which: error}) for mark in main.landmarks)
+    assert "W-NUM-MC" in codes(example(treatments=(dataclasses.replace(main, landmarks=marks),)), level)
 
 
 def test_event_dots_are_quantiles_of_all_draws_and_deaths_are_marked_by_share():
