@@ -222,11 +222,12 @@ def test_pooled_surprise_leaves_swaps_of_counts_alone_and_stands_a_forecast_with
     rows = []
     for key in ("S-1", "S-2"):
         twin = start_twin(counted, counted_record((), key=key), random_seed=1, **SIZES)
-        value = 45 if key == "S-1" else 0
-        rows += surprise_rows(update_twin(twin, counted_record([("infections", value)], key=key), random_seed=1)[0])
+        value = 60 if key == "S-1" else 0
+        record = counted_record([("infections", value)], key=key)
+        rows += surprise_rows(update_twin(twin, record, random_seed=1, population=counted)[0])
     assert [row["counted"] for row in rows] == [True, True]
     rows = [row | {"batch": "b", "pit": 1e-4 if row["observed"] == 0 else 1 - 1e-4} for row in rows]
-    turned = [row | {"sd": 1.0, "mean": 45.0 - row["observed"]} for row in rows]
+    turned = [row | {"sd": 1.0, "mean": 60.0 - row["observed"]} for row in rows]
     assert not swapped_samples([row | {"counted": False} for row in turned]).empty and swapped_samples(turned).empty
     without_spread = [row | {"sd": 0.0 if k else 1.0} for k, row in enumerate(rows)]
     assert np.isfinite(pooled_shifts(without_spread, random_seed=1)["shift"]).all()
