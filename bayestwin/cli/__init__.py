@@ -11,9 +11,10 @@ from typing import Annotated
 import typer
 
 from bayestwin.cli.check_fit_command import check_fit
-from bayestwin.cli.cohort_commands import check, demo, fit
+from bayestwin.cli.cohort_commands import check, demo
 from bayestwin.cli.compare_fits_command import compare_fits
 from bayestwin.cli.crosscheck_command import crosscheck
+from bayestwin.cli.fit_command import fit
 from bayestwin.cli.options import OneValueEach, clean_errors
 from bayestwin.cli.patient_commands import forecast, report, start, update
 from bayestwin.cli.replay_command import replay

@@ -24,11 +24,12 @@ from bayestwin.evaluation.scores import holm
 from bayestwin.evaluation.verification.equality import FALSE_ALARM, smallest_seen, welch
 from bayestwin.evaluation.verification.moments import Estimate
 from bayestwin.population import Diagnostics, PopulationPosterior, fit_population
+from bayestwin.population.centring_choice import well_identified
 from bayestwin.population.crosscheck import check_sampler, pymc_program, refuse_unsupported, sample_pymc, scalars
 from bayestwin.population.diagnostics import diagnose
-from bayestwin.population.fit import sites_with_priors, well_identified
 from bayestwin.population.hyper import hyper_sites
 from bayestwin.population.methods import METHODS
+from bayestwin.population.result import sites_with_priors
 from bayestwin.specification.other_priors import with_priors
 
 BLIND = 1.0  # a difference of a posterior SD that could not have been seen: nothing is shown

@@ -11,15 +11,15 @@ from bayestwin.population.posterior import PopulationPosterior, combine_chains, 
 
 if TYPE_CHECKING:
     from bayestwin.population.fit import fit_population as fit_population
-    from bayestwin.population.fit import versions as versions
     from bayestwin.population.prior import prior_population as prior_population
+    from bayestwin.population.provenance import versions as versions
     from bayestwin.population.variational import approximate_population as approximate_population
 
 _SAMPLING = {
     "approximate_population": "bayestwin.population.variational",
     "fit_population": "bayestwin.population.fit",
     "prior_population": "bayestwin.population.prior",
-    "versions": "bayestwin.population.fit",
+    "versions": "bayestwin.population.provenance",
 }
 
 __all__ = [

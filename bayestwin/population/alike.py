@@ -17,10 +17,10 @@ from numpyro.infer.util import constrain_fn, potential_energy
 
 from bayestwin.dynamics import Accuracy
 from bayestwin.errors import FitError
-from bayestwin.population.fit import stack_cohort
 from bayestwin.population.hyper import vector_sites, with_derived
 from bayestwin.population.program import population_program
 from bayestwin.population.sampling import scattered
+from bayestwin.population.stacks import stack_cohort
 from bayestwin.population.start_values import unconstrained_medians
 
 BLOCK = 25

@@ -18,37 +18,31 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.linalg import solve_triangular
 from numpyro.infer.mcmc import MCMCKernel
 from numpyro.util import is_prng_key
 
+from bayestwin.population.gibbs_centred import centred_move
+from bayestwin.population.gibbs_density import Density
+from bayestwin.population.gibbs_solved import PATIENTS, POPULATION, solved_move
 from bayestwin.population.gibbs_state import (
     Ascent,
-    Found,
     GibbsState,
     Learning,
     Likelihood,
     Phase,
-    Point,
     Tuning,
-    ascended,
-    average_step,
     first_chain,
     restarted,
     step_sizes,
     with_chain_axis,
 )
+from bayestwin.population.gibbs_warmup import relearnt, settled, stepped
 from bayestwin.population.joint import Joint
-from bayestwin.population.whitening import blind, noted, nothing_yet, placed, root_of, viewed
+from bayestwin.population.whitening import blind
 
-PATIENTS, POPULATION = 0, 1
 CLIMB = 0.12  # share of warm-up spent on finding where the density is high
 WINDOWS = (CLIMB, 0.22, 0.35, 0.55, 0.8)  # shares of warm-up after which views and metrics are learnt anew
-LONGEST = 1.8  # of a trajectory in whitened coordinates, where a quarter of a period is 1.57
-DIVERGENT = 1000.0
-FAR = 50.0  # a point less likely by this than where the move began teaches nothing
 FASTEST, SLOWEST = 0.1, 0.005  # steps of the ascent, in prior SDs
-FLATTEST = 0.25  # curvature of the population's density, in units of the prior's
 
 
 class PatientwiseHMC(MCMCKernel):
@@ -71,13 +65,11 @@ class PatientwiseHMC(MCMCKernel):
         target_accept: float = 0.8,
         postprocess=None,
     ):
-        self.joint = joint
+        self.density = Density(joint)
         self.steps = np.array([patients_steps, population_steps])
         self.centred_steps = centred_steps
         self.target_accept = target_accept
         self.postprocess = postprocess
-        self.acting = np.flatnonzero(joint.acting)
-        self.passive = np.flatnonzero(~joint.acting)
 
     sample_field = "z"
     default_fields = ("z", "diverging")
@@ -97,42 +89,40 @@ class PatientwiseHMC(MCMCKernel):
         self.climb = int(CLIMB * num_warmup)
         single = is_prng_key(rng_key)
         keys, start = (jax.tree.map(lambda a: jnp.asarray(a)[None], x) if single else x for x in (rng_key, init_params))
-        population = {name: value for name, value in start.items() if name != "z"}
-        h = jax.vmap(lambda one: jax.flatten_util.ravel_pytree(one)[0] / self.joint.prior_sd)(population)
-        z = jnp.asarray(start["z"])
-        n, d, j, c = z.shape[1], z.shape[2], h.shape[1], len(self.acting)
-        # Not solved for here, so that the equations are compiled once: where a move begins without a density it is
-        # taken wherever it arrives, in the first sweep by all patients.
-        seen = jax.eval_shape(self.joint.shared, h[0]).shape[0]
-        likelihood = Likelihood(
-            jnp.full(z.shape[:2], -np.inf, dtype=float), jnp.zeros(z.shape), jnp.zeros((*z.shape[:2], seen))
-        )
-        tuning = Tuning(
-            blind(n, d, c),
-            jnp.eye(j),
-            jnp.eye(j - c),
-            step_sizes(n, 0.1),
-            restarted(n, 0.1),
-        )
-        learning = self._nothing(h[0], z[0])
-        none = jnp.zeros(len(h))
-        state = GibbsState(
-            jnp.asarray(0),
-            h,
-            self._sites(h, z),
-            likelihood,
-            none,
-            none,
-            none.astype(int),
-            none,
-            none,
-            none.astype(bool),
-            Ascent(*(tuple(jnp.zeros((2, *x.shape))) for x in (h, z)), none),
-            tuning,
-            learning,
-            keys,
+        state = self._begun(
+            keys, {name: value for name, value in start.items() if name != "z"}, jnp.asarray(start["z"])
         )
         return first_chain(state) if single else state
+
+    def _begun(self, keys, population, z) -> GibbsState:
+        """The state of every chain before the first sweep.
+
+        The equations are not solved for here, so that they are compiled once: where a move begins without a density
+        it is taken wherever it arrives, in the first sweep by all patients.
+        """
+        joint = self.density.joint
+        h = jax.vmap(lambda one: jax.flatten_util.ravel_pytree(one)[0] / joint.prior_sd)(population)
+        n, d, j, c = z.shape[1], z.shape[2], h.shape[1], len(self.density.acting)
+        seen = jax.eval_shape(joint.shared, h[0]).shape[0]
+        none = jnp.zeros(len(h))
+        return GibbsState(
+            i=jnp.asarray(0),
+            h=h,
+            z=self.density.sites(h, z),
+            likelihood=Likelihood(
+                jnp.full(z.shape[:2], -np.inf, dtype=float), jnp.zeros(z.shape), jnp.zeros((*z.shape[:2], seen))
+            ),
+            potential_energy=none,
+            energy=none,
+            num_steps=none.astype(int),
+            accept_prob=none,
+            patients_accept=none,
+            diverging=none.astype(bool),
+            ascent=Ascent(tuple(jnp.zeros((2, *h.shape))), tuple(jnp.zeros((2, *z.shape))), none),
+            tuning=Tuning(blind(n, d, c), jnp.eye(j), jnp.eye(j - c), step_sizes(n, 0.1), restarted(n, 0.1)),
+            learning=self.density.nothing_learnt(h[0], z[0]),
+            rng_key=keys,
+        )
 
     def sample(self, state, model_args, model_kwargs):
         """One sweep of every chain."""
@@ -146,220 +136,55 @@ class PatientwiseHMC(MCMCKernel):
         moved, learnt, accepted = jax.vmap(partial(self._sweep, state.tuning, phase))(
             keys[:, 1], state.h, state.z["z"], state.likelihood, state.ascent
         )
-        learning = jax.tree.map(lambda old, new: old + new.sum(0), state.learning, learnt)
-        i = state.i + 1
-        tuning = jax.lax.cond(
-            warming & ~climbing,
-            self._stepped,
-            lambda t, a: t,
-            state.tuning,
-            jax.tree.map(lambda a: a.mean(0), accepted),
-        )
-        ended = jnp.isin(i, self.ends) & warming
-        tuning, learning = jax.lax.cond(ended, self._relearnt, lambda t, s: (t, s), tuning, learning)
-        last = i == self.warmup
-        steps = tuple(
-            jnp.where(last & (a[3] > 0), jnp.minimum(jnp.exp(a[1]), LONGEST), s)
-            for a, s in zip(tuning.averaging, tuning.steps)
-        )
-        tuning = tuning._replace(steps=steps)
+        tuning, learning = self._learnt(state, phase, learnt, jax.tree.map(lambda a: a.mean(0), accepted))
         h, z, likelihood, ascent, potential, energy, diverging = moved
         state = GibbsState(
-            i,
-            h,
-            self._sites(h, z),
-            likelihood,
-            potential,
-            energy,
-            jnp.full(len(h), self.steps.sum()),
-            accepted[1],
-            accepted[0].mean(-1),
-            diverging,
-            ascent,
-            tuning,
-            learning,
-            keys[:, 0],
+            i=state.i + 1,
+            h=h,
+            z=self.density.sites(h, z),
+            likelihood=likelihood,
+            potential_energy=potential,
+            energy=energy,
+            num_steps=jnp.full(len(h), self.steps.sum()),
+            accept_prob=accepted[1],
+            patients_accept=accepted[0].mean(-1),
+            diverging=diverging,
+            ascent=ascent,
+            tuning=tuning,
+            learning=learning,
+            rng_key=keys[:, 0],
         )
         return first_chain(state) if single else state
 
-    # ---- densities
-
-    def _log_prior(self, h):
-        return self.joint.log_prior(h * self.joint.prior_sd)
-
-    def _sites(self, h, z):
-        return jax.vmap(lambda one: self.joint.sites(one * self.joint.prior_sd))(h) | {"z": z}
-
-    def _parts(self, view, h, v):
-        """psi, shared, ln p(h) and each patient's ln p(z) with Jacobian, from whitened coordinates."""
-        natural = h * self.joint.prior_sd
-        means, scale = self.joint.individual(natural)
-        place = placed(view, means, scale, h[self.acting])
-        z = place.z(v)
-        own = -0.5 * (z**2).sum(-1) + place.log_jacobian()
-        return (means + z @ scale.T, self.joint.shared(natural), self._log_prior(h), own), z
-
-    def _point(self, view, h, v, likelihood=None):
-        """Density and slopes at (h, v); the likelihood is solved for where it is not given."""
-        (psi, shared, log_prior, own), back, z = jax.vjp(partial(self._parts, view), h, v, has_aux=True)
-        if likelihood is None:
-            likelihood = Likelihood(*self.joint.likelihood(psi, shared))
-        by_psi, by_shared = (jnp.nan_to_num(a, posinf=0.0, neginf=0.0) for a in likelihood[1:])
-        slope = back((by_psi, by_shared.sum(0), jnp.ones(()), jnp.ones(own.shape)))
-        own = jnp.where(jnp.isfinite(likelihood.value), own + likelihood.value, -jnp.inf)
-        return Point(z, psi, likelihood, log_prior, own, *slope)
-
-    # ---- moves of one chain
+    def _learnt(self, state, phase, learnt, accepted):
+        """Tuning and sums after a sweep, in which all chains together learnt this and accepted so much."""
+        learning, i = jax.tree.map(lambda old, new: old + new.sum(0), state.learning, learnt), state.i + 1
+        adapt = partial(stepped, target=self.target_accept)
+        tuning = jax.lax.cond(phase.warming & ~phase.climbing, adapt, lambda t, a: t, state.tuning, accepted)
+        ended = jnp.isin(i, self.ends) & phase.warming
+        anew = partial(relearnt, acting=len(self.density.acting))
+        tuning, learning = jax.lax.cond(ended, anew, lambda t, s: (t, s), tuning, learning)
+        return settled(tuning, i == self.warmup), learning
 
     def _sweep(self, tuning, phase, key, h, z, likelihood, ascent):
+        """Patients, then the population, each after a centred move, of one chain."""
+        density = self.density
+
         def both(carry, kind):
             h, z, likelihood, ascent, learnt, key = carry
             key, key_centred, key_solved = jax.random.split(key, 3)
-            h, z, centred = self._centred_move(tuning, key_centred, h, z, phase)
-            h, z, likelihood, ascent, found = self._solved_move(
-                tuning, key_solved, kind, h, z, likelihood, ascent, phase
+            h, z, centred = centred_move(density, self.centred_steps, tuning, key_centred, h, z, phase)
+            h, z, likelihood, ascent, found = solved_move(
+                density, self.steps, tuning, key_solved, kind, h, z, likelihood, ascent, phase
             )
             learnt = jax.tree.map(jnp.add, learnt, Learning(*found.sums, centred.sums))
             return (h, z, likelihood, ascent, learnt, key), (found._replace(sums=()), centred.accept)
 
-        carry = (h, z, likelihood, ascent, self._nothing(h, z), key)
+        carry = (h, z, likelihood, ascent, density.nothing_learnt(h, z), key)
         (h, z, likelihood, ascent, learnt, _), (found, centred) = jax.lax.scan(
             both, carry, np.array([PATIENTS, POPULATION])
         )
         accepted = (found.accept[PATIENTS], found.accept[POPULATION].mean(), centred.mean())
-        potential = -likelihood.value.sum() + 0.5 * (z**2).sum() - self._log_prior(h)
+        potential = -likelihood.value.sum() + 0.5 * (z**2).sum() - density.log_prior(h)
         energy = potential + found.kinetic.sum()
         return (h, z, likelihood, ascent, potential, energy, found.diverging.any()), learnt, accepted
-
-    def _nothing(self, h, z):
-        n, d, j, c = z.shape[0], z.shape[1], h.shape[0], len(self.acting)
-        mine = nothing_yet((n,), d + c, d)
-        return Learning(mine, mine, nothing_yet((), j, j), nothing_yet((), j - c, j - c))
-
-    def _solved_move(self, tuning, key, kind, h, z, likelihood, ascent, phase):
-        """Patients given the population, or the population given v; every leapfrog step solves the equations."""
-        view, root = tuning.view, tuning.population
-        keys = jax.random.split(key, 4)
-        means, scale = self.joint.individual(h * self.joint.prior_sd)
-        v = placed(view, means, scale, h[self.acting]).v(z)
-        start = self._point(view, h, v, likelihood)
-        patients, population = (kind == PATIENTS).astype(float), (kind == POPULATION).astype(float)
-        count = jnp.asarray(self.steps)[kind]
-        jitter = jax.random.uniform(keys[0], (), minval=0.7, maxval=1.3)
-        step_v, step_h = (jnp.minimum(e, LONGEST / count) * jitter for e in tuning.steps[:2])
-        step_v, step_h = patients * step_v[:, None], population * step_h
-        p_v, p_h = jax.random.normal(keys[1], v.shape) * patients, jax.random.normal(keys[2], h.shape) * population
-
-        def step(_, carry):
-            h, v, p_h, p_v, point, sums, ascent = carry
-            p_h, p_v = p_h + 0.5 * step_h * (point.by_h @ root), p_v + 0.5 * step_v * point.by_v
-            ascent, up_h, up_v = ascended(ascent, point, phase.rate)
-            h = h + jnp.where(phase.climbing, up_h, step_h * (root @ p_h))
-            v = v + jnp.where(phase.climbing, up_v, step_v * p_v)
-            point = self._point(view, h, v)
-            p_h, p_v = p_h + 0.5 * step_h * (point.by_h @ root), p_v + 0.5 * step_v * point.by_v
-            sums = jax.lax.cond(phase.learning, self._noted, lambda s, *_: s, sums, point, h, population, begin)
-            return h, v, p_h, p_v, point, sums, ascent
-
-        begin = (start, h)
-        carry = (h, v, p_h, p_v, start, self._nothing(h, z)[:3], ascent)
-        new_h, _, q_h, q_v, end, sums, ascent = jax.lax.fori_loop(0, count, step, carry)
-        own = end.own - 0.5 * (q_v**2).sum(-1) - (start.own - 0.5 * (p_v**2).sum(-1))
-        whole = own.sum() + end.log_prior - start.log_prior - 0.5 * ((q_h**2).sum() - (p_h**2).sum())
-        gain = jnp.where(kind == PATIENTS, own, whole)
-        gain = jnp.where(phase.climbing, jnp.where(jnp.isfinite(end.own), 0.0, -jnp.inf), gain)
-        gain = jnp.where(jnp.isnan(gain), -jnp.inf, gain)
-        draw = jax.random.uniform(keys[3], gain.shape)
-        taken = jnp.log(jnp.where(kind == PATIENTS, draw, draw[0])) < gain
-        h = jnp.where(((kind == POPULATION) & taken[0]) | phase.climbing, new_h, h)
-        z = jnp.where(taken[:, None], end.z, z)
-        likelihood = Likelihood(
-            jnp.where(taken, end.likelihood.value, likelihood.value),
-            *(jnp.where(taken[:, None], a, b) for a, b in zip(end.likelihood[1:], likelihood[1:])),
-        )
-        kinetic = 0.5 * ((p_v**2).sum() + (p_h**2).sum())
-        found = Found(sums, jnp.exp(jnp.minimum(gain, 0.0)), kinetic, (gain < -DIVERGENT).any())
-        return h, z, likelihood, ascent, found
-
-    def _noted(self, sums, point, h, population, begin):
-        """The sums with one more point, left out for patients far less likely there than at the start of the move."""
-        start, h_start = begin
-        fine = (point.own > start.own - FAR) & jnp.isfinite(start.own)
-        likely = fine.all() & (point.own.sum() + point.log_prior > start.own.sum() + start.log_prior - FAR)
-
-        def seen(point, h):
-            c = jnp.broadcast_to(h[self.acting], (len(point.psi), len(self.acting)))
-            return jnp.concatenate([point.psi, c], -1), point.likelihood.by_psi
-
-        new, old = (jax.tree.map(lambda a: jnp.where(fine[:, None], a, 0.0), seen(*x)) for x in ((point, h), begin))
-        mine = noted(*new, old, fine.astype(float))
-        patients, along = (jax.tree.map(lambda a, s=share: a * s, mine) for share in (1.0 - population, population))
-        whole = noted(h, point.by_h, (h_start, start.by_h), population * likely)
-        return jax.tree.map(jnp.add, sums, (patients, along, whole))
-
-    def _centred_move(self, tuning, key, h, z, phase):
-        """Coordinates that do not act on the labs, given psi; nothing is solved."""
-        if not len(self.passive):
-            return h, z, Found(self._nothing(h, z).centred, jnp.ones(()), jnp.zeros(()), jnp.asarray(False))
-        means, scale = self.joint.individual(h * self.joint.prior_sd)
-        psi = means + z @ scale.T
-
-        def back(h):
-            means, scale = self.joint.individual(h * self.joint.prior_sd)
-            return solve_triangular(scale, (psi - means).T, lower=True).T, jnp.log(jnp.diagonal(scale)).sum()
-
-        @jax.value_and_grad
-        def density(x):
-            z, log_scale = back(h.at[self.passive].set(x))
-            return self._log_prior(h.at[self.passive].set(x)) - 0.5 * (z**2).sum() - len(psi) * log_scale
-
-        keys, root = jax.random.split(key, 3), tuning.centred
-        step = jnp.minimum(tuning.steps[2], LONGEST / self.centred_steps)
-        step = step * jax.random.uniform(keys[0], (), minval=0.7, maxval=1.3)
-        x, p = h[self.passive], jax.random.normal(keys[1], (len(self.passive),))
-        start, slope = density(x)
-        begin = (x, slope)
-
-        def leapfrog(_, carry):
-            x, p, _, slope, sums = carry
-            p = p + 0.5 * step * (slope @ root)
-            x = x + step * (root @ p)
-            value, slope = density(x)
-            fine = jnp.isfinite(value) & jnp.isfinite(slope).all()
-            slope = jnp.where(fine, slope, 0.0)
-            p = p + 0.5 * step * (slope @ root)
-            known = fine & phase.learning & ~phase.climbing & (value > start - FAR)
-            more = noted(x, slope, begin, known.astype(float))
-            return x, p, value, slope, jax.tree.map(jnp.add, sums, more)
-
-        carry = (x, p, start, slope, self._nothing(h, z).centred)
-        new, q, value, _, sums = jax.lax.fori_loop(0, self.centred_steps, leapfrog, carry)
-        gain = value - start - 0.5 * ((q**2).sum() - (p**2).sum())
-        gain = jnp.where(jnp.isfinite(gain), gain, -jnp.inf)
-        taken = (jnp.log(jax.random.uniform(keys[2])) < gain) & ~phase.climbing
-        moved = h.at[self.passive].set(jnp.where(taken, new, x))
-        z = jnp.where(taken, back(moved)[0], z)
-        return moved, z, Found(sums, jnp.exp(jnp.minimum(gain, 0.0)), jnp.zeros(()), gain < -DIVERGENT)
-
-    # ---- warm-up
-
-    def _stepped(self, tuning, accepted):
-        averaging = tuple(average_step(self.target_accept - a, s) for a, s in zip(accepted, tuning.averaging))
-        steps = tuple(jnp.minimum(jnp.exp(a[0]), LONGEST) for a in averaging)
-        return tuning._replace(averaging=averaging, steps=steps)
-
-    def _relearnt(self, tuning, learning):
-        """New view and metrics from the window's sums, which start anew."""
-        n = len(tuning.view.offset)
-        view = viewed(learning.patients, learning.moved_along, len(self.acting))
-        population, centred = (root_of(sums, FLATTEST) for sums in (learning.population, learning.centred))
-        found = tuning._replace(
-            view=view,
-            population=population,
-            centred=centred,
-            steps=step_sizes(n, 0.3),
-            averaging=restarted(n, 0.3),
-        )
-        fine = jax.tree.map(lambda a: jnp.isfinite(a).all(), (view, population, centred))
-        fine = jnp.all(jnp.array(jax.tree.leaves(fine)))
-        return jax.tree.map(lambda a, b: jnp.where(fine, a, b), found, tuning), jax.tree.map(jnp.zeros_like, learning)

@@ -10,6 +10,8 @@ from numpyro.infer.hmc_util import dual_averaging
 from bayestwin.population.whitening import Sums, View
 
 SLOPES_KEPT, SQUARES_KEPT = 0.8, 0.95  # of the ascent's moments, at each step
+LONGEST = 1.8  # of a trajectory in whitened coordinates, where a quarter of a period is 1.57
+DIVERGENT = 1000.0
 SHARED = ("i", "tuning", "learning")  # fields of the state that do not lead with chains
 _begin_averaging, average_step = dual_averaging()
 

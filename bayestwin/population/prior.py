@@ -12,10 +12,10 @@ import numpy as np
 import numpyro.distributions as dist
 import xarray as xr
 
-from bayestwin.population.fit import versions
 from bayestwin.population.hyper import hyper_sites, vector_sites, with_derived
 from bayestwin.population.posterior import PopulationPosterior
 from bayestwin.population.program import distribution
+from bayestwin.population.provenance import versions
 from bayestwin.population.site_factors import factor_names
 from bayestwin.specification.sites import sites_as_text
 

@@ -1,5 +1,7 @@
 """Where a sampler starts: every population-level site at its prior median, every patient at their prior mean."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +12,7 @@ from bayestwin.individual import prior_mean
 from bayestwin.population.centring import centred_mask, joined, taken_apart
 from bayestwin.population.hyper import assemble, hyper_sites, vector_sites
 from bayestwin.population.program import distribution, individual_prior
+from bayestwin.population.sampling import scattered
 from bayestwin.specification.priors import (
     Beta,
     Exponential,
@@ -86,6 +89,17 @@ def unconstrained_medians(model, groups, *, rho: float, centred) -> dict:
         means = jax.vmap(lambda x: prior_mean(model, hyper, x))(jnp.asarray(terms))
         start["psi"] = means[:, np.flatnonzero(mask)]
     return start
+
+
+def chain_starts(model, order, groups, start_from, *, chains: int, random_seed: int, rho: float, centred):
+    """One key per chain -> where the chains begin: scattered around the prior medians, or at an earlier posterior's
+    draws (`starts_like`)."""
+    start = partial(scattered, unconstrained_medians(model, groups, rho=rho, centred=centred))
+    if start_from is None:
+        return start
+    begin = start(jax.random.split(jax.random.key(random_seed), chains))
+    begin = starts_like(start_from, model, order, groups, begin, rho=rho, centred=centred)
+    return lambda keys: begin
 
 
 def starts_like(posterior, model, order, groups, starts: dict, *, rho: float, centred) -> dict:

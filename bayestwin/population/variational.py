@@ -21,10 +21,12 @@ from numpyro.infer.autoguide import (
 
 from bayestwin.dynamics import Accuracy
 from bayestwin.errors import FitError
-from bayestwin.population.fit import posterior_from, stack_cohort, well_identified
+from bayestwin.population.centring_choice import well_identified
 from bayestwin.population.program import population_program
+from bayestwin.population.result import posterior_from
 from bayestwin.population.sampling import Draws, reporter
 from bayestwin.population.site_factors import with_sites_of
+from bayestwin.population.stacks import stack_cohort
 from bayestwin.specification.other_priors import with_priors
 
 START = {"init_loc_fn": init_to_median(num_samples=15), "init_scale": 0.05}

@@ -22,7 +22,7 @@ import jax  # noqa: E402
 import xarray as xr  # noqa: E402
 
 from bayestwin.population import PopulationPosterior  # noqa: E402
-from bayestwin.population.fit import versions  # noqa: E402
+from bayestwin.population.provenance import versions  # noqa: E402
 from bayestwin.specification import load_model, read_evidence  # noqa: E402
 from bayestwin.specification.load import model_part  # noqa: E402
 

@@ -28,9 +28,9 @@ from bayestwin.dosing import DoseEvent
 from bayestwin.dynamics import Accuracy, solve
 from bayestwin.evaluation.verification.simulated import simulated_patient
 from bayestwin.individual import class_likelihood, compile_record, total_log_likelihood
-from bayestwin.population.fit import stack_cohort
 from bayestwin.population.hyper import assemble, hyper_sites
 from bayestwin.population.prior import prior_population
+from bayestwin.population.stacks import stack_cohort
 from bayestwin.population.start_values import to_median
 from bayestwin.records import Cohort, Lab, PatientRecord
 from bayestwin.specification import Adaptive, Steps, load_model, model_folder

@@ -9,7 +9,7 @@ import pytest
 
 from bayestwin.dosing import DoseEvent
 from bayestwin.individual import class_likelihood, compile_record, total_log_likelihood
-from bayestwin.population.fit import stack_cohort
+from bayestwin.population.stacks import stack_cohort
 from bayestwin.records import ClinicalEvent, Cohort
 from bayestwin.records.record import PatientRecord
 

@@ -14,7 +14,7 @@ from bayestwin.dynamics import NO_GRADIENT
 from bayestwin.errors import RecordError
 from bayestwin.individual import Hyper, class_likelihood, compile_record, log_prior, total_log_likelihood
 from bayestwin.individual.simulate import simulate_outputs
-from bayestwin.population.fit import stack_cohort
+from bayestwin.population.stacks import stack_cohort
 from bayestwin.records import ClinicalEvent, Cohort
 from bayestwin.records.record import Lab, PatientRecord
 from bayestwin.specification import (

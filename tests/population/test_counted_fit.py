@@ -8,8 +8,8 @@ from counted_model import VALUES, counted_record, mass, write_counted_model
 from scipy import stats
 
 from bayestwin.population import fit_population
-from bayestwin.population.fit import stack_cohort
 from bayestwin.population.program import population_program
+from bayestwin.population.stacks import stack_cohort
 from bayestwin.population.start_values import unconstrained_medians
 from bayestwin.records import Cohort
 from bayestwin.specification import load_model

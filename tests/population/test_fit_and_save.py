@@ -8,6 +8,7 @@ import pytest
 
 from bayestwin.errors import FitError, StoreError
 from bayestwin.population import combine_chains, fit, fit_population, load_population
+from bayestwin.population.arrival import long_enough
 from bayestwin.records import Cohort
 
 pytestmark = pytest.mark.slow  # compiles NUTS once
@@ -87,9 +88,9 @@ def test_a_run_that_will_be_repeated_with_smaller_steps_is_not_made_longer_befor
     diverging[0, 0] = True  # 1 of 200: more than 0.1 %, not more than 1 %
     stats = {"energy": rng.standard_normal((2, 100)), "diverging": diverging}
     drawn = SimpleNamespace(samples={"k_pop": walk}, stats=stats)
-    assert not fit.long_enough(drawn) and fit.long_enough(drawn, give_up=True)
+    assert not long_enough(drawn) and long_enough(drawn, give_up=True)
     smooth = SimpleNamespace(samples={"k_pop": walk}, stats=stats | {"diverging": np.zeros_like(diverging)})
-    assert not fit.long_enough(smooth, give_up=True)
+    assert not long_enough(smooth, give_up=True)
 
 
 def test_a_run_that_is_only_too_short_goes_on_and_keeps_all_its_draws(level_model, four_patients, monkeypatch):

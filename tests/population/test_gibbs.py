@@ -14,15 +14,15 @@ from jax.flatten_util import ravel_pytree
 from bayestwin.dynamics import Accuracy
 from bayestwin.errors import FitError
 from bayestwin.population import fit_population
-from bayestwin.population.fit import stack_cohort
 from bayestwin.population.gibbs import PatientwiseHMC
 from bayestwin.population.gibbs_state import Tuning, restarted, step_sizes
 from bayestwin.population.joint import Joint, joint_of
 from bayestwin.population.program import population_program
 from bayestwin.population.sampling import in_blocks
 from bayestwin.population.saved_run import SavedRun
+from bayestwin.population.stacks import stack_cohort
 from bayestwin.population.start_values import starts_like, unconstrained_medians
-from bayestwin.population.whitening import View, noted, placed, root_of, viewed
+from bayestwin.population.whitening import View, noted, root_of, viewed
 from bayestwin.specification import load_model
 
 PATIENTS, LABS, D = 3, 2, 2
@@ -77,9 +77,7 @@ def test_a_population_and_its_data_drawn_from_the_prior_stay_distributed_so_afte
         kernel = PatientwiseHMC(normal_joint(psi[:, None] + natural[5] + noise))
         state = kernel.init(keys[3], 0, {"h": natural, "z": z}, (), {})
         # a sweep begins from what is known of the labs there
-        likelihood = kernel._point(
-            tuning.view, h, placed(tuning.view, *kernel.joint.individual(natural), h[4:]).v(z)
-        ).likelihood
+        likelihood = kernel.density.point(tuning.view, h, kernel.density.v(tuning.view, h, z)).likelihood
         state = state._replace(tuning=tuning, likelihood=likelihood)
         state = jax.lax.fori_loop(0, sweeps, lambda _, s: kernel.sample(s, (), {}), state)
         return jnp.concatenate([state.h, state.z["z"].ravel()]), state.accept_prob

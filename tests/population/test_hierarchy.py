@@ -13,10 +13,10 @@ from bayestwin.errors import FitError, ModelError
 from bayestwin.individual import Hyper
 from bayestwin.population import fit_population, load_population
 from bayestwin.population.centring import centred_mask, informed_names, joined, taken_apart, unexplained
-from bayestwin.population.fit import stack_cohort
 from bayestwin.population.hyper import assemble
 from bayestwin.population.prior import prior_population
 from bayestwin.population.program import individual_prior, population_program
+from bayestwin.population.stacks import stack_cohort
 from bayestwin.population.start_values import starts_like, unconstrained_medians
 from bayestwin.specification import LKJ, load_model
 from bayestwin.specification.other_priors import parse_prior, site_names, with_priors

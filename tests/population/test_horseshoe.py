@@ -13,12 +13,13 @@ from numpyro.infer.util import potential_energy
 from bayestwin.dynamics import Accuracy
 from bayestwin.errors import FitError, ModelError
 from bayestwin.evaluation.selected_markers import selected_markers
-from bayestwin.population.fit import posterior_from, stack_cohort
 from bayestwin.population.hyper import assemble, hyper_sites, vector_sites
 from bayestwin.population.joint import joint_of
 from bayestwin.population.prior import prior_population
 from bayestwin.population.program import population_program
+from bayestwin.population.result import posterior_from
 from bayestwin.population.sampling import Draws
+from bayestwin.population.stacks import stack_cohort
 from bayestwin.records import Cohort, Lab, PatientRecord
 from bayestwin.specification import Fixed, Horseshoe, Normal, Slope, load_model
 from bayestwin.specification.other_priors import with_priors

@@ -20,9 +20,9 @@ from bayestwin.individual import log_prior, prior_moments
 from bayestwin.individual.missing import numbers_of
 from bayestwin.population import fit_population
 from bayestwin.population.crosscheck import pymc_program
-from bayestwin.population.fit import stack_cohort
 from bayestwin.population.hyper import assemble, hyper_sites
 from bayestwin.population.program import population_program
+from bayestwin.population.stacks import stack_cohort
 from bayestwin.records import Cohort, Lab, PatientRecord
 from bayestwin.specification import Fixed, load_model
 from bayestwin.specification.other_priors import site_names, with_priors

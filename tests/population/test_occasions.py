@@ -14,8 +14,8 @@ from scipy import stats
 from bayestwin.errors import ModelError
 from bayestwin.population import fit_population, load_population
 from bayestwin.population.crosscheck.program import refuse_unsupported
-from bayestwin.population.fit import stack_cohort
 from bayestwin.population.program import population_program
+from bayestwin.population.stacks import stack_cohort
 from bayestwin.records import ClinicalEvent, Cohort, Lab, PatientRecord
 from bayestwin.specification import load_model
 

@@ -7,9 +7,9 @@ import pytest
 from scipy import stats
 
 from bayestwin.individual import log_prior, prior_mean
-from bayestwin.population.fit import stack_cohort
 from bayestwin.population.hyper import assemble, hyper_sites
 from bayestwin.population.program import population_program
+from bayestwin.population.stacks import stack_cohort
 from bayestwin.specification import HalfNormal, LogitNormal, LogNormal, load_model
 
 PROBABILITIES = (0.1, 0.25, 0.5, 0.75, 0.9)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from bayestwin.individual import class_likelihood, total_log_likelihood
-from bayestwin.population.fit import apart, stack_cohort
 from bayestwin.population.hyper import assemble
+from bayestwin.population.stacks import apart, stack_cohort
 from bayestwin.records import Cohort, Lab, PatientRecord
 
 

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayestwin.population.crosscheck import long_numbers, pymc_program
-from bayestwin.population.fit import stack_cohort
 from bayestwin.population.program import population_program
+from bayestwin.population.stacks import stack_cohort
 from bayestwin.specification.other_priors import with_priors
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from bayestwin.dynamics import Accuracy, initial_values, solve_patient
 from bayestwin.individual import outputs_at
-from bayestwin.population.fit import stack_cohort
+from bayestwin.population.stacks import stack_cohort
 
 
 def value_names(model) -> tuple[str, ...]:

@@ -1,0 +1,73 @@
+"""The two moves of HMC within Gibbs in which the equations are solved: patients given the population, and the
+population given v, which takes psi along. One program serves both, so that the equations are compiled once."""
+
+import jax
+import jax.numpy as jnp
+
+from bayestwin.population.gibbs_density import Density
+from bayestwin.population.gibbs_state import DIVERGENT, LONGEST, Found, Likelihood, ascended
+
+PATIENTS, POPULATION = 0, 1
+
+
+def solved_move(density: Density, steps, tuning, key, kind, h, z, likelihood, ascent, phase):
+    """Patients given the population, or the population given v; every leapfrog step solves the equations.
+
+    steps : leapfrog steps of each kind; kind : PATIENTS or POPULATION
+    """
+    keys, root = jax.random.split(key, 4), tuning.population
+    v = density.v(tuning.view, h, z)
+    start = density.point(tuning.view, h, v, likelihood)
+    patients, population = (kind == PATIENTS).astype(float), (kind == POPULATION).astype(float)
+    count = jnp.asarray(steps)[kind]
+    jitter = jax.random.uniform(keys[0], (), minval=0.7, maxval=1.3)
+    step_v, step_h = (jnp.minimum(e, LONGEST / count) * jitter for e in tuning.steps[:2])
+    step_v, step_h = patients * step_v[:, None], population * step_h
+    p_v, p_h = jax.random.normal(keys[1], v.shape) * patients, jax.random.normal(keys[2], h.shape) * population
+
+    def step(_, carry):
+        h, v, p_h, p_v, point, sums, ascent = carry
+        p_h, p_v = p_h + 0.5 * step_h * (point.by_h @ root), p_v + 0.5 * step_v * point.by_v
+        ascent, up_h, up_v = ascended(ascent, point, phase.rate)
+        h = h + jnp.where(phase.climbing, up_h, step_h * (root @ p_h))
+        v = v + jnp.where(phase.climbing, up_v, step_v * p_v)
+        point = density.point(tuning.view, h, v)
+        p_h, p_v = p_h + 0.5 * step_h * (point.by_h @ root), p_v + 0.5 * step_v * point.by_v
+        sums = jax.lax.cond(phase.learning, density.learnt, lambda s, *_: s, sums, point, h, population, begin)
+        return h, v, p_h, p_v, point, sums, ascent
+
+    begin = (start, h)
+    carry = (h, v, p_h, p_v, start, density.nothing_learnt(h, z)[:3], ascent)
+    new_h, _, q_h, q_v, end, sums, ascent = jax.lax.fori_loop(0, count, step, carry)
+    gain = gained(kind, phase, start, end, ((p_h, p_v), (q_h, q_v)))
+    taken = drawn(keys[3], kind, gain)
+    h = jnp.where(((kind == POPULATION) & taken[0]) | phase.climbing, new_h, h)
+    z, likelihood = moved(taken, end, z, likelihood)
+    kinetic = 0.5 * ((p_v**2).sum() + (p_h**2).sum())
+    found = Found(sums, jnp.exp(jnp.minimum(gain, 0.0)), kinetic, (gain < -DIVERGENT).any())
+    return h, z, likelihood, ascent, found
+
+
+def gained(kind, phase, start, end, momenta):
+    """ln of the ratio of acceptance, (N,): each patient's own, or the same for all in a move of the population."""
+    (p_h, p_v), (q_h, q_v) = momenta
+    own = end.own - 0.5 * (q_v**2).sum(-1) - (start.own - 0.5 * (p_v**2).sum(-1))
+    whole = own.sum() + end.log_prior - start.log_prior - 0.5 * ((q_h**2).sum() - (p_h**2).sum())
+    gain = jnp.where(kind == PATIENTS, own, whole)
+    gain = jnp.where(phase.climbing, jnp.where(jnp.isfinite(end.own), 0.0, -jnp.inf), gain)
+    return jnp.where(jnp.isnan(gain), -jnp.inf, gain)
+
+
+def drawn(key, kind, gain):
+    """True for every patient whose move is taken; the population's is for all or none."""
+    draw = jax.random.uniform(key, gain.shape)
+    return jnp.log(jnp.where(kind == PATIENTS, draw, draw[0])) < gain
+
+
+def moved(taken, end, z, likelihood):
+    """Effects and likelihood where the move was taken, as before elsewhere."""
+    z = jnp.where(taken[:, None], end.z, z)
+    return z, Likelihood(
+        jnp.where(taken, end.likelihood.value, likelihood.value),
+        *(jnp.where(taken[:, None], a, b) for a, b in zip(end.likelihood[1:], likelihood[1:])),
+    )
