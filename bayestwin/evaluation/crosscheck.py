@@ -157,7 +157,7 @@ def crosscheck(
     tune: int = 1000,
     draws: int = 1000,
     target_accept: float = METHODS["nuts"].cautious,
-    centred: bool | None = None,
+    centred: bool | tuple[str, ...] | None = None,
     priors=None,
     closed_form=None,
     accuracy: Accuracy = Accuracy(),
@@ -170,7 +170,8 @@ def crosscheck(
     population : PopulationPosterior   None: `fit_population` with its defaults
     sampler : str                      "pymc", or "nutpie" where that is installed
     chains, tune, draws, target_accept :  of the PyMC program; small steps, since it is sampled once
-    centred : bool                     its parameterisation; None: by the rule of `fit_population`
+    centred : bool                     its parameterisation, or names (`pymc_program`); None: by the rule of
+                                       `fit_population`
     priors : dict                      site -> prior, as the fit had them
     closed_form : callable             see `pymc_program`; None: the equations are solved by the same code as in the fit
 

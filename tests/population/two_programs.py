@@ -36,13 +36,15 @@ def as_numpyro_sites(model, natural: dict) -> dict:
     """PyMC's sites under NumPyro's names: the individual effects as one array, columns in the model's order."""
     together = model.correlation.over if model.correlation is not None else ()
     found = {k: v for k, v in natural.items() if not k.startswith(("psi", "z"))}
-    which = "psi" if any(k.startswith("psi") for k in natural) else "z"
-    columns = {name: natural[which][:, k] for k, name in enumerate(together)}
-    columns |= {n: natural[f"{which}_{n}"] for n in model.individual_names if n not in together}
-    return found | {which: np.stack([columns[name] for name in model.individual_names], axis=1)}
+    for which in ("psi", "z"):
+        columns = {f"{which}_{name}": natural[which][:, k] for k, name in enumerate(together) if which in natural}
+        columns |= {name: value for name, value in natural.items() if name.startswith(f"{which}_")}
+        own = [columns[f"{which}_{name}"] for name in model.individual_names if f"{which}_{name}" in columns]
+        found |= {which: np.stack(own, axis=1)} if own else {}
+    return found
 
 
-def numpyro_density(model, cohort, *, centred: bool, priors=None):
+def numpyro_density(model, cohort, *, centred, priors=None):
     """A function of natural sites: the joint log density of NumPyro's program, without the Jacobian of transforms."""
     from numpyro.infer.util import log_density
 
@@ -61,7 +63,7 @@ def numpyro_density(model, cohort, *, centred: bool, priors=None):
     return of
 
 
-def density_pairs(model, cohort, *, points: int, random_seed: int, centred: bool = True, **how) -> list:
+def density_pairs(model, cohort, *, points: int, random_seed: int, centred=True, **how) -> list:
     """(NumPyro's, PyMC's) joint log density of all labs and parameters at random points, natural scale."""
     program = pymc_program(model, cohort, centred=centred, **how)
     density = numpyro_density(model, cohort, centred=centred)

@@ -14,6 +14,8 @@ import numpy as np
 
 from bayestwin.dynamics import Accuracy
 from bayestwin.errors import ModelError
+from bayestwin.population.centring import centred_mask
+from bayestwin.population.crosscheck.correlation import pair_or_default
 from bayestwin.population.crosscheck.covariates import add_covariates, refuse_missing
 from bayestwin.population.crosscheck.prediction import solved, value_names
 from bayestwin.population.crosscheck.priors import variable
@@ -78,13 +80,20 @@ def refuse_unsupported(model, cohort) -> None:
 
 
 def pymc_program(
-    model, cohort, *, centred: bool = False, priors=None, closed_form=None, accuracy: Accuracy = Accuracy()
+    model,
+    cohort,
+    *,
+    centred: bool | tuple[str, ...] = False,
+    priors=None,
+    closed_form=None,
+    accuracy: Accuracy = Accuracy(),
 ):
     """A `pymc.Model` of the population of a cohort.
 
     Parameters
     ----------
-    centred : bool          parameterisation of the individual effects
+    centred : bool          parameterisation of the individual effects; or names of parameters that are centred, of
+                            those under one LKJ prior all or none
     priors : dict           site -> prior instead of the model file's, as in `fit_population`
     closed_form : callable  (values, records) -> {output: expected values of its labs, all patients' in turn}, with
                             values name -> (N,) PyTensor vector of natural values; None: the model's equations are
@@ -127,9 +136,12 @@ def long_numbers():
     return pytensor.config.change_flags(cast_policy="numpy+floatX")
 
 
-def individual_values(model, records, centred: bool) -> dict:
+def individual_values(model, records, centred) -> dict:
     """Natural value of every parameter and drift step for every patient, name -> (N,)."""
     import pytensor.tensor as pt
+
+    mask = centred_mask(model, centred)
+    chosen = {name for name, is_centred in zip(model.individual_names, mask) if is_centred}
 
     means = {p.name: mean_of(p, records) for p in model.parameters}
     omega = {p.name: variable(f"omega_{p.name}", p.between) for p in model.parameters if p.between is not None}
@@ -139,10 +151,10 @@ def individual_values(model, records, centred: bool) -> dict:
     blocks = between_patients(model)
     together = {name for lkj in blocks for name in lkj.over}
     alone = tuple(name for name in omega if name not in together)
-    psi = means | independent(alone, means, omega, len(records), centred)
+    psi = means | independent(alone, means, omega, len(records), chosen)
     for lkj in blocks:
         ending = f"_{lkj.over[0]}" if len(blocks) > 1 else ""
-        psi |= correlated(lkj, means, omega, len(records), centred, ending)
+        psi |= correlated(lkj, means, omega, len(records), wholly(chosen, lkj.over), ending)
     scales = {p.name: p.scale for p in model.parameters}
     return {name: to_natural(value, scales.get(name, "identity")) for name, value in psi.items()}
 
@@ -181,13 +193,29 @@ def same_level(value, level: str) -> bool:
         return str(value) == level
 
 
-def independent(names, means, omega, count: int, centred: bool) -> dict:
-    """Transformed individual values of parameters without correlation, name -> (N,)."""
+def wholly(chosen: set, over) -> bool:
+    """Are the parameters under one LKJ prior centred? ModelError where some are."""
+    left = [name for name in over if name not in chosen]
+    if left and len(left) < len(over):
+        raise ModelError(
+            "the cross-check centres all parameters of a correlation or none",
+            place="centred",
+            value=", ".join(name for name in over if name in chosen),
+            allowed=f"all or none of {', '.join(over)}",
+        )
+    return not left
+
+
+def independent(names, means, omega, count: int, chosen: set) -> dict:
+    """Transformed individual values of parameters without correlation, name -> (N,); `chosen` are centred."""
     import pymc as pm
 
-    if centred:
-        return {name: pm.Normal(f"psi_{name}", mu=means[name], sigma=omega[name], shape=count) for name in names}
-    return {name: means[name] + omega[name] * pm.Normal(f"z_{name}", shape=count) for name in names}
+    def one(name):
+        if name in chosen:
+            return pm.Normal(f"psi_{name}", mu=means[name], sigma=omega[name], shape=count)
+        return means[name] + omega[name] * pm.Normal(f"z_{name}", shape=count)
+
+    return {name: one(name) for name in names}
 
 
 def correlated(lkj, means, omega, count: int, centred: bool, ending: str) -> dict:
@@ -195,7 +223,8 @@ def correlated(lkj, means, omega, count: int, centred: bool, ending: str) -> dic
     import pymc as pm
     import pytensor.tensor as pt
 
-    lower = pm.LKJCorr(f"correlation_cholesky{ending}", n=len(lkj.over), eta=lkj.concentration)
+    size = len(lkj.over)
+    lower = pm.LKJCorr(f"correlation_cholesky{ending}", n=size, eta=lkj.concentration, **pair_or_default(size))
     mean = pt.stack([means[name] for name in lkj.over], axis=1)
     sd = pt.stack([omega[name] for name in lkj.over])
     if centred:
