@@ -1,4 +1,6 @@
 """Theophylline and warfarin: our fit beside a PyMC program that shares nothing with it, equations in closed form.
+Warfarin with a lag and a rate of absorption of each volunteer (the shipped `warfarin`), and with two equal steps
+instead (`warfarin_pk_model`, the pharmacokinetic half of the shipped `warfarin_pkpd`), which the labs can tell.
 Of `psa_intermittent`, two simulated men, the densities only, with our solver in both.
 
     python tests/validation/crosscheck.py --work FOLDER [--model theophylline] [--sampler nutpie] [--write PAGE]
@@ -14,6 +16,7 @@ copied.
 
 import argparse
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -21,19 +24,25 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+from one_compartment import closed_form
+
 from bayestwin.cli.verify_tables import with_error
 from bayestwin.evaluation.crosscheck import crosscheck
 from bayestwin.population import fit_population, load_population
-from bayestwin.population.crosscheck import pymc_program, sample_pymc, scalars
+from bayestwin.population.crosscheck import check_sampler, pymc_program, sample_pymc, scalars
 from bayestwin.population.diagnostics import diagnose
 from bayestwin.population.hyper import hyper_sites
 from bayestwin.records import Cohort, read_records
 from bayestwin.specification import load_model
 
 ROOT = Path(__file__).resolve().parents[2]
-MODELS = ("theophylline", "warfarin", "psa_intermittent")
+MODELS = ("theophylline", "warfarin", "warfarin_pk", "psa_intermittent")
+TITLES = {"warfarin": "Warfarin with a lag", "warfarin_pk": "Warfarin in two steps of absorption"}
 FITS = {
     "theophylline": {"target_accept": 0.99, "draws": 1000},
+    "warfarin_pk": {"centred": ("CL", "V"), "warmup": 500, "draws": 1000},
     "warfarin": {"centred": ("CL", "V"), "target_accept": 0.98, "warmup": 400, "draws": 700},
 }
 
@@ -53,44 +62,24 @@ def model_and_cohort(name: str, sampled_from: float = 0.0):
         model, folder = load_model(name), ROOT / "data" / "psa_simulated"
         files = {table: folder / f"{table}.csv" for table in ("patients", "labs", "events")}
         return model, Cohort(tuple(read_records(model.record_schema(), **files).cohort)[:2])
-    model, table = load_model(name), pd.read_csv(data_file(name))
-    if name == "warfarin":
+    own = Path(__file__).parent / f"{name}_model"
+    model, table = load_model(own if own.is_dir() else name), pd.read_csv(data_file(name.removesuffix("_pk")))
+    if name.startswith("warfarin"):
         table = table[table.dvid == "cp"].assign(dvid=1)
     known = read_records(model.record_schema(), event_table=table, time_unit="h").cohort
     return model, Cohort(tuple(r for r in known if min(lab.time for lab in r.labs if lab.time > 0) >= sampled_from))
 
 
-def closed_form(values, records):
-    """One compartment after oral doses, absorbed after a lag where the model has one, in PyTensor:
-
-    C(t) = sum over doses of D ka / (V ka - CL) (exp(-CL/V s) - exp(-ka s)),     s = t - time of the dose - lag > 0
-    """
-    import pytensor.tensor as pt
-
-    patient, time = (np.array(x) for x in zip(*((n, lab.time) for n, r in enumerate(records) for lab in r.labs)))
-    ka, clearance, volume = (values[name][patient] for name in ("ka", "CL", "V"))
-    lag = values["lag"][patient] if "lag" in values else 0.0
-    total = pt.zeros(len(time))
-    for k in range(max(len(record.doses) for record in records)):
-        doses = [record.doses[k] if k < len(record.doses) else None for record in records]
-        amount, at = (np.array([getattr(d, what, 0.0) for d in doses])[patient] for what in ("amount", "time"))
-        since = pt.maximum(time - at - lag, 0.0)
-        shape = pt.exp(-clearance / volume * since) - pt.exp(-ka * since)
-        total = total + amount * ka / (volume * ka - clearance) * shape
-    return {"concentration": total}
-
-
 def largest_gap(name, model, cohort, *, points: int = 20, random_seed: int = 1):
-    """Largest difference of the two log densities over random points, and the range of the densities there."""
-    import sys
-
+    """Largest difference of the two log densities over random points, their range there, and how many there were."""
     sys.path.insert(0, str(ROOT / "tests" / "population"))
     from two_programs import density_pairs
 
     how = {"points": points, "random_seed": random_seed, "closed_form": closed_form if name in FITS else None}
-    pairs = density_pairs(model, cohort, **how) + density_pairs(model, cohort, centred=False, **how)
+    ways = {True, False, FITS.get(name, {}).get("centred", True)}  # all effects centred, none, and as in the fit
+    pairs = [pair for centred in ways for pair in density_pairs(model, cohort, centred=centred, **how)]
     ours, theirs = np.array(pairs).T
-    return float(np.abs(ours - theirs).max()), (float(ours.min()), float(ours.max()))
+    return float(np.abs(ours - theirs).max()), float(ours.min()), float(ours.max()), len(pairs)
 
 
 def fit(name, model, cohort, folder):
@@ -127,27 +116,26 @@ def section(found, seconds) -> list[str]:
     ]
 
 
-def densities(gap) -> list[str]:
+def densities(gap, low, high, points) -> list[str]:
     """What the densities say."""
-    (low, high), gap = gap[1], gap[0]
     return [
-        f"Log densities of our NumPyro program and of the PyMC program at 40 random points, half of them centred: "
-        f"{low:.0f} to {high:.0f}, largest difference {gap:.1g}.",
+        f"Log densities of our NumPyro program and of the PyMC program at {points} random points, effects centred and "
+        f"not: {low:.0f} to {high:.0f}, largest difference {gap:.1g}.",
         "",
     ]
 
 
-def alone(model, cohort, sampler, sizes) -> list[str]:
+def alone(name, model, cohort, sampler, sizes) -> list[str]:
     """The PyMC program sampled with no fit beside it."""
     import arviz_stats
 
     begun, names = time.time(), [*hyper_sites(model), *(block.site for block in model.correlation_blocks)]
-    program = pymc_program(model, cohort, centred=False, closed_form=closed_form)
+    program = pymc_program(model, cohort, centred=FITS[name].get("centred", False), closed_form=closed_form)
     posterior, stats = sample_pymc(program, names, random_seed=2, sampler=sampler, **sizes)
     seconds, moving = time.time() - begun, scalars(posterior, model.correlation_blocks)
     draws = xr.Dataset({name: (("chain", "draw"), values) for name, values in moving.items()})
     table = arviz_stats.summary(draws, ci_prob=0.9, ci_kind="eti", round_to="none")
-    lines = [f"No fit of ours has converged: the PyMC program alone, non-centred, by {sampler} in {seconds:.0f} s.", ""]
+    lines = [f"No fit of ours has converged: the PyMC program alone, by {sampler} in {seconds:.0f} s.", ""]
     lines += ["| parameter | mean | SD | R-hat | bulk ESS |", "|---|---|---|---|---|"]
     for name, row in table.iterrows():
         mean = with_error(row["mean"], row["mcse_mean"])
@@ -170,22 +158,26 @@ if __name__ == "__main__":
     parser.add_argument("--sampled-from", type=float, default=0.0, help="hours after the dose")
     parser.add_argument("--write", type=Path, help="where to write the page; else it is printed")
     arguments = parser.parse_args()
+    if not arguments.density_only:
+        check_sampler(arguments.sampler)  # before a fit that takes long
     arguments.work.mkdir(parents=True, exist_ok=True)
     sizes = {name: getattr(arguments, name) for name in ("chains", "tune", "draws", "target_accept")}
     text = []
     for name in arguments.model:
         model, cohort = model_and_cohort(name, arguments.sampled_from)
-        text += [f"## {name.capitalize()}, {len(list(cohort))} patients, {sum(len(r.labs) for r in cohort)} labs", ""]
+        labs = sum(len(r.labs) for r in cohort)
+        text += [f"## {TITLES.get(name, name.capitalize())}, {len(list(cohort))} patients, {labs} labs", ""]
         if not arguments.posteriors_only:
-            text += densities(largest_gap(name, model, cohort))
+            text += densities(*largest_gap(name, model, cohort))
         print("\n".join(text), flush=True)
         if name not in FITS:
             continue
         if arguments.pymc_alone:
-            text += alone(model, cohort, arguments.sampler, sizes)
+            text += alone(name, model, cohort, arguments.sampler, sizes)
         elif not arguments.density_only:
             population, begun = fit(name, model, cohort, arguments.work), time.time()
             how = {"sampler": arguments.sampler, "closed_form": closed_form, **sizes}
+            how |= {"centred": FITS[name].get("centred")}
             text += section(crosscheck(model, cohort, population, random_seed=2, **how), time.time() - begun)
     page = "\n".join(text)
     arguments.write.write_text(page, encoding="utf-8") if arguments.write else print(page)
