@@ -36,9 +36,9 @@ from plain_theophylline import plain_program
 from bayestwin.dosing import DoseEvent
 from bayestwin.dynamics import Accuracy
 from bayestwin.population import fit_population
-from bayestwin.population.fit import stack_cohort
 from bayestwin.population.hyper import hyper_sites
 from bayestwin.population.program import distribution, population_program
+from bayestwin.population.stacks import stack_cohort
 from bayestwin.population.start_values import unconstrained_medians
 from bayestwin.records import Cohort, Lab, PatientRecord
 from bayestwin.specification import load_model
@@ -121,15 +121,18 @@ def plain(data, cohort, given) -> Measured:
 
         return jax.lax.scan(step, state, None, length=10)
 
-    kept, done = [], 0
-    while done < given.warmup + given.draws and watch.now()[0] - watch.marks[0][1] < 60 * given.cap:
+    kept, done, gradients, cpu = [], 0, 0, 0.0
+    while done < given.warmup + given.draws and cpu < 60 * given.cap:
         state, piece = jax.block_until_ready(ten(state))
-        done += 10
+        done, gradients = done + 10, gradients + int(piece[1].sum())
         watch(done)
+        cpu, _ = watch.split_since(watch.marks[0])
+        if done % 50 == 0:
+            print(json.dumps({"way": "plain", "iterations": done, "gradients": gradients, "cpu": cpu}), flush=True)
         if done > given.warmup:
             kept.append(jax.tree.map(lambda a: np.swapaxes(np.asarray(a), 0, 1), piece))
     if len(kept) < 2:
-        raise RuntimeError(f"{done} iterations of {given.warmup} of warm-up when the cap was reached")
+        raise RuntimeError(f"{done} of {given.warmup} of warm-up, {gradients} gradients, {cpu:.0f} s of CPU at the cap")
     z, steps = jax.tree.map(lambda *a: np.concatenate(a, axis=1), *kept)
     samples = constrain_fn(plain_program, arguments, {}, jax.tree.map(jnp.asarray, z), batch_ndims=2)
     return Measured(samples, float(steps.sum()), *watch.split(given.warmup))
