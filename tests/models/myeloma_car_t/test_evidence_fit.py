@@ -120,6 +120,13 @@ def test_pairs_of_outcomes_are_those_of_each_virtual_patient(evidence):
     assert found["pfs@12 & os@36"] == pytest.approx(found["pfs@12"] * later)
 
 
+def test_a_marrow_sample_is_negative_where_it_sees_less_than_one_cell_in_100000():
+    ways = model_part(MODEL, "arms").Marrow(np.array([0.0, -3.0]), np.array([0.8, 2.0]))
+    at_the_limit = np.log(1e-5 / 0.3)
+    found = np.asarray(ways.negative(jnp.asarray(0.3), jnp.asarray([at_the_limit, at_the_limit + 3.0])))
+    assert_allclose(found, [[0.5, stats.norm.cdf(1.5)], [stats.norm.cdf(-3.75), 0.5]], rtol=1e-6)
+
+
 @pytest.fixture(scope="module")
 def evidence():
     return FIT.Evidence(MODEL, list(ARMS.values()), nodes=2, seed=1)
