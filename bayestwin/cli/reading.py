@@ -76,6 +76,9 @@ def _tables_in(folder: Path) -> list[Path]:
     """
     named = [folder / f"{name}.csv" for name in TABLES if (folder / f"{name}.csv").is_file()]
     if named:
+        for file in sorted(set(folder.glob("*.csv")) - set(named)):
+            if (table := _table_of(file)) not in (None, "patients"):
+                say(f"not read: {file.name} (it looks like {table}.csv; the table is the file of that name)")
         return named
     found: dict[str, list[Path]] = {}
     for file in sorted(folder.glob("*.csv")):

@@ -117,7 +117,7 @@ def response_structure(model, rho: float) -> np.ndarray:
     if rc is not None:
         members = [names.index(n) for n in rc.parameters]
         c = names.index(rc.frailty)
-        structure[np.ix_(members, members)] = rho
+        structure[np.ix_(members, members)] = [[rc.of(a, b, rho) for b in rc.parameters] for a in rc.parameters]
         structure[c, members] = structure[members, c] = np.sqrt(rho)
         np.fill_diagonal(structure, 1.0)
     return structure

@@ -25,7 +25,8 @@ from bayestwin.twin.surprise import weighted_quantiles
 class PairComparison:
     """Treatment b against treatment a at one month; see the module text. `withheld` says why there is no difference.
 
-    by_rho : (rho, difference, low, high) per declared rho; empty where no response has to speak of another
+    by_rho : (rho, difference, low, high) per declared rho, which is that between the two; empty where no response has
+        to speak of another
     """
 
     a: str
@@ -130,7 +131,7 @@ def _pair(prognosis, a, b, month) -> PairComparison:
         if found[1] is None:  # reweighted to this rho too few population draws are left for a range
             missing.append(rho)
             continue
-        by_rho.append((rho, *found[:3]))
+        by_rho.append((_of_the_pair(prognosis.model, a.plan, b.plan, rho), *found[:3]))
     if missing:
         return PairComparison(**names, withheld=f"too few draws under rho {', '.join(f'{r:g}' for r in missing)}")
     if not by_rho and (why := _rests_on_rho(prognosis, a, b)):
@@ -158,6 +159,17 @@ def _pair(prognosis, a, b, month) -> PairComparison:
         months_gained=gained,
         months_gained_p80=(gained_low, gained_high),
     )
+
+
+def _of_the_pair(model, a, b, rho: float) -> float:
+    """The correlation between the responses of two rows under a common rho; of rows of several treatments rho."""
+    rc, of_treatment = model.response_correlation, {p.name: p.treatment for p in model.parameters}
+    if rc is None:
+        return rho
+    named = [[n for n in rc.parameters if of_treatment[n] in plan.treatments] for plan in (a, b)]
+    if any(len(names) != 1 for names in named) or named[0] == named[1]:
+        return rho
+    return round(rc.of(named[0][0], named[1][0], rho), 4)
 
 
 def _rests_on_rho(prognosis, a, b) -> str:

@@ -56,35 +56,7 @@ def forecast(
         )
     model, endpoint = twin.model, twin.model.progression
     rho = twin.rho if rho is None else rho
-    per_month = convert(1.0, "month", model.time_unit)
-    if endpoint is None:
-        span = 48.0 if horizon is None else float(horizon)
-        landmarks: tuple[float, ...] = ()
-    else:
-        months = endpoint.horizon_months if horizon_months is None else horizon_months
-        if not 0 < months <= endpoint.horizon_months:
-            raise ModelError(
-                "no forecast beyond the model's horizon",
-                subject=f"model {model.name}",
-                value=months,
-                allowed=f"1 to {endpoint.horizon_months} months",
-            )
-        wanted = endpoint.landmarks_months if landmarks_months is None else landmarks_months
-        span, landmarks = months * per_month, tuple(m for m in wanted if 0 < m <= months)
-        if landmarks_months is not None and len(landmarks) < len(landmarks_months):
-            raise ModelError(
-                "a landmark lies outside the horizon",
-                subject=f"model {model.name}",
-                value=", ".join(f"{m:g}" for m in landmarks_months),
-                allowed=f"more than 0 and at most {months:g} months",
-            )
-        if not landmarks:
-            raise ModelError(
-                "no landmark of this model lies within the horizon",
-                subject=f"model {model.name}",
-                value=months,
-                allowed=f"{min(endpoint.landmarks_months)} to {endpoint.horizon_months} months",
-            )
+    span, landmarks, per_month = _span_and_landmarks(model, horizon_months, horizon, landmarks_months)
     plans = make_plans(model, twin.record, treatments, twin.time, applied=twin.applied, span=span)
     asked = Asked(twin, endpoint, span, landmarks, per_month, random_seed, accuracy)
     with jax.enable_x64(True):
@@ -110,6 +82,38 @@ def forecast(
         twin.population_hash,
         past,
     )
+
+
+def _span_and_landmarks(model, horizon_months, horizon, landmarks_months) -> tuple[float, tuple[float, ...], float]:
+    """How far the forecast goes in the model's time, its landmarks in months, and the model's time in a month."""
+    endpoint, per_month = model.progression, convert(1.0, "month", model.time_unit)
+    if endpoint is None:
+        return 48.0 if horizon is None else float(horizon), (), per_month
+    months = endpoint.horizon_months if horizon_months is None else horizon_months
+    if not 0 < months <= endpoint.horizon_months:
+        raise ModelError(
+            "no forecast beyond the model's horizon",
+            subject=f"model {model.name}",
+            value=months,
+            allowed=f"1 to {endpoint.horizon_months} months",
+        )
+    wanted = endpoint.landmarks_months if landmarks_months is None else landmarks_months
+    landmarks = tuple(m for m in wanted if 0 < m <= months)
+    if landmarks_months is not None and len(landmarks) < len(landmarks_months):
+        raise ModelError(
+            "a landmark lies outside the horizon",
+            subject=f"model {model.name}",
+            value=", ".join(f"{m:g}" for m in landmarks_months),
+            allowed=f"more than 0 and at most {months:g} months",
+        )
+    if not landmarks:
+        raise ModelError(
+            "no landmark of this model lies within the horizon",
+            subject=f"model {model.name}",
+            value=months,
+            allowed=f"{min(endpoint.landmarks_months)} to {endpoint.horizon_months} months",
+        )
+    return months * per_month, landmarks, per_month
 
 
 def _draws_by_rho(asked: Asked, draws, rho: float) -> dict:

@@ -7,7 +7,15 @@ from bayestwin.dynamics import treatment_starts
 from bayestwin.errors import ModelError
 from bayestwin.prognosis.assessments import MOMENT
 from bayestwin.prognosis.sequences import check_policy, check_schedule, policy_in_words, schedule_in_words
-from bayestwin.prognosis.starts import Cut, begin, doses_of, waiting_since, with_start, without_plans
+from bayestwin.prognosis.starts import (
+    Cut,
+    begin,
+    doses_of,
+    earliest_start,
+    leukapheresis_of,
+    with_start,
+    without_plans,
+)
 from bayestwin.records.record import PatientRecord
 
 
@@ -20,6 +28,8 @@ class Plan:
     refused : why there is no number, or "" ; unknown : eligibility rules that could not be checked
     treatments : every treatment the row can give, as far as events start them
     sequence : of a schedule, (model time, treatment or "" for none) from the data cut on; policy : of a policy
+    leukapheresis : model time, where it lies ahead; waits : how many times the treatment's `wait` lies ahead
+    otherwise : what those get who set out on it and never get it; None: everybody gets it
     """
 
     name: str
@@ -35,6 +45,9 @@ class Plan:
     treatments: tuple[str, ...] = ()
     sequence: tuple[tuple[float, str], ...] = ()
     policy: Policy | None = None
+    leukapheresis: float | None = None
+    waits: float = 0.0
+    otherwise: "Plan | None" = None
 
 
 def current_treatment(model, record, now: float) -> tuple[float, str] | None:
@@ -130,7 +143,7 @@ def _plan(model, record, name, regimen, cut: Cut) -> Plan:
         )
     refused, unknown = eligibility(model, known, record, now)
     planned = [t for t, n in treatment_starts(model, record) if n == name and t > now]
-    start = planned[0] if planned else max(waiting_since(known, record, now) + known.wait, now)
+    start = planned[0] if planned else earliest_start(known, record, now)
     return Plan(
         name,
         known.label,
@@ -143,7 +156,29 @@ def _plan(model, record, name, regimen, cut: Cut) -> Plan:
         known.evidence,
         known.assumption,
         treatments=(name,),
+        **_on_the_way(model, record, known, start, cut),
     )
+
+
+def _on_the_way(model, record, known, start: float, cut: Cut) -> dict:
+    """Of a treatment that starts later: its leukapheresis, the wait ahead, and what those get who never get it."""
+    if start <= cut.now:
+        return {}
+    taken = leukapheresis_of(known, record, cut.now) if known.cell_therapy else cut.now
+    found = {"leukapheresis": taken if cut.now < taken < start else None}
+    if known.never_starts is None or not known.wait:
+        return found
+    waits, in_force = (start - cut.now) / known.wait, cut.in_force[1] if cut.in_force else ""
+    rest = without_plans(model, record, cut.now)
+    if known.instead not in ("", in_force):
+        other = model.treatment(known.instead)
+        given = with_start(model, rest, other, start, cut)
+        otherwise = Plan(other.name, other.label, "otherwise", start, True, given, treatments=(other.name,))
+    elif in_force:
+        otherwise = _plan(model, record, in_force, None, cut)
+    else:
+        otherwise = Plan("", "nothing", "otherwise", cut.now, False, rest)
+    return found | {"waits": waits, "otherwise": otherwise}
 
 
 def _scheduled(model, record, name, schedule, cut: Cut) -> Plan:
@@ -169,7 +204,7 @@ def _given(model, record, row, sequence, cut: Cut) -> tuple[PatientRecord, str, 
     unknown: tuple[str, ...] = ()
     for (start, name), (end, _) in zip(sequence, (*sequence[1:], (float("inf"), ""))):
         known = model.treatment(name)
-        earliest = waiting_since(known, record, cut.now) + known.wait
+        earliest = earliest_start(known, record, cut.now)
         if start < earliest - MOMENT:
             raise ModelError(
                 f"{name} cannot start before its waiting time is over",

@@ -16,22 +16,39 @@ def forecast_text(prognosis) -> str:
         if row.events is None:
             lines.append(f"  {row.plan.label}: no number ({row.refused})")
             continue
-        cells = []
-        for month in prognosis.landmarks:
-            c = prognosis.chance(row.plan.name, month)
-            limits = (
-                f"({100 * c.knowledge[0.8][0]:.0f} to {100 * c.knowledge[0.8][1]:.0f})"
-                if c.knowledge
-                else f"(no range: {c.reason})"
-            )
-            cells.append(f"{month} mo {100 * c.value:.0f} {limits}")
+        cells = [_cell(month, prognosis.chance(row.plan.name, month)) for month in prognosis.landmarks]
         median = prognosis.quantiles(row.plan.name, (0.5,))[0]
         lines.append(
             f"  {row.plan.label}: {', '.join(cells)}; median "
             f"{'after ' + format(prognosis.horizon, 'g') if np.isinf(median) else format(median, '.1f')}"
         )
-        lines += _first_event(prognosis, row) + _time_on(prognosis, row)
+        lines += _moments(prognosis, row) + _first_event(prognosis, row) + _time_on(prognosis, row)
     return "\n".join(lines)
+
+
+def _cell(month, chance) -> str:
+    """One landmark: the chance in 100 with its range."""
+    limits = (
+        f"({100 * chance.knowledge[0.8][0]:.0f} to {100 * chance.knowledge[0.8][1]:.0f})"
+        if chance.knowledge
+        else f"(no range: {chance.reason})"
+    )
+    return f"{month:g} mo {100 * chance.value:.0f} {limits}"
+
+
+def _moments(prognosis, row) -> list[str]:
+    """Of a treatment that starts later: how many get there, and the same future counted from there."""
+    lines = []
+    for name, moment in (row.moments or {}).items():
+        given = [(month, prognosis.chance_from(name, row.plan.name, month)) for month in prognosis.landmarks]
+        cells = ", ".join(_cell(month, chance) for month, chance in given if chance is not None)
+        reached = 100 * prognosis.reached(name, row.plan.name)
+        lines.append(
+            f"    counted from {name} (month {moment.at:.1f}), the {reached:.0f} in 100 who get there: {cells}"
+        )
+    if row.plan.otherwise is not None:
+        lines.append(f"    who never gets it has {row.plan.otherwise.label} instead, and is inside the chances above")
+    return lines
 
 
 def _first_event(prognosis, row) -> list[str]:
@@ -40,7 +57,7 @@ def _first_event(prognosis, row) -> list[str]:
     ways = prognosis.first_events(row.plan.name, month)
     if ways is None or len(ways) < 2:
         return []
-    return [f"    first by {month} mo: " + ", ".join(f"{name} {100 * chance:.0f}" for name, chance in ways.items())]
+    return [f"    first by {month:g} mo: " + ", ".join(f"{name} {100 * chance:.0f}" for name, chance in ways.items())]
 
 
 def _time_on(prognosis, row) -> list[str]:

@@ -8,9 +8,11 @@ import xarray as xr
 
 from bayestwin.errors import ModelError
 from bayestwin.prognosis.endpoint import EventTimes
+from bayestwin.prognosis.moments import Moment
 from bayestwin.prognosis.plan import Plan
 from bayestwin.prognosis.quantities import Chance, chance_of
 from bayestwin.prognosis.time_on import TimeOnTreatment, step_quantiles
+from bayestwin.twin.particles import normalised
 
 ENDPOINTS = ("progression or death", "progression", "death")
 QUANTILES = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
@@ -37,6 +39,7 @@ class TreatmentPrognosis:
     events : months after the data cut
     by_rho : rho -> (survival (P, L), log_weights (P,)) or None where too few draws remain
     time_on : of a schedule or a policy, how long each treatment is given and when it first changes
+    moments : "leukapheresis", "infusion" -> the future counted from there, where they lie ahead
     """
 
     plan: Plan
@@ -46,6 +49,7 @@ class TreatmentPrognosis:
     by_rho: dict | None = None
     solver_failures: float = 0.0
     time_on: TimeOnTreatment | None = None
+    moments: dict[str, Moment] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +116,32 @@ class Prognosis:
             )
             squared = squared / np.maximum(alive, 1e-300) ** 2
         return self._chance(survival[:, k], squared)
+
+    def chance_from(
+        self, moment: str, treatment: str, month: float, *, endpoint: str = "progression or death"
+    ) -> Chance | None:
+        """As `chance`, counted from a moment ahead ("leukapheresis", "infusion") among those who get there alive.
+
+        None where the row has no number or has no such moment ahead, and for a landmark past the horizon.
+        endpoint : "progression or death" or "death"
+        """
+        found = (self.row(treatment).moments or {}).get(moment)
+        values = {"progression or death": ("survival", "squared"), "death": ("alive", "alive_squared")}
+        if endpoint not in values:
+            raise ModelError("no such endpoint", place="endpoint", value=endpoint, allowed=", ".join(values))
+        if found is None:
+            return None
+        survival, squared = (getattr(found, name)[:, self._landmark(month)] for name in values[endpoint])
+        if np.isnan(survival).any():
+            return None
+        log_weights = normalised(self.log_weights + np.log(np.maximum(found.reached, 1e-300)), self.islands)
+        weights = np.exp(log_weights) / self.islands
+        return chance_of(survival, squared, weights, self.draw, log_weights, self.islands)
+
+    def reached(self, moment: str, treatment: str) -> float | None:
+        """Share of all who set out on a treatment who get to a moment ahead alive; None where there is none."""
+        found = (self.row(treatment).moments or {}).get(moment)
+        return None if found is None else float(self.weights @ found.reached)
 
     def first_events(self, treatment: str, month: float) -> dict[str, float] | None:
         """Chance of each way to have ended progression-free survival by a landmark month, as the first of all.

@@ -22,12 +22,16 @@ from bayestwin.prognosis.endpoint import (
 )
 from bayestwin.prognosis.first_event import check_hazards
 from bayestwin.prognosis.life_table import background_integral, life_table_of
+from bayestwin.prognosis.moments import INFUSION, Moment, marks_of, moment_of, times_of, without_moments
+from bayestwin.prognosis.never_started import chance_never, mixed
 from bayestwin.prognosis.plan import Plan
 from bayestwin.prognosis.policy import PATHS, Followed, follow_policy
 from bayestwin.prognosis.result import TreatmentPrognosis
 from bayestwin.prognosis.sequences import policy_visit
 from bayestwin.prognosis.simulate import trajectories
 from bayestwin.prognosis.time_on import TimeOnTreatment, time_on_treatment
+
+OTHERWISE = 1000  # rows of those who never get the treatment have random numbers of their own
 
 
 class Asked(NamedTuple):
@@ -97,15 +101,48 @@ def forecast_row(asked: Asked, plan: Plan, number: int, draws, by_rho) -> Treatm
         record=twin.record,
     )
     failed = float((~found.ok).mean())
+    events, moments = _with_all_who_set_out(asked, plan, number, draws, found)
     survival: dict[float, Any] = {}
     for rho, other in by_rho.items():
-        again = found if other is draws or other is None else simulated_row(asked, plan, number, other, found.noise)
-        survival[rho] = None if other is None else (again.events.survival, other.log_weights)
-    return TreatmentPrognosis(plan, "", found.events, drawn, survival or None, failed, found.time_on)
+        again = events
+        if other is not None and other is not draws:
+            one = simulated_row(asked, plan, number, other, found.noise)
+            again, _ = _with_all_who_set_out(asked, plan, number, other, one)
+        survival[rho] = None if other is None else (again.survival, other.log_weights)
+    return TreatmentPrognosis(plan, "", events, drawn, survival or None, failed, found.time_on, moments)
 
 
-def simulated_row(asked: Asked, plan: Plan, number: int, draws, noise: Noise | None = None) -> Simulated:
-    """Every draw to the horizon under one plan, with its events; noise : that of the same row with other draws."""
+def _with_all_who_set_out(asked: Asked, plan: Plan, number: int, draws, found) -> tuple[Any, dict[str, Moment] | None]:
+    """Events at the landmarks of all who set out on this row, those who never get it inside, and its moments ahead."""
+    times = times_of(plan, asked.twin.time)
+    if asked.endpoint is None or not times:
+        return found.events, None
+    marks = [m * asked.per_month for m in asked.landmarks]
+    chance, given, all_of_them = np.zeros(len(found.ok)), found.events, found.events
+    if plan.otherwise is not None:
+        chance = chance_never(asked.twin, draws, asked.twin.model.treatment(plan.treatments[0]), 1.0)
+        rest = simulated_row(asked, plan.otherwise, OTHERWISE + number, draws, marks=marks_of(times, marks)).events
+        luck = asked.rng(6, number).random(len(chance))
+        all_of_them = mixed(given, rest, 1.0 - (1.0 - chance) ** plan.waits, luck)
+    found_moments, infused = {}, times[INFUSION]
+    for k, (name, at) in enumerate(times.items()):
+        ahead = plan.waits * (infused - at) / infused  # waits that are left from there on
+        still = (1.0 - chance) ** (plan.waits - ahead)
+        seen = (
+            given
+            if name == INFUSION or plan.otherwise is None
+            else mixed(given, rest, 1.0 - (1.0 - chance) ** ahead, luck)
+        )
+        found_moments[name] = moment_of(seen, k, at, marks, asked.span, asked.per_month, still)
+    return without_moments(all_of_them, len(marks)), found_moments
+
+
+def simulated_row(asked: Asked, plan: Plan, number: int, draws, noise: Noise | None = None, marks=None) -> Simulated:
+    """Every draw to the horizon under one plan, with its events.
+
+    noise : that of the same row with other draws; marks : times of S(h) from the data cut (default: the landmarks, and
+    what is counted from the plan's moments)
+    """
     if plan.policy is not None:
         return _followed(asked, plan, number, draws)
     if asked.endpoint is None:
@@ -120,10 +157,12 @@ def simulated_row(asked: Asked, plan: Plan, number: int, draws, noise: Noise | N
             accuracy=asked.accuracy,
         )
         return Simulated(outputs, ok, times, None, _time_on_schedule(asked, plan, None, len(ok)))
-    return _fixed(asked, plan, number, draws, noise)
+    if marks is None:
+        marks = marks_of(times_of(plan, asked.twin.time), [m * asked.per_month for m in asked.landmarks])
+    return _fixed(asked, plan, number, draws, noise, marks)
 
 
-def _fixed(asked: Asked, plan: Plan, number: int, draws, noise: Noise | None) -> Simulated:
+def _fixed(asked: Asked, plan: Plan, number: int, draws, noise: Noise | None, marks) -> Simulated:
     """A treatment or a schedule: solved at the visits and more often soon after a start."""
     twin = asked.twin
     wait = max(plan.start - twin.time, 0.0) if plan.new else 0.0
@@ -152,7 +191,8 @@ def _fixed(asked: Asked, plan: Plan, number: int, draws, noise: Noise | None) ->
         noise=noise,
         episode=visit_episodes(twin.model, asked.rule, plan, twin.time, visits),
         background=asked.background(visits),
-        **_counting(asked, plan),
+        history=_history(asked, plan),
+        landmarks=marks,
     )
     events = _in_months(asked, events)
     return Simulated(outputs, ok, times, events, _time_on_schedule(asked, plan, events, len(ok)), noise)
@@ -198,16 +238,15 @@ def _events_of_paths(asked: Asked, plan: Plan, followed: Followed, visits, times
         rng=rng,
         episode=followed.episode[:, :, at] - asked.twin.time if rule.counts_on else None,
         background=asked.background(times),
-        **_counting(asked, plan),
+        history=_history(asked, plan),
+        landmarks=[m * asked.per_month for m in asked.landmarks],
     )
     return _in_months(asked, events)
 
 
-def _counting(asked: Asked, plan: Plan) -> dict:
-    """What the coding of events goes on from, and when it is read."""
-    twin = asked.twin
-    history = marker_history(twin.model, asked.rule, twin.record, plan, twin.time)
-    return {"history": history, "landmarks": [m * asked.per_month for m in asked.landmarks]}
+def _history(asked: Asked, plan: Plan) -> list[float]:
+    """What the coding of events goes on from."""
+    return marker_history(asked.twin.model, asked.rule, asked.twin.record, plan, asked.twin.time)
 
 
 def _in_months(asked: Asked, events: EventTimes) -> EventTimes:

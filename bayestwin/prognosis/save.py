@@ -14,6 +14,7 @@ import xarray as xr
 from bayestwin.dosing import Policy, Rule
 from bayestwin.prognosis.endpoint import EventTimes
 from bayestwin.prognosis.life_table import life_table_of
+from bayestwin.prognosis.moments import Moment
 from bayestwin.prognosis.plan import Plan
 from bayestwin.prognosis.result import QUANTILES, Course, Prognosis, TreatmentPrognosis
 from bayestwin.prognosis.time_on import TimeOnTreatment
@@ -62,6 +63,10 @@ def prognosis_to_tree(p: Prognosis) -> xr.DataTree:
             if pair is not None:
                 data[f"survival_rho_{rho:g}"] = (("particle", "landmark"), pair[0])
                 data[f"log_weights_rho_{rho:g}"] = (("particle",), pair[1])
+        for name, moment in (row.moments or {}).items():
+            for key, value in moment._asdict().items():
+                dims = ("particle", "landmark")[: np.ndim(value)]
+                data[f"from_{name}_{key}"] = (dims, np.asarray(value))
         if row.time_on is not None:
             data["time_on_share"] = (("particle", "treatment"), row.time_on.share)
             data["first_change"] = (("particle",), row.time_on.first_change)
@@ -73,6 +78,7 @@ def prognosis_to_tree(p: Prognosis) -> xr.DataTree:
             refused=row.refused,
             solver_failures=row.solver_failures,
             rhos=json.dumps(rhos),
+            moments=json.dumps(list(row.moments or {})),
         )
         groups[f"predictions/{_group(row.plan.name)}"] = dataset
     tree = xr.DataTree.from_dict(groups)
@@ -154,9 +160,10 @@ def _group(name: str) -> str:
     return name.replace("%", "%25").replace("/", "%2F")
 
 
-def _plan_from(text: str) -> Plan:
-    """A plan from its JSON."""
-    raw = json.loads(text)
+def _plan_from(raw: dict) -> Plan:
+    """A plan from its JSON object."""
+    if raw.get("otherwise") is not None:
+        raw["otherwise"] = _plan_from(raw["otherwise"])
     raw["record"] = record_from_json(raw["record"])
     raw["unknown"], raw["treatments"] = tuple(raw["unknown"]), tuple(raw.get("treatments", ()))
     raw["sequence"] = tuple((time, name) for time, name in raw.get("sequence", ()))
@@ -178,11 +185,17 @@ def _row_from(data, outputs):
         names = tuple(str(name) for name in data["treatment"].values)
         time_on = TimeOnTreatment(names, data["time_on_share"].values, data["first_change"].values)
     return TreatmentPrognosis(
-        _plan_from(data.attrs["plan"]),
+        _plan_from(json.loads(data.attrs["plan"])),
         data.attrs["refused"],
         events,
         _courses_from(data, "", outputs),
         by_rho,
         float(data.attrs["solver_failures"]),
         time_on,
+        _moments_from(data),
     )
+
+
+def _moments_from(data) -> dict[str, Moment] | None:
+    names = json.loads(data.attrs.get("moments", "[]"))
+    return {name: Moment(*(data[f"from_{name}_{key}"].values[()] for key in Moment._fields)) for name in names} or None

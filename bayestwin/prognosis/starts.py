@@ -18,10 +18,18 @@ class Cut(NamedTuple):
     span: float
 
 
-def waiting_since(treatment, record, now: float) -> float:
-    """When waiting for a treatment began: the data cut, or the leukapheresis that is done already."""
-    apheresis = [e.time for e in record.events if e.event == "leukapheresis" and e.time <= now]
-    return max(apheresis) if treatment.cell_therapy and apheresis else now
+def leukapheresis_of(treatment, record, now: float) -> float:
+    """When a treatment's leukapheresis was, or would be if it were chosen at `now`; `now` for one that has none."""
+    if not treatment.cell_therapy:
+        return now
+    done = [e.time for e in record.events if e.event == "leukapheresis" and e.time <= now]
+    delay = treatment.to_leukapheresis + sum(d.of(record.covariates) for d in treatment.delays)
+    return max(done) if done else now + max(delay, 0.0)
+
+
+def earliest_start(treatment, record, now: float) -> float:
+    """When a treatment would start if it were chosen at `now`, or was chosen before its leukapheresis was done."""
+    return max(leukapheresis_of(treatment, record, now) + treatment.wait, now)
 
 
 def doses_of(model, record, name, regimen, start: float):

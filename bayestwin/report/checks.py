@@ -146,7 +146,7 @@ def _ranges(document):
     for row in document["treatments"]:
         found += [
             f"{row['id']} at {mark['month']:g}: no range"
-            for mark in row["landmarks"] + row["progression_landmarks"]
+            for mark in row["landmarks"] + row["infusion_landmarks"] + row["progression_landmarks"]
             if not mark["range_shown"]
         ]
     found += [

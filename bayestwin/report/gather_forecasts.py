@@ -3,15 +3,26 @@
 import numpy as np
 
 from bayestwin.prognosis import compare_treatments
+from bayestwin.prognosis.moments import INFUSION
 from bayestwin.report import model as page
 
 MAIN_MONTH = 12
 
 
 def _landmarks(prognosis, row, endpoint):
+    chances = ((m, prognosis.chance(row.plan.name, m, endpoint=endpoint)) for m in prognosis.landmarks)
+    return _marks(chances)
+
+
+def _from_infusion(prognosis, row):
+    chances = ((m, prognosis.chance_from(INFUSION, row.plan.name, m)) for m in prognosis.landmarks)
+    return _marks((m, c) for m, c in chances if c is not None)
+
+
+def _marks(chances):
+    """A `page.Landmark` of every (month, chance)."""
     marks = []
-    for month in prognosis.landmarks:
-        c = prognosis.chance(row.plan.name, month, endpoint=endpoint)
+    for month, c in chances:
         marks.append(
             page.Landmark(
                 float(month),
@@ -60,6 +71,7 @@ def treatment_entry(prognosis, row, model, record):
             e.progression, weights=w, horizon=prognosis.horizon, endpoint="progression"
         ),
         landmarks=_landmarks(prognosis, row, "progression or death"),
+        infusion_landmarks=_from_infusion(prognosis, row),
         progression_landmarks=_landmarks(prognosis, row, "progression"),
         outcomes=tuple(outcomes),
         trajectories=tuple(courses),
@@ -103,6 +115,12 @@ def comparison_entries(prognosis):
     )
 
 
+def _closer(correlation, rho: float) -> str:
+    """The correlation of treatments that are alike, where there are any."""
+    pairs = [group[:2] for group in correlation.alike if len(group) > 1]
+    return f" ({correlation.of(*pairs[0], rho):.2g} between treatments of one target)" if pairs else ""
+
+
 def assumption_lines(model, prognosis, covariates):
     """What the forecast takes as given, one sentence each, from the model's endpoint and response correlation."""
     if model.progression is None:
@@ -117,7 +135,7 @@ def assumption_lines(model, prognosis, covariates):
     if model.response_correlation is not None:
         found.append(
             "How a response to one treatment speaks of another is declared, not estimated: "
-            f"correlation {prognosis.rho:g}, "
+            f"correlation {prognosis.rho:g}{_closer(model.response_correlation, prognosis.rho)}, "
             f"differences shown over {', '.join(f'{r:g}' for r in model.response_correlation.shown)}; "
             "the population was fitted under the declared value."
         )

@@ -6,6 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 import numpy as np
 
 from bayestwin.prognosis.courses import is_followed
+from bayestwin.prognosis.moments import INFUSION
 from bayestwin.prognosis.plan import current_treatment
 from bayestwin.prognosis.response import codes_response, response_table
 from bayestwin.report import model as page
@@ -17,6 +18,21 @@ def day_text(model, time) -> str:
     return f"{'hour' if model.time_unit == 'h' else 'day'} {time:g}"
 
 
+def _waiting(prognosis) -> str:
+    """Treatments that start later, when, who gets there, and whether those who do not are inside the forecast."""
+    model, rows = prognosis.model, [r for r in prognosis.rows if r.plan.new and r.plan.start > prognosis.now]
+    said, outside = [], False
+    for row in rows:
+        share = prognosis.reached(INFUSION, row.plan.name) if row.plan.otherwise is not None else None
+        outside = outside or share is None
+        there = "" if share is None else f", {100 * share:.0f} in 100 get there"
+        said.append(f"{row.plan.label} from {day_text(model, row.plan.start)}{there}")
+    if not said:
+        return ""
+    drop_out = "; drop-out before infusion is not" if outside else " and so is drop-out"
+    return f". Waiting time is inside the forecast ({'; '.join(said)}){drop_out}"
+
+
 def clock_entry(twin, prognosis, generated):
     """The `page.Clock`: data cut, time zero, when the report was made and until when it is valid."""
     model, now = twin.model, prognosis.now
@@ -24,15 +40,7 @@ def clock_entry(twin, prognosis, generated):
     statement = f"Month 0 is the data cut, {day_text(model, now)} after referral"
     if started:
         statement += f", {day_text(model, now - started[0])} of {model.treatment(started[1]).label}"
-    waiting = [
-        f"{row.plan.label} from {day_text(model, row.plan.start)}"
-        for row in prognosis.rows
-        if row.plan.new and row.plan.start > now
-    ]
-    if waiting:
-        statement += (
-            ". Waiting time is inside the forecast (" + "; ".join(waiting) + "); drop-out before infusion is not"
-        )
+    statement += _waiting(prognosis)
     horizon = prognosis.horizon if model.progression is not None else 36.0
     return page.Clock(
         data_cut=day_text(model, now),

@@ -59,6 +59,7 @@ def _treatment(inputs, row, place, sayings):
         "event_time": None,
         "landmarks": [],
         "progression_time": None,
+        "infusion_landmarks": [],
         "progression_landmarks": [],
         "outcomes": [],
         "response": [],
@@ -68,6 +69,9 @@ def _treatment(inputs, row, place, sayings):
     if not shown:
         return entry
     entry["landmarks"] = [_landmark(inputs, row, mark, inputs.endpoint, sayings) for mark in row.landmarks]
+    entry["infusion_landmarks"] = [
+        _landmark(inputs, row, mark, inputs.endpoint, sayings, since="the infusion") for mark in row.infusion_landmarks
+    ]
     entry["progression_landmarks"] = [
         _landmark(inputs, row, mark, "progression", sayings) for mark in row.progression_landmarks
     ]
@@ -79,7 +83,8 @@ def _treatment(inputs, row, place, sayings):
     return entry
 
 
-def _landmark(inputs: ReportInput, row, mark: Landmark, endpoint: str, sayings) -> dict:
+def _landmark(inputs: ReportInput, row, mark: Landmark, endpoint: str, sayings, since: str = "") -> dict:
+    """One landmark; since : what its months count from, the data cut where nothing is said."""
     step = rounding.step_for(mark.mcse, inputs.numbers.ess)
     month = f"{mark.month:g}"
     if step is None:
@@ -106,7 +111,7 @@ def _landmark(inputs: ReportInput, row, mark: Landmark, endpoint: str, sayings) 
         "q": rounding.about_other(mark.chance, step),
         "free": free,
         "h": month,
-        "cut": inputs.clock.data_cut,
+        "cut": since or inputs.clock.data_cut,
     }
     if p80:
         sentence = sayings.say("T1", range=rounding.range_words(*p80, mark.chance, step), **words)

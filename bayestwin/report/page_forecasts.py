@@ -163,6 +163,7 @@ class TreatmentForecast:
     progression: EventForecast | None = None
     landmarks: tuple[Landmark, ...] = ()
     progression_landmarks: tuple[Landmark, ...] = ()
+    infusion_landmarks: tuple[Landmark, ...] = ()
     outcomes: tuple[Outcomes, ...] = ()
     responses: tuple[ResponseDepth, ...] = ()
     trajectories: tuple[Trajectory, ...] = ()

@@ -141,6 +141,7 @@ def captions(inputs: ReportInput, document: dict) -> dict:
         "p80": "80 %",
         "p95": "95 %",
         "chances": f"Chances of 100, {_free(inputs)}, and not",
+        "chances_infusion": "Chances of 100, of those who get to the infusion alive, counted from there",
         "chances_ttp": "Chances of 100, free of progression (deaths without progression left out)",
         "in_100": "In 100",
         "pit": "what was forecast before it (80 %)",

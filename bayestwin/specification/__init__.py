@@ -53,7 +53,7 @@ from bayestwin.specification.priors import (
 )
 from bayestwin.specification.read_evidence import read_evidence, read_mix
 from bayestwin.specification.sites import Sites
-from bayestwin.specification.treatments import Eligibility, Treatment
+from bayestwin.specification.treatments import Delay, Eligibility, Treatment
 
 __all__ = [
     "LKJ",
@@ -65,6 +65,7 @@ __all__ = [
     "CategoryCovariate",
     "Combined",
     "Constant",
+    "Delay",
     "Dosing",
     "Drift",
     "Eligibility",

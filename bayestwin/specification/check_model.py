@@ -18,6 +18,7 @@ def check_model(model) -> None:
     _individual_parameters(model)
     _response_classes(model)
     _covariate_effects(model)
+    _waits(model)
     check_distributions(model)
     check_horseshoes(model)
     check_occasions(model)
@@ -135,6 +136,38 @@ def _covariate_effects(model) -> None:
                 )
         if parameter.treatment:
             _need(model, parameter.treatment, f"parameter {parameter.name}", {t.name for t in model.treatments})
+
+
+def _waits(model) -> None:
+    """What is said of the way to a treatment fits together."""
+    at_once = {t.name for t in model.treatments if t.starts_with != "dose" and not t.wait}
+    for t in model.treatments:
+        place = f"treatment {t.name}"
+        for name in ("wait", "to_leukapheresis"):
+            if not getattr(t, name) >= 0.0:
+                raise ModelError(
+                    "a waiting time below zero",
+                    subject=f"model {model.name}",
+                    place=f"{place}, {name}",
+                    value=getattr(t, name),
+                    allowed=f"0 or more {model.time_unit}s",
+                )
+        if (t.to_leukapheresis or t.delays) and not t.cell_therapy:
+            raise ModelError(
+                "a way to leukapheresis needs a cell therapy",
+                subject=f"model {model.name}",
+                place=place,
+                allowed="to_leukapheresis and delays where cell_therapy=True",
+            )
+        if (t.never_starts or t.instead) and not t.wait:
+            raise ModelError(
+                "who starts at once cannot drop out before",
+                subject=f"model {model.name}",
+                place=place,
+                allowed="never_starts and instead where there is a wait",
+            )
+        if t.instead:
+            _need(model, t.instead, f"{place}, instead", at_once)
 
 
 def _endpoints(model) -> None:

@@ -176,15 +176,34 @@ class ResponseCorrelation:
 
     A standard normal frailty c is shared: corr(eta_a, eta_b) = rho for the named parameters of two treatments,
     and the class probability is Phi((Phi^-1(p) + sqrt(rho) c) / sqrt(1 - rho)) (one-factor Gaussian copula).
-    One rho holds for all pairs of the named parameters; rho per pair is not in the language yet.
+    Pairs within one group of `alike` (treatments of one target, say) have rho' = 1 - (1 - rho)^closeness >= rho
+    instead, 0 where rho is 0; their class probabilities are tied by c alone. `of` says the correlation of a pair.
     """
 
     parameters: tuple[str, ...]
     rho: float = 0.5
     shown: tuple[float, ...] = (0.0, 0.5, 0.9)
     frailty: str = "frailty"
+    alike: tuple[tuple[str, ...], ...] = ()
+    closeness: float = 1.5
+
+    def of(self, a: str, b: str, rho: float) -> float:
+        """Correlation of the responses of two parameters under a common rho."""
+        close = any(a in group and b in group for group in self.alike)
+        return 1.0 if a == b else 1.0 - (1.0 - rho) ** self.closeness if close else rho
 
     def __post_init__(self):
+        if not self.closeness >= 1.0:
+            raise ModelError("treatments that are alike are no less alike", value=self.closeness, allowed="1 or more")
+        named = [name for group in self.alike for name in group]
+        for name in named:
+            if name not in self.parameters or named.count(name) > 1:
+                raise ModelError(
+                    "a group of treatments that are alike",
+                    place="response correlation, alike",
+                    value=name,
+                    allowed="parameters of the response correlation, each in one group at most",
+                )
         for value in (self.rho, *self.shown):
             if not 0 <= value < 1:
                 raise ModelError("a response correlation lies in [0, 1)", value=value, allowed="0 <= rho < 1")

@@ -80,6 +80,7 @@ def _responses(model):
             "",
             f"response correlation (declared, not estimated): rho = {rc.rho:g} between {', '.join(rc.parameters)}; "
             f"comparisons shown over rho in {', '.join(f'{r:g}' for r in rc.shown)}",
+            *(f"  {rc.of(*g[:2], rc.rho):.2g} within {', '.join(g)}" for g in rc.alike if len(g) > 1),
         ]
     return lines
 
@@ -102,7 +103,7 @@ def _observations(model):
 def _treatments(model):
     lines = ["", "treatments:"] if model.treatments else []
     for t in model.treatments:
-        wait = f", starts {t.wait:g} {model.time_unit} after the decision" if t.wait else ""
+        wait = f", starts {t.to_leukapheresis + t.wait:g} {model.time_unit} after the decision" if t.wait else ""
         asked = ", by request" if t.by_request else ""
         lines.append(f"  {t.name}: {t.label}{wait}{asked}")
         if t.given:

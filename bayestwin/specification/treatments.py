@@ -1,5 +1,6 @@
 """Treatments a model can forecast: regimen, when it starts, what the evidence is, for whom it holds."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from bayestwin.dosing import Regimen
@@ -39,12 +40,33 @@ class Eligibility:
 
 
 @dataclass(frozen=True)
+class Delay:
+    """Time units by which a numeric covariate lengthens the way to a treatment, per unit above `reference`.
+
+    An unknown covariate delays nothing.
+    """
+
+    covariate: str
+    reference: float
+    per_unit: float
+
+    def of(self, covariates) -> float:
+        """Time units, negative below the reference."""
+        value = covariates.get(self.covariate)
+        known = isinstance(value, int | float) and value == value
+        return self.per_unit * (float(value) - self.reference) if known else 0.0
+
+
+@dataclass(frozen=True)
 class Treatment:
     """A named choice.
 
     starts_with : the clinical event that starts it, "line_of_therapy" or "infusion" (its value names the treatment),
         or "dose" where only the doses count
-    wait : time units between the decision and the start (vein-to-vein time), unless the record shows otherwise
+    wait : time units between leukapheresis and start (vein-to-vein time), of what has none between decision and start
+    to_leukapheresis : time units between the decision and the leukapheresis; delays : what moves that by covariates
+    never_starts : p (natural parameter values of a patient) -> chance that one who sets out on `wait` never gets it;
+        None: everybody does. instead : what these get from the day of the planned start; "": what they had goes on
     sets : (covariate, value) that eligibility for other treatments sees once this one was started
     evidence : one line printed beside every number; eligibility : for whom the evidence speaks
     given : the regimen in words, for treatments that an event starts; group : class of treatments it belongs to
@@ -56,6 +78,10 @@ class Treatment:
     regimen: Regimen = Regimen()
     starts_with: str = "line_of_therapy"
     wait: float = 0.0
+    to_leukapheresis: float = 0.0
+    delays: tuple[Delay, ...] = ()
+    never_starts: Callable | None = None
+    instead: str = ""
     evidence: str = ""
     eligibility: tuple[Eligibility, ...] = ()
     assumption: str = ""

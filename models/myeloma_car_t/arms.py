@@ -19,6 +19,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.scipy.special import ndtr
 from scipy.stats import norm, qmc, truncnorm
 
 from bayestwin.dynamics.names import parameters_at
@@ -35,6 +36,7 @@ BEST_BY = 26  # visits, two years: what a trial reports as best response
 NEVER = 1.0e6
 EARLY = np.array([2.0, 4.0, 6.0, 8.0, 11.0, 14.0, 21.0])
 MONTH = 365.25 / 12.0
+MRD_SEES = 1.0e-5
 
 
 class Unit(NamedTuple):
@@ -233,11 +235,26 @@ def entry(values):
     return jax.nn.sigmoid(jnp.log(jnp.where(values["light_chain"] > 0.5, enough, values["P0"] / SERUM_AT_ENTRY)) / SOFT)
 
 
-def simulate(model, hyper, shift, nodes: Nodes, grid, at, rho, sigma):
+class Marrow(NamedTuple):
+    """A marrow sample that need not be like the rest of the disease, K ways: ln c (K,), median of its share of burden
+    over that of the whole body, and the SD of ln c between patients (K,), counting error and all."""
+
+    shift: np.ndarray
+    sd: np.ndarray
+
+    def negative(self, share, ln_b):
+        """Chance (..., K) that a test which sees one cell in 100,000 finds none; share of plasma cells at baseline,
+        ln_b (...) the lowest ln burden relative to baseline."""
+        level = (jnp.log(share) + ln_b)[..., None] + self.shift
+        return ndtr((jnp.log(MRD_SEES) - level) / self.sd)
+
+
+def simulate(model, hyper, shift, nodes: Nodes, grid, at, rho, sigma, marrow: Marrow | None = None):
     """Chances of every node, classes weighted, times its weight `entered` (U, N): response, complete_response (U, N),
     pfs, os and products of them (U, N, V).
 
     hyper : `Hyper` of one population; shift (U, Q) : added to the typical values of each unit (between trials)
+    marrow : adds mrd_negative (U, N, K) and mrd_and_pfs (U, N, K, V)
     """
     rule = model.progression.rule_for({})
     chains = model.progression.rule_for({"isotype": "light_chain"})
@@ -257,11 +274,11 @@ def simulate(model, hyper, shift, nodes: Nodes, grid, at, rho, sigma):
             mine = values | {n: jnp.where(non, values["f_nonresponder"], values[n]) for n in f_names}
             m, ln_b, total = trajectory(model, mine, treated, wait, grid)
             found = outcomes_of(mine, m[at], ln_b[at], sigma, assay, rule, chains)
-            return *found[:2], found[2] * jnp.exp(-(total[at, 0] - total[0, 0])), total[at, 1]
+            return *found[:2], found[2] * jnp.exp(-(total[at, 0] - total[0, 0])), total[at, 1], ln_b.min()
 
         both = jax.vmap(as_class)(jnp.array([False, True]))
         weight = jnp.stack([1.0 - p, p])
-        response, complete, free, dead = both
+        response, complete, free, dead, lowest = both
         alive = jnp.exp(-dead)
         pfs = free * alive
         enters = entry(values)
@@ -275,6 +292,12 @@ def simulate(model, hyper, shift, nodes: Nodes, grid, at, rho, sigma):
             "response_and_os": weight @ (response[:, None] * alive),
             "complete_and_os": weight @ (complete[:, None] * alive),
         }
+        if marrow is not None:
+            negative = marrow.negative(values["marrow_share"], lowest)
+            found |= {
+                "mrd_negative": weight @ negative,
+                "mrd_and_pfs": jnp.einsum("c,ck,cv->kv", weight, negative, pfs),
+            }
         return {"entered": enters} | {name: enters * value for name, value in found.items()}
 
     over_nodes = jax.vmap(patient, in_axes=(0, 0, 0, None, None, None))

@@ -1,7 +1,7 @@
 """The population given what trials published: priors by class of treatment, the joint likelihood of each arm.
 
     ln kS_x, logit f_x, logit p_x    Normal around the median of their class, classes around a common one
-    arm a of trial t                 logit f + d_a, ln g + e_t       d ~ Normal(0, tau_f), e ~ Normal(0, tau_g)
+    arm a of trial t                 logit f + d_a, ln g + e_t, ln h_disease + o_t           d, e, o ~ Normal(0, tau)
     outcomes of an arm               Normal(s_a(theta), D C D), C = Cov(one patient's outcomes) / n'
 
 s_a are the chances of the arm's virtual patients (arms.py): the individual outcomes integrated over the covariate mix.
@@ -26,7 +26,7 @@ from bayestwin.population.hyper import assemble, hyper_sites
 from bayestwin.specification.priors import HalfNormal, LogitNormal, LogNormal, Normal
 
 from . import arms as virtual
-from .evidence_hierarchy import SITES, Layout
+from .evidence_hierarchy import DEPARTURES, SITES, Layout
 from .treatments import ROWS
 
 RHO = 0.5
@@ -75,18 +75,18 @@ class Evidence:
         return chosen, units, made, grid, at
 
     def values(self, x) -> dict:
-        """Population-level sites, natural scale, and departures of arms `trial_f` and trials `trial_g`."""
+        """Population-level sites, natural scale, and departures of arms `trial_f` and trials `trial_g`, `trial_h`."""
         part = {name: x[where] for name, where in self.layout.at.items()}
         found = {name: from_normal(prior, part[name][0]) for name, prior in self.own.items()}
         for q, spread in SITES.items():
             natural = jnp.exp if spread.scale == "ln" else jax.nn.sigmoid
             found |= {f"{q}_{name}_pop": natural(part[f"h_{q}"][k]) for k, name in enumerate(ROWS)}
-        return found | {"trial_f": part["d"], "trial_g": part["e"]}
+        return found | {f"trial_{name}": part[where] for name, where in DEPARTURES.items()}
 
     def chances(self, x) -> list[dict]:
         """Per arm: outcome -> mean over its virtual patients, and joint means `a & b` for the covariance."""
         values = self.values(x)
-        hyper = assemble(self.model, {k: v for k, v in values.items() if k not in ("trial_f", "trial_g")}, RHO)
+        hyper = assemble(self.model, {k: v for k, v in values.items() if not k.startswith("trial_")}, RHO)
         names = self.model.parameter_names
         sigma = jnp.stack(
             [values[s] for s in ("sigma_add_m_protein", "sigma_prop_m_protein", "sigma_log_involved_flc")]
@@ -96,7 +96,9 @@ class Evidence:
             shift = []
             for unit in units:
                 arm = self.arms[unit.arm]
-                row = jnp.zeros(len(names)).at[names.index("g")].add(values["trial_g"][self.trials.index(arm.trial)])
+                trial, row = self.trials.index(arm.trial), jnp.zeros(len(names))
+                row = row.at[names.index("g")].add(values["trial_g"][trial])
+                row = row.at[names.index("h_disease")].add(values["trial_h"][trial])
                 if unit.treatment in ROWS:
                     row = row.at[names.index(f"f_{unit.treatment}")].add(values["trial_f"][unit.arm])
                 shift.append(row)

@@ -1,11 +1,12 @@
 """Classes of treatments and departures of trials: drawn from their priors, and drawn anew given what belongs to them.
 
-    h_x  Normal(class of x, tau)     class  Normal(common, tau_class)     common  Normal(median, sd)
-    d_a  Normal(0, trials_f)         e_t    Normal(0, trials_g)           these and every tau half-normal
+    h_x  Normal(class of x, tau of its class)    class  Normal(common, tau_class)    common  Normal(median, sd)
+    d_a  Normal(0, trials_f)    e_t  Normal(0, trials_g)    o_t  Normal(0, trials_h)    these and every tau half-normal
 
-with h the ln kS, logit f or logit p of treatment x, d the departure of logit f of an arm, e of ln g of a trial. What
-arms published speaks of h, d and e alone: given those, the rest is drawn by Gibbs steps, which leave the posterior as
-it is however much of the evidence has been used.
+with h the ln kS, logit f or logit p of treatment x, d the departure of logit f of an arm, e of ln g of a trial, o of
+the ln hazard of death of myeloma of a trial (what is given after progression differs by country and year). What arms
+published speaks of h, d, e and o alone: given those, the rest is drawn by Gibbs steps, which leave the posterior as it
+is however much of the evidence has been used.
 """
 
 from dataclasses import dataclass
@@ -13,17 +14,22 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .treatments import ROWS
+from .treatments import BISPECIFIC, CAR_T, ROWS
 
 GROUPS = tuple(dict.fromkeys(row.group for row in ROWS.values()))
 GROUP_OF = np.array([GROUPS.index(row.group) for row in ROWS.values()])
-TRIALS_F, TRIALS_G = 0.7, 0.3  # scales of the half-normals between trials
+COUNTS = np.bincount(GROUP_OF, minlength=len(GROUPS))
+# T-cell products of one class differ in binder, dose and expansion, drugs of one class in their partners [assumed]
+WIDER = np.array([2.0 if group in (CAR_T, BISPECIFIC) else 1.0 for group in GROUPS])
+TRIALS = {"f": 0.7, "g": 0.3, "h": 0.3}  # scales of the half-normals between trials
+DEPARTURES = {"f": "d", "g": "e", "h": "o"}
 GRID = np.geomspace(0.005, 5.0, 240)  # of a tau, in units of its scale
 SWEEPS = 5
 
 
 class Spread(NamedTuple):
-    """Hyperpriors of one quantity: ln or logit, common median and its SD, scale of classes and of treatments (SDs)."""
+    """Hyperpriors of one quantity: ln or logit, common median and its SD, scale of classes and of treatments (SDs; of
+    the treatments of a class times WIDER)."""
 
     scale: str
     median: float
@@ -46,7 +52,8 @@ SITES = {
 
 @dataclass(frozen=True)
 class Layout:
-    """Where everything stands in x: name -> slice. "h_kS" and so on, "d" by arm, "e" by trial; all else on its own."""
+    """Where everything stands in x: name -> slice. "h_kS" and so on, "d" by arm, "e" and "o" by trial; all else on its
+    own."""
 
     at: dict
     size: int
@@ -54,7 +61,7 @@ class Layout:
     @classmethod
     def of(cls, own, arms: int, trials: int) -> "Layout":
         """own : names of standard normal coordinates"""
-        sizes = dict.fromkeys(own, 1) | {f"h_{q}": len(ROWS) for q in SITES} | {"d": arms, "e": trials}
+        sizes = dict.fromkeys(own, 1) | {f"h_{q}": len(ROWS) for q in SITES} | {"d": arms, "e": trials, "o": trials}
         at, total = {}, 0
         for name, size in sizes.items():
             at[name], total = slice(total, total + size), total + size
@@ -70,18 +77,16 @@ class Layout:
 
 def drawn(layout: Layout, members: int, rng) -> tuple[np.ndarray, dict]:
     """x (members, size) and what it belongs to (name -> (members,) or (members, classes)), from the priors."""
-    x = rng.standard_normal((members, layout.size))
-    above = {
-        "trials_f": TRIALS_F * np.abs(rng.standard_normal(members)),
-        "trials_g": TRIALS_G * np.abs(rng.standard_normal(members)),
-    }
-    x[:, layout.at["d"]] *= above["trials_f"][:, None]
-    x[:, layout.at["e"]] *= above["trials_g"][:, None]
+    x, above = rng.standard_normal((members, layout.size)), {}
+    for name, scale in TRIALS.items():
+        above[f"trials_{name}"] = scale * np.abs(rng.standard_normal(members))
+        x[:, layout.at[DEPARTURES[name]]] *= above[f"trials_{name}"][:, None]
     for q, spread in SITES.items():
-        tau_class, tau = np.abs(rng.standard_normal((2, members))) * [[spread.classes], [spread.treatments]]
+        tau_class = spread.classes * np.abs(rng.standard_normal(members))
+        tau = spread.treatments * WIDER * np.abs(rng.standard_normal((members, len(GROUPS))))
         common = spread.middle + spread.sd * rng.standard_normal(members)
         of_class = common[:, None] + tau_class[:, None] * rng.standard_normal((members, len(GROUPS)))
-        x[:, layout.at[f"h_{q}"]] = of_class[:, GROUP_OF] + tau[:, None] * x[:, layout.at[f"h_{q}"]]
+        x[:, layout.at[f"h_{q}"]] = of_class[:, GROUP_OF] + tau[:, GROUP_OF] * x[:, layout.at[f"h_{q}"]]
         above |= {f"common_{q}": common, f"class_{q}": of_class, f"tau_class_{q}": tau_class, f"tau_{q}": tau}
     return x, above
 
@@ -89,12 +94,15 @@ def drawn(layout: Layout, members: int, rng) -> tuple[np.ndarray, dict]:
 def drawn_given(layout: Layout, x, above: dict, rng) -> dict:
     """What x belongs to, drawn anew given x."""
     above = dict(above)
-    above["trials_f"] = tau_given(x[:, layout.at["d"]], TRIALS_F, rng)
-    above["trials_g"] = tau_given(x[:, layout.at["e"]], TRIALS_G, rng)
+    for name, scale in TRIALS.items():
+        above[f"trials_{name}"] = tau_given(x[:, layout.at[DEPARTURES[name]]], scale, rng)
     for q, spread in SITES.items():
         h, of_class = x[:, layout.at[f"h_{q}"]], above[f"class_{q}"]
         for _ in range(SWEEPS):
-            above[f"tau_{q}"] = tau_given(h - of_class[:, GROUP_OF], spread.treatments, rng)
+            about = h - of_class[:, GROUP_OF]
+            above[f"tau_{q}"] = np.stack(
+                [tau_given(about[:, GROUP_OF == k], w * spread.treatments, rng) for k, w in enumerate(WIDER)], axis=1
+            )
             above[f"tau_class_{q}"] = tau_given(of_class - above[f"common_{q}"][:, None], spread.classes, rng)
             of_class = _classes_given(h, above[f"common_{q}"], above[f"tau_class_{q}"], above[f"tau_{q}"], rng)
             above[f"common_{q}"] = _mean_given(of_class, above[f"tau_class_{q}"], spread.middle, spread.sd, rng)
@@ -113,10 +121,9 @@ def tau_given(departures, scale: float, rng) -> np.ndarray:
 
 
 def _classes_given(h, common, tau_class, tau, rng):
-    counts = np.bincount(GROUP_OF, minlength=len(GROUPS))
     sums = np.stack([h[:, GROUP_OF == k].sum(axis=1) for k in range(len(GROUPS))], axis=1)
-    precision = 1.0 / tau_class[:, None] ** 2 + counts / tau[:, None] ** 2
-    mean = (common[:, None] / tau_class[:, None] ** 2 + sums / tau[:, None] ** 2) / precision
+    precision = 1.0 / tau_class[:, None] ** 2 + COUNTS / tau**2
+    mean = (common[:, None] / tau_class[:, None] ** 2 + sums / tau**2) / precision
     return mean + rng.standard_normal(mean.shape) / np.sqrt(precision)
 
 

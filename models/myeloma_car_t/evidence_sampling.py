@@ -29,7 +29,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .evidence_fit import Evidence, law_of_arm
-from .evidence_hierarchy import drawn, drawn_given
+from .evidence_hierarchy import TRIALS, drawn, drawn_given
 from .treatments import ROWS
 
 LARGEST = 0.1  # share of the evidence that a step may use
@@ -143,13 +143,14 @@ def _joint_law(evidence: Evidence, arms, found):
 
 
 def new_settings(evidence: Evidence, ensemble: Ensemble, key) -> dict:
-    """Population-level sites (N,), each draw that of a setting like a further trial: its own departures of growth and
-    of the resistant fractions are added."""
+    """Population-level sites (N,), each draw that of a setting like a further trial: its own departures of growth, of
+    the hazard of death of myeloma and of the resistant fractions are added."""
     found = jax.jit(jax.vmap(evidence.values))(jnp.asarray(ensemble.x))
-    growth, fractions = jax.random.split(key)
-    sites = {n: np.asarray(v) for n, v in found.items() if n not in ("trial_f", "trial_g")}
-    departures = np.asarray(jax.random.normal(growth, (len(ensemble.x),)))
-    sites["g_pop"] = sites["g_pop"] * np.exp(ensemble.above["trials_g"] * departures)
+    growth, fractions, deaths = jax.random.split(key, 3)
+    sites = {n: np.asarray(v) for n, v in found.items() if not n.startswith("trial_")}
+    for one, name, of in ((growth, "g", "g"), (deaths, "h", "h_disease")):
+        departures = np.asarray(jax.random.normal(one, (len(ensemble.x),)))
+        sites[f"{of}_pop"] = sites[f"{of}_pop"] * np.exp(ensemble.above[f"trials_{name}"] * departures)
     moved = np.asarray(jax.random.normal(fractions, (len(ROWS), len(ensemble.x)))) * ensemble.above["trials_f"]
     for name, departure in zip(ROWS, moved):
         f = sites[f"f_{name}_pop"]
@@ -158,5 +159,5 @@ def new_settings(evidence: Evidence, ensemble: Ensemble, key) -> dict:
 
 
 def between_trials(ensemble: Ensemble) -> dict:
-    """SDs between trials (N,): tau_f of logit f of an arm, tau_g of ln g of a trial."""
-    return {f"tau_{x}": ensemble.above[f"trials_{x}"] for x in "fg"}
+    """SDs between trials (N,): tau_f of logit f of an arm, tau_g of ln g and tau_h of ln h_disease of a trial."""
+    return {f"tau_{x}": ensemble.above[f"trials_{x}"] for x in TRIALS}

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from bayestwin.specification import Category, Fixed, LogNormal, Normal, Parameter, Slope
 
+from .access import DEPRIVATION
 from .mechanism import CELLS, DRUGS, HIGHEST, log_burden, weighed
 from .treatments import ROWS
 
@@ -57,8 +58,6 @@ RECORDED_AS = {
     "extramedullary_progression": ("extramedullary", "plasmacytoma", "soft tissue"),
     "infection_death": ("infect", "sepsis", "septic", "pneumonia", "covid"),
 }
-# Quintiles of deprivation, 5 most deprived: access, drop-out and non-myeloma mortality, never how the tumour grows
-DEPRIVATION = (Slope("deprivation", reference=3.0, slope=Normal(mean=0.1, sd=0.1)),)  # size not looked up [assumed]
 PARAMETERS = (
     Parameter(
         "h_other",

@@ -47,8 +47,8 @@ from bayestwin.specification import (
     Steps,
 )
 
-from . import category, fitness, hazards, marker_labs, markers, mechanism
-from .treatments import BISPECIFIC, CAR_T, ROWS, TREATMENTS
+from . import access, category, fitness, hazards, marker_labs, markers, mechanism
+from .treatments import BISPECIFIC, CAR_T, ROWS, SAME_TARGET, TREATMENTS
 
 
 def response(name, row):
@@ -133,6 +133,7 @@ model = Model(
         ),
         *fitness.PARAMETERS,
         *hazards.PARAMETERS,
+        *access.PARAMETERS,
         *marker_labs.PARAMETERS,
     ),
     drift=(Drift("g", every=91.3125, steps=12, sd=LogNormal(median=0.1, sd_log=0.5), source="slow growth change [assumed]"),),
@@ -141,7 +142,8 @@ model = Model(
                       **({"moved_by": "fitness", "slope": "fitness_on_nonresponse"} if row.group in (CAR_T, BISPECIFIC) else {}))
         for name, row in ROWS.items()
     ),
-    response_correlation=ResponseCorrelation(parameters=tuple(f"f_{name}" for name in ROWS), rho=0.5, shown=(0.0, 0.5, 0.9)),
+    response_correlation=ResponseCorrelation(parameters=tuple(f"f_{name}" for name in ROWS), rho=0.5, shown=(0.0, 0.5, 0.9),
+                                             alike=tuple(tuple(f"f_{n}" for n in names) for names in SAME_TARGET)),
     outputs={"m_protein": mechanism.m_protein, "involved_flc": mechanism.involved_flc, "transgene": mechanism.transgene,
              **markers.OUTPUTS, **fitness.OUTPUTS, "response_category": category.response_category},
     hazards=hazards.HAZARDS,

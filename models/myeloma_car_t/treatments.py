@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 
 from bayestwin.specification import Eligibility, Treatment
 
+from . import access
+
 CAR_T, BISPECIFIC, CONJUGATE, ANTIBODY, OTHER = "BCMA CAR-T", "bispecific", "antibody-drug conjugate", "anti-CD38", "other"
 BY_CLASS = "no outcome of its own here: response as its class, wide as that is"
 
@@ -77,14 +79,14 @@ ROWS = {
         "Ide-cel (BCMA CAR-T)", CAR_T, 0.12, 0.0015, 2.3, 0.29, f"150 to 540 million cells once, {PRE}",
         "KarMMa-3, one randomised arm, 254 patients, response 71 %, median PFS 13.8 months",
         (lines(2, 4), TRIPLE, NO_BCMA), "KarMMa-3 ORR, CR, PFS", sets=BCMA, by_request=False,
-        assumption="infused after the usual 49 days; drop-out before infusion is not inside",
-        more={"starts_with": "infusion", "wait": 49.0, "cell_therapy": True}),
+        assumption="leukapheresis after 14 days, infused 49 days later; those never infused are inside, on standard care",
+        more=access.way_to("ide_cel")),
     "cilta_cel": Row(
         "Cilta-cel (BCMA CAR-T)", CAR_T, 0.25, 0.0001, 2.07, 0.02, f"0.75 million cells per kg once, {PRE}",
         "CARTITUDE-1, single arm, 97 patients, response 98 %, median PFS 34.9 months",
         (lines(3), TRIPLE, NO_BCMA), "CARTITUDE-1 ORR, CR, PFS", sets=BCMA, by_request=False,
-        assumption="infused after the usual 44 days; drop-out before infusion is not inside",
-        more={"starts_with": "infusion", "wait": 44.0, "cell_therapy": True}),
+        assumption="leukapheresis after 14 days, infused 44 days later; those never infused are inside, on standard care",
+        more=access.way_to("cilta_cel")),
     "teclistamab": Row(
         "Teclistamab (BCMA bispecific)", BISPECIFIC, 0.05, 0.0025, 2.6, 0.36, "SC 0.06, 0.3, then 1.5 mg/kg weekly; every two weeks in CR for six months",
         "MajesTEC-1, single arm, 165 patients, response 63 %, median PFS 11.3 months",
@@ -153,6 +155,14 @@ ROWS = {
         "KarMMa-3 control, 132 patients, response 42 %, median PFS 4.4 months; LocoMMotion, 248 patients (memory), median PFS 4.6 months",
         (lines(2), TRIPLE), "KarMMa-3 control and LocoMMotion ORR, CR, PFS"),
 }
+
+# Responses are more alike within these: one target, or one drug beside dexamethasone [assumed]
+SAME_TARGET = (
+    ("ide_cel", "cilta_cel", "teclistamab", "teclistamab_dara", "elranatamab", "belantamab_vd", "belantamab_pd"),
+    ("dara_rd", "dara_vd", "dara_pd", "isa_pd", "isa_kd"),
+    ("kd", "krd"),
+    ("pd", "pvd"),
+)
 
 OBSERVATION = Treatment(
     "observation", label="No treatment", evidence="growth of the model without treatment; no trial", by_request=True,

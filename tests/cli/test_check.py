@@ -39,6 +39,14 @@ def test_a_folder_and_files_known_by_their_headers_give_what_the_options_give(fo
     assert by_option.stdout == by_folder.stdout == by_header.stdout
 
 
+def test_a_further_file_of_a_folder_is_said_and_not_read(folder):
+    before = run(folder).stdout
+    (folder / "research_labs.csv").write_text(LABS, encoding="utf-8")
+    answer = run(folder)
+    assert "not read: research_labs.csv (it looks like labs.csv" in answer.stderr
+    assert answer.stdout == before
+
+
 def test_a_refused_row_is_listed_written_and_ends_with_code_1(folder):
     (folder / "labs.csv").write_text(LABS + "A,4,concentration,9600,mg/L\n", encoding="utf-8")
     answer = run(folder, "--out", folder / "refused.csv")

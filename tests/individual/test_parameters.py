@@ -118,7 +118,11 @@ def test_the_declared_response_correlation_is_a_correlation_matrix(myeloma, rho)
     members = [names.index(n) for n in myeloma.response_correlation.parameters]
     for a in members:
         assert structure[a, names.index("frailty")] == pytest.approx(np.sqrt(rho))
-        assert all(structure[a, b] == pytest.approx(rho) for b in members if b != a)
+    target = [names.index(f"f_{n}") for n in ("ide_cel", "cilta_cel", "teclistamab", "belantamab_pd")]
+    closer = 1.0 - (1.0 - rho) ** 1.5
+    assert all(structure[a, b] == pytest.approx(closer) for a in target for b in target if b != a)
+    far = [names.index(f"f_{n}") for n in ("ide_cel", "dara_pd", "rd", "kd", "standard_care")]
+    assert all(structure[a, b] == pytest.approx(rho) for a in far for b in far if b != a)
     others = [k for k, n in enumerate(names) if k not in members and n != "frailty"]
     np.testing.assert_array_equal(structure[np.ix_(others, others)], np.eye(len(others)))
 

@@ -122,8 +122,8 @@ def plans(events=(), covariates=FIT, now=20.0):
 def test_cell_therapy_starts_after_its_wait_and_drugs_at_once():
     found = plans()
     assert {n: p.start for n, p in found.items()} == {
-        "ide_cel": 69.0,
-        "cilta_cel": 64.0,
+        "ide_cel": 83.0,  # 14 days to leukapheresis, 49 from vein to vein
+        "cilta_cel": 78.0,
         "teclistamab": 20.0,
         "dara_pd": 20.0,
     }

@@ -36,18 +36,19 @@ def test_an_untreated_patient_keeps_every_marginal_under_every_rho(myeloma_prior
         assert (w * z**2).sum() == pytest.approx(1.0, abs=4.5 * np.sqrt(2 / found.ess))
 
 
-def test_two_treatments_are_correlated_as_declared(myeloma_prior):
+@pytest.mark.parametrize("pair, closeness", [(("f_dara_pd", "f_ide_cel"), 1.0), (("f_teclistamab", "f_ide_cel"), 1.5)])
+def test_two_treatments_are_correlated_as_declared(myeloma_prior, pair, closeness):
     model, _, twin = myeloma_prior
     draw = np.asarray(twin.particles.draw)
     for rho in (0.0, 0.5, 0.9):
         found = draws_of(twin, rho)
         w = np.exp(np.asarray(found.log_weights)) / twin.islands
         z = []
-        for name in ("f_dara_pd", "f_ide_cel"):
+        for name in pair:
             d = model.individual_names.index(name)
             scale = np.linalg.norm(np.asarray(twin.population.scale)[draw, d], axis=-1)
             z.append((np.asarray(found.psi[:, d]) - np.asarray(twin.population.mean)[draw, d]) / scale)
-        assert (w * z[0] * z[1]).sum() == pytest.approx(rho, abs=0.1)
+        assert (w * z[0] * z[1]).sum() == pytest.approx(1 - (1 - rho) ** closeness, abs=0.1)
 
 
 def treated(twin, model, non_response=0.0, worse=0.0):

@@ -187,6 +187,17 @@ PARTS = {
     "no spread": (lambda: Normal(mean=0.0, sd=0.0), "Normal needs a positive sd", "sd > 0"),
     "half normal without spread": (lambda: HalfNormal(sd=-1.0), "HalfNormal needs a positive sd", "-1.0"),
     "fraction of one": (lambda: LogitNormal(median=1.0, sd_logit=1.0), "between 0 and 1", "0 < median < 1"),
+    "alike twice": (
+        lambda: ResponseCorrelation(("f", "g", "h"), alike=(("f", "g"), ("g", "h"))),
+        "a group of treatments that are alike",
+        "each in one group at most",
+    ),
+    "alike but unknown": (
+        lambda: ResponseCorrelation(("f", "g"), alike=(("f", "k"),)),
+        "a group of treatments that are alike",
+        "parameters of the response correlation",
+    ),
+    "less alike": (lambda: ResponseCorrelation(("f",), closeness=0.5), "no less alike", "1 or more"),
     "full correlation": (lambda: ResponseCorrelation(("f",), rho=1.0), "lies in [0, 1)", "0 <= rho < 1"),
     "standing steps": (lambda: Steps(first=0.0, growth=1.1, largest=1.0), "starts with a positive step", "0 < first"),
     "empty regimen": (

@@ -120,6 +120,13 @@ def test_pairs_of_outcomes_are_those_of_each_virtual_patient(evidence):
     assert found["pfs@12 & os@36"] == pytest.approx(found["pfs@12"] * later)
 
 
+def test_a_marrow_sample_is_negative_where_it_sees_less_than_one_cell_in_100000():
+    ways = model_part(MODEL, "arms").Marrow(np.array([0.0, -3.0]), np.array([0.8, 2.0]))
+    at_the_limit = np.log(1e-5 / 0.3)
+    found = np.asarray(ways.negative(jnp.asarray(0.3), jnp.asarray([at_the_limit, at_the_limit + 3.0])))
+    assert_allclose(found, [[0.5, stats.norm.cdf(1.5)], [stats.norm.cdf(-3.75), 0.5]], rtol=1e-6)
+
+
 @pytest.fixture(scope="module")
 def evidence():
     return FIT.Evidence(MODEL, list(ARMS.values()), nodes=2, seed=1)
@@ -136,6 +143,8 @@ def test_a_treatment_and_a_departure_act_where_they_belong(evidence):
     changed = {n for n in values if not np.array_equal(np.asarray(values[n]), np.asarray(moved[n]))}
     assert changed == {"f_rd_pop", "trial_f"}
     assert SAMPLING.logit(float(moved["f_rd_pop"])) == pytest.approx(HIERARCHY.SITES["f"].middle + 1.0)
+    x[at["o"].start + 2] = 0.4
+    assert np.count_nonzero(np.asarray(evidence.values(jnp.asarray(x))["trial_h"])) == 1
     departed = np.asarray(moved["trial_f"])
     assert departed[3] == 0.7 and np.count_nonzero(departed) == 1
 
@@ -149,7 +158,10 @@ def test_what_is_drawn_given_treatments_keeps_the_prior(evidence):
     for name, before in above.items():
         assert stats.ks_2samp(before.ravel()[:n], again[name].ravel()[:n]).pvalue > 1e-4, name
     first = x[:, evidence.layout.at["h_f"].start]
-    joint = [np.mean(np.abs(first - a["class_f"][:, 0]) / a["tau_f"]) for a in (above, again)]
+    wide = [np.mean(a["tau_f"], axis=0) for a in (above, again)]  # T-cell products differ twice as much
+    assert wide[1] == pytest.approx(HIERARCHY.WIDER * np.sqrt(2 / np.pi), rel=0.05)
+    assert set(HIERARCHY.WIDER[:2]) == {2.0} and set(HIERARCHY.WIDER[2:]) == {1.0}
+    joint = [np.mean(np.abs(first - a["class_f"][:, 0]) / a["tau_f"][:, 0]) for a in (above, again)]
     spread = [np.mean(np.abs(x[:, evidence.layout.at["d"]]).mean(axis=1) / a["trials_f"]) for a in (above, again)]
     assert joint[0] == pytest.approx(joint[1], rel=0.1) and spread[0] == pytest.approx(spread[1], rel=0.1)
     assert spread[1] == pytest.approx(np.sqrt(2 / np.pi), rel=0.05)
@@ -164,10 +176,16 @@ def test_the_spread_of_treatments_is_learnt_from_them():
 def test_a_new_setting_departs_from_the_average_of_trials(evidence):
     x, n = np.tile(evidence.layout.middle(), (4000, 1)), 4000
     ensemble = SAMPLING.Ensemble(
-        x, {"trials_f": np.full(n, 0.5), "trials_g": np.full(n, 0.2)}, np.zeros((n, 1)), 0.0, 0.0
+        x,
+        {f"trials_{name}": np.full(n, sd) for name, sd in (("f", 0.5), ("g", 0.2), ("h", 0.4))},
+        np.zeros((n, 1)),
+        0.0,
+        0.0,
     )
     sites = SAMPLING.new_settings(evidence, ensemble, jax.random.key(1))
     assert np.log(sites["g_pop"]).std() == pytest.approx(0.2, rel=0.05)
+    assert np.log(sites["h_disease_pop"]).std() == pytest.approx(0.4, rel=0.05)
+    assert abs(np.corrcoef(np.log(sites["g_pop"]), np.log(sites["h_disease_pop"]))[0, 1]) < 0.06
     plain = [np.log(sites[f"f_{n}_pop"] / (1 - sites[f"f_{n}_pop"])) for n in ("ide_cel", "rd")]
     assert plain[0].std() == pytest.approx(0.5, rel=0.05)
     assert abs(np.corrcoef(plain)[0, 1]) < 0.06 and abs(plain[0].mean() - np.log(0.003 / 0.997)) < 0.04

@@ -208,11 +208,6 @@ def test_when_the_labs_of_a_category_become_known_later_the_twin_starts_anew():
 # what may act on what --------------------------------------------------------------------------------------------
 
 
-def test_deprivation_acts_on_mortality_and_never_on_the_tumour_or_the_cells():
-    acting = {MODEL.parameter_names[at] for _, at, effect in MODEL.effects if effect.covariate == "deprivation"}
-    assert acting == {"h_background", "h_infection"}
-
-
 def test_a_fitter_patient_expands_more_and_fails_less_where_the_slopes_say_so():
     p = patient(fitness_on_expansion=0.4)
     peak = [
