@@ -1,6 +1,6 @@
 """The contract suite's patients: per model folder a treated record, draws of the prior, compiled programs."""
 
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -70,10 +70,9 @@ def record_under(model, treatment):
 
 def prior_population(model, key, count):
     """`count` draws of the population and one patient from each, by the model's own priors."""
-    key_sites, key_chol, key_psi = jnp.moveaxis(
-        jax.vmap(lambda k: jax.random.split(k, 3))(jax.random.split(key, count)), 1, 0
-    )
-    natural = sampled(hyper_sites(model), key_sites)
+    sites = hyper_sites(model)
+    keys, key_chol, key_psi = keys_of(key, count, len(sites))
+    natural = sampled(sites, keys)
     if model.correlation is not None:
         law = dist.LKJCholesky(len(model.correlation.over), model.correlation.concentration)
         natural["correlation_cholesky"] = jax.jit(jax.vmap(law.sample))(key_chol)
@@ -84,7 +83,6 @@ def prior_population(model, key, count):
 def sampled(sites, keys):
     """Draws of every site, name -> (count,). Priors of one kind are one program with their numbers as arguments: a
     program for each of some hundred sites takes half a minute to compile."""
-    keys = jax.vmap(lambda key: jax.random.split(key, len(sites)))(keys)
     kinds = {}
     for number, (name, prior) in enumerate(sites.items()):
         leaves, kind = jax.tree.flatten(distribution(prior))
@@ -92,16 +90,23 @@ def sampled(sites, keys):
     natural = {}
     for kind, members in kinds.items():
         numbers, names, leaves = zip(*members)
-        laws = jax.tree.unflatten(kind, [jnp.stack(jnp.broadcast_arrays(*one)) for one in zip(*leaves)])
-        drawn = draw_each(laws, keys[:, np.array(numbers)])
+        laws = jax.tree.unflatten(kind, [np.stack(np.broadcast_arrays(*one)) for one in zip(*leaves)])
+        drawn = draw_each(laws, keys, np.array(numbers))
         natural.update(zip(names, drawn))
     return {name: natural[name] for name in sites}
 
 
 @jax.jit
-def draw_each(laws, keys):
-    """One draw of every law with every key of its own, (law, key)."""
-    return jax.vmap(lambda law, own: jax.vmap(law.sample)(own), in_axes=(0, 1))(laws, keys)
+def draw_each(laws, keys, numbers):
+    """One draw of every law with every key of its number, (law, key)."""
+    return jax.vmap(lambda law, own: jax.vmap(law.sample)(own), in_axes=(0, 1))(laws, keys[:, numbers])
+
+
+@partial(jax.jit, static_argnums=(1, 2))
+def keys_of(key, count, sites):
+    """Keys of `count` population draws: of every site (count, sites), of correlation and patient (count,)."""
+    key_sites, *others = jnp.moveaxis(jax.vmap(lambda k: jax.random.split(k, 3))(jax.random.split(key, count)), 1, 0)
+    return jax.vmap(lambda k: jax.random.split(k, sites))(key_sites), *others
 
 
 @lru_cache
