@@ -67,7 +67,7 @@ def pytest_configure(config):
 
 
 # These files run longer than they compile.
-OPTIMISED = ("notebooks/test_quick_start.py",)
+OPTIMISED = ("notebooks/test_quick_start.py", "validation/test_nmtest.py")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -83,6 +83,8 @@ def test_a_mode_that_died_is_found_again_or_the_twin_is_withheld(
             blind, info = update_twin(responding, record, random_seed=seed)
             if info.verdict == "PASS":
                 found.append(abs(blind.response_probability()["drug"] - exact))
+            if parts == 1 and max(found, default=0.0) > 0.2:  # one seed shows the fault
+                break
     assert max(gaps[1]) > 0.2  # proposals fitted to all particles: islands that agree, and are wrong
     assert max(gaps[2]) < 0.12
 

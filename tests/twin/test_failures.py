@@ -1,11 +1,12 @@
 """When things go wrong: particles without a solution, bridges not crossed, copies, twins that failed before."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 
-from bayestwin.twin import load_twin, predict_labs, rebuild_twin, smc, start_twin, update_twin
+from bayestwin.twin import load_twin, predict_labs, rebuild_twin, rungs, smc, start_twin, update_twin
 from bayestwin.twin.long_chain import Chains, _mixed
 
 
@@ -123,8 +124,10 @@ def test_a_withheld_twin_is_not_carried_on(at_two, level_population, level_recor
 
 
 def test_what_a_withheld_twin_expects_is_kept_so_that_scores_and_alarms_do_not_leave_its_labs_out(
-    at_two, level_population, level_record
+    at_two, level_population, level_record, monkeypatch
 ):
+    # One rung is enough for what was expected before it; others would compile for ten seconds.
+    monkeypatch.setattr("bayestwin.twin.update.from_scratch", partial(rungs.from_scratch, tries=(1,), nuts=False))
     failed = replace(at_two, history=(replace(at_two.info, verdict="WITHHELD", reasons=("k-hat 0.9 above 0.7",)),))
     newer = level_record((20.0, 21.0, 205.0))
     _, info = update_twin(failed, newer, random_seed=2, population=level_population)

@@ -73,11 +73,14 @@ def test_a_retraction_restarts_and_equals_the_oracle(theophylline, followed, siz
 def test_a_tenfold_error_corrected_restarts_and_forgets_the_error(
     theophylline, followed, sizes, oracle, apart, monkeypatch
 ):
-    monkeypatch.setattr(rungs, "by_long_chains", lambda twin, info, **_: (twin, info))  # half a minute of compiling
+    # Rungs that test_failures.py walks, and that would compile for most of a minute here.
+    monkeypatch.setattr(rungs, "by_long_chains", lambda twin, info, **_: (twin, info))
+    monkeypatch.setattr("bayestwin.twin.update.MORE", 1)
     record = theophylline.patients[0]
     labs = list(record.labs)
     labs[5] = replace(labs[5], value=labs[5].value * 10)
     wrong, _ = update_twin(followed[5], record.with_labs(labs[:6]), random_seed=13, population=theophylline.population)
+    assert apart(wrong, followed[5], ("ka", "CL", "V")) > 6  # the error was learnt
     mended, info = update_twin(wrong, record, random_seed=14, population=theophylline.population)
     assert "restart from scratch" in info.reasons[0] and "corrected" in info.reasons[0]
     assert apart(mended, oracle, ("ka", "CL", "V")) < 4.5

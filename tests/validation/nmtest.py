@@ -11,7 +11,7 @@ than 0 are therefore compared twice: as they stand, and with the neutral value t
 import argparse
 import os
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +50,6 @@ def solved(table, solver: str, *, as_nonmem: bool):
 
 def _outputs(table, model, values, solver: str):
     """The table's observation rows with a column `found`."""
-    from bayestwin.individual.simulate import simulate_outputs
     from bayestwin.records.schedule import read_schedule
     from bayestwin.specification import Adaptive
 
@@ -61,11 +60,20 @@ def _outputs(table, model, values, solver: str):
     found = {}
     for key, doses in schedule.doses.items():
         asked = [one for one in schedule.asked if one.id == key]
-        outputs = simulate_outputs(model, values, doses, [(one.time, one.row) for one in asked])
+        times = tuple((one.time, one.row) for one in asked)
+        outputs = _simulated(model, tuple(values.items()), tuple(doses), times)
         found.update({one.row: 1000.0 * value for one, (value,) in zip(asked, outputs)})
     seen = table[table.evid == 0].copy()
     seen["found"] = [found[row] for row in sorted(found)]
     return seen
+
+
+@cache
+def _simulated(model, values, doses, asked):
+    """Outputs of one id; most have no column that NONMEM used otherwise, and are solved once for both ways."""
+    from bayestwin.individual.simulate import simulate_outputs
+
+    return simulate_outputs(model, dict(values), doses, asked)
 
 
 def solved_by_parameters(table, solver: str):
