@@ -169,7 +169,7 @@ def _of_the_pair(model, a, b, rho: float) -> float:
     named = [[n for n in rc.parameters if of_treatment[n] in plan.treatments] for plan in (a, b)]
     if any(len(names) != 1 for names in named) or named[0] == named[1]:
         return rho
-    return round(rc.of(named[0][0], named[1][0], rho), 4)
+    return round(rc.of(named[0][0], named[1][0], rho), 2)
 
 
 def _rests_on_rho(prognosis, a, b) -> str:
