@@ -30,7 +30,8 @@ class Moment(NamedTuple):
 
 def times_of(plan, now: float) -> dict[str, float]:
     """Moments of a plan that lie ahead: name -> model time from the data cut."""
-    if plan.start <= now or not plan.new or plan.role == "otherwise":
+    infused = any(e.event == INFUSION and e.value in plan.treatments for e in plan.record.events)
+    if plan.start <= now or not plan.new or not infused:
         return {}
     found = {} if plan.leukapheresis is None else {LEUKAPHERESIS: plan.leukapheresis - now}
     return found | {INFUSION: plan.start - now}

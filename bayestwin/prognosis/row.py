@@ -115,7 +115,7 @@ def forecast_row(asked: Asked, plan: Plan, number: int, draws, by_rho) -> Treatm
 def _with_all_who_set_out(asked: Asked, plan: Plan, number: int, draws, found) -> tuple[Any, dict[str, Moment] | None]:
     """Events at the landmarks of all who set out on this row, those who never get it inside, and its moments ahead."""
     times = times_of(plan, asked.twin.time)
-    if asked.endpoint is None or not times:
+    if asked.endpoint is None or not (times or plan.otherwise):
         return found.events, None
     marks = [m * asked.per_month for m in asked.landmarks]
     chance, given, all_of_them = np.zeros(len(found.ok)), found.events, found.events
@@ -124,7 +124,7 @@ def _with_all_who_set_out(asked: Asked, plan: Plan, number: int, draws, found) -
         rest = simulated_row(asked, plan.otherwise, OTHERWISE + number, draws, marks=marks_of(times, marks)).events
         luck = asked.rng(6, number).random(len(chance))
         all_of_them = mixed(given, rest, 1.0 - (1.0 - chance) ** plan.waits, luck)
-    found_moments, infused = {}, times[INFUSION]
+    found_moments, infused = {}, plan.start - asked.twin.time
     for k, (name, at) in enumerate(times.items()):
         ahead = plan.waits * (infused - at) / infused  # waits that are left from there on
         still = (1.0 - chance) ** (plan.waits - ahead)
@@ -134,7 +134,7 @@ def _with_all_who_set_out(asked: Asked, plan: Plan, number: int, draws, found) -
             else mixed(given, rest, 1.0 - (1.0 - chance) ** ahead, luck)
         )
         found_moments[name] = moment_of(seen, k, at, marks, asked.span, asked.per_month, still)
-    return without_moments(all_of_them, len(marks)), found_moments
+    return without_moments(all_of_them, len(marks)), found_moments or None
 
 
 def simulated_row(asked: Asked, plan: Plan, number: int, draws, noise: Noise | None = None, marks=None) -> Simulated:

@@ -21,15 +21,16 @@ def day_text(model, time) -> str:
 def _waiting(prognosis) -> str:
     """Treatments that start later, when, who gets there, and whether those who do not are inside the forecast."""
     model, rows = prognosis.model, [r for r in prognosis.rows if r.plan.new and r.plan.start > prognosis.now]
-    said, outside = [], False
+    said, inside, outside = [], False, False
     for row in rows:
         share = prognosis.reached(INFUSION, row.plan.name) if row.plan.otherwise is not None else None
-        outside = outside or share is None
+        inside = inside or share is not None
+        outside = outside or (share is None and bool(row.moments))
         there = "" if share is None else f", {100 * share:.0f} in 100 get there"
         said.append(f"{row.plan.label} from {day_text(model, row.plan.start)}{there}")
     if not said:
         return ""
-    drop_out = "; drop-out before infusion is not" if outside else " and so is drop-out"
+    drop_out = "; drop-out before infusion is not" if outside else " and so is drop-out" if inside else ""
     return f". Waiting time is inside the forecast ({'; '.join(said)}){drop_out}"
 
 

@@ -8,6 +8,7 @@ from numpy.testing import assert_allclose
 
 from bayestwin.errors import ModelError
 from bayestwin.prognosis import compare_treatments, forecast, load_prognosis, save_prognosis
+from bayestwin.prognosis.moments import times_of
 from bayestwin.prognosis.plan import make_plans
 from bayestwin.records.record import ClinicalEvent
 from bayestwin.specification import Treatment
@@ -84,6 +85,14 @@ def test_a_treatment_that_starts_at_once_has_no_moment_ahead(prognosis):
     assert prognosis.reached("infusion", "drug") is None
     with pytest.raises(ModelError, match="no such endpoint"):
         prognosis.chance_from("infusion", "late_cells", 12.0, endpoint="progression")
+
+
+def test_a_drug_that_is_planned_is_not_counted_from_an_infusion(hazard_twin):
+    start = ClinicalEvent("line_of_therapy", hazard_twin.time + 20.0, hazard_twin.time, "rescue")
+    planned = plan(hazard_twin, events=[start], name="rescue")
+    assert (planned.role, planned.start) == ("planned", hazard_twin.time + 20.0)
+    assert times_of(planned, hazard_twin.time) == {}
+    assert set(times_of(plan(hazard_twin), hazard_twin.time)) == {"leukapheresis", "infusion"}
 
 
 def test_moments_and_drop_outs_survive_the_file_and_are_printed(prognosis, hazard_twin, tmp_path):
