@@ -42,20 +42,20 @@ class ClassLikelihood(NamedTuple):
     log_class: jax.Array
 
 
-def outputs_at(model, values, timeline, states, index):
+def outputs_at(model, values, timeline, solution, index):
     """Every output at the end of the asked intervals, (N, K)."""
     timeline = jax.tree.map(jnp.asarray, timeline)
 
     def one(i):
-        here = asked_at(model, values, timeline, states, i)
+        here = asked_at(model, values, timeline, solution, i)
         return jnp.stack([output_of(model, k, here) for k in range(len(model.observations))])
 
     return jax.vmap(one)(index)
 
 
-def asked_at(model, values, timeline, states, i):
+def asked_at(model, values, timeline, solution, i):
     """(t, y, p, u) at the end of interval i."""
-    t, y = timeline.end[i], named_state(model, states[i])
+    t, y = timeline.end[i], named_state(model, solution.at(i))
     return t, y, parameters_at(model, values, t), Doing(model, t, timeline.active[i], timeline.started[i])
 
 
@@ -80,10 +80,10 @@ def class_likelihood(
         values = natural_values(model, psi, hyper, data.terms, response_class, data.changes)
         begin = first_state(model, values, hyper.sigma) if y0 is None else y0
         solution = solve_patient(model, values, begin, data.timeline, accuracy)
-        rows, predicted = lab_rows(model, values, data, solution.states, hyper.sigma)
+        rows, predicted = lab_rows(model, values, data, solution, hyper.sigma)
         rows = jnp.where(data.mask > 0, rows, 0.0)
         good = solution.ok & jnp.isfinite(jnp.where(data.mask > 0, predicted, 0.0)).all()
-        seen, departure, end = jnp.where(data.seen > 0, rows, 0.0), None, solution.states[-1]
+        seen, departure, end = jnp.where(data.seen > 0, rows, 0.0), None, solution.last
         if model.serial:
             safe = jnp.where(good & (data.mask > 0), predicted, 1.0)
             start = begin[len(model.states) + len(model.hazards) :]
@@ -93,7 +93,7 @@ def class_likelihood(
             rows, seen, end = rows + more, seen + more_seen, jnp.concatenate([end, departures])
         rows = jnp.where(good, rows, -jnp.inf)
         seen = jnp.where(good, seen, jnp.where(data.seen > 0, -jnp.inf, 0.0)).sum()
-        alive, other = event_terms(model, values, data, solution.states)
+        alive, other = event_terms(model, values, data, solution)
         log_class = class_log_probability(model, psi, hyper, data.terms, response_class, data.relevant, rho)
         return ClassLikelihood(rows, seen, alive, other, predicted, departure, end, good, log_class)
 
@@ -108,12 +108,12 @@ def first_state(model, values, sigma):
     return jnp.concatenate([start, beginning_of(model, sigma)]) if model.serial else start
 
 
-def _rows_at_once(model, values, data: PatientData, states, sigma):
+def _rows_at_once(model, values, data: PatientData, solution, sigma):
     """Log-likelihood and prediction of every row, (N,) each; every output is computed for every row.
 
     Rows of serially correlated outputs are left at 0 for `serial_terms`, here and below.
     """
-    every = outputs_at(model, values, data.timeline, states, data.index)
+    every = outputs_at(model, values, data.timeline, solution, data.index)
     predicted = jnp.take_along_axis(every, data.output[:, None], axis=1)[:, 0]
     measured = [k for k in range(len(model.observations)) if k not in model.serial]
     return rows_given(model, predicted, data, sigma, measured), predicted
@@ -161,7 +161,7 @@ def _of_law(model, law, output, prediction, value, censoring, sigma, upper, assa
     return log_density(model.observations[law[0]], location, scale, value, censoring, upper=upper, form=form)
 
 
-def _rows_in_turn(model, values, data: PatientData, states, sigma):
+def _rows_in_turn(model, values, data: PatientData, solution, sigma):
     """The same row by row: only what a row needs is computed, and the padding costs nothing; not for gradients."""
 
     laws = error_laws(model)
@@ -190,38 +190,45 @@ def _rows_in_turn(model, values, data: PatientData, states, sigma):
 
     def row(i, carried):
         rows, predictions = carried
-        here = asked_at(model, values, data.timeline, states, data.index[i])
+        here = asked_at(model, values, data.timeline, solution, data.index[i])
         of_output = [lambda k=k: output_of(model, k, here) for k in range(len(model.observations))]
         predicted = jax.lax.switch(data.output[i], of_output)
         ll = jax.lax.switch(jnp.asarray(law_of)[data.output[i]], branches, i, predicted)
         return rows.at[i].set(ll), predictions.at[i].set(predicted)
 
-    nothing = jnp.zeros(data.value.shape) * jnp.isfinite(states[0, 0])  # depends on the particle, as in solve.py
+    nothing = jnp.zeros(data.value.shape) * jnp.isfinite(
+        solution.columns[0][0]
+    )  # depends on the particle, as in solve.py
     return jax.lax.fori_loop(0, data.mask.sum().astype(int), row, (nothing, nothing))
 
 
-def event_terms(model, values, data: PatientData, states):
+def event_terms(model, values, data: PatientData, solution):
     """Log-likelihood of survival and of freedom from non-serological progression; zero without an endpoint."""
     endpoint = model.progression
     if endpoint is None:
         return jnp.zeros(()), jnp.zeros(())
     alive = other = jnp.zeros(())
     n = len(model.states)
+
+    def integrals(i, hazards):
+        """Integrals of these hazards to the end of interval i."""
+        y = solution.at(i)
+        return jnp.stack([y[n + model.hazard_names.index(h)] for h in hazards])
+
     if endpoint.death_hazard is not None:
-        columns = jnp.array([n + model.hazard_names.index(h) for h in endpoint.death_hazards])
         i = data.alive[0].astype(int)
         t = data.timeline.end[i]
         p, u = parameters_at(model, values, t), Doing(model, t, data.timeline.active[i], data.timeline.started[i])
-        y, way = named_state(model, states[i]), data.alive[3].astype(int)
+        y, way = named_state(model, solution.at(i)), data.alive[3].astype(int)
         rates = jnp.stack([jnp.asarray(model.hazards[h](t, y, p, u), dtype=float) for h in endpoint.death_hazards])
         rate = jnp.where(way > 0, rates[jnp.maximum(way - 1, 0)], rates.sum())
-        died = data.alive[2] > 0
+        died, met = data.alive[2] > 0, integrals(i, endpoint.death_hazards).sum()
         # a hazard may be zero while the patient lives: its logarithm is taken only where a death needs it
-        alive = data.alive[1] * (-states[i, columns].sum() + jnp.where(died, jnp.log(jnp.where(died, rate, 1.0)), 0.0))
+        alive = data.alive[1] * (-met + jnp.where(died, jnp.log(jnp.where(died, rate, 1.0)), 0.0))
     if endpoint.progression_hazards:
-        columns = jnp.array([n + model.hazard_names.index(h) for h in endpoint.progression_hazards])
-        before = states[data.other[0].astype(int), columns] * data.other[1]
-        gained = jnp.maximum(states[data.other[2].astype(int), columns] - before, 0.0)
+        before = integrals(data.other[0].astype(int), endpoint.progression_hazards) * data.other[1]
+        met = integrals(data.other[2].astype(int), endpoint.progression_hazards)
+        gained = jnp.maximum(met - before, 0.0)
         free, seen, way = before.sum(), data.other[3] > 0, data.other[4].astype(int)
         gap = jnp.where(seen, jnp.maximum(gained.sum(), 1e-300), 1.0)
         named = seen & (way > 0)

@@ -103,7 +103,7 @@ def _solve(model, accuracy, values, timeline, index):
     solution = solve_patient(model, values, initial_values(model, values), timeline, accuracy)
 
     def one(i):
-        t, y = timeline.end[i], named_state(model, solution.states[i])
+        t, y = timeline.end[i], named_state(model, solution.at(i))
         p, u = parameters_at(model, values, t), Doing(model, t, timeline.active[i], timeline.started[i])
         return jnp.stack([jnp.asarray(output(t, y, p, u), dtype=float) for output in model.outputs.values()])
 

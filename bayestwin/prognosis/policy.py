@@ -184,8 +184,8 @@ def _to_next_visit(
             jump=template.jump * jump,
         )
         solution = solve_patient(model, values, y0, line, accuracy)
-        outputs = outputs_at(model, values, line, solution.states, jnp.array([count - 1]))
-        return outputs[0], solution.states[-1], solution.ok
+        outputs = outputs_at(model, values, line, solution, jnp.array([count - 1]))
+        return outputs[0], solution.last, solution.ok
 
     return jax.vmap(one)(active, started, jumped, state, psi, draw, rows)
 

@@ -27,7 +27,7 @@ def _solve(model, accuracy: Accuracy, psi, draw, rows, population, timeline, ind
     def one(p, d, r, y0):
         values = natural_values(model, p, hyper_of(population, d), terms, r, changes)
         solution = solve_patient(model, values, y0, timeline, accuracy)
-        outputs = outputs_at(model, values, timeline, solution.states, index)
+        outputs = outputs_at(model, values, timeline, solution, index)
         return outputs, solution.states[index][:, len(model.states) :], solution.ok
 
     each, size = (psi, draw, rows, state), len(psi)

@@ -115,7 +115,7 @@ def _solve(model, read, values, psi, rows, terms, used, timeline, index):
         solution = solve_patient(model, known, initial_values(model, known), timeline, NO_GRADIENT)
 
         def at(i):
-            here = asked_at(model, known, timeline, solution.states, i)
+            here = asked_at(model, known, timeline, solution, i)
             return jnp.stack([output_of(model, k, here) for k in read])
 
         told = jnp.stack([known[name] for name in values]) if values else jnp.zeros(0)

@@ -72,7 +72,7 @@ def compiled(model, cohort, accuracy: Accuracy):
     def one(row, data):
         values = dict(zip(names, jnp.unstack(row)))
         solution = solve_patient(model, values, initial_values(model, values), data.timeline, accuracy)
-        every = outputs_at(model, values, data.timeline, solution.states, data.index)
+        every = outputs_at(model, values, data.timeline, solution, data.index)
         expected = jnp.take_along_axis(every, data.output[:, None], axis=1)[:, 0]
         expected = jnp.where(data.mask > 0, expected, 1.0)
         good = solution.ok & jnp.isfinite(expected).all()
