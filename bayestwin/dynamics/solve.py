@@ -49,8 +49,10 @@ NO_GRADIENT = Accuracy(gradient=False)
 
 
 class Solution(NamedTuple):
-    """columns : (G,) of each state and hazard integral at the end of each interval, S + H of them; places (G,) or None :
-    where each interval's end stands in them; error () largest estimate of one step (fixed grid); ok () bool."""
+    """columns : (G,) of each state and hazard integral at the end of each interval, S + H of them
+    places (G,) or None : where each interval's end stands in them
+    error () : largest estimate of one step (fixed grid); ok () bool
+    """
 
     columns: tuple
     places: jax.Array | None
