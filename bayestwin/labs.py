@@ -38,6 +38,7 @@ class LabSpec:
     positive : zero and negative values are impossible, as they always are on scale "ln"
     assays : laboratories, or products where assay_by says so, whose residual error the model tells apart
     words : of a finding in words, what each stands for ("negative": 0); nothing else is then accepted
+    findings : of what is measured, the words for below and for above the limit that the row gives in `lloq`
     whole : counted or graded, not measured: whole numbers, none of them beyond a limit
     categories : the only values there are, in order; () for a count
     """
@@ -52,6 +53,7 @@ class LabSpec:
     assays: tuple[str, ...] = ()
     assay_by: str = "laboratory"
     words: Mapping[str, float] = field(default_factory=dict, hash=False)
+    findings: tuple[str, ...] = ()
     whole: bool = False
     categories: tuple[int, ...] = ()
 

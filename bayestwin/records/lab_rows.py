@@ -78,6 +78,9 @@ def _value(row: Row, spec, findings: Findings) -> dict:
         return _interval(row, spec, text, censoring, findings)
     if spec.words:
         raw = _finding(spec, text, censoring)
+    elif spec.findings and any(map(str.isalpha, text)) and not NUMBER.fullmatch(text):
+        censoring = _side_of_limit(spec, text, censoring, lloq)
+        raw, column = lloq, "lloq"
     elif text:
         raw = parse_number(text, "value")
     elif censoring == "left" and lloq:
@@ -124,3 +127,27 @@ def _finding(spec, text: str, censoring: str) -> float:
         allowed=said,
         next_step="Write one of these words or its number, without < or >.",
     )
+
+
+def _side_of_limit(spec, text: str, censoring: str, lloq: float | None) -> str:
+    """On which side of the limit in `lloq` a finding in words lies: "left" or "right"."""
+    sides = dict(zip(map(folded, spec.findings), ("left", "right")))
+    below, above = spec.findings
+    if censoring != "none" or folded(text) not in sides:
+        raise RowRefused(
+            f"this is no finding of {spec.name}",
+            column="comparator" if censoring != "none" else "value",
+            value=text,
+            allowed=f"{below} or {above} with the limit in lloq, or a number",
+            next_step=f"Write {below} for a value below that limit and {above} for one above it, without < or >. Leave "
+            "the row out where the sample could not be judged: that is missing, not a finding.",
+        )
+    if not lloq:
+        raise RowRefused(
+            f"a {folded(text)} {spec.name} needs the limit it was looked for at",
+            column="lloq",
+            value="" if lloq is None else f"{lloq:g}",
+            allowed="a number above 0 in the unit of the row: the limit of detection, or the sensitivity",
+            next_step="Fill in lloq.",
+        )
+    return sides[folded(text)]

@@ -125,6 +125,7 @@ def check_distribution(observation) -> None:
         ("lower_limit", observation.lower_limit),
         ("assay_scale", observation.assay_scale or None),
         ("assay_bias", observation.assay_bias or None),
+        ("findings", observation.findings or None),
     ):
         if told is not None:
             raise _error(observation, f"an observation with a distribution has no {name}", told, f"no {name}")

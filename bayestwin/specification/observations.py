@@ -104,6 +104,7 @@ class Observation:
         ends, which need not be said
     error : of what is measured; distribution : Bernoulli, Ordinal, Poisson or NegativeBinomial of what is not
     lower_limit : usual limit of quantification, used when simulating visits; rows bring their own limits
+    findings : words of labs.csv for below and for above the limit that a row gives in `lloq`, ("negative", "positive")
     assay_scale : laboratory or product -> prior of the factor on the residual SD of its labs; every other has factor 1,
         or where there is a level "other" the factor of that. Or `Sites(sd=...)`: a factor for each that a cohort names
     assay_bias : laboratory or product -> prior of the factor by which its labs read higher than the others', likewise
@@ -129,6 +130,7 @@ class Observation:
     derived_from: tuple[str, ...] = field(default=(), repr=False)
     derived_within: float = field(default=0.0, repr=False)
     assay_bias: Mapping[str, object] = field(default_factory=dict, hash=False, repr=False)
+    findings: tuple[str, ...] = field(default=(), repr=False)
 
     def __post_init__(self):
         if self.layer not in LAYERS:
@@ -148,6 +150,7 @@ class Observation:
                 "plausible is missing", subject=f"observation {self.output}", allowed="(low, high) in `unit`"
             )
         _check_assays(self)
+        _check_findings(self)
         if not isinstance(self.error, (LogNormalError, Additive, Proportional, Combined)):
             raise ModelError(
                 "unknown error model",
@@ -251,8 +254,22 @@ class Observation:
             assays=self.assay_levels,
             assay_by=self.assay_by,
             words=getattr(self.distribution, "words", {}),
+            findings=self.findings,
             whole=self.discrete,
             categories=(self.distribution.values or ()) if self.discrete else (),
+        )
+
+
+def _check_findings(observation) -> None:
+    """Raise ModelError for findings that are not two words that differ."""
+    found = observation.findings
+    fine = isinstance(found, tuple) and all(isinstance(word, str) and word.strip() for word in found)
+    if found != () and not (fine and len(found) == 2 and len({word.casefold() for word in found}) == 2):
+        raise ModelError(
+            "findings are the words for below and for above a limit",
+            subject=f"observation {observation.output}",
+            value=found,
+            allowed='two words that differ, ("negative", "positive"), or ()',
         )
 
 

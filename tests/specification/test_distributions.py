@@ -1,4 +1,4 @@
-"""Observations that are counted or graded: what a model file may say, and what it is told where it may not."""
+"""Observations that are counted or graded, and findings in words: what a model file may say, and what is refused."""
 
 import pytest
 
@@ -84,6 +84,7 @@ def test_priors_from_a_file_reach_cut_points_and_overdispersion():
         ({"distribution": GRADES, "error": Additive(sd=Fixed(value=1.0))}, "has no error"),
         ({"distribution": GRADES, "lower_limit": 1.0}, "has no lower_limit"),
         ({"distribution": Bernoulli(), "assay_scale": {"a": Fixed(value=2.0)}}, "has no assay_scale"),
+        ({"distribution": Bernoulli(), "findings": ("negative", "positive")}, "has no findings"),
         ({"distribution": "poisson"}, r"unknown distribution.*poisson.*Bernoulli\(\), Poisson\(\)"),
         ({"distribution": Poisson()}, "a count needs its plausible range"),
         (
@@ -99,6 +100,13 @@ def test_priors_from_a_file_reach_cut_points_and_overdispersion():
         ({"distribution": Ordinal(categories=(0, 1, 2), cut_points=(CUTS[0], CUTS[0]))}, "cut_step_2_y needs a prior"),
         ({"plausible": (0, 1)}, "unknown error model.*or a distribution instead"),
         ({"error": Additive(sd=Fixed(value=1.0))}, "plausible is missing"),
+        *(
+            (
+                {"error": Additive(sd=Fixed(value=1.0)), "plausible": (0, 9), "findings": words},
+                "below and for above a limit",
+            )
+            for words in (("negative",), ("no", "No"), ("negative", ""), "negative", ("a", "b", "c"), (0, 1))
+        ),
     ],
 )
 def test_a_contradiction_is_told_with_what_is_allowed(asked, says):
