@@ -55,7 +55,7 @@ def lab_ledger(twin, previous):
         late = new and lab.time < previous[1].now
         beyond = lab.censoring in ("left", "right")
         state = "corrected" if old is not None else "late" if late else "censored" if beyond else "used"
-        ends = None if s is None else s.pit_range or (s.pit, s.pit)
+        ends = None if s is None else s.ends
         rows.append(page.LabEntry(
             lab_id=lab.lab_id, output=lab.output, time=lab.time, known_time=lab.known_time, shown=shown_value(lab),
             value=lab.value, comparator={"left": "<", "right": ">"}.get(lab.censoring, ""),

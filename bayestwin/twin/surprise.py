@@ -66,9 +66,17 @@ class Surprise:
     pit_range: tuple[float, float] | None = None
 
     @property
+    def ends(self) -> tuple[float, float]:
+        """F below what the lab says and F at it: of a limit all that lies beyond it, of a measured value one number."""
+        if self.censoring in ("left", "right"):
+            beyond = min(float(np.exp(self.log_score)), 1.0)
+            return (0.0, beyond) if self.censoring == "left" else (1.0 - beyond, 1.0)
+        return self.pit_range or (self.pit, self.pit)
+
+    @property
     def tail(self) -> float:
         """How much lies at the lab and further out: the smaller of both sides."""
-        below, at = self.pit_range or (self.pit, self.pit)
+        below, at = self.ends
         return min(at, 1.0 - below)
 
     @property
