@@ -71,7 +71,8 @@ def patient_entry(twin, now):
             else page.LatestValue(name)
         )
     if model.progression is not None:
-        latest += [page.LatestValue(name) for name in ("MRD", "Haemoglobin", "Creatinine")]
+        named = {value.name for value in latest}
+        latest += [page.LatestValue(name) for name in ("MRD", "Haemoglobin", "Creatinine") if name not in named]
     phase = "follow_up" if started is None else "on_treatment"
     if started and model.treatment(started[1]).cell_therapy and now - started[0] <= 28:
         phase = "early_cell_therapy"
