@@ -27,6 +27,7 @@ from bayestwin.individual.parameters import class_log_probability, covariate_ter
 from bayestwin.specification.evidence import Constant, Shares
 
 from . import hazards, mechanism
+from .mrd import SHIFT, USUAL, ln_share
 
 NOTHING = 1e-30  # g/L/day
 SOFT = 0.03  # ln units over which a threshold counts as half passed
@@ -36,7 +37,6 @@ BEST_BY = 26  # visits, two years: what a trial reports as best response
 NEVER = 1.0e6
 EARLY = np.array([2.0, 4.0, 6.0, 8.0, 11.0, 14.0, 21.0])
 MONTH = 365.25 / 12.0
-MRD_SEES = 1.0e-5
 
 
 class Unit(NamedTuple):
@@ -236,17 +236,24 @@ def entry(values):
 
 
 class Marrow(NamedTuple):
-    """A marrow sample that need not be like the rest of the disease, K ways: ln c (K,), median of its share of burden
-    over that of the whole body, and the SD of ln c between patients (K,), counting error and all."""
+    """What a marrow sample sees of the disease (mrd.py), K ways: mean and SD of ln c (K,)."""
 
     shift: np.ndarray
     sd: np.ndarray
 
-    def negative(self, share, ln_b):
-        """Chance (..., K) that a test which sees one cell in 100,000 finds none; share of plasma cells at baseline,
-        ln_b (...) the lowest ln burden relative to baseline."""
-        level = (jnp.log(share) + ln_b)[..., None] + self.shift
-        return ndtr((jnp.log(MRD_SEES) - level) / self.sd)
+    @classmethod
+    def of(cls, model):
+        """As the lab of the model has it, one way."""
+        shift, sd = (
+            model.parameters[model.parameter_names.index(SHIFT.name)],
+            model.residual_parameters["sigma_log_mrd"],
+        )
+        return cls(np.array([shift.typical.value]), np.array([sd.value]))
+
+    def negative(self, share, ln_b, sensitivity=USUAL):
+        """Chance (..., K) that a test of this sensitivity finds none; share of plasma cells at baseline, ln_b (...) ln
+        burden relative to baseline."""
+        return ndtr((jnp.log(sensitivity) - ln_share(share, ln_b, 0.0)[..., None] - self.shift) / self.sd)
 
 
 def simulate(model, hyper, shift, nodes: Nodes, grid, at, rho, sigma, marrow: Marrow | None = None):
@@ -254,7 +261,7 @@ def simulate(model, hyper, shift, nodes: Nodes, grid, at, rho, sigma, marrow: Ma
     pfs, os and products of them (U, N, V).
 
     hyper : `Hyper` of one population; shift (U, Q) : added to the typical values of each unit (between trials)
-    marrow : adds mrd_negative (U, N, K) and mrd_and_pfs (U, N, K, V)
+    marrow : adds mrd_negative (U, N, K), at the usual sensitivity and the lowest burden, and mrd_and_pfs (U, N, K, V)
     """
     rule = model.progression.rule_for({})
     chains = model.progression.rule_for({"isotype": "light_chain"})

@@ -20,8 +20,8 @@ Response is read from the marker at the start of the current treatment and its r
 -0.15 max(ln n - ln marker, 0), which follows a fall within a week and no rise.
 
 treatments.py holds what can be given, mechanism.py these functions, markers.py and marker_labs.py the other labs
-(algebraic in B, N and C), category.py the response category of registries, hazards.py how one progresses without a rise
-or dies.
+(algebraic in B, N and C), mrd.py what a marrow sample sees, category.py the response category of registries, hazards.py
+how one progresses without a rise or dies.
 Sources are named parameter by parameter; marks: verified, derived, assumed, memory. See card.md.
 """
 
@@ -47,7 +47,7 @@ from bayestwin.specification import (
     Steps,
 )
 
-from . import access, category, fitness, hazards, marker_labs, markers, mechanism
+from . import access, category, fitness, hazards, marker_labs, markers, mechanism, mrd
 from .treatments import BISPECIFIC, CAR_T, ROWS, SAME_TARGET, TREATMENTS
 
 
@@ -135,6 +135,7 @@ model = Model(
         *hazards.PARAMETERS,
         *access.PARAMETERS,
         *marker_labs.PARAMETERS,
+        mrd.SHIFT,
     ),
     drift=(Drift("g", every=91.3125, steps=12, sd=LogNormal(median=0.1, sd_log=0.5), source="slow growth change [assumed]"),),
     response_classes=tuple(
@@ -145,7 +146,7 @@ model = Model(
     response_correlation=ResponseCorrelation(parameters=tuple(f"f_{name}" for name in ROWS), rho=0.5, shown=(0.0, 0.5, 0.9),
                                              alike=tuple(tuple(f"f_{n}" for n in names) for names in SAME_TARGET)),
     outputs={"m_protein": mechanism.m_protein, "involved_flc": mechanism.involved_flc, "transgene": mechanism.transgene,
-             **markers.OUTPUTS, **fitness.OUTPUTS, "response_category": category.response_category},
+             **markers.OUTPUTS, **fitness.OUTPUTS, "response_category": category.response_category, "mrd": mrd.mrd},
     hazards=hazards.HAZARDS,
     observations=(
         Observation("m_protein", unit="g/L", error=Combined(sd=LogNormal(median=0.5, sd_log=0.15), cv=LogNormal(median=0.10, sd_log=0.15), nu=5.0),
@@ -157,6 +158,7 @@ model = Model(
         *marker_labs.OBSERVATIONS,
         *fitness.OBSERVATIONS,
         category.OBSERVATION,
+        mrd.OBSERVATION,
     ),
     treatments=TREATMENTS,
     endpoints=(
