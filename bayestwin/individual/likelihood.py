@@ -163,7 +163,33 @@ def _of_law(model, law, output, prediction, value, censoring, sigma, upper, assa
 
 def _rows_in_turn(model, values, data: PatientData, solution, sigma):
     """The same row by row: only what a row needs is computed, and the padding costs nothing; not for gradients."""
+    of_row = _of_row(model, data, sigma)
 
+    def row(i, carried):
+        rows, predictions = carried
+        here = asked_at(model, values, data.timeline, solution, data.index[i])
+        of_output = [lambda k=k: output_of(model, k, here) for k in range(len(model.observations))]
+        predicted = jax.lax.switch(data.output[i], of_output)
+        return rows.at[i].set(of_row(i, predicted)), predictions.at[i].set(predicted)
+
+    nothing = jnp.zeros(data.value.shape) * jnp.isfinite(solution.columns[0][0])  # as in solve.py: of the particle
+    return jax.lax.fori_loop(0, data.mask.sum().astype(int), row, (nothing, nothing))
+
+
+def rows_given_in_turn(model, predicted, data: PatientData, sigma):
+    """Log-likelihood of every row given its prediction, (N,), serially correlated or not; for slopes forward alone."""
+    of_row = _of_row(model, data, sigma, serial=True)
+    nothing = jnp.zeros(data.value.shape) * jnp.isfinite(predicted[0])
+    return jax.lax.fori_loop(
+        0, data.mask.sum().astype(int), lambda i, rows: rows.at[i].set(of_row(i, predicted[i])), nothing
+    )
+
+
+def _of_row(model, data: PatientData, sigma, serial: bool = False):
+    """The function (i, prediction) -> log-likelihood of row i, which computes the law of its output and no other.
+
+    serial : rows of serially correlated outputs count too, as if they were not
+    """
     laws = error_laws(model)
     law_of = np.zeros(len(model.observations), dtype=int)
     for n, law in enumerate(laws):
@@ -171,7 +197,7 @@ def _rows_in_turn(model, values, data: PatientData, solution, sigma):
 
     def given(law):
         def one(i, predicted):
-            if law[0] in model.serial:
+            if law[0] in model.serial and not serial:
                 return jnp.zeros_like(predicted)
             parts = data.output[i], predicted, data.value[i], data.censoring[i], sigma
             assay = None if data.assay is None else data.assay[i]
@@ -187,19 +213,7 @@ def _rows_in_turn(model, values, data: PatientData, solution, sigma):
         return one
 
     branches = [given(law) for law in laws]
-
-    def row(i, carried):
-        rows, predictions = carried
-        here = asked_at(model, values, data.timeline, solution, data.index[i])
-        of_output = [lambda k=k: output_of(model, k, here) for k in range(len(model.observations))]
-        predicted = jax.lax.switch(data.output[i], of_output)
-        ll = jax.lax.switch(jnp.asarray(law_of)[data.output[i]], branches, i, predicted)
-        return rows.at[i].set(ll), predictions.at[i].set(predicted)
-
-    nothing = jnp.zeros(data.value.shape) * jnp.isfinite(
-        solution.columns[0][0]
-    )  # depends on the particle, as in solve.py
-    return jax.lax.fori_loop(0, data.mask.sum().astype(int), row, (nothing, nothing))
+    return lambda i, predicted: jax.lax.switch(jnp.asarray(law_of)[data.output[i]], branches, i, predicted)
 
 
 def event_terms(model, values, data: PatientData, solution):

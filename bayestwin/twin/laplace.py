@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bayestwin.individual.likelihood import rows_given
+from bayestwin.individual.likelihood import rows_given_in_turn
 from bayestwin.twin.particles import Population, log_prior_of, log_share_of
 from bayestwin.twin.target import full_likelihood
 
@@ -66,8 +66,8 @@ class _Linear(NamedTuple):
 
 
 def room_for(psi, classes: int) -> bool:
-    """True where one solve of all particles psi (P, D) holds the slopes of every class."""
-    return len(psi) >= classes * (psi.shape[1] + 1)
+    """True where one solve of all particles psi (P, D) holds the slopes of every class; not where there is no slope."""
+    return psi.shape[1] > 0 and len(psi) >= classes * (psi.shape[1] + 1)
 
 
 def normals_by_draw(
@@ -89,8 +89,9 @@ def normals_by_draw(
         return _corrected(normals, psi, draw, own, pieces, population)
 
     def taken(normals, some, around):
-        found = gauss_newton(model, around, population, data)
-        return _Found(*(a.at[some].set(b) for a, b in zip(normals, found)))
+        filled = jax.tree.map(lambda a: _filled(a, len(kind)), around)  # another size would be compiled anew
+        found = gauss_newton(model, filled, population, data)
+        return _Found(*(a.at[some].set(b[: len(some)]) for a, b in zip(normals, found)))
 
     first, kind, which, slopes = _from_the_best(model, solved, psi, draw, pieces, population, data)
     some = jnp.argsort(-first.evidence)[:size]
@@ -131,10 +132,14 @@ def _solved(evaluate, size, population, data, rho, at, of_draw, of_class):
 
     Filled up with the first, as another program would have to be compiled.
     """
-    rest = size - len(at)
-    filled = [jnp.concatenate([a, jnp.tile(a[:1], (rest, *[1] * (a.ndim - 1)))]) for a in (at, of_draw)]
-    found, own = evaluate(*filled, population, data, rho), (jnp.arange(len(at)), of_class)
+    found = evaluate(_filled(at, size), _filled(of_draw, size), population, data, rho)
+    own = jnp.arange(len(at)), of_class
     return found.prediction[own], found.log_class[own]
+
+
+def _filled(a, size: int):
+    """Rows of an array, filled up to so many with the first."""
+    return jnp.concatenate([a, jnp.tile(a[:1], (size - len(a), *[1] * (a.ndim - 1)))])
 
 
 def _best(psi, draw, pieces, population):
@@ -205,7 +210,7 @@ def _height(model, predicted, psi, log_class, m, population, data):
 
 def _rows(model, predicted, sigma, data):
     """ln p of each lab given its prediction, (N,); 0 for padding."""
-    return jnp.where(data.mask > 0, rows_given(model, predicted, data, sigma, range(len(model.observations))), 0.0)
+    return jnp.where(data.mask > 0, rows_given_in_turn(model, predicted, data, sigma), 0.0)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -228,18 +233,20 @@ def gauss_newton(model, linear: _Linear, population: Population, data):
             sharp = jnp.clip(jnp.nan_to_num(-second), 0.0, 1e12)
             return jnp.nan_to_num(first), own + (slopes * sharp[:, None]).T @ slopes
 
-        def step(psi, _):
+        def step(carried, _):
+            psi, *_ = carried
             first, precision = curved(psi)
             move = jnp.linalg.solve(precision, slopes.T @ first - own @ (psi - mean))
             tries = psi + jnp.asarray((0.0, *FACTORS))[:, None] * move
-            return tries[jnp.argmax(jax.vmap(height)(tries))], None
+            heights = jax.vmap(height)(tries)
+            return (tries[jnp.argmax(heights)], psi, heights[0], precision), None
 
-        psi, _ = jax.lax.scan(step, at, None, length=STEPS)
-        _, precision = curved(psi)
+        # one step more than is taken: precision and height where the last one ended, which compiles once
+        (_, psi, last, precision), _ = jax.lax.scan(step, (at, at, jnp.zeros(()), own), None, length=STEPS + 1)
         upper = jnp.linalg.cholesky(precision)  # precision = upper upper', so upper^-T is a factor, made lower by QR
         inverse = jax.scipy.linalg.solve_triangular(upper, jnp.eye(len(psi)), lower=True)
         factor = jnp.linalg.cholesky(inverse.T @ inverse)
-        evidence = height(psi) + jnp.log(jnp.diagonal(factor)).sum()
+        evidence = last + jnp.log(jnp.diagonal(factor)).sum()
         sound = jnp.isfinite(psi).all() & jnp.isfinite(factor).all() & jnp.isfinite(evidence)
         nothing = _Found(mean, population.scale[m], jnp.asarray(-1e300))  # never proposed
         return jax.tree.map(lambda a, b: jnp.where(sound, a, b), _Found(psi, factor, evidence), nothing)

@@ -25,7 +25,7 @@ from bayestwin.twin.particles import (
     island_gaps,
     island_means,
 )
-from bayestwin.twin.silence import silence_of
+from bayestwin.twin.silence import ever_started, felt, silence_of, with_silent
 from bayestwin.twin.target import class_shares, evaluator, full_likelihood
 
 FEW_DRAWS = 0.1  # share of effective population draws under which moves between draws and classes are made,
@@ -61,6 +61,9 @@ class Mover:
     sweeps: int = 0
     acceptance: float = 1.0
     failures: list = field(default_factory=list)
+    _silence: Any = None
+    _heard: Any = None
+    _at_target: bool = False
 
     def move(self, cloud: Cloud, log_weights, t: float, sweeps: int, *, between: bool = False) -> Cloud:
         """So many sweeps that leave the target at `t` unchanged.
@@ -68,10 +71,11 @@ class Mover:
         between : at t = 1, move between population draws and response classes too, though neither need seems to arise
         """
         do_sweep, accepted = sweep(self.model, self.accuracy), []
+        self._listen(cloud, t)
         few = effective_draws(self.population.drawn(cloud.draw), log_weights) < FEW_DRAWS * self.population.draws
         between = (
             t >= 1.0
-            and room_for(cloud.psi, cloud.pieces.log_class.shape[-1])
+            and room_for(self._active(cloud.psi), cloud.pieces.log_class.shape[-1])
             and (between or few or _two_classes(_class_shares(cloud).mean(axis=0)) or self._class_lost(cloud))
         )
         normals = self._normals(cloud) if between else [None] * self.parts(cloud)
@@ -102,14 +106,14 @@ class Mover:
 
     def parts(self, cloud) -> int:
         """Parts of the islands that have proposals of their own."""
-        return halves(self.islands, *cloud.psi.shape)
+        return halves(self.islands, *self._active(cloud.psi).shape)
 
     def _class_lost(self, cloud) -> bool:
         """True where a class without particles may have weight: islands that lost it in the same reweighting agree."""
         if cloud.pieces.log_class.shape[-1] == 1:
             return False
-        evaluate = evaluator(self.model, self.accuracy)
-        about = cloud.psi, cloud.draw, cloud.pieces, self.population, self.data, self.rho
+        among, evaluate = self._among()
+        about = self._active(cloud.psi), cloud.draw, cloud.pieces, among, self.data, self.rho
         return _two_classes(shares_of_classes(self.model, evaluate, *about))
 
     def _guides(self, cloud, log_weights, normals):
@@ -122,16 +126,38 @@ class Mover:
 
     def _normals(self, cloud):
         """The approximations that the moves between draws and classes rest on, of each part."""
-        evaluate, key = evaluator(self.model, self.accuracy), jax.random.fold_in(self.key, self.sweeps)
-        found = []
-        for number, parts in enumerate(in_parts((cloud.psi, cloud.draw, cloud.pieces), self.parts(cloud))):
-            about = self.population, self.data, self.rho, jax.random.fold_in(key, number + 1)
+        (among, evaluate), key = self._among(), jax.random.fold_in(self.key, self.sweeps)
+        found, whole = [], (self._active(cloud.psi), cloud.draw, cloud.pieces)
+        for number, parts in enumerate(in_parts(whole, self.parts(cloud))):
+            about = among, self.data, self.rho, jax.random.fold_in(key, number + 1)
             found.append(normals_by_draw(self.model, evaluate, *parts, *about, solved_at_once=len(cloud.psi)))
         return found
 
-    @cached_property
-    def _silence(self):
-        return silence_of(self.model, self.data.relevant, self.population)
+    def _listen(self, cloud, t: float):
+        """Sets which parameters are silent: when the moves begin, and at the target, where more may be heard."""
+        if self._heard is None or (t >= 1.0 and not self._at_target):
+            about = cloud.psi, cloud.draw, cloud.pieces, self.population, self.data, self.rho
+            heard = felt(evaluator(self.model, self.accuracy), *about)
+            heard &= ever_started(self.model, self.data.relevant)
+            heard = heard if self._heard is None else heard | self._heard
+            if self._heard is None or (heard != self._heard).any():
+                self._heard, self._silence = heard, silence_of(heard, self.population)
+            self._at_target = t >= 1.0
+
+    def _active(self, psi):
+        """psi (P, A) of the parameters that are heard."""
+        return psi if self._silence is None else psi[:, self._silence.places]
+
+    def _among(self):
+        """Their population, and an evaluator of them alone, the silent ones being at their mean given them."""
+        evaluate, silence = evaluator(self.model, self.accuracy), self._silence
+        if silence is None:
+            return self.population, evaluate
+
+        def of_active(psi, draw, among, data, rho):
+            return evaluate(with_silent(psi, draw, self.population, silence), draw, self.population, data, rho)
+
+        return silence.among, of_active
 
     @cached_property
     def _prior_sd(self):

@@ -11,7 +11,7 @@
             with a small residual SD holds psi in a corner, another class in another mode, which no move above would
             find. Half of the particles keep e' = e, the others take a Crank-Nicolson step of any length from it
 
-In psi and draw, parameters of treatments that were never started are drawn anew given the rest (`silence`).
+In psi, draw and between, parameters that no lab or event feels are drawn anew given the rest (`silence`).
 
 The step size b follows the acceptance. Sources: Cotter et al. (2013), Statistical Science 28:424; Christen and Fox
 (2005) for the two-stage acceptance.
@@ -25,8 +25,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayestwin.dynamics import Accuracy
-from bayestwin.twin.particles import log_prior_of, log_share_of
-from bayestwin.twin.silence import effects, filled, log_active
+from bayestwin.twin.particles import log_prior_of, log_share_of, multiplied
+from bayestwin.twin.silence import effects, filled, log_active, with_silent
 from bayestwin.twin.target import evaluator, full_likelihood, log_target, old_likelihood
 
 CYCLE = (0, 2, 0, 0, 1, 0)  # psi, both, psi, psi, draw, psi
@@ -81,7 +81,7 @@ def sweep(model, accuracy: Accuracy):
         for number, (guide, own) in enumerate(zip(guides, in_parts(moving, len(guides)))):
             own_key = jax.random.fold_in(key_propose, number)
             if kind == BETWEEN:
-                parts.append(propose_between(own_key, *own, population, guide.normals))
+                parts.append(propose_between(own_key, *own, population, guide.normals, silence))
             else:
                 parts.append(propose(kind, own_key, *own, population, guide.mean, guide.factor, step, silence))
         new_psi, new_draw, ratio, *classes = joined(parts)
@@ -157,16 +157,23 @@ def propose(kind, key, psi, draw, population, mu, factor, step, silence=None):
 
     def move_both():
         m = jax.random.randint(key_draw, draw.shape, 0, population.log_det.shape[0])
-        effect = jnp.einsum("pde,pe->pd", population.whiten[draw], psi - population.mean[draw])
-        moved = population.mean[m] + jnp.einsum("pde,pe->pd", population.scale[m], effect)
+        effect = multiplied(population.whiten, draw, psi - population.mean[draw], population.joined)
+        moved = population.mean[m] + multiplied(population.scale, m, effect, population.joined)
         return moved, m, jnp.zeros(psi.shape[0]) + log_share_of(m, population) - log_share_of(draw, population)
 
     return jax.lax.switch(kind, (move_psi, move_draw, move_both))
 
 
 @jax.jit
-def propose_between(key, psi, draw, pieces, population, normals):
-    """As `propose`, with the Jacobian |factor'| / |factor| in the ratio, and the classes (P,) left and entered."""
+def propose_between(key, psi, draw, pieces, population, normals, silence=None):
+    """As `propose`, with the Jacobian |factor'| / |factor| in the ratio, and the classes (P,) left and entered.
+
+    normals : of the active parameters alone, where there is a silence
+    """
+    if silence is not None:
+        new, *found = propose_between(key, psi[:, silence.places], draw, pieces, silence.among, normals)
+        fresh = jax.random.normal(jax.random.fold_in(key, 1), psi.shape)
+        return with_silent(new, found[0], population, silence, fresh), *found
     key_class, key_pick, key_step, key_noise = jax.random.split(key, 4)
     own_class = jax.random.categorical(key_class, pieces.log_class + full_likelihood(pieces))
     here = draw * pieces.log_class.shape[-1] + own_class

@@ -31,6 +31,7 @@ class Population(NamedTuple):
     covariates (M, S) : of their distributions, None without any
     log_share (M,), which (M,) : where a category of the patient is missing each row is a population draw together with
         a level, of this prior chance and of this draw; None else
+    joined (K,) : positions of the parameters that are correlated with another; None where all may be
     """
 
     typical: jax.Array
@@ -43,6 +44,7 @@ class Population(NamedTuple):
     covariates: jax.Array | None = None
     log_share: jax.Array | None = None
     which: jax.Array | None = None
+    joined: jax.Array | None = None
 
     @property
     def draws(self) -> int:
@@ -85,7 +87,28 @@ def population_for(model, hyper: Hyper, terms) -> Population:
     A missing number is summed out of them; with a missing category every draw stands once for each combination of
     levels, level by level (`Population.which`).
     """
-    return _population_for(model, hyper, terms, some_category_missing(model, terms))
+    found = _population_for(model, hyper, terms, some_category_missing(model, terms))
+    return found._replace(joined=_joined(np.asarray(found.scale)))
+
+
+def _joined(scale: np.ndarray):
+    """Positions of the parameters that any draw correlates with another, from the factors (M, D, D)."""
+    linked = (scale != 0).any(axis=0) & ~np.eye(scale.shape[-1], dtype=bool)
+    joined = np.flatnonzero(linked.any(axis=0) | linked.any(axis=1))
+    return None if len(joined) == scale.shape[-1] else jnp.asarray(joined)
+
+
+def multiplied(factors, draw, x, joined=None):
+    """The factor (D, D) of each particle's draw, out of (M, D, D), times its row of x (P, D).
+
+    joined : of a `Population`; the others stand alone in the factors. Most do in a model of many treatments, and P
+    matrices of the whole size took as long to gather as a solve of the patient's course.
+    """
+    if joined is None:
+        return jnp.einsum("pde,pe->pd", factors[draw], x)
+    alone = jnp.diagonal(factors, axis1=-2, axis2=-1)[draw] * x
+    block = factors[:, joined[:, None], joined][draw]
+    return alone.at[:, joined].set(jnp.einsum("pde,pe->pd", block, x[:, joined]))
 
 
 @partial(jax.jit, static_argnums=(0, 3))
@@ -108,7 +131,7 @@ def _population_for(model, hyper: Hyper, terms, levels: bool) -> Population:
 
 def log_prior_of(psi, draw, population: Population):
     """ln p(psi | draw) up to a constant, (P,); of a row with a level, times the chance of that level."""
-    white = jnp.einsum("pde,pe->pd", population.whiten[draw], psi - population.mean[draw])
+    white = multiplied(population.whiten, draw, psi - population.mean[draw], population.joined)
     return -0.5 * (white**2).sum(-1) - population.log_det[draw] + log_share_of(draw, population)
 
 

@@ -39,6 +39,7 @@ _POPULATION_DIMS = {
     "covariates": ("population_draw", "covariate_number"),
     "log_share": ("population_draw",),
     "which": ("population_draw",),
+    "joined": ("joined_parameter",),
 }
 
 

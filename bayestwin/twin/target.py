@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import logsumexp
 
-from bayestwin.dynamics import NO_GRADIENT, Accuracy
+from bayestwin.dynamics import Accuracy
 from bayestwin.individual import Hyper, class_likelihood, first_state, natural_values
 
 
@@ -25,7 +25,7 @@ def hyper_of(population, draw) -> Hyper:
 
 
 @lru_cache(maxsize=64)
-def evaluator(model, accuracy: Accuracy = NO_GRADIENT):
+def evaluator(model, accuracy: Accuracy):
     """Compiled evaluation of every particle: (psi, draw, population, data, rho, state=None) -> ClassLikelihood.
 
     state (P, C, S + H + 2 W) : where the data begin, or None for the initial state. One program serves both: compiling

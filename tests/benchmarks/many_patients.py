@@ -150,7 +150,7 @@ def batches(twins) -> None:
     data = [compile_record(model, record, resume_at=twins[k].time, resumed=twins[k].applied) for k, record in work]
     data = [jax.tree.map(jnp.asarray, one) for one in data]
     parts = [twins[k].particles for k, _ in work]
-    evaluate = evaluator(model)
+    evaluate = evaluator(model, NO_GRADIENT)
 
     def patient(inputs):
         psi, draw, state, own = inputs

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from bayestwin.dynamics import NO_GRADIENT
 from bayestwin.individual import compile_record
 from bayestwin.prognosis.particles import forecast_draws
 from bayestwin.prognosis.plan import make_plans
@@ -36,7 +37,9 @@ def test_a_forecast_carries_on_with_changed_covariates_and_those_that_are_still_
         plan = replace(plan, record=twin.record)  # the doses so far, no more
         outputs, _, ok = trajectories(twin, draws, plan, later, past=False, rng=np.random.default_rng(0))
         data = jax.tree.map(jnp.asarray, compile_record(twin.model, record.with_labs(future)))
-        found = evaluator(twin.model)(jnp.asarray(draws.psi), jnp.asarray(draws.draw), twin.population, data, 0.0)
+        found = evaluator(twin.model, NO_GRADIENT)(
+            jnp.asarray(draws.psi), jnp.asarray(draws.draw), twin.population, data, 0.0
+        )
     assert ok.all() and bool(found.ok.all())
     expected = np.asarray(found.prediction)[:, 0, :3]
     np.testing.assert_allclose(outputs[:, :, 0], expected, rtol=1e-8)
