@@ -30,6 +30,7 @@ from bayestwin.twin.target import class_shares, evaluator, full_likelihood
 
 FEW_DRAWS = 0.1  # share of effective population draws under which moves between draws and classes are made,
 SECOND_CLASS = 0.02  # or all but the likeliest class together have this much weight
+APPROXIMATED = 2  # times that the approximations of draws and classes are found in one bridge
 EVERY_FEW, EVERY = 3, 6  # sweeps to one move between, where few draws are left and where not
 
 
@@ -61,6 +62,7 @@ class Mover:
     sweeps: int = 0
     acceptance: float = 1.0
     failures: list = field(default_factory=list)
+    _approximated: list = field(default_factory=list)
     _silence: Any = None
     _heard: Any = None
     _at_target: bool = False
@@ -125,12 +127,18 @@ class Mover:
         return tuple(Guide(*gaussian, normal) for gaussian, normal in zip(own, normals))
 
     def _normals(self, cloud):
-        """The approximations that the moves between draws and classes rest on, of each part."""
+        """The approximations that the moves between draws and classes rest on, of each part.
+
+        Found twice at most: at the target, and once more when the particles have moved there.
+        """
+        if len(self._approximated) == APPROXIMATED:
+            return self._approximated[-1]
         (among, evaluate), key = self._among(), jax.random.fold_in(self.key, self.sweeps)
         found, whole = [], (self._active(cloud.psi), cloud.draw, cloud.pieces)
         for number, parts in enumerate(in_parts(whole, self.parts(cloud))):
             about = among, self.data, self.rho, jax.random.fold_in(key, number + 1)
             found.append(normals_by_draw(self.model, evaluate, *parts, *about, solved_at_once=len(cloud.psi)))
+        self._approximated.append(found)
         return found
 
     def _listen(self, cloud, t: float):

@@ -31,7 +31,7 @@ from bayestwin.twin.target import evaluator, full_likelihood, log_target, old_li
 MAX_STAGES = 60
 STAGE_SWEEPS, FINAL_SWEEPS = 6, 18
 HALVINGS = 3  # of a step with too large a k-hat
-MORE_ROUNDS = 2  # of FINAL_SWEEPS, at most, each with moves between draws and classes
+MORE_ROUNDS = 6  # of FINAL_SWEEPS, at most, each with moves between draws and classes
 
 
 class BridgeInfo(NamedTuple):

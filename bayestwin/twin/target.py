@@ -24,6 +24,9 @@ def hyper_of(population, draw) -> Hyper:
     return Hyper(*used, covariates)
 
 
+TOGETHER = 1000  # particles solved at once: what they carry stays in the processor's cache (a fifth faster, measured)
+
+
 @lru_cache(maxsize=64)
 def evaluator(model, accuracy: Accuracy):
     """Compiled evaluation of every particle: (psi, draw, population, data, rho, state=None) -> ClassLikelihood.
@@ -38,7 +41,7 @@ def evaluator(model, accuracy: Accuracy):
             hyper = hyper_of(population, draw_i)
             return class_likelihood(model, psi_i, hyper, data, rho=rho, state=state_i, accuracy=accuracy)
 
-        return jax.vmap(one)(psi, draw, state)
+        return in_blocks(one, (psi, draw, state))
 
     def from_anywhere(psi, draw, population, data, rho, state=None):
         if state is None:
@@ -47,6 +50,19 @@ def evaluator(model, accuracy: Accuracy):
         return evaluate(psi, draw, population, data, rho, state)
 
     return from_anywhere
+
+
+def in_blocks(one, each):
+    """`one` for every row of the arrays in `each`, TOGETHER at a time where that divides them.
+
+    Not lax.map's own batch_size, which cannot shape an array without entries: the hazards of a model that has none.
+    """
+    size = len(each[0])
+    if size <= TOGETHER or size % TOGETHER:
+        return jax.vmap(one)(*each)
+    blocks = jax.tree.map(lambda a: a.reshape(size // TOGETHER, TOGETHER, *a.shape[1:]), each)
+    found = jax.lax.map(lambda block: jax.vmap(one)(*block), blocks)
+    return jax.tree.map(lambda a: a.reshape(size, *a.shape[2:]), found)
 
 
 @partial(jax.jit, static_argnums=0)
