@@ -24,6 +24,7 @@ from bayestwin.twin.particles import (
     halves,
     island_gaps,
     island_means,
+    unique_particles,
 )
 from bayestwin.twin.silence import ever_started, felt, silence_of, with_silent
 from bayestwin.twin.target import class_shares, evaluator, full_likelihood
@@ -74,6 +75,8 @@ class Mover:
         """
         do_sweep, accepted = sweep(self.model, self.accuracy), []
         self._listen(cloud, t)
+        if self._nothing_heard and unique_particles(cloud.psi) == len(cloud.psi):
+            return cloud  # draws from the prior, as many of each population draw: no move could better them
         few = effective_draws(self.population.drawn(cloud.draw), log_weights) < FEW_DRAWS * self.population.draws
         between = (
             t >= 1.0
@@ -151,6 +154,10 @@ class Mover:
             if self._heard is None or (heard != self._heard).any():
                 self._heard, self._silence = heard, silence_of(heard, self.population)
             self._at_target = t >= 1.0
+
+    @property
+    def _nothing_heard(self) -> bool:
+        return self._silence is not None and len(self._silence.places) == 0
 
     def _active(self, psi):
         """psi (P, A) of the parameters that are heard."""

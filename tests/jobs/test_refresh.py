@@ -18,6 +18,7 @@ from bayestwin.store import files
 from bayestwin.store.durable import DiskFull
 from bayestwin.store.outcomes import outcomes_of
 from bayestwin.store.verify import content_digest, verify_store
+from bayestwin.twin import target
 
 QUIET = RunLog(quiet=True)
 NEW_LAB = "P-1,4,m_protein,21.0,g/L\n"
@@ -174,7 +175,7 @@ def test_draws_solved_in_blocks_are_those_solved_at_once_also_where_a_model_has_
     assert not population.model.hazards
     labs, at_once, in_blocks = labs_csv(tmp_path / "labs.csv", patients=1), new_store("once"), new_store("blocks")
     assert run(at_once, labs).counts == {"published": 1}
-    monkeypatch.setattr(simulate, "TOGETHER", PARTICLES // 2)
+    monkeypatch.setattr(target, "TOGETHER", PARTICLES // 2)
     simulate._solve.clear_cache()
     assert run(in_blocks, labs).counts == {"published": 1}
     simulate._solve.clear_cache()

@@ -17,6 +17,7 @@ MYELOMA = RecordSchema(
         "m_protein": LabSpec("m_protein", "g/L", (0.0, 120.0)),
         "involved_flc": LabSpec("involved_flc", "mg/L", (0.1, 200_000.0)),
         "transgene": LabSpec("transgene", "copies/ug", (0.0, 1e8)),
+        "mrd": LabSpec("mrd", "cells/cell", (0.0, 1.0), findings=("negative", "positive")),
     },
     compartments=("central",),
     routes={"iv": "central"},
@@ -39,6 +40,7 @@ def test_the_tidy_examples_read_without_a_refusal_and_mean_what_the_page_says(re
     assert [(r.output, r.value, r.censoring) for r in second.labs] == [
         ("involved_flc", 412.0, "none"),
         ("transgene", 50.0, "left"),
+        ("mrd", 1e-5, "left"),
     ]
     assert [(d.time, d.amount, d.addl, d.duration) for d in first.doses] == [
         (3.0, pytest.approx(16 * 71.5), 3, pytest.approx(1 / 6)),

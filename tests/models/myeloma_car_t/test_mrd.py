@@ -243,7 +243,9 @@ def test_how_surprising_a_result_is_is_the_chance_of_it_and_not_of_a_number_draw
     _, info = update_twin(twins["none"], twins[name].record, random_seed=3)
     (seen,) = info.surprise
     expected = below if name == "negative" else 1.0 - below
-    assert np.exp(seen.log_score) == pytest.approx(expected, abs=0.03) and seen.tail == np.exp(seen.log_score)
+    assert np.exp(seen.log_score) == pytest.approx(expected, abs=0.03) and seen.tail == pytest.approx(
+        np.exp(seen.log_score), rel=1e-12
+    )
     assert seen.ends == ((0.0, seen.tail) if name == "negative" else (1.0 - seen.tail, 1.0))
     assert seen.ends[0] <= seen.pit <= seen.ends[1] and seen.alarm == "" and seen.tenfold_high is None
 
