@@ -19,6 +19,7 @@ from bayestwin.evaluation.verification.fit_calibration import (
 from bayestwin.population.alike import Fits, How
 from bayestwin.population.prior import prior_population
 from bayestwin.records import Cohort, Lab, PatientRecord
+from bayestwin.records.record import ClinicalEvent
 from bayestwin.specification import load_model
 
 MODELS = Path(__file__).parents[1] / "validation" / "sbc_models"
@@ -96,6 +97,18 @@ def test_simulated_cohorts_follow_their_truth_and_are_censored_below_the_limit(g
     below = [lab for lab in labs if lab.censoring == "left"]
     assert below and all(lab.value == lab.limit == 20.0 for lab in below)
     assert min(lab.value for lab in labs if lab.censoring == "none") >= 20.0
+
+
+def test_simulated_patients_who_do_not_respond_are_as_frequent_as_their_chance():
+    """Of the reduced myeloma model: light chains of non-responders hardly fall; before, nobody was one."""
+    model = load_model(Path(__file__).parents[1] / "benchmarks" / "reduced_myeloma")
+    start = ClinicalEvent("line_of_therapy", 1.0, 1.0, "drug")
+    labs = tuple(Lab(f"flc@{t:g}", "involved_flc", t, 1.0, t) for t in (0.0, 84.0))
+    plan = Cohort(tuple(PatientRecord(f"M-{n}", labs=labs, events=(start,)) for n in range(300)))
+    truth, cohort = simulated_cohort(model, plan, 0, random_seed=1)
+    fell = np.array([r.labs[1].value / r.labs[0].value for r in cohort])
+    chance, left = float(truth["p_nonresponse_pop"]), float(truth["f_nonresponder_pop"])
+    assert np.mean(fell > 0.6 * left) > chance - 3.0 * np.sqrt(chance * (1.0 - chance) / 300)
 
 
 def test_models_that_are_not_simulated_here_are_refused(design, tmp_path):

@@ -179,7 +179,8 @@ def _drawn(model, key, data):
 
     def one(key, own):
         psi = draw_prior(model, key, hyper, own.terms)
-        return class_likelihood(model, psi, hyper, own, accuracy=NO_GRADIENT).prediction[0]
+        pieces = class_likelihood(model, psi, hyper, own, accuracy=NO_GRADIENT)
+        return pieces.prediction[jax.random.categorical(jax.random.fold_in(key, 2), pieces.log_class)]
 
     return natural, hyper.sigma, jax.vmap(one)(jax.random.split(key_patients, len(data.mask)), data)
 
