@@ -14,6 +14,7 @@ from bayestwin.individual.data import (
     ways_named,
     with_seen,
 )
+from bayestwin.individual.given_predictions import under_population, unread
 from bayestwin.individual.likelihood import (
     ClassLikelihood,
     asked_at,
@@ -70,6 +71,8 @@ __all__ = [
     "prior_moments",
     "response_structure",
     "total_log_likelihood",
+    "under_population",
+    "unread",
     "used_sizes",
     "vital_facts",
     "ways_named",

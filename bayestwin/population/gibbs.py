@@ -3,8 +3,9 @@
 A sweep alternates, in the coordinates of whitening.py (h population, v patients, about independent of each other):
 
     patients     HMC on v given h; every patient accepts by itself, with a step size of its own
-    population   HMC on h given v: psi moves along, so that typical values, SDs and all that acts on the labs move far
+    population   HMC on h given v: psi moves along, so that typical values, SDs and all that is solved for move far
     centred      before each, HMC on what does not act on the labs given psi: needs no equations solved
+    observed     first of all, HMC on residual errors and chances of classes given psi and the predictions: nor does it
 
 The first two interweave two parameterisations and the third adds the sufficient one (Yu and Meng 2011, J Comput Graph
 Stat 20:531). Each leaves the joint density of joint.py invariant: nothing is approximated. Views, metrics and
@@ -23,6 +24,7 @@ from numpyro.util import is_prng_key
 
 from bayestwin.population.gibbs_centred import centred_move
 from bayestwin.population.gibbs_density import Density
+from bayestwin.population.gibbs_observed import observed_move
 from bayestwin.population.gibbs_solved import PATIENTS, POPULATION, solved_move
 from bayestwin.population.gibbs_state import (
     Ascent,
@@ -51,8 +53,8 @@ class PatientwiseHMC(MCMCKernel):
     Parameters
     ----------
     joint : Joint
-    patients_steps, population_steps, centred_steps : int     leapfrog steps of each move
-    target_accept : float                                     of each move
+    patients_steps, population_steps, centred_steps, observed_steps : int     leapfrog steps of each move
+    target_accept : float                                                     of each move
     """
 
     def __init__(
@@ -62,12 +64,13 @@ class PatientwiseHMC(MCMCKernel):
         patients_steps: int = 4,
         population_steps: int = 5,
         centred_steps: int = 6,
+        observed_steps: int = 6,
         target_accept: float = 0.8,
         postprocess=None,
     ):
         self.density = Density(joint)
         self.steps = np.array([patients_steps, population_steps])
-        self.centred_steps = centred_steps
+        self.centred_steps, self.observed_steps = centred_steps, observed_steps
         self.target_accept = target_accept
         self.postprocess = postprocess
 
@@ -102,15 +105,18 @@ class PatientwiseHMC(MCMCKernel):
         """
         joint = self.density.joint
         h = jax.vmap(lambda one: jax.flatten_util.ravel_pytree(one)[0] / joint.prior_sd)(population)
-        n, d, j, c = z.shape[1], z.shape[2], h.shape[1], len(self.density.acting)
-        seen = jax.eval_shape(joint.shared, h[0]).shape[0]
+        n, d = z.shape[1:]
+        view = blind(n, d, len(self.density.acting))
+        places = self.density.moving, self.density.passive, self.density.observing
+        moving, passive, observing = (jnp.eye(len(own)) for own in places)
+        shapes = jax.eval_shape(joint.likelihood, z[0], jax.eval_shape(joint.shared, h[0]))
         none = jnp.zeros(len(h))
         return GibbsState(
             i=jnp.asarray(0),
             h=h,
             z=self.density.sites(h, z),
             likelihood=Likelihood(
-                jnp.full(z.shape[:2], -np.inf, dtype=float), jnp.zeros(z.shape), jnp.zeros((*z.shape[:2], seen))
+                jnp.full(z.shape[:2], -np.inf), *(jnp.zeros((len(h), *one.shape)) for one in shapes[1:])
             ),
             potential_energy=none,
             energy=none,
@@ -119,7 +125,7 @@ class PatientwiseHMC(MCMCKernel):
             patients_accept=none,
             diverging=none.astype(bool),
             ascent=Ascent(tuple(jnp.zeros((2, *h.shape))), tuple(jnp.zeros((2, *z.shape))), none),
-            tuning=Tuning(blind(n, d, c), jnp.eye(j), jnp.eye(j - c), step_sizes(n, 0.1), restarted(n, 0.1)),
+            tuning=Tuning(view, moving, passive, observing, step_sizes(n, 0.1), restarted(n, 0.1)),
             learning=self.density.nothing_learnt(h[0], z[0]),
             rng_key=keys,
         )
@@ -177,14 +183,19 @@ class PatientwiseHMC(MCMCKernel):
             h, z, likelihood, ascent, found = solved_move(
                 density, self.steps, tuning, key_solved, kind, h, z, likelihood, ascent, phase
             )
-            learnt = jax.tree.map(jnp.add, learnt, Learning(*found.sums, centred.sums))
+            learnt = jax.tree.map(jnp.add, learnt, Learning(*found.sums, centred.sums, nothing.observed))
             return (h, z, likelihood, ascent, learnt, key), (found._replace(sums=()), centred.accept)
 
-        carry = (h, z, likelihood, ascent, density.nothing_learnt(h, z), key)
+        key, key_observed = jax.random.split(key)
+        nothing = density.nothing_learnt(h, z)
+        h, likelihood, observed = observed_move(
+            density, self.observed_steps, tuning, key_observed, h, z, likelihood, phase
+        )
+        carry = (h, z, likelihood, ascent, nothing._replace(observed=observed.sums), key)
         (h, z, likelihood, ascent, learnt, _), (found, centred) = jax.lax.scan(
             both, carry, np.array([PATIENTS, POPULATION])
         )
-        accepted = (found.accept[PATIENTS], found.accept[POPULATION].mean(), centred.mean())
+        accepted = (found.accept[PATIENTS], found.accept[POPULATION].mean(), centred.mean(), observed.accept)
         potential = -likelihood.value.sum() + 0.5 * (z**2).sum() - density.log_prior(h)
         energy = potential + found.kinetic.sum()
         return (h, z, likelihood, ascent, potential, energy, found.diverging.any()), learnt, accepted

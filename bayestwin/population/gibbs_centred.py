@@ -1,12 +1,12 @@
-"""The move of HMC within Gibbs that solves no equations: what does not act on the labs, given psi."""
+"""The move of HMC within Gibbs for what does not act on the labs, given psi: no equations are solved."""
 
 import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
 
-from bayestwin.population.gibbs_density import FAR, Density
-from bayestwin.population.gibbs_state import DIVERGENT, LONGEST, Found
-from bayestwin.population.whitening import noted
+from bayestwin.population.gibbs_density import Density
+from bayestwin.population.gibbs_state import Found
+from bayestwin.population.gibbs_unsolved import unsolved_move
 
 
 def centred_move(density: Density, steps: int, tuning, key, h, z, phase):
@@ -16,32 +16,11 @@ def centred_move(density: Density, steps: int, tuning, key, h, z, phase):
         return h, z, Found(nothing, jnp.ones(()), jnp.zeros(()), jnp.asarray(False))
     means, scale = density.individual(h)
     z_of, log_density = given_psi(density, h, means + z @ scale.T)
-    keys, root = jax.random.split(key, 3), tuning.centred
-    step = jnp.minimum(tuning.steps[2], LONGEST / steps)
-    step = step * jax.random.uniform(keys[0], (), minval=0.7, maxval=1.3)
-    x, p = h[density.passive], jax.random.normal(keys[1], (len(density.passive),))
-    start, slope = log_density(x)
-    begin = (x, slope)
-
-    def leapfrog(_, carry):
-        x, p, _, slope, sums = carry
-        p = p + 0.5 * step * (slope @ root)
-        x = x + step * (root @ p)
-        value, slope = log_density(x)
-        fine = jnp.isfinite(value) & jnp.isfinite(slope).all()
-        slope = jnp.where(fine, slope, 0.0)
-        p = p + 0.5 * step * (slope @ root)
-        known = fine & phase.learning & ~phase.climbing & (value > start - FAR)
-        more = noted(x, slope, begin, known.astype(float))
-        return x, p, value, slope, jax.tree.map(jnp.add, sums, more)
-
-    new, q, value, _, sums = jax.lax.fori_loop(0, steps, leapfrog, (x, p, start, slope, nothing))
-    gain = value - start - 0.5 * ((q**2).sum() - (p**2).sum())
-    gain = jnp.where(jnp.isfinite(gain), gain, -jnp.inf)
-    taken = (jnp.log(jax.random.uniform(keys[2])) < gain) & ~phase.climbing
-    moved = h.at[density.passive].set(jnp.where(taken, new, x))
-    z = jnp.where(taken, z_of(moved), z)
-    return moved, z, Found(sums, jnp.exp(jnp.minimum(gain, 0.0)), jnp.zeros(()), gain < -DIVERGENT)
+    x, taken, found = unsolved_move(
+        log_density, h[density.passive], steps, tuning.steps[2], tuning.centred, key, nothing, phase
+    )
+    moved = h.at[density.passive].set(x)
+    return moved, jnp.where(taken, z_of(moved), z), found
 
 
 def given_psi(density: Density, h, psi):

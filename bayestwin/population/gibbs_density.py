@@ -21,13 +21,16 @@ FAR = 50.0  # a point less likely by this than where the move began teaches noth
 class Density:
     """A `Joint` at (h, v) under a view of each patient's likelihood.
 
-    acting, passive : places of the population coordinates that act on the labs by themselves, and of the others
+    observing, acting, passive : places of the population coordinates that act on the labs and on nothing that is
+        solved for, on what is solved for, and through psi only; moving : of all that are not observing
     """
 
     def __init__(self, joint: Joint):
         self.joint = joint
-        self.acting = np.flatnonzero(joint.acting)
+        self.acting = np.flatnonzero(joint.acting & ~joint.observing)
         self.passive = np.flatnonzero(~joint.acting)
+        self.observing = np.flatnonzero(joint.observing)
+        self.moving = np.flatnonzero(~joint.observing)
 
     def log_prior(self, h):
         """ln p(h)."""
@@ -36,6 +39,10 @@ class Density:
     def individual(self, h):
         """Means (N, D) and scale (D, D) of psi given the population."""
         return self.joint.individual(h * self.joint.prior_sd)
+
+    def given_solved(self, h, psi, solved):
+        """ln p of each patient's data, (N,), from what was solved for at this psi."""
+        return self.joint.given_solved(psi, self.joint.shared(h * self.joint.prior_sd), solved)
 
     def sites(self, h, z):
         """Unbounded sites of every chain."""
@@ -60,16 +67,17 @@ class Density:
         (psi, shared, log_prior, own), back, z = jax.vjp(partial(self._parts, view), h, v, has_aux=True)
         if likelihood is None:
             likelihood = Likelihood(*self.joint.likelihood(psi, shared))
-        by_psi, by_shared = (jnp.nan_to_num(a, posinf=0.0, neginf=0.0) for a in likelihood[1:])
+        by_psi, by_shared = (jnp.nan_to_num(a, posinf=0.0, neginf=0.0) for a in likelihood[1:3])
         slope = back((by_psi, by_shared.sum(0), jnp.ones(()), jnp.ones(own.shape)))
         own = jnp.where(jnp.isfinite(likelihood.value), own + likelihood.value, -jnp.inf)
         return Point(z, psi, likelihood, log_prior, own, *slope)
 
     def nothing_learnt(self, h, z) -> Learning:
         """Sums over no points."""
-        n, d, j, c = z.shape[0], z.shape[1], h.shape[0], len(self.acting)
+        n, d, c = z.shape[0], z.shape[1], len(self.acting)
         mine = nothing_yet((n,), d + c, d)
-        return Learning(mine, mine, nothing_yet((), j, j), nothing_yet((), j - c, j - c))
+        sizes = (len(places) for places in (self.moving, self.passive, self.observing))
+        return Learning(mine, mine, *(nothing_yet((), size, size) for size in sizes))
 
     def learnt(self, sums, point, h, population, begin):
         """The sums with one more point, left out for patients far less likely there than at the start of the move.
@@ -87,5 +95,6 @@ class Density:
         new, old = (jax.tree.map(lambda a: jnp.where(fine[:, None], a, 0.0), seen(*x)) for x in ((point, h), begin))
         mine = noted(*new, old, fine.astype(float))
         patients, along = (jax.tree.map(lambda a, s=share: a * s, mine) for share in (1.0 - population, population))
-        whole = noted(h, point.by_h, (h_start, start.by_h), population * likely)
+        begin = (h_start[self.moving], start.by_h[self.moving])
+        whole = noted(h[self.moving], point.by_h[self.moving], begin, population * likely)
         return jax.tree.map(jnp.add, sums, (patients, along, whole))

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from bayestwin.population.gibbs_density import Density
-from bayestwin.population.gibbs_state import DIVERGENT, LONGEST, Found, Likelihood, ascended
+from bayestwin.population.gibbs_state import DIVERGENT, LONGEST, Found, ascended
 
 PATIENTS, POPULATION = 0, 1
 
@@ -15,34 +15,38 @@ def solved_move(density: Density, steps, tuning, key, kind, h, z, likelihood, as
 
     steps : leapfrog steps of each kind; kind : PATIENTS or POPULATION
     """
-    keys, root = jax.random.split(key, 4), tuning.population
+    keys, root, moving = jax.random.split(key, 4), tuning.population, density.moving
     v = density.v(tuning.view, h, z)
     start = density.point(tuning.view, h, v, likelihood)
     patients, population = (kind == PATIENTS).astype(float), (kind == POPULATION).astype(float)
-    count = jnp.asarray(steps)[kind]
+    # what is observed has moved before the patients do: a step of no length solves for slopes where they stand
+    count, first = jnp.asarray(steps)[kind], -(kind == PATIENTS).astype(int) * bool(len(density.observing))
     jitter = jax.random.uniform(keys[0], (), minval=0.7, maxval=1.3)
     step_v, step_h = (jnp.minimum(e, LONGEST / count) * jitter for e in tuning.steps[:2])
-    step_v, step_h = patients * step_v[:, None], population * step_h
-    p_v, p_h = jax.random.normal(keys[1], v.shape) * patients, jax.random.normal(keys[2], h.shape) * population
+    size_v, size_h = patients * step_v[:, None], population * step_h
+    p_v = jax.random.normal(keys[1], v.shape) * patients
+    p_h = jax.random.normal(keys[2], density.moving.shape) * population
 
-    def step(_, carry):
-        h, v, p_h, p_v, point, sums, ascent = carry
-        p_h, p_v = p_h + 0.5 * step_h * (point.by_h @ root), p_v + 0.5 * step_v * point.by_v
+    def step(number, carry):
+        h, v, p_h, p_v, point, begin, sums, ascent = carry
+        counts = number >= 0
+        step_h, step_v = counts * size_h, counts * size_v
+        p_h, p_v = p_h + 0.5 * step_h * (point.by_h[moving] @ root), p_v + 0.5 * step_v * point.by_v
         ascent, up_h, up_v = ascended(ascent, point, phase.rate)
-        h = h + jnp.where(phase.climbing, up_h, step_h * (root @ p_h))
-        v = v + jnp.where(phase.climbing, up_v, step_v * p_v)
+        h = jnp.where(phase.climbing, h + counts * up_h, h.at[moving].add(step_h * (root @ p_h)))
+        v = v + jnp.where(phase.climbing, counts * up_v, step_v * p_v)
         point = density.point(tuning.view, h, v)
-        p_h, p_v = p_h + 0.5 * step_h * (point.by_h @ root), p_v + 0.5 * step_v * point.by_v
-        sums = jax.lax.cond(phase.learning, density.learnt, lambda s, *_: s, sums, point, h, population, begin)
-        return h, v, p_h, p_v, point, sums, ascent
+        begin = jax.tree.map(lambda a, b: jnp.where(counts, a, b), begin, (point, h))
+        p_h, p_v = p_h + 0.5 * step_h * (point.by_h[moving] @ root), p_v + 0.5 * step_v * point.by_v
+        sums = jax.lax.cond(phase.learning & counts, density.learnt, lambda s, *_: s, sums, point, h, population, begin)
+        return h, v, p_h, p_v, point, begin, sums, ascent
 
-    begin = (start, h)
-    carry = (h, v, p_h, p_v, start, density.nothing_learnt(h, z)[:3], ascent)
-    new_h, _, q_h, q_v, end, sums, ascent = jax.lax.fori_loop(0, count, step, carry)
+    carry = (h, v, p_h, p_v, start, (start, h), density.nothing_learnt(h, z)[:3], ascent)
+    new_h, _, q_h, q_v, end, (start, _), sums, ascent = jax.lax.fori_loop(first, count, step, carry)
     gain = gained(kind, phase, start, end, ((p_h, p_v), (q_h, q_v)))
     taken = drawn(keys[3], kind, gain)
     h = jnp.where(((kind == POPULATION) & taken[0]) | phase.climbing, new_h, h)
-    z, likelihood = moved(taken, end, z, likelihood)
+    z, likelihood = moved(taken, end, z, start.likelihood)
     kinetic = 0.5 * ((p_v**2).sum() + (p_h**2).sum())
     found = Found(sums, jnp.exp(jnp.minimum(gain, 0.0)), kinetic, (gain < -DIVERGENT).any())
     return h, z, likelihood, ascent, found
@@ -66,8 +70,6 @@ def drawn(key, kind, gain):
 
 def moved(taken, end, z, likelihood):
     """Effects and likelihood where the move was taken, as before elsewhere."""
-    z = jnp.where(taken[:, None], end.z, z)
-    return z, Likelihood(
-        jnp.where(taken, end.likelihood.value, likelihood.value),
-        *(jnp.where(taken[:, None], a, b) for a, b in zip(end.likelihood[1:], likelihood[1:])),
+    return jax.tree.map(
+        lambda a, b: jnp.where(taken.reshape(-1, *[1] * (a.ndim - 1)), a, b), (end.z, end.likelihood), (z, likelihood)
     )

@@ -17,11 +17,12 @@ _begin_averaging, average_step = dual_averaging()
 
 
 class Likelihood(NamedTuple):
-    """ln p of each patient's data (N,) and its slopes in psi (N, D) and shared (N, J)."""
+    """ln p of each patient's data (N,), its slopes in psi (N, D) and shared (N, J), what was solved for (N, ...)."""
 
     value: jax.Array
     by_psi: jax.Array
     by_shared: jax.Array
+    solved: jax.Array
 
 
 class Tuning(NamedTuple):
@@ -30,6 +31,7 @@ class Tuning(NamedTuple):
     view: View
     population: jax.Array
     centred: jax.Array
+    observed: jax.Array
     steps: tuple
     averaging: tuple
 
@@ -53,12 +55,13 @@ class Phase(NamedTuple):
 
 class Learning(NamedTuple):
     """Sums since the last window: of each patient (N, ...) in moves of patients and of the population, of the
-    population, of the centred move."""
+    population, of the centred move and of that of what is observed."""
 
     patients: Sums
     moved_along: Sums
     population: Sums
     centred: Sums
+    observed: Sums
 
 
 class GibbsState(NamedTuple):
@@ -119,14 +122,14 @@ def ascended(ascent: Ascent, point, rate):
 
 
 def step_sizes(patients: int, step: float) -> tuple:
-    """The same step size for every patient, the population and the centred move."""
-    return tuple(jnp.full(shape, step, dtype=float) for shape in ((patients,), (), ()))
+    """The same step size for every patient and the moves of the population, of what is centred and observed."""
+    return tuple(jnp.full(shape, step, dtype=float) for shape in ((patients,), (), (), ()))
 
 
 def restarted(patients: int, step: float) -> tuple:
-    """States of the averaging of three kinds of step sizes."""
+    """States of the averaging of four kinds of step sizes."""
     found = []
-    for shape in ((patients,), (), ()):
+    for shape in ((patients,), (), (), ()):
         x, mean, slope, count, _ = _begin_averaging()
         full = (jnp.broadcast_to(a, shape) for a in (x, mean, slope))
         found.append((*full, count, jnp.full(shape, np.log(3.0 * step))))

@@ -20,15 +20,16 @@ def relearnt(tuning, learning, acting: int):
     """New view and metrics from the window's sums, which start anew; acting : population coordinates in the view."""
     n = len(tuning.view.offset)
     view = viewed(learning.patients, learning.moved_along, acting)
-    population, centred = (root_of(sums, FLATTEST) for sums in (learning.population, learning.centred))
+    roots = [root_of(sums, FLATTEST) for sums in (learning.population, learning.centred, learning.observed)]
     found = tuning._replace(
         view=view,
-        population=population,
-        centred=centred,
+        population=roots[0],
+        centred=roots[1],
+        observed=roots[2],
         steps=step_sizes(n, 0.3),
         averaging=restarted(n, 0.3),
     )
-    fine = jax.tree.map(lambda a: jnp.isfinite(a).all(), (view, population, centred))
+    fine = jax.tree.map(lambda a: jnp.isfinite(a).all(), (view, roots))
     fine = jnp.all(jnp.array(jax.tree.leaves(fine)))
     return jax.tree.map(lambda a, b: jnp.where(fine, a, b), found, tuning), jax.tree.map(jnp.zeros_like, learning)
 

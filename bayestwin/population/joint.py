@@ -18,12 +18,18 @@ from jax.flatten_util import ravel_pytree
 from numpyro.infer import Predictive
 from numpyro.infer.util import constrain_fn, potential_energy, unconstrain_fn
 
-from bayestwin.individual import Hyper
+from bayestwin.individual import (
+    ClassLikelihood,
+    Hyper,
+    class_likelihood,
+    total_log_likelihood,
+    under_population,
+    unread,
+)
 from bayestwin.population.hyper import assemble
 from bayestwin.population.program import (
     individual_prior,
     over_patients,
-    patient_log_likelihood,
     population_program,
 )
 from bayestwin.population.site_factors import raw_sites
@@ -34,8 +40,10 @@ class Joint(NamedTuple):
     """A hierarchical model as functions; H population coordinates, N patients, D individual parameters.
 
     log_prior (H,) -> (); individual (H,) -> means (N, D), scale (D, D), lower triangular; shared (H,) -> (J,)
-    likelihood (psi (N, D), shared (J,)) -> (N,), and its slopes in psi (N, D) and shared (N, J)
+    likelihood (psi (N, D), shared (J,)) -> (N,), its slopes in psi (N, D) and shared (N, J), and what was solved for
+    given_solved (psi, shared, what was solved for) -> (N,): the likelihood at another `shared`, nothing solved
     acting (H,) : True for a coordinate that the likelihood sees by itself; prior_sd (H,) : of its prior
+    observing (H,) : True for one of those that `given_solved` is right for: what is solved for does not depend on it
     sites : dict of the sites, unbounded, from the vector
     """
 
@@ -43,7 +51,9 @@ class Joint(NamedTuple):
     individual: Callable
     shared: Callable
     likelihood: Callable
+    given_solved: Callable
     acting: np.ndarray
+    observing: np.ndarray
     prior_sd: np.ndarray
     sites: Callable
 
@@ -59,6 +69,8 @@ def joint_of(model, groups, *, rho: float, accuracy) -> Joint:
     start, sites = ravel_pytree(jax.tree.map(lambda a: a[0], free))
     spread = jax.vmap(lambda one: ravel_pytree(one)[0])(free)
 
+    sizes = max(g.classes.shape[1] for g in groups), max(g.mask.shape[1] for g in groups)
+
     def hyper_at(h):
         return assemble(model, constrain_fn(program, (), {}, sites(h)), rho)
 
@@ -66,27 +78,75 @@ def joint_of(model, groups, *, rho: float, accuracy) -> Joint:
         hyper = hyper_at(h)
         return jnp.concatenate([hyper.typical, hyper.effects, hyper.sigma])
 
-    def one(psi, seen, data):
+    def hyper_of(seen):
         cut = np.cumsum([len(model.parameters), len(model.effects)])
         typical, effects, sigma = jnp.split(seen, cut)
-        hyper = Hyper(typical, effects, None, None, sigma)
-        return patient_log_likelihood(model, psi, hyper, data, rho=rho, accuracy=accuracy)
+        return Hyper(typical, effects, None, None, sigma)
+
+    def one(psi, seen, data):
+        pieces = class_likelihood(model, psi, hyper_of(seen), data, rho=rho, accuracy=accuracy)
+        return total_log_likelihood(pieces), packed(pieces, *sizes)
+
+    def again(psi, solved, seen, data):
+        pieces = under_population(model, psi, hyper_of(seen), data, unpacked(solved, data), rho=rho)
+        return total_log_likelihood(pieces)
 
     def likelihood(psi, seen):
-        both = jax.value_and_grad(one, argnums=(0, 1))
+        both = jax.value_and_grad(one, argnums=(0, 1), has_aux=True)
         found = over_patients(lambda psi_i, data: both(psi_i, seen, data), groups, psi)
-        value, (by_psi, by_shared) = jax.tree.map(lambda *parts: jnp.concatenate(parts), *found)
-        return value, by_psi, by_shared
+        (value, solved), (by_psi, by_shared) = jax.tree.map(lambda *parts: jnp.concatenate(parts), *found)
+        return value, by_psi, by_shared, solved
 
+    def given_solved(psi, seen, solved):
+        parts = over_patients(lambda p, s, data: again(p, s, seen, data), groups, psi, solved)
+        return jnp.concatenate(parts)
+
+    places = sites(jnp.arange(len(start)))
     return Joint(
         log_prior=lambda h: -potential_energy(program, (), {}, sites(h)),
         individual=lambda h: individual_prior(model, hyper_at(h), groups),
         shared=shared,
         likelihood=likelihood,
-        acting=acting_coordinates(model, groups, sites(jnp.arange(len(start)))),
+        given_solved=given_solved,
+        acting=acting_coordinates(model, groups, places),
+        observing=observing_coordinates(model, groups, places),
         prior_sd=np.asarray(spread.std(axis=0)),
         sites=sites,
     )
+
+
+def packed(pieces, classes: int, labs: int):
+    """What a patient's solve found, (classes, 1 + labs): ln p of events, -inf where the solver gave up, and
+    predictions; filled up."""
+    events = jnp.where(pieces.ok, pieces.alive + pieces.other, -jnp.inf)
+    found = jnp.concatenate([events[:, None], jnp.where(pieces.ok[:, None], pieces.prediction, 1.0)], -1)
+    short = [(0, whole - size) for whole, size in zip((classes, 1 + labs), found.shape)]
+    return jax.lax.stop_gradient(jnp.pad(found, short))
+
+
+def unpacked(solved, data) -> ClassLikelihood:
+    """The pieces of one patient that `packed` kept."""
+    own = solved[: data.classes.shape[0], : 1 + data.mask.shape[0]]
+    events, ok = own[:, 0], jnp.isfinite(own[:, 0])
+    nothing = jnp.zeros(len(own))
+    return ClassLikelihood(own[:, 1:], nothing, events, nothing, own[:, 1:], None, nothing, ok, nothing)
+
+
+def observing_coordinates(model, groups, places: dict) -> np.ndarray:
+    """True for every coordinate that reaches residual errors and chances of response classes only.
+
+    places : site -> its places in the vector
+    """
+    named = {name for c in model.response_classes for name in (c.probability, c.slope) if name}
+    single = {name for name in named if model.parameter_names.index(name) not in model.varying}
+    for group in groups:
+        single &= unread(model, single, jax.tree.map(lambda a: a[0], group))
+    found = np.zeros(sum(np.size(v) for v in places.values()), dtype=bool)
+    observing = {f"{name}_pop" for name in single} | set(model.residual_parameters) | set(raw_sites(model))
+    observing |= {name for name, where, _ in model.effects if model.parameters[where].name in single}
+    for name in observing & set(places):
+        found[np.asarray(places[name]).astype(int)] = True
+    return found
 
 
 def acting_coordinates(model, groups, places: dict) -> np.ndarray:

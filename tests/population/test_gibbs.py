@@ -34,19 +34,25 @@ PRIOR_SD = np.array([1.0, 2.0, 0.4, 0.3, 0.3, 0.7])
 def normal_joint(y):
     """y_ij ~ Normal(psi_i + shift, sigma), psi_i ~ Normal(theta, omega); h: theta, ln omega, ln sigma, shift."""
 
+    def given(predicted, shared, mine):
+        return -0.5 * (((mine - predicted) / jnp.exp(shared[0])) ** 2).sum() - LABS * D * shared[0]
+
     def one(psi, shared, mine):
-        return -0.5 * (((mine - psi - shared[1]) / jnp.exp(shared[0])) ** 2).sum() - LABS * D * shared[0]
+        return given(psi + shared[1], shared, mine), psi + shared[1]
 
     def likelihood(psi, shared):
-        value, slopes = jax.vmap(jax.value_and_grad(one, (0, 1)), (0, None, 0))(psi, shared, y)
-        return value, *slopes
+        both = jax.value_and_grad(one, (0, 1), has_aux=True)
+        (value, predicted), slopes = jax.vmap(both, (0, None, 0))(psi, shared, y)
+        return value, *slopes, predicted
 
     return Joint(
         log_prior=lambda h: -0.5 * ((h / PRIOR_SD) ** 2).sum(),
         individual=lambda h: (jnp.broadcast_to(h[:2], (PATIENTS, D)), jnp.exp(h[2:4])[:, None] * CORRELATED),
         shared=lambda h: h[4:],
         likelihood=likelihood,
+        given_solved=lambda psi, shared, solved: jax.vmap(given, (0, None, 0))(solved, shared, y),
         acting=ACTING,
+        observing=np.arange(6) == 4,
         prior_sd=PRIOR_SD,
         sites=lambda h: {"h": h},
     )
@@ -56,12 +62,10 @@ def wrong_view():
     """A view that no data gave, and metrics to go with it: what steers must not matter."""
     rng = np.random.default_rng(3)
     root = rng.standard_normal((PATIENTS, D, D))
-    offset, slope = rng.standard_normal((PATIENTS, D)), 0.5 * rng.standard_normal((PATIENTS, D, 2))
+    offset, slope = rng.standard_normal((PATIENTS, D)), 0.5 * rng.standard_normal((PATIENTS, D, 1))
     view = View(jnp.asarray(root @ root.swapaxes(1, 2)), jnp.asarray(offset), jnp.asarray(slope))
-    population, centred = (np.eye(n) + 0.2 * np.tril(rng.standard_normal((n, n)), -1) for n in (6, 4))
-    return Tuning(
-        view, jnp.asarray(population), jnp.asarray(centred), step_sizes(PATIENTS, 0.12), restarted(PATIENTS, 0.12)
-    )
+    metrics = [jnp.asarray(np.eye(n) + 0.2 * np.tril(rng.standard_normal((n, n)), -1)) for n in (5, 4, 1)]
+    return Tuning(view, *metrics, step_sizes(PATIENTS, 0.12), restarted(PATIENTS, 0.12))
 
 
 def test_a_population_and_its_data_drawn_from_the_prior_stay_distributed_so_after_sweeps():
@@ -106,6 +110,7 @@ def test_the_kernel_runs_under_numpyros_mcmc_and_finds_the_closed_form():
         individual=lambda h: (jnp.broadcast_to(h[:2], (PATIENTS, D)), jnp.asarray(CORRELATED)),
         shared=lambda h: jnp.stack([0.0 * h[2], h[2]]),
         acting=np.array([False, False, True]),
+        observing=np.zeros(3, dtype=bool),
         prior_sd=PRIOR_SD[[0, 1, 5]],
     )
     with jax.enable_x64(True):
@@ -145,7 +150,7 @@ def test_the_joint_is_the_density_of_the_program_and_only_acting_coordinates_act
         @jax.vmap
         def both(h, z):
             means, scale = joint.individual(h)
-            value, _, by_shared = joint.likelihood(means + z @ scale.T, joint.shared(h))
+            value, _, by_shared, _ = joint.likelihood(means + z @ scale.T, joint.shared(h))
             _, back = jax.vjp(joint.shared, h)
             normal = -0.5 * (z**2).sum() - 0.5 * z.size * jnp.log(2 * jnp.pi)
             whole = joint.log_prior(h) + normal + value.sum()

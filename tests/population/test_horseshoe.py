@@ -158,7 +158,7 @@ def test_the_joint_density_in_blocks_is_that_of_the_program(model):
         joint = joint_of(model, groups, rho=0.0, accuracy=Accuracy())
         h, z = 0.3 * rng.standard_normal(len(joint.acting)), rng.standard_normal((3, 1))
         means, scale = joint.individual(h)
-        value, _, _ = joint.likelihood(means + z @ scale.T, joint.shared(h))
+        value, *_ = joint.likelihood(means + z @ scale.T, joint.shared(h))
         whole = joint.log_prior(h) - 0.5 * (z**2).sum() - 0.5 * z.size * np.log(2 * np.pi) + value.sum()
         program = lambda: population_program(model, groups, rho=0.0)  # noqa: E731
         expected = -potential_energy(program, (), {}, joint.sites(h) | {"z": z})
