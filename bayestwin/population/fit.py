@@ -103,7 +103,7 @@ def fit_population(
         groups, order = stack_cohort(model, cohort)
         centred = chosen_centring(centred, method, fitted, groups, order, rho=rho, accuracy=accuracy)
         mask = centred_mask(model, centred)
-        how |= {"rho": rho, "centred": centred, "accuracy": accuracy}
+        how |= {"rho": rho, "centred": centred, "accuracy": accuracy, "search": start_from is None}
         began: dict[str, Any] = {"chains": chains, "random_seed": random_seed, "rho": rho, "centred": centred}
         start = chain_starts(fitted, order, groups, start_from, **began)
         most = MOST_DRAWS if draws is None else None

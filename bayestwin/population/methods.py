@@ -70,9 +70,12 @@ def check_method(model, method: str, given: dict) -> Method:
     return METHODS[method]
 
 
-def run(method: str, model, groups, start, *, rho: float, centred, accuracy, max_tree_depth, climb: int, **how):
+def run(
+    method: str, model, groups, start, *, rho: float, centred, accuracy, max_tree_depth, climb: int, search: bool, **how
+):
     """Draws of the cohort's joint density.
 
+    search : look for where patients begin (`gibbs`)
     start, how : as for `run_nuts` and `run_gibbs`
     """
 
@@ -81,5 +84,5 @@ def run(method: str, model, groups, start, *, rho: float, centred, accuracy, max
 
     if method == "gibbs":
         joint = joint_of(model, groups, rho=rho, accuracy=accuracy)
-        return run_gibbs(joint, lambda: program(labs=False), start, **how)
+        return run_gibbs(joint, lambda: program(labs=False), start, search=search, **how)
     return run_nuts(program, start, max_tree_depth=max_tree_depth, climb=climb, **how)

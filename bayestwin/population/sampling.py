@@ -16,6 +16,7 @@ from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
 from numpyro.infer import NUTS
 from numpyro.infer.util import ParamInfo, constrain_fn, potential_energy
 
+from bayestwin.population.first_effects import searched_effects
 from bayestwin.population.gibbs import PatientwiseHMC
 
 
@@ -74,9 +75,21 @@ def run_nuts(
     return in_blocks(kernel, begin, program, warmup=warmup, **how)
 
 
-def run_gibbs(joint, program: Callable, start: Callable, *, key, chains: int, warmup: int, target_accept: float, **how):
+def run_gibbs(
+    joint,
+    program: Callable,
+    start: Callable,
+    *,
+    key,
+    chains: int,
+    warmup: int,
+    target_accept: float,
+    search: bool = True,
+    **how,
+):
     """Sample a `Joint` with HMC within Gibbs; float64 must be on.
 
+    search : the patients begin where `searched_effects` finds their labs likely, not where `start` has them
     program : the same model, non-centred, without its labs: what turns unbounded sites into natural ones
     """
     kernel = PatientwiseHMC(joint, target_accept=target_accept)
@@ -84,6 +97,8 @@ def run_gibbs(joint, program: Callable, start: Callable, *, key, chains: int, wa
     def begin():
         key_start, key_chains = jax.random.split(key)
         z = start(jax.random.split(key_start, chains))
+        if search:
+            z = searched_effects(joint, z, jax.random.fold_in(key, 1))
         return kernel.init(jax.random.split(key_chains, chains), warmup, z, (), {})
 
     def check(state):
