@@ -4,8 +4,9 @@ An ascent from the prior mean ends in whatever mode of a patient is nearest. Whe
 or fast and slow courses, explain labs in ways that no path of rising density joins, that is often the wrong one: of 25
 patients of the reduced myeloma model so many were that the population followed them and stayed there, 140 below in the
 log density. Differential evolution, towards the best member (Storn and Price 1997, J Global Optim 11:341), all
-patients side by side, finds the modes; each chain takes a member with chances by their density, so that chains begin
-apart where a patient has modes that compare. Only the start: what is sampled does not depend on it.
+patients side by side, finds the best one; each chain takes a member with
+chances by their density. Chains then mostly begin in the same mode: R-hat does not tell of a second one that compares.
+Only the start: what is sampled does not depend on it.
 """
 
 import jax
