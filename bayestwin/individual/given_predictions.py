@@ -48,8 +48,8 @@ def unread(model, names, data: PatientData) -> set[str]:
         values = {other: jnp.asarray(0.5) for other in (*model.parameter_names, *model.individual_names)}
         values[name] = value
         solution = solve_patient(model, values, initial_values(model, values), data.timeline, Accuracy())
-        seen = outputs_at(model, values, data.timeline, solution.states, data.index)
-        return seen, solution, event_terms(model, values, data, solution.states)
+        seen = outputs_at(model, values, data.timeline, solution, data.index)
+        return seen, solution, event_terms(model, values, data, solution)
 
     found = set()
     for name in names:
