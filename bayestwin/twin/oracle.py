@@ -40,9 +40,11 @@ def rebuild_twin(
 
     Raises
     ------
-    FitError                    the patient was in the fitted cohort, whose labs the population has learnt
+    FitError                    the patient was in the fitted cohort, whose labs the population has learnt; islands of
+                                unequal size
     """
     begin = clock.perf_counter()
+    refuse_uneven(particles, islands, record)
     if population.knows(record):
         raise FitError(
             "this patient was in the fitted cohort: from scratch the labs would count twice",
@@ -87,6 +89,18 @@ def rebuild_twin(
         info = judge(model, made, info, islands, "oracle", reasons, started=data.relevant, **counts)
         info = replace(info, seconds=clock.perf_counter() - begin)
     return first_twin(population, record, made, pop, islands, rho, random_seed, info), info
+
+
+def refuse_uneven(particles: int, islands: int, record) -> None:
+    """Raises FitError where so many particles make no islands of equal size."""
+    if particles % islands:
+        raise FitError(
+            "islands must be of equal size",
+            subject=f"patient {record.key}",
+            value=f"{particles} particles, {islands} islands",
+            allowed="a multiple of the islands",
+            next_step=f"Take {particles // islands * islands or islands} particles.",
+        )
 
 
 def first_twin(population, record, particles, draws, islands, rho, random_seed, info) -> Twin:

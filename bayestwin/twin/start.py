@@ -12,7 +12,7 @@ from bayestwin.dynamics import NO_GRADIENT, Accuracy
 from bayestwin.errors import FitError
 from bayestwin.individual import compile_record, with_seen
 from bayestwin.twin.check import judge
-from bayestwin.twin.oracle import first_twin
+from bayestwin.twin.oracle import first_twin, refuse_uneven
 from bayestwin.twin.particles import level_given, normalised, population_for
 from bayestwin.twin.rungs import from_scratch
 from bayestwin.twin.smc import bridge
@@ -50,12 +50,7 @@ def start_twin(
 
     A patient of the fitted cohort starts from the joint fit, whose draws have already learnt the labs.
     """
-    if particles % islands:
-        raise FitError(
-            "islands must be of equal size",
-            value=f"{particles} particles, {islands} islands",
-            next_step="Take a multiple.",
-        )
+    refuse_uneven(particles, islands, record)
     rho = population.rho if rho is None else rho
     how: dict[str, Any] = {"islands": islands, "population_draws": population_draws}
     how |= {"random_seed": random_seed, "rho": rho, "accuracy": accuracy}

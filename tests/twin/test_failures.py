@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 
+from bayestwin.errors import FitError
 from bayestwin.twin import load_twin, predict_labs, rebuild_twin, rungs, smc, start_twin, update_twin
 from bayestwin.twin.long_chain import Chains, _mixed
 
@@ -32,6 +33,16 @@ def test_a_particle_whose_solve_fails_does_not_poison_the_others(at_two, level_p
     means = [(t.weights * np.asarray(t.particles.psi[:, 0])).sum() for t in (twin, healthy)]
     assert means[0] == pytest.approx(means[1], abs=0.15)
     assert all(np.isfinite([s.mean, s.sd, s.crps, s.log_score, s.pit]).all() for s in info.surprise)
+
+
+@pytest.mark.parametrize("make", [start_twin, rebuild_twin])
+def test_islands_of_unequal_size_are_refused_with_the_patient_and_what_would_do(
+    make, level_population, level_record, sizes
+):
+    record = level_record(())
+    with pytest.raises(FitError, match="islands must be of equal size") as refused:
+        make(level_population, record, **{**sizes, "particles": 10, "islands": 4}, random_seed=1)
+    assert record.key in str(refused.value) and "Take 8 particles" in str(refused.value)
 
 
 def test_copies_of_few_particles_are_withheld(at_two, level_record):
