@@ -37,24 +37,25 @@ def searched_effects(joint: Joint, start: dict, key, *, members: int = MEMBERS, 
     def of_all(z):
         return jax.lax.map(log_density, z, batch_size=AT_ONCE)
 
-    def generation(found, key):
-        z, value = found
+    def generation(found, step):
+        """One generation; in the first, members stand where they were drawn: the likelihood is compiled once."""
+        (z, value), (key, first) = found, step
         keys = jax.random.split(key, 3)
         others = (jnp.arange(members)[:, None] + jax.random.randint(keys[0], (2, *value.shape), 1, members)) % members
         a, b = (jnp.take_along_axis(z, other[..., None], 0) for other in others)
         best = jnp.take_along_axis(z, value.argmax(0)[None, :, None], 0)
         reach = jax.random.uniform(keys[1], (*value.shape, 1), minval=0.4, maxval=0.9)
         crossed = jax.random.uniform(keys[2], z.shape) < CROSSED
-        trial = jnp.where(crossed, z + reach * (best - z + a - b), z)
+        trial = jnp.where(crossed & ~first, z + reach * (best - z + a - b), z)
         reached = of_all(trial)
-        better = reached > value
+        better = (reached > value) | first
         return (jnp.where(better[..., None], trial, z), jnp.where(better, reached, value)), None
 
     @jax.jit
     def search(given):
         drawn = jax.random.normal(key_first, (members, *given.shape[1:])).at[:chains].set(given[:members])
-        keys = jax.random.split(key_search, generations + 1)
-        (z, value), _ = jax.lax.scan(generation, (drawn, of_all(drawn)), keys[:-1])
+        steps = jax.random.split(key_search, generations + 1), jnp.arange(generations + 1) == 0
+        (z, value), _ = jax.lax.scan(generation, (drawn, jnp.zeros(drawn.shape[:2])), steps)
         value = jnp.where(jnp.isfinite(value).any(0), value, 0.0)
         place = jax.random.categorical(key_chains, value.T, shape=(chains, value.shape[1]))
         return jnp.take_along_axis(z, place[..., None], 0)

@@ -116,7 +116,7 @@ class PatientwiseHMC(MCMCKernel):
             h=h,
             z=self.density.sites(h, z),
             likelihood=Likelihood(
-                jnp.full(z.shape[:2], -np.inf), *(jnp.zeros((len(h), *one.shape)) for one in shapes[1:])
+                jnp.full(z.shape[:2], -np.inf, dtype=float), *(jnp.zeros((len(h), *one.shape)) for one in shapes[1:])
             ),
             potential_energy=none,
             energy=none,

@@ -1,5 +1,7 @@
 """The move of HMC within Gibbs for what does not act on the labs, given psi: no equations are solved."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
@@ -15,24 +17,28 @@ def centred_move(density: Density, steps: int, tuning, key, h, z, phase):
     if not len(density.passive):
         return h, z, Found(nothing, jnp.ones(()), jnp.zeros(()), jnp.asarray(False))
     means, scale = density.individual(h)
-    z_of, log_density = given_psi(density, h, means + z @ scale.T)
-    x, taken, found = unsolved_move(
-        log_density, h[density.passive], steps, tuning.steps[2], tuning.centred, key, nothing, phase
+    x, new_z, taken, told = unsolved_move(
+        given_psi(density, h, means + z @ scale.T),
+        h[density.passive],
+        steps,
+        tuning.steps[2],
+        tuning.centred,
+        key,
+        nothing,
+        phase,
     )
-    moved = h.at[density.passive].set(x)
-    return moved, jnp.where(taken, z_of(moved), z), found
+    return h.at[density.passive].set(x), jnp.where(taken, new_z, z), told
 
 
 def given_psi(density: Density, h, psi):
-    """h -> z that gives this psi, and passive coordinates -> ln of their density given psi, with its slope."""
+    """Passive coordinates -> (ln of their density given psi, the z of this psi), with the slope of the former."""
 
-    def back(h):
-        means, scale = density.individual(h)
-        return solve_triangular(scale, (psi - means).T, lower=True).T, jnp.log(jnp.diagonal(scale)).sum()
-
-    @jax.value_and_grad
+    @partial(jax.value_and_grad, has_aux=True)
     def log_density(x):
-        z, log_scale = back(h.at[density.passive].set(x))
-        return density.log_prior(h.at[density.passive].set(x)) - 0.5 * (z**2).sum() - len(psi) * log_scale
+        moved = h.at[density.passive].set(x)
+        means, scale = density.individual(moved)
+        z = solve_triangular(scale, (psi - means).T, lower=True).T
+        log_scale = jnp.log(jnp.diagonal(scale)).sum()
+        return density.log_prior(moved) - 0.5 * (z**2).sum() - len(psi) * log_scale, z
 
-    return (lambda moved: back(moved)[0]), log_density
+    return log_density

@@ -7,6 +7,8 @@ equations are solved. The kept slopes of the likelihood in psi are void afterwar
 follows begins with a solve where they stand.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 
@@ -23,16 +25,14 @@ def observed_move(density: Density, steps: int, tuning, key, h, z, likelihood: L
     means, scale = density.individual(h)
     psi, known = means + z @ scale.T, jnp.isfinite(likelihood.value).all()
 
-    def by_patient(x):
-        return density.given_solved(h.at[density.observing].set(x), psi, likelihood.solved)
-
-    @jax.value_and_grad
+    @partial(jax.value_and_grad, has_aux=True)
     def log_density(x):
-        return density.log_prior(h.at[density.observing].set(x)) + by_patient(x).sum()
+        own = density.given_solved(h.at[density.observing].set(x), psi, likelihood.solved)
+        return density.log_prior(h.at[density.observing].set(x)) + own.sum(), own
 
-    x, taken, found = unsolved_move(
+    x, own, taken, told = unsolved_move(
         log_density, h[density.observing], steps, tuning.steps[3], tuning.observed, key, nothing, phase
     )
     x = jnp.where(known, x, h[density.observing])  # nothing is solved for before the first sweep
-    value = jnp.where(taken & known, by_patient(x), likelihood.value)
-    return h.at[density.observing].set(x), likelihood._replace(value=value), found
+    value = jnp.where(taken & known, own, likelihood.value)
+    return h.at[density.observing].set(x), likelihood._replace(value=value), told
