@@ -49,7 +49,7 @@ def replay(
     rivals: Annotated[bool, typer.Option("--rivals", help="Let rival forecasters go through the same labs.")] = False,
     training: Annotated[
         Path | None,
-        typer.Option(help="Folder of the tables the population was fitted from, for the rivals.", exists=True),
+        typer.Option(help="Tables the population was fitted from, for the rivals: a folder, or one event table.", exists=True),
     ] = None,
     layers: Annotated[
         bool,
@@ -70,7 +70,7 @@ def replay(
     if layers and (rivals or reveal_until is not None or doses_known_until is not None):
         raise usage_error("--layers goes with none of --rivals, --reveal-until, --doses-known-until.")
     if rivals and training is None:
-        raise usage_error("--rivals needs --training: the folder of the tables that the population was fitted from.")
+        raise usage_error("--rivals needs --training: the tables that the population was fitted from.")
     from bayestwin.jobs.replay import provenance, replay_cohort, write_replay
 
     known = usable_population(population, model)
