@@ -1,7 +1,9 @@
 """Options that several commands share, exit codes, and how a problem reaches the person at the screen."""
 
 import functools
+import linecache
 import os
+import traceback
 from pathlib import Path
 from typing import Annotated
 
@@ -72,12 +74,29 @@ def clean_errors(command):
         except Exception as error:
             if os.environ.get("BAYESTWIN_TRACEBACK"):
                 raise
+            if place := _line_of_model_file(error):
+                say(f"The model file stopped with {type(error).__name__} at {place}")
+                say("What it calculates is written with jax.numpy (docs/model_language.md). Nothing was written.")
+                raise typer.Exit(USAGE) from None
             say(f"A fault in bayestwin ({type(error).__name__} in `{command.__name__}`); nothing was published.")
             say("Please report it, with what BAYESTWIN_TRACEBACK=1 prints: it may hold values of a patient.")
             code = DIAGNOSTICS_FAILED
         raise typer.Exit(code or DONE)
 
     return run
+
+
+def _line_of_model_file(error: Exception) -> str:
+    """The last line of a model's own folder that an error came through; "" where it came through none."""
+    from bayestwin.specification.load import PACKAGE
+
+    found = ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        if frame.f_globals.get("__name__", "").startswith(PACKAGE):
+            code = frame.f_code
+            text = linecache.getline(code.co_filename, line).strip()
+            found = f"{Path(code.co_filename).name} line {line}, in {code.co_name}: {text}"
+    return found
 
 
 def _keep_inputs(command: str, options: dict) -> None:

@@ -49,7 +49,9 @@ def replay(
     rivals: Annotated[bool, typer.Option("--rivals", help="Let rival forecasters go through the same labs.")] = False,
     training: Annotated[
         Path | None,
-        typer.Option(help="Tables the population was fitted from, for the rivals: a folder, or one event table.", exists=True),
+        typer.Option(
+            help="Tables the population was fitted from, for the rivals: a folder, or one event table.", exists=True
+        ),
     ] = None,
     layers: Annotated[
         bool,

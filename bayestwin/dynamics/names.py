@@ -14,9 +14,22 @@ import jax.numpy as jnp
 from bayestwin.errors import ModelError
 
 
+class Named(SimpleNamespace):
+    """Values read by name; a name that is not there is a mistake of the model file, and the message says which are."""
+
+    def __getattr__(self, name):
+        if name.startswith("__"):  # what Python itself looks for
+            raise AttributeError(name)
+        raise ModelError(
+            "the model file reads an unknown name",
+            value=name,
+            allowed=", ".join(vars(self)),
+        )
+
+
 def named_state(model, y):
     """Namespace of the model's states from a sequence of scalars; hazard integrals after them are left out."""
-    return SimpleNamespace(**{name: y[k] for k, name in enumerate(model.states)})
+    return Named(**{name: y[k] for k, name in enumerate(model.states)})
 
 
 def listed_state(model, values: dict, place: str) -> tuple:
@@ -89,7 +102,7 @@ def parameters_at(model, values: dict, t):
         shift = reached[jnp.clip(jnp.floor(t / drift.every).astype(int), 0, drift.steps)]
         scale = model.parameters[model.parameter_names.index(drift.parameter)].scale
         now[drift.parameter] = shifted(now[drift.parameter], shift, scale)
-    return SimpleNamespace(**now)
+    return Named(**now)
 
 
 def shifted(value, shift, scale: str):

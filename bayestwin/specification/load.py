@@ -20,6 +20,7 @@ from bayestwin.errors import ModelError
 from bayestwin.specification.sites import with_sites_from
 from bayestwin.specification.source_hash import code_hash, hash_of_model
 
+PACKAGE = "_bayestwin_model_"  # the name under which a folder runs begins so
 _loaded: dict[tuple[str, str], object] = {}  # by the hash of the model and that of the whole folder
 _sources: dict[tuple[str, str], dict[str, str]] = {}  # by hash and folder, as are the names of packages
 _packages: dict[tuple[str, str], str] = {}
@@ -127,7 +128,7 @@ def _model_from_source(sources: dict[str, str], expected_hash: str | None, folde
         folder = Path(tempfile.mkdtemp(prefix="bayestwin_model_"))
         for name, text in sources.items():
             (folder / name).write_text(text, encoding="utf-8")
-    package = f"_bayestwin_model_{found[:16]}_{whole[:16]}"
+    package = f"{PACKAGE}{found[:16]}_{whole[:16]}"
     model = getattr(_execute(folder, package), "model", None)
     if model is None or not hasattr(model, "parameters"):
         raise ModelError(
