@@ -15,6 +15,7 @@ def check_model(model) -> None:
     _steps(model)
     _observations(model)
     _doses(model)
+    _treatments(model)
     _individual_parameters(model)
     _response_classes(model)
     _covariate_effects(model)
@@ -89,6 +90,14 @@ def _doses(model) -> None:
     for route, compartment in model.routes.items():
         _need(model, compartment, f"route {route}", set(model.states))
     check_dosing(model)
+
+
+def _treatments(model) -> None:
+    """What starts a treatment, and where its doses go."""
+    for t in model.treatments:
+        _need(model, t.starts_with, f"treatment {t.name}, starts_with", {"line_of_therapy", "infusion", "dose"})
+        for _, _, into, _ in t.regimen.doses:
+            _need(model, into, f"treatment {t.name}, regimen", {*model.routes, *model.states})
 
 
 def _individual_parameters(model) -> None:

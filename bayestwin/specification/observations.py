@@ -149,6 +149,13 @@ class Observation:
             raise ModelError(
                 "plausible is missing", subject=f"observation {self.output}", allowed="(low, high) in `unit`"
             )
+        if not self.plausible[0] < self.plausible[1]:
+            raise ModelError(
+                "no value is plausible",
+                subject=f"observation {self.output}",
+                value=self.plausible,
+                allowed="(low, high) with low below high",
+            )
         _check_assays(self)
         _check_findings(self)
         if not isinstance(self.error, (LogNormalError, Additive, Proportional, Combined)):

@@ -114,6 +114,16 @@ CONTRADICTIONS = {
     "no rule for the rest": (with_rules(ONLY_IGA), "no progression rule for everybody else", "without `when`"),
     "death hazard": (with_rules(RULE, death_hazard="dying"), "progression endpoint: unknown name", "one of death"),
     "other hazard": (with_rules(RULE, progression_hazards=("x",)), "progression endpoint: unknown name", "'x'"),
+    "treatment that nothing starts": (
+        {"treatments": (Treatment("drug", label="a drug", starts_with="line_of_treatment"),)},
+        "treatment drug, starts_with: unknown name (found 'line_of_treatment')",
+        "one of dose, infusion, line_of_therapy",
+    ),
+    "regimen to nowhere": (
+        {"treatments": (Treatment("drug", label="a drug", regimen=Regimen.single("1 mg", route="sc")),)},
+        "treatment drug, regimen: unknown name (found 'sc')",
+        "one of size",
+    ),
     "rate left to nothing": (
         regimen("modelled rate") | {"dosing": (Dosing("size", duration="k"),)},
         "regimen of drug: the model has no parameter for the rate of doses into size",
@@ -142,6 +152,11 @@ def test_the_whole_small_model_is_accepted():
 
 
 PARTS = {
+    "plausible the wrong way round": (
+        lambda: replace(SIZE, plausible=(100, 0)),
+        "observation size: no value is plausible (found (100, 0))",
+        "low below high",
+    ),
     "unknown scale": (lambda: replace(K, scale="ln"), "parameter k: unknown scale", "log, logit or identity"),
     "prior of another scale": (
         lambda: replace(K, typical=Normal(mean=0, sd=1)),
