@@ -83,7 +83,7 @@ def take_in_files(store, schema, files, found: Refreshed, log: RunLog, **reading
         unusable(error)
         return
     found.changed = len(taken.changed)
-    found.refusals = [public_refusal(store, refusal) for refusal in taken.reading.refusals]
+    found.refusals = [public_refusal(store, refusal) for refusal in taken.refusals]
     found.known = len(taken.reading.cohort) - len(taken.erased)
     found.erased = len(taken.erased)
     for key in taken.erased:

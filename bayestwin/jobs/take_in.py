@@ -15,6 +15,7 @@ from bayestwin.errors import RecordError
 from bayestwin.jobs.patient_rows import PERSON, REFUSAL, record_items, record_of, refusal_items
 from bayestwin.records import Cohort, RecordReading, read_records
 from bayestwin.records.read import each_file, refuse_unreadable
+from bayestwin.records.refusal import Refusal
 from bayestwin.store import audit
 from bayestwin.store.erase import erased_marks
 from bayestwin.store.files import content_hash
@@ -25,12 +26,16 @@ from bayestwin.store.refused import keep_refused
 
 @dataclass(frozen=True)
 class TakenIn:
-    """reading : what the readers said; changed : patients whose record is another one now; erased : keys left out"""
+    """reading : what the readers said; changed : patients whose record is another one now; erased : keys left out
+
+    refusals : rows that were not used, without those of erased patients, of whom nobody is told any more
+    """
 
     reading: RecordReading
     changed: tuple[str, ...] = ()
     erased: tuple[str, ...] = ()
     entries: int = 0
+    refusals: tuple[Refusal, ...] = ()
 
 
 def take_in(store, schema, files: dict, *, as_of=None, time_unit=None, snapshot=False) -> TakenIn:
@@ -83,7 +88,7 @@ def _append(store, connection, reading, items, files) -> TakenIn:
         paths = {name: [Path(one) for one in each_file(files[name]) if isinstance(one, str | Path)] for name in files}
         hashes = {name: sorted(content_hash(path.read_bytes()) for path in found) for name, found in paths.items()}
         audit.note(connection, "files read", patients=len(changed), entries=entries, files=hashes)
-    return TakenIn(reading, tuple(changed), tuple(erased), entries)
+    return TakenIn(reading, tuple(changed), tuple(erased), entries, tuple(rows))
 
 
 def without_unusable_labs(schema, files: dict) -> tuple[dict, list[RecordError]]:

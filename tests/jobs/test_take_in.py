@@ -187,8 +187,9 @@ def test_every_refused_row_is_kept_once_also_of_unknown_patients_and_goes_with_i
     assert set(table["row"]) == {8, 9, 10} and "777" in set(table["value"])
     with store.writing() as connection:
         erase_rows(store, connection, "P-1")
-    take_in_files(store, population.model.record_schema(), files, Refreshed(), RunLog(quiet=True))
+    take_in_files(store, population.model.record_schema(), files, found := Refreshed(), RunLog())
     assert sorted(refused_table(store)["patient"]) == ["", "P-9"] and verify_store(store).problems == []
+    assert "P-1" not in capsys.readouterr().err and len(found.refusals) == 2 and found.erased == 1
 
 
 NAMES = ("Anna Muster", "muster", "anna.muster@example.org", "Muster 1961-03-09", "Oberschmidthausen" * 4)
