@@ -98,9 +98,15 @@ def update(
         mark = {"left": "<", "right": ">"}.get(lab.censoring, "")
         seen = f"{mark}{lab.value:.4g}" if lab.upper is None else f"{lab.value:.4g} to {lab.upper:.4g}"
         typer.echo(f"{lab.output} at {lab.time:g}: {seen}, expected {low:.4g} to {high:.4g} (95 %)")
-        if remark := _remark(lab):
-            say(f"  {remark}")
+        if question := _question(lab):
+            say(question)
     return _publish(after, info, out, reading)
+
+
+def _question(lab) -> str:
+    """A remark with its lab named again: the line about the lab goes to another stream, and the two may be parted."""
+    remark = _remark(lab)
+    return remark and f"{lab.output} at {lab.time:g}: {remark}"
 
 
 def _remark(lab) -> str:

@@ -12,7 +12,7 @@ import xarray as xr
 from typer.testing import CliRunner
 
 from bayestwin.cli import app
-from bayestwin.cli.patient_commands import _remark
+from bayestwin.cli.patient_commands import _question, _remark
 from bayestwin.population import PopulationPosterior
 from bayestwin.specification import load_model
 
@@ -108,6 +108,12 @@ def test_update_says_what_was_expected_of_the_lab_and_how_exact_the_move_was(sta
 def test_a_surprising_lab_is_asked_about_whether_or_not_it_looks_tenfold(pit, alarm, said):
     remark = _remark(SimpleNamespace(pit=pit, tail=min(pit, 1.0 - pit), alarm=alarm))
     assert remark.startswith(said) if said else not remark
+
+
+def test_what_is_asked_about_a_lab_names_the_lab_since_it_goes_to_another_stream():
+    odd = SimpleNamespace(output="psa", time=9.0, pit=0.02, tail=0.02, alarm="ten times too low")
+    assert _question(odd).startswith("psa at 9: more likely ten times too low than right")
+    assert _question(SimpleNamespace(output="psa", time=9.0, pit=0.5, tail=0.5, alarm="")) == ""
 
 
 def test_update_with_a_lab_that_is_known_already_says_that_nothing_is_new(started, folder):
