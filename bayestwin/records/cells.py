@@ -18,7 +18,7 @@ _COMMA = re.compile(r"[+-]?\d+,\d+|[+-]?\d{1,3}([., ']\d{3})+([.,]\d+)?", re.ASC
 def parse_number(text: str, column: str) -> float:
     """A finite decimal number; raises RowRefused otherwise."""
     if NUMBER.fullmatch(text) and isfinite(value := float(text)):
-        return value
+        return value + 0.0  # "-0" is 0: rows are named by their time, and "-0" would be another name
     step = "Write a plain number with a decimal point; leave the cell empty where there is none."
     if _COMMA.fullmatch(text):
         step = (

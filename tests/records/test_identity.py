@@ -74,6 +74,14 @@ def test_two_values_known_at_once_contradict_each_other_and_both_are_refused(rea
     assert "lab_id" in reading.refusals[0].next_step and values(reading.cohort["P1"]) == [20.0]
 
 
+def test_minus_zero_is_the_same_time_as_zero(read):
+    doses = "patient,time,amount,unit,route\nP1,0,320,mg,iv\nP1,-0,300,mg,iv\n"
+    reading = read(labs=labs(",0,,m_protein,31,g/L,", ",-0,,m_protein,13,g/L,"), doses=doses)
+    assert not reading.cohort["P1"].labs and not reading.cohort["P1"].doses
+    assert [r.row for r in reading.refusals] == [2, 3, 2, 3]
+    assert all("another row says otherwise" in r.reason for r in reading.refusals)
+
+
 def test_two_lab_ids_at_one_time_are_two_measurements(read):
     reading = read(labs=labs("a,5,,m_protein,31,g/L,", "b,5,,m_protein,31,g/L,"))
     assert not reading.refusals and values(reading.cohort["P1"]) == [31.0, 31.0]
