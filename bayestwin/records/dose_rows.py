@@ -1,5 +1,7 @@
 """doses.csv: what was given, as a bolus or an infusion, once or several times."""
 
+from math import isfinite
+
 from bayestwin.dosing import DoseEvent
 from bayestwin.errors import BayestwinError
 from bayestwin.labs import RecordSchema
@@ -244,7 +246,8 @@ def _duration(row: Row, raw: float, clock: Clock) -> float:
             allowed="more than 0, or empty",
             next_step=f"Say the infusion time in duration, or write {MODELLED} where the model has a parameter for it.",
         )
-    from_rate = convert(raw / rate, clock.file_unit, clock.time_unit)
+    from_rate = raw / rate
+    from_rate = convert(from_rate, clock.file_unit, clock.time_unit) if isfinite(from_rate) else from_rate
     if duration and abs(duration - from_rate) > 0.01 * from_rate:
         raise RowRefused(
             "duration and rate contradict each other",

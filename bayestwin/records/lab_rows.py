@@ -73,13 +73,13 @@ def _value(row: Row, spec, findings: Findings) -> dict:
             allowed="<, > or empty",
             next_step="Write < for a value below a limit and > for one above it.",
         )
-    lloq, column = number(row, "lloq"), "value"
+    lloq, column, sign_in = number(row, "lloq"), "value", "comparator" if row["comparator"] else "value"
     if row["value_to"]:
         return _interval(row, spec, text, censoring, findings)
     if spec.words:
-        raw = _finding(spec, text, censoring)
+        raw = _finding(spec, text, censoring, sign_in)
     elif spec.findings and any(map(str.isalpha, text)) and not NUMBER.fullmatch(text):
-        censoring = _side_of_limit(spec, text, censoring, lloq)
+        censoring = _side_of_limit(spec, text, censoring, sign_in, lloq)
         raw, column = lloq, "lloq"
     elif text:
         raw = parse_number(text, "value")
@@ -113,8 +113,11 @@ def _interval(row: Row, spec, text: str, censoring: str, findings: Findings) -> 
     return found
 
 
-def _finding(spec, text: str, censoring: str) -> float:
-    """The number that stands for a finding in words, written as the word or as the number."""
+def _finding(spec, text: str, censoring: str, sign_in: str) -> float:
+    """The number that stands for a finding in words, written as the word or as the number.
+
+    sign_in : the column that would hold the sign of `censoring`
+    """
     codes = {folded(word): code for word, code in spec.words.items()}
     code = float(text) if NUMBER.fullmatch(text) else codes.get(folded(text))
     if censoring == "none" and code in spec.words.values():
@@ -122,21 +125,21 @@ def _finding(spec, text: str, censoring: str) -> float:
     said = ", ".join(f"{word} ({code:g})" for word, code in spec.words.items())
     raise RowRefused(
         f"this is no finding of {spec.name}",
-        column="comparator" if censoring != "none" else "value",
+        column=sign_in if censoring != "none" else "value",
         value=text,
         allowed=said,
         next_step="Write one of these words or its number, without < or >.",
     )
 
 
-def _side_of_limit(spec, text: str, censoring: str, lloq: float | None) -> str:
+def _side_of_limit(spec, text: str, censoring: str, sign_in: str, lloq: float | None) -> str:
     """On which side of the limit in `lloq` a finding in words lies: "left" or "right"."""
     sides = dict(zip(map(folded, spec.findings), ("left", "right")))
     below, above = spec.findings
     if censoring != "none" or folded(text) not in sides:
         raise RowRefused(
             f"this is no finding of {spec.name}",
-            column="comparator" if censoring != "none" else "value",
+            column=sign_in if censoring != "none" else "value",
             value=text,
             allowed=f"{below} or {above} with the limit in lloq, or a number",
             next_step=f"Write {below} for a value below that limit and {above} for one above it, without < or >. Leave "

@@ -6,7 +6,7 @@ with the decimal point moved by one place, the refusal says so; the value is nev
 Of a value between two limits a lower end at or under the plausible range says nothing: "0 to 5" is "<5".
 """
 
-from math import log10
+from math import log10, nan
 
 from bayestwin.errors import RecordError
 from bayestwin.labs import LabSpec
@@ -107,7 +107,7 @@ def measured(
         and limit is not None
         and (0 if spec.above(censored=False) >= 0 else -limit) <= value < limit
     ):
-        censoring, value = "left", limit
+        censoring, value, raw, column = "left", limit, lloq or 0.0, "lloq"
     _check(spec, raw, unit, value, censoring, column, mass)
     return {"value": value, "censoring": censoring, "limit": limit if censoring == "none" else value}
 
@@ -209,20 +209,24 @@ def _check(spec: LabSpec, raw: float, unit: str, value: float, censoring: str, c
 def _slip(spec: LabSpec, raw: float, unit: str, mass: float | None) -> str:
     """What would explain the value: another unit within a factor of 1000, or a moved decimal point."""
     low, high = spec.plausible
+
+    def here(number: float, other: str) -> float:
+        try:
+            return convert(number, other, spec.unit, molar_mass=mass)
+        except RecordError:  # of another kind, or too large for a number
+            return nan
+
     found = []
     for other in REPORTED_IN:
-        try:
-            value = convert(raw, other, spec.unit, molar_mass=mass)
-            factor = value / convert(raw, unit, spec.unit, molar_mass=mass) if raw else 1.0
-        except RecordError:
-            continue
+        value = here(raw, other)
+        factor = value / here(raw, unit) if raw else 1.0
         if low <= value <= high and 0 < abs(log10(factor)) <= 3.01:
             found.append((other != spec.unit, not (mass and "mol" in other), abs(log10(factor)), other))
     if found:
         other = min(found)[-1]
         return f"In {other} it would be plausible: if the laboratory reports {other}, say unit={other} in that row."
     for factor, word in ((0.1, "left"), (10.0, "right")):
-        if low <= convert(raw * factor, unit, spec.unit, molar_mass=mass) <= high:
+        if low <= here(raw * factor, unit) <= high:
             return (
                 f"With the decimal point one place to the {word} it would be plausible: check the laboratory's report."
             )

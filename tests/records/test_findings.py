@@ -47,7 +47,7 @@ def test_a_finding_is_a_measurement_below_or_above_the_limit_of_its_row(read, ce
         ({"value": "weak", "lloq": "1e-5"}, "value", "'weak'", "no finding of mrd", "negative or positive with the li"),
         ({"value": "failed", "lloq": "1e-5"}, "value", "'failed'", "that is missing, not a finding", "or a number"),
         ({"value": "negative", "comparator": "<", "lloq": "1e-5"}, "comparator", "'<'", "no finding", "or a number"),
-        ({"value": "<negative", "lloq": "1e-5"}, "comparator", "", "no finding of mrd", "or a number"),
+        ({"value": "<negative", "lloq": "1e-5"}, "value", "'<negative'", "no finding of mrd", "or a number"),
         ({"value": "negative", "value_to": "1e-5"}, "value", "'negative'", "not a number", "a finite number"),
         ({"value": "negative", "lloq": "1e-5", "unit": ""}, "unit", "", "mrd has no unit", "cells/cell"),
         ({"value": "negative", "lloq": "5"}, "lloq", "'5'", "In % it would be plausible", "0 to 1"),

@@ -119,6 +119,9 @@ def test_a_value_without_a_unit_is_refused_where_a_factor_of_ten_is_at_stake(rea
         ({"status": "preliminary"}, "status", "final"),
         ({"lloq": "-1"}, "lloq", "negative"),
         ({"lloq": "abc"}, "lloq", "number"),
+        ({"lloq": "500"}, "lloq", "m_protein = below 500 g/L is implausible (found '500')"),
+        ({"output": "ife_serum", "value": "<1", "unit": ""}, "value", "no finding of ife_serum (found '<1')"),
+        ({"value": "1e308"}, "value", "m_protein = 1e+308 g/L is implausible (found '1e308')"),
     ],
 )
 def test_bad_cells_are_refused_with_column_and_advice_and_good_rows_go_on(read, changes, column, says):
