@@ -1,5 +1,6 @@
 """Options that several commands share, exit codes, and how a problem reaches the person at the screen."""
 
+import errno
 import functools
 import linecache
 import os
@@ -19,6 +20,13 @@ EXIT_OF_ERROR = {
     "StoreError": NOTHING_USABLE,
     "StoreOptionError": USAGE,
     "FitError": DIAGNOSTICS_FAILED,
+}
+FREE_SPACE = "Free some space there and run the command again."
+ANOTHER_FOLDER = "Name a place that can be written to."
+NEXT_STEP = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), FREE_SPACE),
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), ANOTHER_FOLDER),
+    errno.ENAMETOOLONG: "Name a shorter one.",
 }
 
 
@@ -59,15 +67,15 @@ def clean_errors(command):
     def run(*args, **options):
         from bayestwin.jobs.compilation_cache import use_compilation_cache
 
-        _keep_inputs(command.__name__, options)
-        use_compilation_cache()
         try:
+            _keep_inputs(command.__name__, options)
+            use_compilation_cache()
             code = command(*args, **options)
         except BayestwinError as error:
             say(str(error))
             code = EXIT_OF_ERROR.get(type(error).__name__, NOTHING_USABLE)
         except OSError as error:
-            say(f"{error.strerror or 'cannot read or write'}: {Path(error.filename).name if error.filename else error}")
+            say(_trouble(error, options.get("out") or options.get("folder")))
             code = USAGE
         except (typer.Exit, typer.Abort, typer.BadParameter):
             raise
@@ -99,6 +107,13 @@ def _line_of_model_file(error: Exception) -> str:
     return found
 
 
+def _trouble(error: OSError, out: Path | None) -> str:
+    """What the system says, of which file, and what to do; a full disk does not say the file: it is `out`, if any."""
+    name = Path(os.fsdecode(error.filename)).name if isinstance(error.filename, str | bytes) else out and out.name
+    said = error.strerror or "cannot read or write"
+    return " ".join(filter(None, (f"{said}: {name}." if name else f"{said}.", NEXT_STEP.get(error.errno or 0))))
+
+
 def _keep_inputs(command: str, options: dict) -> None:
     """A result never replaces a file it was made from; only `update` may write a twin over its older self."""
     out = options.get("out")
@@ -113,9 +128,15 @@ def _keep_inputs(command: str, options: dict) -> None:
 
 def _folder_exists(path: Path | None):
     """Found out before the work is done, not after."""
-    if path is not None and not path.parent.is_dir():
+    if path is None:
+        return path
+    try:
+        path.exists()
+    except OSError as error:
+        raise typer.BadParameter(_trouble(error, path)) from error
+    if not path.parent.is_dir():
         raise typer.BadParameter(f"there is no folder {path.parent}")
-    if path is not None and not os.access(path.parent, os.W_OK):
+    if not os.access(path.parent, os.W_OK):
         raise typer.BadParameter(f"the folder {path.parent} cannot be written to")
     return path
 

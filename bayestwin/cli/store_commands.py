@@ -41,9 +41,9 @@ def _readable_key(key: str) -> str:
 
 def _new_file(path: Path | None) -> Path | None:
     """What a store hands out never takes the place of a file: it might be the store itself, or a file of it."""
-    if path is not None and path.exists():
+    if _folder_exists(path) is not None and path.exists():
         raise usage_error(f"{path.name} is there already and would be replaced: name a new file for --out.")
-    return _folder_exists(path)
+    return path
 
 
 StoreUrl = Annotated[

@@ -37,17 +37,24 @@ class Report:
     failures: tuple[tuple[str, str], ...] = ()
 
     def save(self, folder) -> "Report":
-        """Write both files into `folder` (temporary name first) and return the report with its paths."""
+        """Write both files into `folder` and return the report with its paths.
+
+        Both under temporary names first: on a full disk there is neither half a report nor half a pair.
+        """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        written = []
-        for ending, text in (("html", self.html), ("json", self.json)):
-            target = folder / f"{self.name}.{ending}"
-            draft = target.with_suffix(f".{ending}.part")
-            draft.write_text(text, encoding="utf-8", newline="\n")
-            os.replace(draft, target)
-            written.append(target)
-        return Report(**{**self.__dict__, "path": written[0], "json_path": written[1]})
+        texts = {folder / f"{self.name}.html": self.html, folder / f"{self.name}.json": self.json}
+        drafts = {target: target.with_name(f"{target.name}.part") for target in texts}
+        try:
+            for target, text in texts.items():
+                drafts[target].write_text(text, encoding="utf-8", newline="\n")
+            for target, draft in drafts.items():
+                os.replace(draft, target)
+        finally:
+            for draft in drafts.values():
+                draft.unlink(missing_ok=True)
+        page, document = texts
+        return Report(**{**self.__dict__, "path": page, "json_path": document})
 
     def checks(self):
         """(name, passed, detail) of every check on the published page."""

@@ -1,6 +1,7 @@
 """`bayestwin check`: what is usable, what was refused and why, with the exit codes that a nightly job reads."""
 
 import csv
+import errno
 
 import pytest
 from typer.testing import CliRunner
@@ -21,6 +22,23 @@ def folder(tmp_path):
     for name, text in (("labs", LABS), ("doses", DOSES), ("patients", PATIENTS)):
         (tmp_path / f"{name}.csv").write_text(text, encoding="utf-8")
     return tmp_path
+
+
+def test_a_name_too_long_for_the_system_is_a_usage_error_without_a_traceback(folder):
+    for out in (folder / ("x" * 300), folder / ("x" * 300) / "r.csv"):
+        answer = run("--labs", folder / "labs.csv", "--out", out)
+        assert answer.exit_code == 2 and isinstance(answer.exception, SystemExit), answer.exception
+        assert "name too long" in " ".join(answer.output.lower().split())
+
+
+def test_a_full_disk_is_said_with_the_file_and_what_to_do(folder, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("bayestwin.records.write_refusals", full)
+    answer = run("--labs", folder / "labs.csv", "--out", folder / "r.csv")
+    assert answer.exit_code == 2
+    assert "No space left on device: r.csv. Free some space there and run the command again." in answer.stderr
 
 
 def test_clean_files_are_counted_and_end_with_code_0(folder):

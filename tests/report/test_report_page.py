@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -59,6 +60,22 @@ def test_the_notebook_form_is_small_and_holds_page_one_only(made):
 def test_the_same_input_gives_the_same_bytes():
     first, second = make_report(example()), make_report(example())
     assert first.html == second.html and first.json == second.json
+
+
+def test_a_full_disk_leaves_neither_half_a_report_nor_half_a_pair(made, tmp_path, monkeypatch):
+    whole = Path.write_text
+
+    def full(self, text, **how):
+        if ".json" in self.name:
+            whole(self, text[:9], **how)
+            raise OSError(28, "No space left on device")
+        return whole(self, text, **how)
+
+    report = made("example")
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space left"):
+        report.save(tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_rows_stand_current_first_then_by_name_whatever_the_outcome_and_the_input_order(made):
