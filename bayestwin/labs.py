@@ -94,6 +94,7 @@ class RecordSchema:
     time_unit : "h" or "day"; dose_unit : unit of amounts; covariates : name -> unit ("" if none)
     levels : covariate -> the levels the model names (effects, rules, eligibility); every other value is its reference
     numeric : covariates the model calculates with, so a word is refused
+    positive : those of them whose logarithm it takes, so 0 and less are refused
     effects : covariates that act on parameters, so that a change in time counts
     distributed : those of them whose distribution the model gives: where nothing says one it is integrated over
     occasions : how many a patient can have, numbered from 1; 0 where the model tells none apart
@@ -111,6 +112,7 @@ class RecordSchema:
     covariates: Mapping[str, str] = field(default_factory=dict)
     levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     numeric: tuple[str, ...] = ()
+    positive: tuple[str, ...] = ()
     effects: tuple[str, ...] = ()
     distributed: tuple[str, ...] = ()
     occasions: int = 0

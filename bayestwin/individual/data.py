@@ -220,7 +220,7 @@ def compile_record(model, record, *, resume_at: float | None = None, resumed: bo
                 ways[1],
             ]
         ),
-        terms=covariate_terms(model, first_covariates(model, record)),
+        terms=covariate_terms(model, first_covariates(model, record), f"patient {record.key}"),
         classes=class_rows(relevant),
         relevant=relevant,
         changes=covariate_course(model, record, sizes.changes),

@@ -18,6 +18,7 @@ import numpy as np
 from jax.scipy.special import log_ndtr, logit, ndtri
 
 from bayestwin.dynamics.names import CHANGED, ChangedCovariates
+from bayestwin.errors import RecordError
 from bayestwin.individual.missing import (
     effects_by_parameter,
     first_covariates,
@@ -66,8 +67,10 @@ def to_natural(value, scale: str):
     return jax.nn.sigmoid(jnp.clip(value, -30.0, 30.0)) if scale == "logit" else value
 
 
-def covariate_terms(model, covariates) -> np.ndarray:
+def covariate_terms(model, covariates, subject: str = "") -> np.ndarray:
     """What each covariate coefficient is multiplied with for this patient, F numbers; a missing covariate gives 0.
+
+    RecordError, which names `subject`, where the model cannot calculate with a covariate.
 
     After them 1 for the occasion that is on and 0 for the others, where the model tells occasions apart, and 1 for each
     covariate that is missing and has a distribution, 0 for one that is known (missing.py).
@@ -77,14 +80,32 @@ def covariate_terms(model, covariates) -> np.ndarray:
         value = covariates.get(effect.covariate)
         if value is None:
             terms.append(0.0)
-        elif isinstance(effect, Power):
-            terms.append(float(np.log(float(value) / effect.reference)))
         elif isinstance(effect, Category):
             terms.append(1.0 if same_level(value, effect.level) else 0.0)
         else:
-            terms.append(float(value) - effect.reference)
+            terms.append(_calculated(effect, value, subject))
     return np.concatenate(
         [np.array(terms, dtype=float), occasion_terms(model, covariates), missing_flags(model, covariates)]
+    )
+
+
+def _calculated(effect, value, subject: str) -> float:
+    """ln(value / reference) of a `Power`, value - reference of a `Slope`."""
+    power = isinstance(effect, Power)
+    try:
+        with np.errstate(all="ignore"):
+            term = np.log(float(value) / effect.reference) if power else float(value) - effect.reference
+    except (TypeError, ValueError):
+        term = np.nan
+    if np.isfinite(term):
+        return float(term)
+    raise RecordError(
+        f"the model cannot calculate with this {effect.covariate}",
+        subject=subject,
+        place="covariates",
+        value=value,
+        allowed="a number more than 0" if power else "a finite number",
+        next_step="Correct it, or leave the covariate out where it is not known.",
     )
 
 
@@ -177,7 +198,7 @@ def covariate_course(model, record, size: int | None = None, *, cut: float | Non
         said = sorted([*said, (cut, OCCASION, NEXT)], key=lambda one: one[:2])
     for time, name, value in said:
         known[name] = value
-        reached[time] = covariate_terms(model, known)
+        reached[time] = covariate_terms(model, known, f"patient {record.key}")
     if size == 0 or (size is None and not reached):
         return None
     more = (1 << (len(reached) - 1).bit_length() if size is None else size) - len(reached)

@@ -22,7 +22,11 @@ IDENTIFYING = re.compile(
 )
 MISSING = ("na", "n/a", "nan", "null", "none", ".", "unknown", "missing")
 # Of a human body, in the unit of the name: a weight in pounds or a height in metres is caught here.
-HUMAN = {"weight_kg": (0.3, 400.0), "height_cm": (20.0, 260.0), "bsa_m2": (0.1, 3.5), "age_years": (0.0, 120.0)}
+# An albumin in g/dL would be a tenth of the lowest.
+HUMAN = {
+    **{"weight_kg": (0.3, 400.0), "height_cm": (20.0, 260.0), "bsa_m2": (0.1, 3.5), "age_years": (0.0, 120.0)},
+    "albumin_g_per_l": (5.0, 80.0),
+}
 # Columns of event tables have no unit in their name; these have one by custom.
 BY_CUSTOM = {
     "wt": "weight_kg",
@@ -42,6 +46,7 @@ class Column:
     """One covariate column: name in the file, name in the record, unit there and here (None: as it is).
 
     levels : those the model names, where it is categorical; numeric : a word is refused
+    positive : the model takes its logarithm, so 0 and less are refused
     most : of occasions, which are whole numbers from 1; 0 for anything else
     """
 
@@ -52,6 +57,7 @@ class Column:
     levels: tuple[str, ...] = ()
     numeric: bool = False
     most: int = 0
+    positive: bool = False
 
     def read(self, text: str) -> float | str:
         """One cell: a number in the model's unit, or a word."""
@@ -84,6 +90,14 @@ class Column:
                 value=text,
                 allowed=allowed,
                 next_step="Check the value, and the unit in the column's name or in the file of units.",
+            )
+        if self.positive and value <= 0:
+            raise RowRefused(
+                f"{self.name} = {value:g} is impossible: the model takes its logarithm",
+                column=self.column,
+                value=text,
+                allowed="more than 0",
+                next_step="Correct the value; leave the cell empty where it is not known.",
             )
         return value
 
@@ -185,9 +199,9 @@ def column_of(column: str, name: str, schema: RecordSchema, unit: str | None = N
     """
     if name == OCCASION and schema.occasions:
         return Column(column, name, numeric=True, most=schema.occasions)
-    wanted = schema.covariates.get(name, "")
+    wanted, positive = schema.covariates.get(name, ""), name in schema.positive
     if wanted and not known(wanted):  # a score, say: a number without conversion
-        return Column(column, name, numeric=name in schema.numeric)
+        return Column(column, name, numeric=name in schema.numeric, positive=positive)
     if wanted and not compatible(unit or wanted, wanted):
         raise RowRefused(
             f"the unit of this column does not convert to that of {name}",
@@ -197,8 +211,9 @@ def column_of(column: str, name: str, schema: RecordSchema, unit: str | None = N
             next_step="Correct the unit.",
         )
     if wanted:
-        return Column(column, name, unit or wanted, wanted)
-    return Column(column, name, levels=schema.levels.get(name, ()), numeric=name in schema.numeric)
+        return Column(column, name, unit or wanted, wanted, positive=positive)
+    levels, numeric = schema.levels.get(name, ()), name in schema.numeric
+    return Column(column, name, levels=levels, numeric=numeric, positive=positive)
 
 
 def _split(column: str) -> tuple[str, str | None]:

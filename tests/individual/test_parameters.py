@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from bayestwin.errors import RecordError
 from bayestwin.individual import (
     class_log_probability,
+    compile_record,
     covariate_terms,
     draw_prior,
     log_prior,
@@ -19,6 +21,7 @@ from bayestwin.individual import (
 )
 from bayestwin.individual.data import class_rows
 from bayestwin.individual.parameters import to_natural, to_transformed
+from bayestwin.records import PatientRecord
 
 
 @pytest.mark.parametrize(
@@ -48,6 +51,13 @@ def test_a_patient_without_the_covariate_stands_at_its_reference(theophylline, a
     hyper = at_medians(theophylline)
     assert values_for(theophylline, hyper) == values_for(theophylline, hyper, weight_kg=70)
     assert float(values_for(theophylline, hyper)["CL"]) == pytest.approx(2.8, rel=1e-12)
+
+
+@pytest.mark.parametrize("weight", [0, -70, float("nan"), float("inf"), "heavy", [70]])
+def test_a_covariate_that_gives_no_number_is_an_error_that_names_patient_and_value(theophylline, weight):
+    record = PatientRecord("P-017", covariates={"weight_kg": weight})
+    with pytest.raises(RecordError, match=r"patient P-017, covariates: .* this weight_kg .*a number more than 0"):
+        compile_record(theophylline, record)
 
 
 def test_twice_the_reference_weight_multiplies_clearance_by_two_to_the_exponent(theophylline, at_medians):

@@ -3,6 +3,7 @@
 import pytest
 
 from bayestwin.errors import RecordError
+from bayestwin.specification import load_model
 
 
 def covariates(reading):
@@ -73,6 +74,23 @@ def test_an_impossible_covariate_is_refused_and_the_patient_stays(read, cell):
     (refusal,) = reading.refusals
     assert (refusal.patient, refusal.row, refusal.column) == ("P1", 2, "weight_kg") and refusal.next_step
     assert covariates(reading) == {"P1": {"isotype": "IgG"}}
+
+
+@pytest.mark.parametrize(
+    ("name", "cell", "says"),
+    [
+        ("egfr", "0", "egfr = 0 is impossible: the model takes its logarithm"),
+        ("egfr", "-5", "egfr = -5 is impossible: the model takes its logarithm"),
+        ("albumin_g_per_l", "3.6", "albumin_g_per_l = 3.6 g/L is implausible"),  # g/dL
+        ("albumin_g_per_dl", "36", "albumin_g_per_l = 36 g/dl = 360 g/L is implausible"),
+    ],
+)
+def test_a_covariate_without_a_logarithm_or_in_the_unit_of_another_is_refused(read, name, cell, says):
+    reading = read(schema=load_model("myeloma_car_t").record_schema(), patients=f"patient,{name},sex\nP1,{cell},male\n")
+    (refusal,) = reading.refusals
+    assert (refusal.patient, refusal.row, refusal.column, refusal.value) == ("P1", 2, name, cell)
+    assert refusal.reason == says and refusal.allowed and refusal.next_step
+    assert covariates(reading) == {"P1": {"sex": "male"}}
 
 
 def test_rows_of_one_patient_that_disagree_lose_only_what_they_disagree_on(read):
