@@ -7,10 +7,12 @@ from bayestwin.specification.horseshoe import check_horseshoes
 from bayestwin.specification.missing_covariates import check_distributions
 from bayestwin.specification.occasions import check_occasions
 from bayestwin.specification.parameters import Category, Linear, Power, Steps
+from bayestwin.units import time_word
 
 
 def check_model(model) -> None:
     """Raise ModelError for the first contradiction, with model, place, value and what is allowed."""
+    _name_and_time(model)
     _names_are_distinct(model)
     _steps(model)
     _observations(model)
@@ -36,6 +38,20 @@ def _need(model, name, place, allowed) -> None:
             place=place,
             value=name,
             allowed=f"one of {', '.join(sorted(allowed))}",
+        )
+
+
+def _name_and_time(model) -> None:
+    """A name that messages and attributes of files can carry, and a unit of time that files can be read in."""
+    if not isinstance(model.name, str) or not model.name.strip() or not model.name.isprintable():
+        raise ModelError("the model has no name", place="name", value=model.name, allowed="a text of one line")
+    if not isinstance(model.time_unit, str) or time_word(model.time_unit) is None:
+        raise ModelError(
+            "this is not a unit of time",
+            subject=f"model {model.name}",
+            place="time_unit",
+            value=model.time_unit,
+            allowed="h, day, week or month",
         )
 
 

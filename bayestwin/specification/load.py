@@ -12,6 +12,7 @@ source text, never functions.
 import importlib.util
 import sys
 import tempfile
+import traceback
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -66,9 +67,23 @@ def source_of_part(name_or_path) -> dict[str, str]:
 
 
 def _read(folder: Path) -> dict[str, str]:
-    return {
-        p.name: p.read_text(encoding="utf-8") for p in sorted(folder.glob("*.py")) if not p.name.startswith("make_")
-    }
+    found = {}
+    for path in sorted(folder.glob("*.py")):
+        if path.name.startswith("make_"):
+            continue
+        raw = path.read_bytes()
+        try:
+            found[path.name] = raw.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+        except UnicodeDecodeError as error:
+            raise ModelError(
+                "the model file is not UTF-8",
+                subject=f"model {folder.name}",
+                place=f"{path.name} line {raw[: error.start].count(b'\n') + 1}",
+                value=raw[error.start : error.start + 1],
+                allowed="UTF-8 text",
+                next_step="Save the file as UTF-8.",
+            ) from error
+    return found
 
 
 def model_part(model, name: str):
@@ -116,7 +131,10 @@ def _model_from_source(sources: dict[str, str], expected_hash: str | None, folde
         found, whole = hash_of_model(sources, source_of_part), code_hash(sources)
     except SyntaxError as error:
         raise ModelError(
-            "the model file is not Python", place=f"{error.filename} line {error.lineno}", value=error.text
+            "the model file is not Python",
+            subject="" if folder is None else f"model {folder.name}",
+            place=f"{error.filename} line {error.lineno}" if error.filename else "",
+            value=error.text or error.msg,
         ) from error
     if expected_hash is not None and found != expected_hash:
         raise ModelError(
@@ -150,8 +168,30 @@ def _execute(folder: Path, package: str):
     sys.modules[spec.name] = module
     try:
         spec.loader.exec_module(module)
-    except ModelError:
-        raise
+    except ModelError as error:
+        at = _line_of(error, folder)
+        raise ModelError(
+            error.problem,
+            subject=error.subject or f"model {folder.name}",
+            place=f"{error.place} ({at})" if error.place and at else error.place or at,
+            value=error.value,
+            allowed=error.allowed,
+            next_step=error.next_step,
+        ) from error
     except (Exception, SystemExit) as error:
-        raise ModelError(f"model.py stopped with {type(error).__name__}: {error}", place=folder.name) from error
+        raise ModelError(
+            f"model.py stopped with {type(error).__name__}: {error}",
+            subject=f"model {folder.name}",
+            place=_line_of(error, folder),
+        ) from error
     return module
+
+
+def _line_of(error: BaseException, folder: Path) -> str:
+    """The last line of a model's own files that an error passed: "model.py line 12"; "" where there is none."""
+    lines = [
+        f"{Path(frame.filename).name} line {frame.lineno}"
+        for frame in traceback.extract_tb(error.__traceback__)
+        if Path(frame.filename).resolve().parent == folder.resolve()
+    ]
+    return lines[-1] if lines else ""

@@ -9,7 +9,7 @@ same for every patient, known up to the population posterior.
 """
 
 from dataclasses import dataclass
-from math import log1p, sqrt
+from math import inf, log1p, sqrt
 
 from bayestwin.errors import ModelError
 from bayestwin.specification.priors import FRACTION, POSITIVE, REAL, Fixed, holds
@@ -115,6 +115,13 @@ class Parameter:
                 allowed="a positive number, or between=None for a parameter that is the same for all",
             )
         for effect in self.covariates:
+            if isinstance(effect, Power) and not 0 < effect.reference < inf:
+                raise ModelError(
+                    f"the reference of a Power effect of {effect.covariate} has no logarithm",
+                    subject=f"parameter {self.name}",
+                    value=effect.reference,
+                    allowed="a number more than 0",
+                )
             if isinstance(effect, Power) and self.scale != "log":
                 raise ModelError(
                     "a Power effect belongs to a parameter on the log scale",

@@ -6,13 +6,19 @@ fraction. Standard deviations of between-patient effects and residual errors are
 """
 
 from dataclasses import dataclass
+from math import inf, isfinite
 
 from bayestwin.errors import ModelError
 
 
 def _positive(value, name, prior):
-    if not value > 0:
-        raise ModelError(f"{prior} needs a positive {name}", value=value, allowed=f"{name} > 0")
+    if not 0 < value < inf:
+        raise ModelError(f"{prior} needs a positive {name}", value=value, allowed=f"{name} > 0 and finite")
+
+
+def _finite(value, name, prior):
+    if not isfinite(value):
+        raise ModelError(f"{prior} needs a finite {name}", value=value, allowed="a number")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +60,7 @@ class Normal:
     sd: float
 
     def __post_init__(self):
+        _finite(self.mean, "mean", "Normal")
         _positive(self.sd, "sd", "Normal")
 
     def __str__(self):

@@ -191,11 +191,17 @@ def test_an_unknown_model_is_refused_with_the_known_ones():
         ("model = (\n", "model.py line 1: the model file is not Python"),
         ("x = 1\n", "defines no `model`.*End the file with model = Model"),
         ("1 / 0\n", "stopped with ZeroDivisionError: division by zero"),
-        ("from bayestwin.specification import *\nHalfNormal(sd=0)\n", "HalfNormal needs a positive sd"),
+        (
+            "from bayestwin.specification import *\nHalfNormal(sd=0)\n",
+            "model.py line 2: HalfNormal needs a positive sd",
+        ),
+        ("x = 1\n\nsum('a')\n", "model.py line 3: model.py stopped with TypeError"),
+        ("# 5 \xb5g\n", r"model.py line 1: the model file is not UTF-8 \(found b'.xb5'\)"),
+        ("x = 1\x00\n", "the model file is not Python.*null bytes"),
     ],
 )
 def test_a_model_file_that_does_not_work_says_where_and_why(tmp_path, text, said):
-    (tmp_path / "model.py").write_text(text, encoding="utf-8")
+    (tmp_path / "model.py").write_text(text, encoding="latin-1")
     with pytest.raises(ModelError) as caught:
         load_model(tmp_path)
     assert re.search(said, str(caught.value), flags=re.S)

@@ -1,5 +1,6 @@
 """Every contradiction a modeller can mend is found when the model is made, with value and what is allowed."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -199,6 +200,16 @@ PARTS = {
         "whole number from 1 to 10",
     ),
     "negative median": (lambda: LogNormal(median=-1.0, sd_log=1.0), "LogNormal needs a positive median", "median > 0"),
+    "endless spread": (lambda: LogNormal(median=1.0, sd_log=math.inf), "needs a positive sd_log", "finite"),
+    "mean of nothing": (lambda: Normal(mean=math.nan, sd=1.0), "Normal needs a finite mean", "a number"),
+    "a reference without a logarithm": (
+        lambda: replace(K, covariates=(Power("weight_kg", reference=0, exponent=Normal(mean=0.75, sd=0.2)),)),
+        "parameter k: the reference of a Power effect of weight_kg has no logarithm",
+        "more than 0",
+    ),
+    "no name": (lambda: small(name=None), "the model has no name", "a text of one line"),
+    "a name of two lines": (lambda: small(name="a\nb"), "the model has no name", "a text of one line"),
+    "no unit of time": (lambda: small(time_unit="fortnight"), "time_unit: this is not a unit of time", "h, day, week"),
     "no spread": (lambda: Normal(mean=0.0, sd=0.0), "Normal needs a positive sd", "sd > 0"),
     "half normal without spread": (lambda: HalfNormal(sd=-1.0), "HalfNormal needs a positive sd", "-1.0"),
     "fraction of one": (lambda: LogitNormal(median=1.0, sd_logit=1.0), "between 0 and 1", "0 < median < 1"),
