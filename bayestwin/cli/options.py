@@ -200,7 +200,9 @@ Snapshot = Annotated[bool, _data("The files are the whole record: a row they lac
 Seed = Annotated[int, typer.Option(help="Random seed; the same seed gives the same numbers.", min=0, max=2**32 - 1)]
 Particles = Annotated[
     int,
-    typer.Option(help="Particles in all, in 8 islands: a multiple of 8.", min=80, callback=_islands_of_eight),
+    typer.Option(
+        help="Particles in all, in 8 islands: a multiple of 8.", min=80, max=1_000_000, callback=_islands_of_eight
+    ),
 ]
 PopulationFile = Annotated[Path | None, _file("Population posterior; default: the one shipped with --model.")]
 ModelOfPopulation = Annotated[

@@ -19,6 +19,8 @@ from bayestwin.twin.particles import normalised, population_for
 from bayestwin.twin.smc import bridge
 from bayestwin.twin.state import Twin
 
+MOST_PARTICLES = 1_000_000  # a rebuild takes four times as many; more fit in no memory
+
 
 def rebuild_twin(
     population,
@@ -92,7 +94,16 @@ def rebuild_twin(
 
 
 def refuse_uneven(particles: int, islands: int, record) -> None:
-    """Raises FitError where so many particles make no islands of equal size."""
+    """Raises FitError where so many particles make no islands of equal size, or there cannot be so many."""
+    for name, number in (("particles", particles), ("islands", islands)):
+        if isinstance(number, bool) or not isinstance(number, int | np.integer) or not 1 <= number <= MOST_PARTICLES:
+            raise FitError(
+                f"there cannot be so many {name}",
+                subject=f"patient {record.key}",
+                place=name,
+                value=number,
+                allowed=f"a whole number from 1 to {MOST_PARTICLES:,}",
+            )
     if particles % islands:
         raise FitError(
             "islands must be of equal size",
