@@ -141,7 +141,7 @@ def forecast(
     from bayestwin.prognosis import forecast as forecast_twin
 
     loaded, _ = _twin(twin, population, model)
-    wanted = {name.strip(): None for name in treatments.split(",") if name.strip()} if treatments else None
+    wanted = {name.strip(): None for name in treatments.split(",") if name.strip()} if treatments is not None else None
     prognosis = forecast_twin(loaded, wanted, horizon_months=horizon_months, random_seed=seed)
     typer.echo(str(prognosis))
     if len(prognosis.treatments) > 1:
@@ -157,8 +157,12 @@ def report(
     folder: Annotated[Path, typer.Option(help="Folder for the report's files.", file_okay=False)],
     population: PopulationFile = None,
     model: ModelOfPopulation = None,
-    previous_twin: Annotated[Path | None, typer.Option(help="Twin of the last report.", exists=True)] = None,
-    previous_prognosis: Annotated[Path | None, typer.Option(help="Prognosis of the last report.", exists=True)] = None,
+    previous_twin: Annotated[
+        Path | None, typer.Option(help="Twin of the last report.", exists=True, dir_okay=False)
+    ] = None,
+    previous_prognosis: Annotated[
+        Path | None, typer.Option(help="Prognosis of the last report.", exists=True, dir_okay=False)
+    ] = None,
     number: Annotated[int, typer.Option(help="Which report of this patient: 1, 2, ...", min=1)] = 1,
 ):
     """Write the report of one patient: a self-contained page (HTML) and the same as JSON."""

@@ -21,13 +21,17 @@ def usable_population(path: Path | None, model: str | None):
             "Name a population posterior (--population), or the model whose shipped one is meant (--model)."
         )
     from bayestwin.population import load_population
+    from bayestwin.store import of_this_version
 
-    known = load_population(path or shipped_population(model), model)
-    if known.diagnostics.approximate:
-        say(f"Note: the population posterior is {known.diagnostics}")
-    elif not known.diagnostics.passed:
+    place = path or shipped_population(model)
+    known = load_population(place, model)
+    with of_this_version("population", place, made_by="bayestwin fit"):
+        diagnostics = known.diagnostics
+    if diagnostics.approximate:
+        say(f"Note: the population posterior is {diagnostics}")
+    elif not diagnostics.passed:
         say("The population posterior failed its diagnostics; no twin is started from it:")
-        for reason in known.diagnostics.reasons:
+        for reason in diagnostics.reasons:
             say(f"  {reason}")
         raise typer.Exit(DIAGNOSTICS_FAILED)
     return known

@@ -19,7 +19,7 @@ from bayestwin.errors import StoreError
 from bayestwin.population.diagnostics import APPROXIMATIONS, Diagnostics, approximate, diagnose, moving
 from bayestwin.population.hyper import assemble
 from bayestwin.specification.sites import with_sites_from
-from bayestwin.store import read_tree, refuse_other_model, write_tree
+from bayestwin.store import of_this_version, read_tree, refuse_other_model, write_tree
 
 
 def patient_mark(record) -> str:
@@ -180,7 +180,19 @@ def load_population(path, model=None) -> PopulationPosterior:
 
     path = Path(path)
     tree = read_tree(path, "population", made_by="bayestwin fit")
-    if model is None or isinstance(model, (str, Path)):
-        model = load_model(tree.attrs["model"] if model is None else model)
-    refuse_other_model(tree, model, path, made_by="bayestwin fit")
-    return PopulationPosterior(with_sites_from(model, tree.attrs), tree)
+    with of_this_version("population", path, made_by="bayestwin fit"):
+        if model is None or isinstance(model, (str, Path)):
+            model = load_model(tree.attrs["model"] if model is None else model)
+        refuse_other_model(tree, model, path, made_by="bayestwin fit")
+        found = PopulationPosterior(with_sites_from(model, tree.attrs), tree)
+        found.hyper_draws(1)  # everything that the model asks of a draw is there
+    for name, values in found.posterior.data_vars.items():
+        if not np.isfinite(values.values).all():
+            raise StoreError(
+                "this population holds draws that are no numbers",
+                subject=f"model {found.model.name}",
+                place=f"{path.name}, {name}",
+                allowed="finite draws",
+                next_step="Make it again with `bayestwin fit`.",
+            )
+    return found

@@ -19,7 +19,7 @@ from bayestwin.prognosis.plan import Plan
 from bayestwin.prognosis.result import QUANTILES, Course, Prognosis, TreatmentPrognosis
 from bayestwin.prognosis.time_on import TimeOnTreatment
 from bayestwin.specification.sites import sites_as_text, with_sites_from
-from bayestwin.store import read_tree, refuse_other_model, write_tree
+from bayestwin.store import of_this_version, read_tree, refuse_other_model, write_tree
 from bayestwin.twin.save import record_from_json
 
 _EVENT_DIMS = {
@@ -112,10 +112,16 @@ def save_prognosis(prognosis: Prognosis, path) -> Path:
 
 def load_prognosis(path, model=None) -> Prognosis:
     """Read a prognosis; it refuses a model whose hash is not its own."""
-    from bayestwin.specification import load_model
-
     path = Path(path)
     tree = read_tree(path, "prognosis", made_by="bayestwin forecast")
+    with of_this_version("prognosis", path, made_by="bayestwin forecast"):
+        return _prognosis_from(tree, path, model)
+
+
+def _prognosis_from(tree, path, model):
+    """What a tree holds; the model is its own unless one is given."""
+    from bayestwin.specification import load_model
+
     attrs = tree.attrs
     model = load_model(attrs["model"]) if model is None else model
     refuse_other_model(tree, model, path, made_by="bayestwin forecast")

@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
-from bayestwin.errors import StoreError
+from bayestwin.errors import BayestwinError, StoreError
 from bayestwin.store.quick_netcdf import NotQuick, netcdf_bytes, read_netcdf
 
 COMPRESSION = {"zlib": True, "complevel": 1, "shuffle": True}
@@ -107,6 +109,22 @@ def _quickly(path: Path) -> xr.DataTree | None:
     except Exception:
         return None
     return tree if tree.attrs.get("checksum") == checksum_of(tree) else None
+
+
+@contextmanager
+def of_this_version(kind: str, path, *, made_by: str) -> Iterator[None]:
+    """Turn what reading a tree stumbles over into StoreError: it is whole, so another version of bayestwin wrote it."""
+    try:
+        yield
+    except BayestwinError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise StoreError(
+            f"this {kind} was written by another version of bayestwin, which kept other things in it",
+            place=Path(path).name,
+            value=f"{type(error).__name__}: {error}" if isinstance(error, KeyError) else type(error).__name__,
+            next_step=f"Make it again with `{made_by}`.",
+        ) from error
 
 
 def refuse_other_model(tree: xr.DataTree, model, path, *, made_by: str) -> None:

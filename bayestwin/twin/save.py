@@ -13,7 +13,7 @@ from bayestwin.dosing import DoseEvent
 from bayestwin.records import Refusal
 from bayestwin.records.record import ClinicalEvent, Lab, PatientRecord, Superseded
 from bayestwin.specification.sites import sites_as_text, with_sites_from
-from bayestwin.store import read_tree, refuse_other_model, write_tree
+from bayestwin.store import of_this_version, read_tree, refuse_other_model, write_tree
 from bayestwin.twin.particles import Particles, Population
 from bayestwin.twin.state import Twin, UpdateInfo
 from bayestwin.twin.surprise import Surprise
@@ -82,10 +82,16 @@ def save_twin(twin: Twin, path) -> Path:
 
 def load_twin(path, model=None) -> Twin:
     """Read a twin; it refuses a model whose hash is not its own."""
-    from bayestwin.specification import load_model
-
     path = Path(path)
     tree = read_tree(path, "twin", made_by="bayestwin start")
+    with of_this_version("twin", path, made_by="bayestwin start"):
+        return _twin_from(tree, path, model)
+
+
+def _twin_from(tree, path, model):
+    """What a tree holds; the model is its own unless one is given."""
+    from bayestwin.specification import load_model
+
     attrs = tree.attrs
     raw = json.loads(attrs["record"])
     history = tuple(_info(i) for i in json.loads(attrs["history"]))

@@ -5,13 +5,20 @@ import json
 import h5py
 import numpy as np
 import pytest
+import xarray as xr
 from test_patient_commands import run, write_population
 
 from bayestwin.cli import options
+from bayestwin.store import read_tree, write_tree
 
 pytestmark = pytest.mark.slow  # compiles the update once
 
 LABS = "patient,time,output,value,unit\nP-1,1,concentration,6.1,mg/L\nP-2,1,concentration,8.4,mg/L\n"
+
+
+def drop(tree, group, name):
+    """Leave a variable out."""
+    tree[group] = xr.DataTree(tree[group].to_dataset().drop_vars(name))
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +84,49 @@ def test_a_twin_with_one_flipped_bit_makes_no_forecast(folder):
     assert answer.exit_code == 3 and "flipped.nc: this twin has changed since it was written" in answer.output
 
 
+def forged(folder, name, kind, change):
+    """A file whose checksum fits, as another version of the program might have written it."""
+    tree = read_tree(folder / name, kind, made_by="").copy()
+    change(tree)
+    return write_tree(tree, folder / f"forged_{name}")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "change"),
+    [
+        ("t1.nc", "twin", lambda tree: tree.attrs.pop("history")),
+        ("t1.nc", "twin", lambda tree: tree.attrs.update(history='[{"surprise": [], "reasons": [], "new": 1}]')),
+        ("p1.nc", "prognosis", lambda tree: tree.attrs.pop("landmarks")),
+        ("population.nc", "population", lambda tree: tree.attrs.pop("model")),
+        ("population.nc", "population", lambda tree: drop(tree, "posterior", "CL_pop")),
+        ("population.nc", "population", lambda tree: drop(tree, "sample_stats", "energy")),
+    ],
+)
+def test_what_another_version_wrote_is_called_that_and_no_fault(folder, name, kind, change):
+    path = forged(folder, name, kind, change)
+    words = {
+        "twin": ("forecast", path, "--out", folder / "no.nc"),
+        "prognosis": ("report", folder / "t1.nc", path, "--folder", folder / "none"),
+        "population": ("start", "--population", path, "--labs", folder / "labs.csv", "--out", folder / "no.nc"),
+    }[kind]
+    answer = run(*words)
+    assert answer.exit_code == 3, answer.output
+    assert f"{path.name}: this {kind} was written by another version of bayestwin" in answer.output
+    assert "Make it again with `bayestwin" in answer.output
+
+
+def test_draws_that_are_no_numbers_start_no_twin(folder):
+    def spoil(tree):
+        data = tree["posterior"].to_dataset()
+        data["CL_pop"] = data["CL_pop"] * np.nan
+        tree["posterior"] = xr.DataTree(data)
+
+    path = forged(folder, "population.nc", "population", spoil)
+    answer = run("start", "--population", path, "--labs", folder / "labs.csv", "--out", folder / "no.nc")
+    assert answer.exit_code == 3, answer.output
+    assert "forged_population.nc, CL_pop: this population holds draws that are no numbers" in answer.output
+
+
 @pytest.mark.parametrize("command", ["forecast", "check", "start"])
 def test_a_result_never_replaces_what_it_was_made_from(folder, command):
     twin, labs = (folder / "t2.nc").read_bytes(), (folder / "labs.csv").read_bytes()
@@ -106,6 +156,7 @@ def test_an_update_from_files_of_other_patients_only_says_so(folder):
         (("--seed", "99999999999999999999"), "--seed"),
         (("--seed", "-1"), "--seed"),
         (("--particles", "401"), "take 400"),
+        (("--particles", "8" + 20 * "0"), "1000000"),
         (("--as-of", "yesterday"), "--as-of"),
         (("--time-unit", "fortnight"), "no unit of time"),
         (("--patient", " "), "name a study key"),
@@ -116,6 +167,14 @@ def test_options_out_of_range_are_usage_errors_said_at_once(folder, words, said)
     answer = run(*given, *words)
     assert answer.exit_code == 2, answer.output
     assert said in answer.output
+
+
+def test_no_treatment_is_not_every_treatment_and_a_folder_is_no_twin(folder):
+    answer = run("forecast", folder / "t1.nc", "--treatments", "", "--out", folder / "no.nc")
+    assert answer.exit_code == 2 and "no treatment was asked for" in answer.output
+    now = ("report", folder / "t1.nc", folder / "p1.nc", "--folder", folder / "third")
+    answer = run(*now, "--previous-twin", folder, "--previous-prognosis", folder / "p1.nc")
+    assert answer.exit_code == 2 and "is a directory" in answer.output
 
 
 def test_a_fault_of_the_program_is_no_traceback_and_no_success(folder, monkeypatch):
