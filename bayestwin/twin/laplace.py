@@ -81,25 +81,27 @@ def normals_by_draw(
     the particles better.
     """
     size = solved_at_once or len(psi)
-    dimension, spread = psi.shape[1], psi.std(axis=0)
+    dimension, spread = psi.shape[1], np.asarray(psi).std(axis=0)
     solved = partial(_solved, evaluate, size, population, data, rho)
-    own = np.asarray(jax.random.categorical(key, pieces.log_class + full_likelihood(pieces)))
+    own = np.asarray(_drawn_classes(key, pieces))
 
     def judged(normals):
         return _corrected(normals, psi, draw, own, pieces, population)
 
     def taken(normals, some, around):
         filled = jax.tree.map(lambda a: _filled(a, len(kind)), around)  # another size would be compiled anew
-        found = gauss_newton(model, filled, population, data)
-        return _Found(*(a.at[some].set(b[: len(some)]) for a, b in zip(normals, found)))
+        found = jax.tree.map(np.array, normals)
+        for a, b in zip(found, gauss_newton(model, filled, population, data)):
+            a[some] = np.asarray(b)[: len(some)]
+        return found
 
     first, kind, which, slopes = _from_the_best(model, solved, psi, draw, pieces, population, data)
-    some = jnp.argsort(-first.evidence)[:size]
+    some = np.argsort(-first.evidence, kind="stable")[:size]
     predicted, log_class = solved(first.centre[some], which[some], kind[some])
     around = _Linear(first.centre[some], predicted, slopes[kind[some]], log_class, which[some])
     second = taken(first, some, around)
-    some = jnp.argsort(-second.evidence)[: size // (dimension + 1)]
-    apart = APART * jnp.minimum(jnp.sqrt((second.factor[some] ** 2).sum(-1)), 10.0 * spread) + 1e-9
+    some = np.argsort(-second.evidence, kind="stable")[: size // (dimension + 1)]
+    apart = APART * np.minimum(np.sqrt((second.factor[some] ** 2).sum(-1)), 10.0 * spread) + 1e-9
     predicted, slopes, log_class = _with_slopes(solved, second.centre[some], which[some], kind[some], apart)
     third = taken(second, some, _Linear(second.centre[some], predicted, slopes, log_class, which[some]))
     return min(judged(second), judged(third), key=lambda found: found[1])[0]
@@ -120,11 +122,12 @@ def shares_of_classes(model, evaluate, psi, draw, pieces, population: Population
 def _from_the_best(model, solved, psi, draw, pieces, population, data):
     """The first approximation, class and draw of each pair, and the slopes (C, N, D) that draws of a class share."""
     draws, classes = len(population.log_det), pieces.log_class.shape[-1]
-    kind, which = jnp.tile(jnp.arange(classes), draws), jnp.repeat(jnp.arange(draws), classes)
-    best, apart = _best(psi, draw, pieces, population), jnp.tile(APART * psi.std(axis=0) + 1e-9, (classes, 1))
-    predicted, slopes, log_class = _with_slopes(solved, psi[best], draw[best], jnp.arange(classes), apart)
-    around = _Linear(psi[best][kind], predicted[kind], slopes[kind], log_class[kind], which)
-    return gauss_newton(model, around, population, data), kind, which, slopes
+    kind, which = np.tile(np.arange(classes), draws), np.repeat(np.arange(draws), classes)
+    best, apart = np.asarray(_best(psi, draw, pieces, population)), APART * np.asarray(psi).std(axis=0) + 1e-9
+    at, of_draw = np.asarray(psi)[best], np.asarray(draw)[best]
+    predicted, slopes, log_class = _with_slopes(solved, at, of_draw, np.arange(classes), np.tile(apart, (classes, 1)))
+    around = _Linear(at[kind], predicted[kind], slopes[kind], log_class[kind], which)
+    return jax.tree.map(np.asarray, gauss_newton(model, around, population, data)), kind, which, slopes
 
 
 def _solved(evaluate, size, population, data, rho, at, of_draw, of_class):
@@ -133,15 +136,22 @@ def _solved(evaluate, size, population, data, rho, at, of_draw, of_class):
     Filled up with the first, as another program would have to be compiled.
     """
     found = evaluate(_filled(at, size), _filled(of_draw, size), population, data, rho)
-    own = jnp.arange(len(at)), of_class
-    return found.prediction[own], found.log_class[own]
+    own = np.arange(len(at)), of_class
+    return np.asarray(found.prediction)[own], np.asarray(found.log_class)[own]
 
 
 def _filled(a, size: int):
     """Rows of an array, filled up to so many with the first."""
-    return jnp.concatenate([a, jnp.tile(a[:1], (size - len(a), *[1] * (a.ndim - 1)))])
+    return np.concatenate([a, np.tile(a[:1], (size - len(a), *[1] * (a.ndim - 1)))])
 
 
+@jax.jit
+def _drawn_classes(key, pieces):
+    """A response class for each particle, drawn given its psi and the labs, (P,)."""
+    return jax.random.categorical(key, pieces.log_class + full_likelihood(pieces))
+
+
+@jax.jit
 def _best(psi, draw, pieces, population):
     """The particle at which each class is likeliest, (C,)."""
     height = log_prior_of(psi, draw, population)[:, None] + pieces.log_class + full_likelihood(pieces)
@@ -151,12 +161,14 @@ def _best(psi, draw, pieces, population):
 def _with_slopes(solved, at, of_draw, of_class, apart):
     """Predictions (K, N), slopes (K, N, D) and ln P(class) (K,) at (K, D), from particles `apart` (K, D) of it."""
     count, dimension = at.shape
-    beside = at[:, None] + jnp.concatenate([jnp.zeros((count, 1, dimension)), jax.vmap(jnp.diag)(apart)], axis=1)
+    steps = apart[:, :, None] * np.eye(dimension)
+    beside = at[:, None] + np.concatenate([np.zeros((count, 1, dimension)), steps], axis=1)
     many = dimension + 1
-    predicted, log_class = solved(beside.reshape(-1, dimension), jnp.repeat(of_draw, many), jnp.repeat(of_class, many))
+    predicted, log_class = solved(beside.reshape(-1, dimension), np.repeat(of_draw, many), np.repeat(of_class, many))
     predicted, log_class = predicted.reshape(count, many, -1), log_class.reshape(count, many)
-    slopes = (predicted[:, 1:] - predicted[:, :1]) / apart[:, :, None]
-    return predicted[:, 0], jnp.nan_to_num(slopes, posinf=0.0, neginf=0.0).swapaxes(1, 2), log_class[:, 0]
+    with np.errstate(invalid="ignore", over="ignore"):
+        slopes = (predicted[:, 1:] - predicted[:, :1]) / apart[:, :, None]
+    return predicted[:, 0], np.nan_to_num(slopes, posinf=0.0, neginf=0.0).swapaxes(1, 2), log_class[:, 0]
 
 
 def _corrected(found: _Found, psi, draw, own, pieces, population) -> tuple[Normals, float]:

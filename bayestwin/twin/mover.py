@@ -124,7 +124,7 @@ class Mover:
     def _guides(self, cloud, log_weights, normals):
         """What the proposals of each part rest on."""
         count = self.parts(cloud)
-        parts = in_parts((np.asarray(cloud.psi), np.asarray(log_weights)), count)
+        parts = zip(*(np.split(np.asarray(a), count) for a in (cloud.psi, log_weights)))
         active = None if self._silence is None else self._silence.active
         own = [fitted_gaussian(*part, self.islands // count, self._prior_sd, active) for part in parts]
         return tuple(Guide(*gaussian, normal) for gaussian, normal in zip(own, normals))

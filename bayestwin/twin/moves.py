@@ -88,7 +88,7 @@ def sweep(model, accuracy: Accuracy):
         proposed = evaluate(new_psi, new_draw, population, data, rho)
         if kind == BETWEEN:
             left, entered = classes[0]
-            ratio = ratio + share_of_class(proposed, entered) - share_of_class(pieces, left)
+            ratio = with_classes(ratio, proposed, entered, pieces, left)
         here, there = (psi, draw, pieces, old), (new_psi, new_draw, proposed)
         return accept(key_accept, here, there, ratio, t, from_scratch=from_scratch)
 
@@ -97,15 +97,23 @@ def sweep(model, accuracy: Accuracy):
 
 def in_parts(tree, count: int) -> list:
     """A pytree of arrays over particles, cut into so many parts of equal size."""
-    if count == 1:
-        return [tree]
+    return [tree] if count == 1 else _cut(tree, count)
+
+
+@partial(jax.jit, static_argnums=1)
+def _cut(tree, count: int) -> list:
     size = len(jax.tree.leaves(tree)[0]) // count
     return [jax.tree.map(lambda a, k=k: a[k * size : (k + 1) * size], tree) for k in range(count)]
 
 
 def joined(parts: list):
     """The parts one after the other again."""
-    return parts[0] if len(parts) == 1 else jax.tree.map(lambda *a: jnp.concatenate(a), *parts)
+    return parts[0] if len(parts) == 1 else _one_after_the_other(parts)
+
+
+@jax.jit
+def _one_after_the_other(parts):
+    return jax.tree.map(lambda *a: jnp.concatenate(a), *parts)
 
 
 @jax.jit
@@ -201,6 +209,12 @@ def share_of_class(pieces, which):
     """ln P(class | psi, labs) of one class for each particle, (P,)."""
     joint = pieces.log_class + full_likelihood(pieces)
     return jnp.take_along_axis(joint, which[:, None], axis=1)[:, 0] - jax.scipy.special.logsumexp(joint, axis=-1)
+
+
+@jax.jit
+def with_classes(ratio, proposed, entered, pieces, left):
+    """The ratio (P,) of a move that left and entered these classes."""
+    return ratio + share_of_class(proposed, entered) - share_of_class(pieces, left)
 
 
 @partial(jax.jit, static_argnames=("from_scratch",))

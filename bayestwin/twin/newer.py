@@ -99,12 +99,18 @@ def expected(twin, newer: Newer, rng: np.random.Generator):
         twin.model,
         [newer.labs[k] for k in keep],
         pieces,
-        np.asarray(jax.nn.softmax(newer.made.log_class + newer.before, axis=-1)),
+        np.asarray(_shares(newer.made.log_class, newer.before)),
         old.log_weights,
         twin.population,
         old.draw,
         rng=rng,
     )
+
+
+@jax.jit
+def _shares(log_class, likelihood):
+    """P(class | psi, what was known), (P, C)."""
+    return jax.nn.softmax(log_class + likelihood, axis=-1)
 
 
 def predict_labs(twin, record, *, random_seed: int, accuracy: Accuracy = NO_GRADIENT):

@@ -129,6 +129,7 @@ def _population_for(model, hyper: Hyper, terms, levels: bool) -> Population:
     return Population(*kept, mean, scale, whiten, log_det, hyper.covariates, log_share, which)
 
 
+@jax.jit
 def log_prior_of(psi, draw, population: Population):
     """ln p(psi | draw) up to a constant, (P,); of a row with a level, times the chance of that level."""
     white = multiplied(population.whiten, draw, psi - population.mean[draw], population.joined)

@@ -47,9 +47,9 @@ def silence_of(active, population: Population) -> Silence | None:
     factor, whiten, log_det = _factors(population.scale, jnp.asarray(order), len(places))
     own = np.ix_(np.arange(len(log_det)), places, places)
     among = population._replace(
-        mean=population.mean[:, places],
-        scale=factor[own],
-        whiten=whiten[own],
+        mean=jnp.asarray(np.asarray(population.mean)[:, places]),
+        scale=jnp.asarray(np.asarray(factor)[own]),
+        whiten=jnp.asarray(np.asarray(whiten)[own]),
         log_det=log_det,
         joined=None if population.joined is None else jnp.asarray(np.flatnonzero(np.isin(places, population.joined))),
     )
@@ -79,8 +79,8 @@ def felt(evaluate, psi, draw, pieces, population: Population, data, rho) -> np.n
     which = np.arange(size) % dimension
     moved = np.asarray(psi)[own]
     moved[np.arange(size), which] += step[which]
-    there = evaluate(jnp.asarray(moved), draw[own], population, data, rho)
-    before, after = (np.asarray(p.log_class + full_likelihood(p)) for p in (pieces, there))
+    there = evaluate(jnp.asarray(moved), np.asarray(draw)[own], population, data, rho)
+    before, after = (np.asarray(p.log_class) + np.asarray(full_likelihood(p)) for p in (pieces, there))
     before = before[own]
     with np.errstate(invalid="ignore"):
         same = (before == after) | (np.abs(after - before) <= SAME * (1.0 + np.abs(before)))
@@ -116,6 +116,7 @@ def filled(e, draw, population: Population, silence: Silence):
     return population.mean[draw] + multiplied(silence.factor, draw, e, population.joined)
 
 
+@jax.jit
 def with_silent(psi, draw, population: Population, silence: Silence, e=0.0):
     """psi (P, D) from that of A (P, A); the effects of the silent ones are those of e (P, D), or at their mean."""
     own = multiplied(silence.among.whiten, draw, psi - silence.among.mean[draw], silence.among.joined)

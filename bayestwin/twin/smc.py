@@ -74,12 +74,12 @@ def bridge(
     """
     data = jax.tree.map(jnp.asarray, data)
     pieces = evaluator(model, accuracy)(psi, draw, population, data, rho)
-    old = jnp.zeros(pieces.alive.shape) if from_scratch else old_likelihood(pieces)
+    old = jnp.asarray(np.zeros(pieces.alive.shape)) if from_scratch else old_likelihood(pieces)
     cloud, log_evidence, t, stages, worst_k = Cloud(psi, draw, pieces, old), np.zeros(islands), 0.0, 0, -np.inf
     if not from_scratch:  # what events say, and classes of a treatment started since, by one reweighting
         log_weights, log_evidence = _reweighted(log_weights, _height(cloud, 0.0) - np.asarray(start_from), islands)
     mover = Mover(model, accuracy, population, data, rho, islands, from_scratch, key)
-    mover.failures.append(float((~pieces.ok).mean()))
+    mover.failures.append(float((~np.asarray(pieces.ok)).mean()))
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
     while t < 1.0 and stages < MAX_STAGES:
         here = _height(cloud, t)
@@ -99,7 +99,7 @@ def bridge(
         cloud.psi,
         cloud.draw,
         jnp.asarray(log_weights),
-        pieces.rows.sum(-1),
+        _labs(pieces.rows),
         pieces.alive,
         pieces.other,
         pieces.log_class,
@@ -109,6 +109,11 @@ def bridge(
         worst_k = np.inf
     unique, failed = unique_particles(cloud.psi), float(np.mean(mover.failures))
     return particles, BridgeInfo(stages, mover.sweeps, mover.acceptance, float(worst_k), unique, log_evidence, failed)
+
+
+@jax.jit
+def _labs(rows):
+    return rows.sum(-1)
 
 
 @jax.jit

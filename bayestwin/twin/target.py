@@ -45,7 +45,7 @@ def evaluator(model, accuracy: Accuracy):
 
     def from_anywhere(psi, draw, population, data, rho, state=None):
         if state is None:
-            rows = jnp.broadcast_to(data.classes, (len(psi), *data.classes.shape))
+            rows = np.broadcast_to(np.asarray(data.classes), (len(psi), *data.classes.shape))
             state = initial_states(model, psi, draw, rows, population, data.terms)
         return evaluate(psi, draw, population, data, rho, state)
 
