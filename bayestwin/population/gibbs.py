@@ -3,13 +3,14 @@
 A sweep alternates, in the coordinates of whitening.py (h population, v patients, about independent of each other):
 
     patients     HMC on v given h; every patient accepts by itself, with a step size of its own
+    jump         each patient to where any chain has been in warm-up: from one mode to another (gibbs_jump.py)
     population   HMC on h given v: psi moves along, so that typical values, SDs and all that is solved for move far
     centred      before each, HMC on what does not act on the labs given psi: needs no equations solved
     observed     first of all, HMC on residual errors and chances of classes given psi and the predictions: nor does it
 
-The first two interweave two parameterisations and the third adds the sufficient one (Yu and Meng 2011, J Comput Graph
-Stat 20:531). Each leaves the joint density of joint.py invariant: nothing is approximated. Views, metrics and
-step sizes are learnt in warm-up, from all chains together, and kept afterwards.
+Centred and population interweave two parameterisations and observed adds the sufficient one (Yu and Meng 2011, J
+Comput Graph Stat 20:531). Each leaves the joint density of joint.py invariant: nothing is approximated. Views, metrics,
+step sizes and where patients jump to are learnt in warm-up, from all chains together, and kept afterwards.
 
 HMC: Neal (2011), Handbook of MCMC, chapter 5; step sizes: dual averaging of NumPyro.
 """
@@ -24,8 +25,9 @@ from numpyro.util import is_prng_key
 
 from bayestwin.population.gibbs_centred import centred_move
 from bayestwin.population.gibbs_density import Density
+from bayestwin.population.gibbs_jump import no_mixture, nothing_seen, seen_too
 from bayestwin.population.gibbs_observed import observed_move
-from bayestwin.population.gibbs_solved import PATIENTS, POPULATION, solved_move
+from bayestwin.population.gibbs_solved import JUMP, PATIENTS, POPULATION, solved_move
 from bayestwin.population.gibbs_state import (
     Ascent,
     GibbsState,
@@ -38,12 +40,13 @@ from bayestwin.population.gibbs_state import (
     step_sizes,
     with_chain_axis,
 )
-from bayestwin.population.gibbs_warmup import relearnt, settled, stepped
+from bayestwin.population.gibbs_warmup import met, relearnt, settled, stepped
 from bayestwin.population.joint import Joint
 from bayestwin.population.whitening import blind
 
 CLIMB = 0.12  # share of warm-up spent on finding where the density is high
-WINDOWS = (CLIMB, 0.22, 0.35, 0.55, 0.8)  # shares of warm-up after which views and metrics are learnt anew
+JUMPING = 0.55  # share of warm-up after which patients jump between modes
+WINDOWS = (CLIMB, 0.22, 0.35, JUMPING, 0.8)  # shares of warm-up after which views and metrics are learnt anew
 FASTEST, SLOWEST = 0.1, 0.005  # steps of the ascent, in prior SDs
 
 
@@ -69,7 +72,7 @@ class PatientwiseHMC(MCMCKernel):
         postprocess=None,
     ):
         self.density = Density(joint)
-        self.steps = np.array([patients_steps, population_steps])
+        self.steps = np.array([patients_steps, 1, population_steps])
         self.centred_steps, self.observed_steps = centred_steps, observed_steps
         self.target_accept = target_accept
         self.postprocess = postprocess
@@ -89,7 +92,7 @@ class PatientwiseHMC(MCMCKernel):
         """init_params : unbounded sites and "z", with chains where `rng_key` has them."""
         self.warmup = int(num_warmup)
         self.ends = np.unique([int(share * num_warmup) for share in WINDOWS if int(share * num_warmup) > 0])
-        self.climb = int(CLIMB * num_warmup)
+        self.climb, self.jumping = int(CLIMB * num_warmup), int(JUMPING * num_warmup)
         single = is_prng_key(rng_key)
         keys, start = (jax.tree.map(lambda a: jnp.asarray(a)[None], x) if single else x for x in (rng_key, init_params))
         state = self._begun(
@@ -125,7 +128,12 @@ class PatientwiseHMC(MCMCKernel):
             patients_accept=none,
             diverging=none.astype(bool),
             ascent=Ascent(tuple(jnp.zeros((2, *h.shape))), tuple(jnp.zeros((2, *z.shape))), none),
-            tuning=Tuning(view, moving, passive, observing, step_sizes(n, 0.1), restarted(n, 0.1)),
+            seen=jax.tree.map(
+                lambda a: jnp.zeros((len(h), *a.shape)), (nothing_seen(n, d), nothing_seen(len(self.density.moving)))
+            ),
+            tuning=Tuning(
+                view, moving, passive, observing, step_sizes(n, 0.1), restarted(n, 0.1), no_mixture(len(h), n, d)
+            ),
             learning=self.density.nothing_learnt(h[0], z[0]),
             rng_key=keys,
         )
@@ -140,10 +148,11 @@ class PatientwiseHMC(MCMCKernel):
         phase = Phase(climbing, warming & (state.i >= self.climb // 2), warming, rate)
         keys = jax.vmap(partial(jax.random.split, num=2))(state.rng_key)
         moved, learnt, accepted = jax.vmap(partial(self._sweep, state.tuning, phase))(
-            keys[:, 1], state.h, state.z["z"], state.likelihood, state.ascent
+            keys[:, 1], state.h, state.z["z"], state.likelihood, state.ascent, state.seen
         )
-        tuning, learning = self._learnt(state, phase, learnt, jax.tree.map(lambda a: a.mean(0), accepted))
-        h, z, likelihood, ascent, potential, energy, diverging = moved
+        h, z, likelihood, ascent, seen, potential, energy, diverging = moved
+        accepts = jax.tree.map(lambda a: a.mean(0), accepted)
+        tuning, learning, seen = self._learnt(state, phase, learnt, seen, accepts)
         state = GibbsState(
             i=state.i + 1,
             h=h,
@@ -156,24 +165,28 @@ class PatientwiseHMC(MCMCKernel):
             patients_accept=accepted[0].mean(-1),
             diverging=diverging,
             ascent=ascent,
+            seen=seen,
             tuning=tuning,
             learning=learning,
             rng_key=keys[:, 0],
         )
         return first_chain(state) if single else state
 
-    def _learnt(self, state, phase, learnt, accepted):
-        """Tuning and sums after a sweep, in which all chains together learnt this and accepted so much."""
+    def _learnt(self, state, phase, learnt, seen, accepted):
+        """Tuning and sums after a sweep, in which all chains learnt and have seen this, and accepted so much."""
         learning, i = jax.tree.map(lambda old, new: old + new.sum(0), state.learning, learnt), state.i + 1
         adapt = partial(stepped, target=self.target_accept)
         tuning = jax.lax.cond(phase.warming & ~phase.climbing, adapt, lambda t, a: t, state.tuning, accepted)
         ended = jnp.isin(i, self.ends) & phase.warming
         anew = partial(relearnt, acting=len(self.density.acting))
-        tuning, learning = jax.lax.cond(ended, anew, lambda t, s: (t, s), tuning, learning)
-        return settled(tuning, i == self.warmup), learning
+        tuning, learning = jax.lax.cond(ended, anew, lambda t, s, _: (t, s), tuning, learning, seen[1])
+        ended = (ended | (i == self.warmup)) & (seen[0].sweeps[0] > 0)
+        tuning = jax.lax.cond(ended & (i >= self.jumping), met, lambda t, s: t, tuning, seen[0])
+        seen = jax.tree.map(lambda a: jnp.where(ended, 0.0, a), seen)
+        return settled(tuning, i == self.warmup), learning, seen
 
-    def _sweep(self, tuning, phase, key, h, z, likelihood, ascent):
-        """Patients, then the population, each after a centred move, of one chain."""
+    def _sweep(self, tuning, phase, key, h, z, likelihood, ascent, seen):
+        """What is observed, then patients, jumps and the population, each after a centred move, of one chain."""
         density = self.density
 
         def both(carry, kind):
@@ -193,9 +206,12 @@ class PatientwiseHMC(MCMCKernel):
         )
         carry = (h, z, likelihood, ascent, nothing._replace(observed=observed.sums), key)
         (h, z, likelihood, ascent, learnt, _), (found, centred) = jax.lax.scan(
-            both, carry, np.array([PATIENTS, POPULATION])
+            both, carry, np.array([PATIENTS, JUMP, POPULATION])
         )
         accepted = (found.accept[PATIENTS], found.accept[POPULATION].mean(), centred.mean(), observed.accept)
         potential = -likelihood.value.sum() + 0.5 * (z**2).sum() - density.log_prior(h)
         energy = potential + found.kinetic.sum()
-        return (h, z, likelihood, ascent, potential, energy, found.diverging.any()), learnt, accepted
+        means, scale = density.individual(h)
+        weight = (phase.warming & ~phase.climbing).astype(float)
+        seen = seen_too(seen[0], means + z @ scale.T, weight), seen_too(seen[1], h[density.moving], weight)
+        return (h, z, likelihood, ascent, seen, potential, energy, found.diverging.any()), learnt, accepted

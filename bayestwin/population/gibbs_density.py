@@ -10,6 +10,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.scipy.linalg import solve_triangular
 
 from bayestwin.population.gibbs_state import Learning, Likelihood, Point
 from bayestwin.population.joint import Joint
@@ -39,6 +40,11 @@ class Density:
     def individual(self, h):
         """Means (N, D) and scale (D, D) of psi given the population."""
         return self.joint.individual(h * self.joint.prior_sd)
+
+    def z(self, h, psi):
+        """Effects (N, D) of individual parameters psi (N, D)."""
+        means, scale = self.individual(h)
+        return solve_triangular(scale, (psi - means).T, lower=True).T
 
     def given_solved(self, h, psi, solved):
         """ln p of each patient's data, (N,), from what was solved for at this psi."""

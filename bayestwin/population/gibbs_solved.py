@@ -1,31 +1,36 @@
-"""The two moves of HMC within Gibbs in which the equations are solved: patients given the population, and the
-population given v, which takes psi along. One program serves both, so that the equations are compiled once."""
+"""The moves of HMC within Gibbs in which the equations are solved: patients given the population, by trajectories and
+by jumps between modes, and the population given v, which takes psi along. One program serves all, so that the equations
+are compiled once."""
 
 import jax
 import jax.numpy as jnp
 
 from bayestwin.population.gibbs_density import Density
+from bayestwin.population.gibbs_jump import jumped
 from bayestwin.population.gibbs_state import DIVERGENT, LONGEST, Found, ascended
 
-PATIENTS, POPULATION = 0, 1
+PATIENTS, JUMP, POPULATION = 0, 1, 2
 
 
 def solved_move(density: Density, steps, tuning, key, kind, h, z, likelihood, ascent, phase):
-    """Patients given the population, or the population given v; every leapfrog step solves the equations.
+    """Patients given the population, or the population given v; every leapfrog step, or jump, solves the equations.
 
-    steps : leapfrog steps of each kind; kind : PATIENTS or POPULATION
+    steps : leapfrog steps of each kind; kind : PATIENTS, JUMP (no step but a jump) or POPULATION
     """
-    keys, root, moving = jax.random.split(key, 4), tuning.population, density.moving
+    keys, root, moving = jax.random.split(key, 5), tuning.population, density.moving
     v = density.v(tuning.view, h, z)
     start = density.point(tuning.view, h, v, likelihood)
     patients, population = (kind == PATIENTS).astype(float), (kind == POPULATION).astype(float)
     # what is observed has moved before the patients do: a step of no length solves for slopes where they stand
-    count, first = jnp.asarray(steps)[kind], -(kind == PATIENTS).astype(int) * bool(len(density.observing))
+    count = jnp.where((kind == JUMP) & phase.climbing, 0, jnp.asarray(steps)[kind])
+    first = -(kind == PATIENTS).astype(int) * bool(len(density.observing))
     jitter = jax.random.uniform(keys[0], (), minval=0.7, maxval=1.3)
-    step_v, step_h = (jnp.minimum(e, LONGEST / count) * jitter for e in tuning.steps[:2])
+    step_v, step_h = (jnp.minimum(e, LONGEST / jnp.maximum(count, 1)) * jitter for e in tuning.steps[:2])
     size_v, size_h = patients * step_v[:, None], population * step_h
     p_v = jax.random.normal(keys[1], v.shape) * patients
     p_h = jax.random.normal(keys[2], density.moving.shape) * population
+    there, ratio = jumped(tuning.mixture, keys[4], start.psi)
+    there = density.v(tuning.view, h, density.z(h, there))
 
     def step(number, carry):
         h, v, p_h, p_v, point, begin, sums, ascent = carry
@@ -34,21 +39,24 @@ def solved_move(density: Density, steps, tuning, key, kind, h, z, likelihood, as
         p_h, p_v = p_h + 0.5 * step_h * (point.by_h[moving] @ root), p_v + 0.5 * step_v * point.by_v
         ascent, up_h, up_v = ascended(ascent, point, phase.rate)
         h = jnp.where(phase.climbing, h + counts * up_h, h.at[moving].add(step_h * (root @ p_h)))
-        v = v + jnp.where(phase.climbing, counts * up_v, step_v * p_v)
+        v = jnp.where(kind == JUMP, there, v + jnp.where(phase.climbing, counts * up_v, step_v * p_v))
         point = density.point(tuning.view, h, v)
         begin = jax.tree.map(lambda a, b: jnp.where(counts, a, b), begin, (point, h))
         p_h, p_v = p_h + 0.5 * step_h * (point.by_h[moving] @ root), p_v + 0.5 * step_v * point.by_v
-        sums = jax.lax.cond(phase.learning & counts, density.learnt, lambda s, *_: s, sums, point, h, population, begin)
+        teaches = phase.learning & counts & (kind != JUMP)
+        sums = jax.lax.cond(teaches, density.learnt, lambda s, *_: s, sums, point, h, population, begin)
         return h, v, p_h, p_v, point, begin, sums, ascent
 
     carry = (h, v, p_h, p_v, start, (start, h), density.nothing_learnt(h, z)[:3], ascent)
     new_h, _, q_h, q_v, end, (start, _), sums, ascent = jax.lax.fori_loop(first, count, step, carry)
     gain = gained(kind, phase, start, end, ((p_h, p_v), (q_h, q_v)))
+    gain = gain + jnp.where(kind == JUMP, ratio, 0.0)
+    gain = jnp.where(jnp.isnan(gain), -jnp.inf, gain)
     taken = drawn(keys[3], kind, gain)
     h = jnp.where(((kind == POPULATION) & taken[0]) | phase.climbing, new_h, h)
     z, likelihood = moved(taken, end, z, start.likelihood)
     kinetic = 0.5 * ((p_v**2).sum() + (p_h**2).sum())
-    found = Found(sums, jnp.exp(jnp.minimum(gain, 0.0)), kinetic, (gain < -DIVERGENT).any())
+    found = Found(sums, jnp.exp(jnp.minimum(gain, 0.0)), kinetic, (kind != JUMP) & (gain < -DIVERGENT).any())
     return h, z, likelihood, ascent, found
 
 
@@ -57,7 +65,7 @@ def gained(kind, phase, start, end, momenta):
     (p_h, p_v), (q_h, q_v) = momenta
     own = end.own - 0.5 * (q_v**2).sum(-1) - (start.own - 0.5 * (p_v**2).sum(-1))
     whole = own.sum() + end.log_prior - start.log_prior - 0.5 * ((q_h**2).sum() - (p_h**2).sum())
-    gain = jnp.where(kind == PATIENTS, own, whole)
+    gain = jnp.where(kind == POPULATION, whole, own)
     gain = jnp.where(phase.climbing, jnp.where(jnp.isfinite(end.own), 0.0, -jnp.inf), gain)
     return jnp.where(jnp.isnan(gain), -jnp.inf, gain)
 
@@ -65,7 +73,7 @@ def gained(kind, phase, start, end, momenta):
 def drawn(key, kind, gain):
     """True for every patient whose move is taken; the population's is for all or none."""
     draw = jax.random.uniform(key, gain.shape)
-    return jnp.log(jnp.where(kind == PATIENTS, draw, draw[0])) < gain
+    return jnp.log(jnp.where(kind == POPULATION, draw[0], draw)) < gain
 
 
 def moved(taken, end, z, likelihood):

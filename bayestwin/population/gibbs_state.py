@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpyro.infer.hmc_util import dual_averaging
 
+from bayestwin.population.gibbs_jump import Mixture, Seen
 from bayestwin.population.whitening import Sums, View
 
 SLOPES_KEPT, SQUARES_KEPT = 0.8, 0.95  # of the ascent's moments, at each step
@@ -26,7 +27,8 @@ class Likelihood(NamedTuple):
 
 
 class Tuning(NamedTuple):
-    """What warm-up learns: the view, square roots of the metrics, step sizes and the states of their averaging."""
+    """What warm-up learns: the view, square roots of the metrics, step sizes, the states of their averaging, and
+    where patients may jump to."""
 
     view: View
     population: jax.Array
@@ -34,6 +36,7 @@ class Tuning(NamedTuple):
     observed: jax.Array
     steps: tuple
     averaging: tuple
+    mixture: Mixture
 
 
 class Ascent(NamedTuple):
@@ -68,6 +71,7 @@ class GibbsState(NamedTuple):
     """State of the kernel; arrays lead with chains where there are several, `tuning` and `learning` never do.
 
     h (H,) in units of the prior's SD; z : unbounded sites, "z" (N, D) the non-centred effects
+    seen : psi, and the moving coordinates of h
     """
 
     i: jax.Array
@@ -81,6 +85,7 @@ class GibbsState(NamedTuple):
     patients_accept: jax.Array
     diverging: jax.Array
     ascent: Any
+    seen: tuple[Seen, Seen]
     tuning: Any
     learning: Any
     rng_key: jax.Array

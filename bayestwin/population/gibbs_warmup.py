@@ -3,8 +3,9 @@
 import jax
 import jax.numpy as jnp
 
+from bayestwin.population.gibbs_jump import mixture_of
 from bayestwin.population.gibbs_state import LONGEST, average_step, restarted, step_sizes
-from bayestwin.population.whitening import root_of, viewed
+from bayestwin.population.whitening import reaching, root_of, viewed
 
 FLATTEST = 0.25  # curvature of the population's density, in units of the prior's
 
@@ -16,11 +17,15 @@ def stepped(tuning, accepted, target: float):
     return tuning._replace(averaging=averaging, steps=steps)
 
 
-def relearnt(tuning, learning, acting: int):
-    """New view and metrics from the window's sums, which start anew; acting : population coordinates in the view."""
+def relearnt(tuning, learning, drawn, acting: int):
+    """New view and metrics from the window's sums, which start anew.
+
+    drawn : sums of all chains over the moving coordinates of the population; acting : its coordinates in the view
+    """
     n = len(tuning.view.offset)
     view = viewed(learning.patients, learning.moved_along, acting)
     roots = [root_of(sums, FLATTEST) for sums in (learning.population, learning.centred, learning.observed)]
+    roots[0] = reaching(roots[0], covariance_of(drawn))
     found = tuning._replace(
         view=view,
         population=roots[0],
@@ -32,6 +37,21 @@ def relearnt(tuning, learning, acting: int):
     fine = jax.tree.map(lambda a: jnp.isfinite(a).all(), (view, roots))
     fine = jnp.all(jnp.array(jax.tree.leaves(fine)))
     return jax.tree.map(lambda a, b: jnp.where(fine, a, b), found, tuning), jax.tree.map(jnp.zeros_like, learning)
+
+
+def covariance_of(drawn):
+    """Covariance (P, P) over the sweeps of all chains, of sums that lead with chains."""
+    count, total, products = jax.tree.map(lambda a: a.sum(0), drawn)
+    mean = total / jnp.maximum(count, 1.0)
+    return products / jnp.maximum(count, 1.0) - mean[:, None] * mean
+
+
+def met(tuning, seen):
+    """Where patients may jump to, of what all chains have seen."""
+    mixture = mixture_of(tuning.mixture, seen)
+    fine = jnp.all(jnp.array([jnp.isfinite(a).all() for a in mixture]))
+    mixture = jax.tree.map(lambda a, b: jnp.where(fine, a, b), mixture, tuning.mixture)
+    return tuning._replace(mixture=mixture)
 
 
 def settled(tuning, last):

@@ -26,6 +26,7 @@ import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
 
 RIDGE = 1e-4  # of the standardised regression
+LONGER = 2.5  # at most so many times as long is an axis for where draws lie
 STILL = 0.01  # summed square of changes, in prior SDs, under which K is drawn to 0
 
 
@@ -124,6 +125,18 @@ def viewed(within: Sums, between: Sums, acting: int) -> View:
     at_psi, at_c, at_slope = mean[:, psi], mean[:, c], mean[:, slope]
     offset = at_slope + jnp.einsum("nab,nb->na", curvature, at_psi) - jnp.einsum("nab,nb->na", by_population, at_c)
     return View(curvature, offset, by_population)
+
+
+def reaching(root, covariance):
+    """A root (P, P) with longer axes where draws lie further apart than the curvature says: the geometric mean of both.
+
+    covariance (P, P) : of the draws. A curvature is that of the steepest places: near 0, the logarithm of an SD lay
+    five times as far apart as its metric, and moves that could have been longer were accepted nearly always. Axes are
+    never made shorter, and at most by LONGER: chains that have not met yet lie far apart.
+    """
+    white = jax.scipy.linalg.solve(root, jax.scipy.linalg.solve(root, covariance).T)
+    values, vectors = jnp.linalg.eigh(0.5 * (white + white.T))
+    return root @ (vectors * jnp.clip(values, 1.0, LONGER**4) ** 0.25) @ vectors.T
 
 
 def root_of(sums: Sums, least: float):

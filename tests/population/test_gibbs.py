@@ -15,6 +15,7 @@ from bayestwin.dynamics import Accuracy
 from bayestwin.errors import FitError
 from bayestwin.population import fit_population
 from bayestwin.population.gibbs import PatientwiseHMC
+from bayestwin.population.gibbs_jump import Mixture
 from bayestwin.population.gibbs_state import Tuning, restarted, step_sizes
 from bayestwin.population.joint import Joint, joint_of
 from bayestwin.population.program import population_program
@@ -22,7 +23,7 @@ from bayestwin.population.sampling import in_blocks
 from bayestwin.population.saved_run import SavedRun
 from bayestwin.population.stacks import stack_cohort
 from bayestwin.population.start_values import starts_like, unconstrained_medians
-from bayestwin.population.whitening import View, noted, root_of, viewed
+from bayestwin.population.whitening import LONGER, View, noted, reaching, root_of, viewed
 from bayestwin.specification import load_model
 
 PATIENTS, LABS, D = 3, 2, 2
@@ -65,7 +66,10 @@ def wrong_view():
     offset, slope = rng.standard_normal((PATIENTS, D)), 0.5 * rng.standard_normal((PATIENTS, D, 1))
     view = View(jnp.asarray(root @ root.swapaxes(1, 2)), jnp.asarray(offset), jnp.asarray(slope))
     metrics = [jnp.asarray(np.eye(n) + 0.2 * np.tril(rng.standard_normal((n, n)), -1)) for n in (5, 4, 1)]
-    return Tuning(view, *metrics, step_sizes(PATIENTS, 0.12), restarted(PATIENTS, 0.12))
+    lower = jnp.asarray(0.6 * np.eye(D) + 0.3 * np.tril(rng.standard_normal((2, PATIENTS, D, D)), -1))
+    mean = jnp.asarray(0.7 + 0.7 * rng.standard_normal(lower.shape[:3]))
+    mixture = Mixture(jnp.asarray(True), mean, lower, jnp.linalg.inv(lower))
+    return Tuning(view, *metrics, step_sizes(PATIENTS, 0.12), restarted(PATIENTS, 0.12), mixture)
 
 
 def test_a_population_and_its_data_drawn_from_the_prior_stay_distributed_so_after_sweeps():
@@ -198,6 +202,20 @@ def test_a_view_and_a_metric_of_slopes_that_are_linear_are_exact():
         curvature, rel=5e-3, abs=1e-3 / np.outer(scales, scales).max()
     )
     assert np.linalg.solve(np.asarray(view.curvature[0]), np.asarray(view.offset[0])) == pytest.approx(mode, rel=0.02)
+
+
+def test_axes_of_a_metric_are_longer_where_draws_lie_further_apart_and_never_shorter():
+    rng = np.random.default_rng(4)
+    root = rng.standard_normal((4, 4))
+    turn = np.linalg.qr(rng.standard_normal((4, 4)))[0]
+    further = np.array([0.01, 1.0, 16.0, 1e6])  # of the variance that the metric has
+    covariance = root @ (turn * further) @ turn.T @ root.T
+    with jax.enable_x64(True):
+        found = np.asarray(reaching(jnp.asarray(root), jnp.asarray(covariance)))
+        same = np.asarray(reaching(jnp.asarray(root), jnp.zeros((4, 4))))
+    expected = root @ (turn * np.array([1.0, 1.0, 4.0, LONGER**2])) @ turn.T @ root.T
+    np.testing.assert_allclose(found @ found.T, expected, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(same @ same.T, root @ root.T, rtol=1e-12)
 
 
 @pytest.fixture(scope="module")

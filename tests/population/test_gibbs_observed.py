@@ -9,15 +9,17 @@ import pytest
 from every_part import patients as patients_with_every_part
 from every_part import write_every_part
 from jax.flatten_util import ravel_pytree
+from two_modes import two_modes
 
 from bayestwin.dynamics import Accuracy
 from bayestwin.evaluation.verification.fit_calibration import simulated_cohort
 from bayestwin.population.first_effects import searched_effects
 from bayestwin.population.gibbs import PatientwiseHMC
 from bayestwin.population.gibbs_density import Density
+from bayestwin.population.gibbs_jump import no_mixture
 from bayestwin.population.gibbs_observed import observed_move
 from bayestwin.population.gibbs_state import Likelihood, Phase, Tuning, restarted, step_sizes
-from bayestwin.population.joint import Joint, joint_of
+from bayestwin.population.joint import joint_of
 from bayestwin.population.stacks import stack_cohort
 from bayestwin.population.start_values import unconstrained_medians
 from bayestwin.population.whitening import blind
@@ -75,7 +77,15 @@ def test_what_is_observed_moves_alone_to_its_conditional_by_quadrature(reduced):
 
         likelihood = Likelihood(*jax.jit(joint.likelihood)(psi, joint.shared(h * joint.prior_sd)))
         metric = jnp.asarray([[1.0, 0.0], [0.3, 1.5]])
-        tuning = Tuning(blind(4, 10, 2), jnp.eye(18), jnp.eye(16), metric, step_sizes(4, 0.9), restarted(4, 0.9))
+        tuning = Tuning(
+            blind(4, 10, 2),
+            jnp.eye(18),
+            jnp.eye(16),
+            metric,
+            step_sizes(4, 0.9),
+            restarted(4, 0.9),
+            no_mixture(1, 4, 10),
+        )
         phase = Phase(*(jnp.asarray(False),) * 3, jnp.asarray(0.1))
 
         def step(carry, key):
@@ -128,33 +138,6 @@ def test_a_chance_that_the_equations_read_is_left_to_the_move_that_solves(tmp_pa
         joint = joint_of(model, groups, rho=0.0, accuracy=Accuracy())
         at = int(joint.sites(jnp.arange(20))["p_nonresponse_pop"])
     assert joint.acting[at] and not joint.observing[at] and joint.observing.sum() == 3
-
-
-def two_modes(heights):
-    """Patients whose one effect has modes at -1 and 3 of these heights, and no path up between them."""
-
-    def one(psi, shared, height):
-        return jax.scipy.special.logsumexp(jnp.asarray([height[0], height[1]]) - 40.0 * (psi[0] - WHERE) ** 2)
-
-    def likelihood(psi, shared):
-        value, slopes = jax.vmap(jax.value_and_grad(one, (0, 1)), (0, None, 0))(psi, shared, heights)
-        return value, *slopes, psi
-
-    none = np.zeros(1, dtype=bool)
-    return Joint(
-        log_prior=lambda h: -0.5 * (h**2).sum(),
-        individual=lambda h: (jnp.zeros((len(heights), 1)), jnp.eye(1)),
-        shared=lambda h: h,
-        likelihood=likelihood,
-        given_solved=lambda psi, shared, solved: likelihood(solved, shared)[0],
-        acting=none,
-        observing=none,
-        prior_sd=np.ones(1),
-        sites=lambda h: {"h": h},
-    )
-
-
-WHERE = np.array([-1.0, 3.0])
 
 
 def test_patients_begin_in_the_mode_that_is_likeliest():
