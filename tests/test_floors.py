@@ -68,6 +68,8 @@ def room_of(name):
     parts = name.split(".")
     if parts[0] != "bayestwin":
         return None
+    if parts[1:] == ["__main__"]:  # `python -m bayestwin` is the command line
+        return "cli"
     return parts[1] if len(parts) > 1 and parts[1] in FLOOR else ""
 
 

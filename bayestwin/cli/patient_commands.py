@@ -134,10 +134,15 @@ def forecast(
         str | None, typer.Option(help="Names, separated by commas; default: what the model offers.")
     ] = None,
     horizon_months: Annotated[float, typer.Option(help="How far ahead.", min=0.1)] = 36.0,
+    courses: Annotated[
+        Path | None, file_to_write("Where to write the labs expected, at every time, as a table (CSV).")
+    ] = None,
     seed: Seed = 1,
 ):
-    """What may happen under each treatment: chances at the landmarks with their ranges, and how treatments compare."""
-    from bayestwin.prognosis import compare_treatments
+    """What may happen under each treatment: chances at the landmarks with their ranges, how treatments compare, and the
+    labs expected."""
+    from bayestwin.jobs.whole_file import write_whole
+    from bayestwin.prognosis import compare_treatments, course_table
     from bayestwin.prognosis import forecast as forecast_twin
 
     loaded, _ = _twin(twin, population, model)
@@ -148,6 +153,9 @@ def forecast(
         typer.echo(f"\n{compare_treatments(prognosis)}")
     prognosis.save(out)
     typer.echo(f"wrote {out}")
+    if courses is not None:
+        write_whole(courses, course_table(prognosis).to_csv(index=False))
+        typer.echo(f"wrote {courses}")
     return DONE
 
 

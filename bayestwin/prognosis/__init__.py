@@ -3,6 +3,7 @@
 from bayestwin.prognosis.compare import PairComparison, TreatmentComparison, compare_treatments
 from bayestwin.prognosis.forecast import forecast
 from bayestwin.prognosis.observed_endpoints import Conventions
+from bayestwin.prognosis.printed import course_table
 from bayestwin.prognosis.quantities import Chance
 from bayestwin.prognosis.response import ResponseTable, response_schema, response_table
 from bayestwin.prognosis.result import Prognosis, TreatmentPrognosis
@@ -19,6 +20,7 @@ __all__ = [
     "TreatmentPrognosis",
     "VirtualTrial",
     "compare_treatments",
+    "course_table",
     "forecast",
     "load_prognosis",
     "response_schema",

@@ -2,11 +2,16 @@
 
 import numpy as np
 
+from bayestwin.prognosis.result import QUANTILES, table
+
+TIMES_SHOWN = 6  # of a course, evenly over what is ahead
+
 
 def forecast_text(prognosis) -> str:
-    """One block per treatment: chances at the landmarks, which way comes first, time on each treatment."""
+    """One block per treatment: chances at the landmarks, which way comes first, time on each treatment; without an
+    endpoint the labs expected."""
     if not prognosis.landmarks:
-        return repr(prognosis)
+        return _labs_text(prognosis)
     lines = [
         f"Forecast of {prognosis.patient} from {prognosis.model.time_unit} {prognosis.now:g} "
         "(research use only; not a randomised comparison)",
@@ -23,6 +28,42 @@ def forecast_text(prognosis) -> str:
             f"{'after ' + format(prognosis.horizon, 'g') if np.isinf(median) else format(median, '.1f')}"
         )
         lines += _moments(prognosis, row) + _first_event(prognosis, row) + _time_on(prognosis, row)
+    return "\n".join(lines)
+
+
+def course_table(prognosis):
+    """Every predicted course as a table (pandas): treatment, output, unit, time, quantiles of a lab with its residual
+    error, q0.025 to q0.975; time in the model's time unit, as in the record."""
+    unit = {observation.output: observation.unit for observation in prognosis.model.observations}
+    return table(
+        [
+            {"treatment": row.plan.name, "output": course.output, "unit": unit[course.output], "time": float(time)}
+            | {f"q{level:g}": float(value) for level, value in zip(QUANTILES, course.quantiles[:, k])}
+            for row in prognosis.rows
+            for course in row.courses or ()
+            for k, time in enumerate(course.times)
+        ]
+    )
+
+
+def _labs_text(prognosis) -> str:
+    """Median and 80 % interval of each output at some times ahead, by treatment."""
+    unit = prognosis.model.time_unit
+    lines = [
+        f"Forecast of {prognosis.patient} from {unit} {prognosis.now:g} (research use only)",
+        "labs expected: median, and 80 % predictive interval with residual error in brackets",
+    ]
+    for row in prognosis.rows:
+        if row.refused:
+            lines.append(f"  {row.plan.label}: no number ({row.refused})")
+            continue
+        lines.append(f"  {row.plan.label}:")
+        for course in row.courses or ():
+            observation = next(o for o in prognosis.model.observations if o.output == course.output)
+            shown = np.unique(np.linspace(0, len(course.times) - 1, TIMES_SHOWN).round().astype(int))
+            low, middle, high = (course.quantiles[QUANTILES.index(level)] for level in (0.1, 0.5, 0.9))
+            cells = [f"{unit} {course.times[k]:g} {middle[k]:.3g} ({low[k]:.3g} to {high[k]:.3g})" for k in shown]
+            lines.append(f"    {observation.label or course.output}, {observation.unit}: {', '.join(cells)}")
     return "\n".join(lines)
 
 

@@ -111,3 +111,8 @@ def test_a_wrong_command_ends_with_code_2_and_says_what_is_wrong(words, said):
 def test_an_option_given_twice_is_a_usage_error_and_not_the_loss_of_the_first_file(again):
     found = CliRunner().invoke(app, ["check", "--model", "theophylline", "--labs", "a.csv", *again])
     assert found.exit_code == 2 and "--labs is given 2 times and takes one value" in found.output
+
+
+def test_the_module_is_the_command():
+    answer = subprocess.run([sys.executable, "-m", "bayestwin", "--version"], capture_output=True, text=True)
+    assert answer.returncode == 0 and answer.stdout == run("--version").stdout

@@ -8,7 +8,7 @@ from cycling_model import NOW, grown, natural, started, twin_of
 
 from bayestwin.dosing import Policy, Rule, Schedule
 from bayestwin.errors import ModelError
-from bayestwin.prognosis import compare_treatments, forecast, load_prognosis, save_prognosis
+from bayestwin.prognosis import compare_treatments, course_table, forecast, load_prognosis, save_prognosis
 from bayestwin.prognosis.particles import forecast_draws
 from bayestwin.records import Lab
 
@@ -197,3 +197,15 @@ def test_a_model_without_an_endpoint_has_courses_and_time_on_treatment(cycling_t
     assert found.events is None and found.courses[0].times.tolist() == [128.0, 156.0, 184.0, 212.0, 240.0, 250.0]
     assert found.time_on.first_change == pytest.approx(28.0)  # in the model's time unit
     assert found.time_on.share == pytest.approx(np.tile([84.0 / 150.0, 66.0 / 150.0], (160, 1)))
+
+
+def test_without_an_endpoint_the_labs_expected_are_printed_and_are_a_table(cycling_twin):
+    twin = replace(cycling_twin, model=replace(cycling_twin.model, endpoints=(), source_hash=""))
+    found = forecast(twin, {"drug": None}, horizon=150.0, random_seed=1)
+    frame, course = course_table(found), found.row("drug").courses[0]
+    assert list(frame.columns[:4]) == ["treatment", "output", "unit", "time"] and len(frame) == len(course.times)
+    np.testing.assert_array_equal(frame[["q0.025", "q0.5", "q0.975"]].to_numpy().T, course.quantiles[[0, 3, 6]])
+    first, last = f"{course.quantiles[3, 0]:.3g}", f"{course.quantiles[3, -1]:.3g}"
+    for time, value in ((course.times[0], first), (course.times[-1], last)):
+        assert f"{twin.model.time_unit} {time:g} {value} (" in str(found)
+    assert "median, and 80 % predictive interval" in str(found)
