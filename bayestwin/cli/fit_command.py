@@ -92,6 +92,9 @@ def fit(
     loaded = load_model(model)
     other = read_priors(priors) if priors else {}
     with_priors(loaded, other)  # a misspelt name is told before the files are read
+    for name, prior in other.items():
+        shown = prior if not isinstance(prior, float) else f"LKJ(concentration={prior:g})"
+        typer.echo(f"prior of {name}, from {priors and priors.name}: {shown}")
     files = {"patients": patients, "labs": labs, "doses": doses, "events": events, "event_table": event_table}
     reading = read_files(loaded.record_schema(), files, time_unit=time_unit, as_of=as_of)
     tell(reading)

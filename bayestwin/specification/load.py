@@ -48,7 +48,10 @@ def model_folder(name_or_path) -> Path:
         return named
     known = sorted(p.parent.name for p in models_folder().glob("*/model.py"))
     raise ModelError(
-        "no such model", value=str(name_or_path), allowed=f"one of {', '.join(known)}, or a folder holding model.py"
+        "no such model",
+        value=str(name_or_path),
+        allowed=f"one of {', '.join(known)}, or a folder holding model.py",
+        next_step="Name the folder of your own model: --model FOLDER, or load_model(folder).",
     )
 
 

@@ -44,3 +44,17 @@ def test_a_twin_started_from_it_says_so(fitted):
 def test_a_method_that_does_not_exist_is_told_before_any_file_is_read():
     answer = run("fit", "--model", "theophylline", "--labs", __file__, "--method", "gips", "--out", "pop.nc")
     assert answer.exit_code == 2 and "--method gips: choose nuts, gibbs, approximate" in answer.output
+
+
+def test_what_a_file_of_priors_changes_is_said_before_the_fit(tmp_path):
+    (tmp_path / "priors.toml").write_text(
+        'CL_pop = "LogNormal(median=2.8, sd_log=0.5)"\ncorrelation = "LKJ(concentration=2)"\n', encoding="utf-8"
+    )
+    tables = write_tables(tmp_path / "tables", ("T-1",), 2)
+    (tables / "labs.csv").write_text((tables / "labs.csv").read_text().splitlines()[0] + "\n")
+    given = [word for name in ("patients", "doses", "labs") for word in (f"--{name}", tables / f"{name}.csv")]
+    priors = ("--priors", tmp_path / "priors.toml")
+    answer = run("fit", "--model", "theophylline", *given, *priors, "--out", tmp_path / "pop.nc")
+    assert answer.exit_code == 3 and "no lab was accepted" in answer.output
+    for said in ("prior of CL_pop, from priors.toml: ", "2.8", "prior of correlation, from priors.toml: LKJ(concent"):
+        assert said in answer.output

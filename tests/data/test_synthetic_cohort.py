@@ -44,7 +44,7 @@ def cohort(request):
     return request.param
 
 
-@pytest.mark.slow
+@pytest.mark.validate
 def test_the_same_seed_writes_the_shipped_files_byte_for_byte(tmp_path):
     for script in ("make_synthetic_cohort.py", "make_theophylline.py", "make_psa.py"):
         subprocess.run([sys.executable, DATA / script, "--out", tmp_path], check=True)

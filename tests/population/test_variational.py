@@ -11,7 +11,7 @@ from bayestwin.records import Cohort, Lab, PatientRecord
 pytestmark = pytest.mark.slow  # compiles two programs
 
 
-@pytest.fixture(scope="module", params=["full", "by_patient"])
+@pytest.fixture(scope="module", params=[pytest.param("full", marks=pytest.mark.validate), "by_patient"])
 def fitted(request, level_model, four_patients):
     return approximate_population(level_model, four_patients, random_seed=1, steps=3000, guide=request.param)
 

@@ -20,6 +20,7 @@ from bayestwin.twin.target import class_weights
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.validate
 def test_blackjax_finds_the_same_posterior_and_evidence(theophylline, make_population, sizes):
     blackjax = pytest.importorskip("blackjax")
     from blackjax.smc import extend_params
