@@ -36,24 +36,29 @@ def virtual_trial(
             help="TOML file of covariates of the patients; default: all missing.", exists=True, dir_okay=False
         ),
     ] = None,
-    patients: Annotated[int | None, typer.Option(help="Size of the arm; default 100, or as published.", min=1)] = None,
-    visit_every: Annotated[
-        float | None, typer.Option(help="Days between assessments; default: as published, or the model's.", min=1.0)
+    patients: Annotated[
+        int | None, typer.Option(help="Size of the arm; default 100, or as published.", min=1, max=1_000_000)
     ] = None,
-    wait: Annotated[float | None, typer.Option(help="Days to the start of the treatment.", min=0.0)] = None,
-    drop_out: Annotated[float | None, typer.Option(help="Hazard of drop-out a year.", min=0.0)] = None,
+    visit_every: Annotated[
+        float | None,
+        typer.Option(help="Days between assessments; default: as published, or the model's.", min=1.0, max=3650.0),
+    ] = None,
+    wait: Annotated[float | None, typer.Option(help="Days to the start of the treatment.", min=0.0, max=3650.0)] = None,
+    drop_out: Annotated[float | None, typer.Option(help="Hazard of drop-out a year.", min=0.0, max=100.0)] = None,
     not_started: Annotated[
         float | None, typer.Option(help="Share who never get the treatment.", min=0.0, max=0.99)
     ] = None,
     months: Annotated[
-        float | None, typer.Option(help="How far curves go; default: past every published number.")
+        float | None, typer.Option(help="How far curves go; default: past every published number.", min=1.0, max=1200.0)
     ] = None,
     not_learnt: Annotated[
         list[str] | None,
         typer.Option(help="A trial that --population never saw; rows of all others are in-sample; repeatable."),
     ] = None,
-    draws: Annotated[int, typer.Option(help="Population draws.", min=20)] = 200,
-    per_draw: Annotated[int, typer.Option(help="Virtual patients of each draw, a multiple of 4.", min=4)] = 48,
+    draws: Annotated[int, typer.Option(help="Population draws.", min=20, max=100_000)] = 200,
+    per_draw: Annotated[
+        int, typer.Option(help="Virtual patients of each draw, a multiple of 4.", min=4, max=100_000)
+    ] = 48,
     seed: Seed = 1,
 ):
     """Simulate arms of trials: response, progression, survival, with intervals of the expectation and of such an arm.

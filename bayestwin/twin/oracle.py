@@ -46,7 +46,7 @@ def rebuild_twin(
                                 unequal size
     """
     begin = clock.perf_counter()
-    refuse_uneven(particles, islands, record)
+    refuse_uneven(particles, islands, record, population_draws)
     if population.knows(record):
         raise FitError(
             "this patient was in the fitted cohort: from scratch the labs would count twice",
@@ -93,9 +93,10 @@ def rebuild_twin(
     return first_twin(population, record, made, pop, islands, rho, random_seed, info), info
 
 
-def refuse_uneven(particles: int, islands: int, record) -> None:
+def refuse_uneven(particles: int, islands: int, record, population_draws: int = 1) -> None:
     """Raises FitError where so many particles make no islands of equal size, or there cannot be so many."""
-    for name, number in (("particles", particles), ("islands", islands)):
+    asked = {"particles": particles, "islands": islands, "population draws": population_draws}
+    for name, number in asked.items():
         if isinstance(number, bool) or not isinstance(number, int | np.integer) or not 1 <= number <= MOST_PARTICLES:
             raise FitError(
                 f"there cannot be so many {name}",

@@ -50,7 +50,7 @@ def start_twin(
 
     A patient of the fitted cohort starts from the joint fit, whose draws have already learnt the labs.
     """
-    refuse_uneven(particles, islands, record)
+    refuse_uneven(particles, islands, record, population_draws)
     rho = population.rho if rho is None else rho
     how: dict[str, Any] = {"islands": islands, "population_draws": population_draws}
     how |= {"random_seed": random_seed, "rho": rho, "accuracy": accuracy}

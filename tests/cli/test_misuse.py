@@ -169,6 +169,13 @@ def test_options_out_of_range_are_usage_errors_said_at_once(folder, words, said)
     assert said in answer.output
 
 
+@pytest.mark.parametrize("option", ["--wait", "--drop-out", "--visit-every", "--months", "--draws", "--patients"])
+def test_an_arm_without_end_is_a_usage_error(option, tmp_path):
+    number = "1e12" if option in ("--draws", "--patients") else "inf"
+    answer = run("virtual-trial", "--treatment", "teclistamab", "--out", tmp_path / "arm", option, number)
+    assert answer.exit_code == 2 and option in answer.output
+
+
 def test_no_treatment_is_not_every_treatment_and_a_folder_is_no_twin(folder):
     answer = run("forecast", folder / "t1.nc", "--treatments", "", "--out", folder / "no.nc")
     assert answer.exit_code == 2 and "no treatment was asked for" in answer.output

@@ -17,6 +17,8 @@ def test_a_number_of_particles_or_islands_that_cannot_be_is_named_with_the_patie
         refuse_uneven(number, 8, RECORD)
     with pytest.raises(FitError, match="patient P-017, islands: there cannot be so many"):
         refuse_uneven(80, number, RECORD)
+    with pytest.raises(FitError, match="patient P-017, population draws: there cannot be so many"):
+        refuse_uneven(80, 8, RECORD, number)
 
 
 def test_numbers_of_numpy_and_the_most_there_can_be_are_taken():
