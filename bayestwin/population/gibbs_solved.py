@@ -22,15 +22,20 @@ def solved_move(density: Density, steps, tuning, key, kind, h, z, likelihood, as
     start = density.point(tuning.view, h, v, likelihood)
     patients, population = (kind == PATIENTS).astype(float), (kind == POPULATION).astype(float)
     # what is observed has moved before the patients do: a step of no length solves for slopes where they stand
-    count = jnp.where((kind == JUMP) & phase.climbing, 0, jnp.asarray(steps)[kind])
+    idle = (kind == JUMP) & (phase.climbing | ~tuning.mixture.known)
+    count = jnp.where(idle, 0, jnp.asarray(steps)[kind])
     first = -(kind == PATIENTS).astype(int) * bool(len(density.observing))
     jitter = jax.random.uniform(keys[0], (), minval=0.7, maxval=1.3)
     step_v, step_h = (jnp.minimum(e, LONGEST / jnp.maximum(count, 1)) * jitter for e in tuning.steps[:2])
     size_v, size_h = patients * step_v[:, None], population * step_h
     p_v = jax.random.normal(keys[1], v.shape) * patients
     p_h = jax.random.normal(keys[2], density.moving.shape) * population
-    there, ratio = jumped(tuning.mixture, keys[4], start.psi)
-    there = density.v(tuning.view, h, density.z(h, there))
+
+    def jump():
+        psi, ratio = jumped(tuning.mixture, keys[4], start.psi)
+        return density.v(tuning.view, h, density.z(h, psi)), ratio
+
+    there, ratio = jax.lax.cond(kind == JUMP, jump, lambda: (v, jnp.zeros(len(v))))
 
     def step(number, carry):
         h, v, p_h, p_v, point, begin, sums, ascent = carry
@@ -50,7 +55,7 @@ def solved_move(density: Density, steps, tuning, key, kind, h, z, likelihood, as
     carry = (h, v, p_h, p_v, start, (start, h), density.nothing_learnt(h, z)[:3], ascent)
     new_h, _, q_h, q_v, end, (start, _), sums, ascent = jax.lax.fori_loop(first, count, step, carry)
     gain = gained(kind, phase, start, end, ((p_h, p_v), (q_h, q_v)))
-    gain = gain + jnp.where(kind == JUMP, ratio, 0.0)
+    gain = gain + ratio
     gain = jnp.where(jnp.isnan(gain), -jnp.inf, gain)
     taken = drawn(keys[3], kind, gain)
     h = jnp.where(((kind == POPULATION) & taken[0]) | phase.climbing, new_h, h)

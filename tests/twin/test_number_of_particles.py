@@ -24,3 +24,5 @@ def test_a_number_of_particles_or_islands_that_cannot_be_is_named_with_the_patie
 def test_numbers_of_numpy_and_the_most_there_can_be_are_taken():
     refuse_uneven(np.int64(80), np.int64(8), RECORD)
     refuse_uneven(MOST_PARTICLES, 8, RECORD)
+    with pytest.raises(FitError, match="there cannot be so many"):
+        refuse_uneven(MOST_PARTICLES + 8, 8, RECORD)
