@@ -3,7 +3,8 @@
 Versions of one name form a chain in the order in which they became known: the same value again is a duplicate (in
 another file of the same reading it is known already), another value that became known later a correction, `retracted`
 a withdrawal. Two values that became known together contradict each other, and both are refused: which is right is not
-guessed.
+guessed. A correction and a withdrawal that became known together agree that the earlier value is wrong: it goes, and
+the correction is refused.
 """
 
 from collections.abc import Iterable, Mapping
@@ -107,7 +108,7 @@ def _chains_of(base: PatientRecord | None, routes) -> dict[str, list[Version]]:
         starts = [v.known for v in chain] + [
             s.row.known_time for s in base.past if _key(s.row, routes) == _key(old.row, routes)
         ]
-        if old.until not in starts:
+        if old.until not in starts or old.until == old.row.known_time:
             chain.append(Version(old.until, None))
     return {key: sorted(chain, key=lambda v: v.known) for key, chain in chains.items()}
 
@@ -147,6 +148,16 @@ def _says(body: Body, cells: Mapping[str, str]) -> str:
 def _contradicted(v: Version, other: Version, findings: Findings) -> None:
     """Refuse a version that another one of the same known_time contradicts."""
     a, b = v.body, other.body
+    if b is None:
+        by = f"{other.placed.draft.file} row {other.placed.draft.row}" if other.placed else "the earlier record"
+        return _refuse(
+            v,
+            f"{by} withdraws what this row corrects, and nothing says which became known later",
+            "status",
+            "a correction or a withdrawal at one known_time",
+            "It counts as withdrawn. If the corrected value holds, give its row a later known_time.",
+            findings,
+        )
     if isinstance(a, ClinicalEvent) and isinstance(b, ClinicalEvent) and a.event in (COVARIATE, IN_ROW):
         (name, here), (_, there) = covariate_in(a.value), covariate_in(b.value)
         where = f"{other.placed.draft.file} row {other.placed.draft.row}" if other.placed else "the earlier record"
@@ -206,7 +217,8 @@ def _follow(before: list[Version], new: list[Version], result: Believed, finding
                 findings,
             )
             continue
-        if believed is not None and v.known > believed.known_time:
+        # One withdrawn the moment it became known is kept too: sent again without its withdrawal it stays withdrawn.
+        if believed is not None and (v.known > believed.known_time or body is None):
             result.past.append(Superseded(believed, v.known))
         current = v if body is not None else None
         said_by = {v.placed.draft.file} if v.placed else set()
@@ -222,13 +234,17 @@ def _counts(v: Version) -> int:
 
 
 def _rivals(v: Version, w: Version) -> bool:
-    """True if `v` contradicts `w`: other value, known at the same time, and no status that puts one after the other.
+    """True if `v` contradicts `w`: other value, known at the same time, and no status that puts one after the other;
+    or a correction of what `w` withdraws at that time.
 
     Two deaths at different times, neither with a known_time, do so too: that the later one became known later would
     be read from the very thing they disagree on.
     """
-    if w is v or v.body is None or w.body is None:
+    if w is v or v.body is None:
         return False
+    if w.body is None:
+        corrects = v.placed is not None and v.placed.draft.status == "corrected"
+        return corrects and isclose(v.known, w.known, abs_tol=1e-9)
     if not isclose(v.known, w.known, abs_tol=1e-9) and not (_undated_death(v) and _undated_death(w)):
         return False
     return (v.rank == w.rank or (w.placed is None and v.rank == 0)) and not same(v.body, w.body)
@@ -247,10 +263,12 @@ def _in_order(v: Version) -> tuple:
 
 
 def _dated_last(before: list[Version], new: list[Version]) -> list[Version]:
-    """A correction or withdrawal without known_time became known no earlier than what it speaks of."""
-    latest = max((v.known for v in (*before, *new) if v.body is not None and v.rank <= 0), default=float("-inf"))
+    """A correction or withdrawal without known_time became known no earlier than what it speaks of: a correction of the
+    value first reported, a withdrawal of any."""
+    values = [v for v in (*before, *new) if v.body is not None]
     result = []
     for v in new:
+        latest = max((w.known for w in values if w.rank <= 0 or v.body is None), default=float("-inf"))
         if v.rank > 0 and v.placed and v.placed.draft.known is None and v.known < latest:
             v = replace(v, known=latest, body=replace(v.body, known_time=latest) if v.body else None)
         result.append(v)

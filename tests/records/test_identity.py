@@ -58,6 +58,43 @@ def test_a_retraction_without_known_time_still_withdraws(read):
     assert not reading.refusals and values(reading.cohort["P1"]) == []
 
 
+@pytest.mark.parametrize("known", [("20", "20"), ("", ""), ("20", "")])
+def test_a_correction_withdrawn_at_the_same_time_is_refused_in_any_order_of_rows_and_files(read, known):
+    final, corrected = "a,5,6,m_protein,31,g/L,", f"a,5,{known[0]},m_protein,13,g/L,corrected"
+    rows = final, corrected, f"a,5,{known[1]},,,,retracted"
+    for order in itertools.permutations(rows):
+        reading = read(labs=labs(*order))
+        (refusal,) = reading.refusals
+        assert values(reading.cohort["P1"]) == [] and refusal.row == order.index(corrected) + 2
+        assert refusal.reason.startswith(f"labs.csv row {order.index(rows[2]) + 2} withdraws what this row corrects")
+        assert refusal.column == "status" and refusal.value == "corrected"
+        assert "give its row a later known_time" in refusal.next_step
+    again = read(labs=labs(*rows), base=reading.cohort)
+    assert again.cohort == reading.cohort and again.cohort["P1"].past == reading.cohort["P1"].past
+    assert [(r.row, r.column) for r in again.refusals] == [(3, "status")]
+    if known[0] == known[1]:  # in files of their own a withdrawal without a clock is of what was sent before
+        late = read(labs=labs(corrected), base=read(labs=labs(final, rows[2])).cohort)
+        assert values(late.cohort["P1"]) == []
+        assert late.refusals[0].reason.startswith("the earlier record withdraws what this row corrects")
+
+
+def test_a_withdrawal_without_known_time_reaches_a_correction_with_one_in_one_file_as_in_two(read):
+    rows = "a,5,6,m_protein,31,g/L,", "a,5,20,m_protein,13,g/L,corrected"
+    after = read(labs=labs("a,5,,,,,retracted"), base=read(labs=labs(*rows)).cohort).cohort
+    once = read(labs=labs(*rows, "a,5,,,,,retracted")).cohort
+    assert values(after["P1"]) == values(once["P1"]) == []
+
+
+def test_a_lab_withdrawn_the_moment_it_became_known_does_not_come_back_when_sent_again(read):
+    withdrawn = read(labs=labs("a,5,,m_protein,31,g/L,", "a,5,,,,,retracted")).cohort
+    for row in ("a,5,,m_protein,31,g/L,", "a,5,,,,,retracted"):
+        again = read(labs=labs(row), base=withdrawn)
+        assert values(again.cohort["P1"]) == [] and again.unchanged == 1 and not again.refusals
+    (refusal,) = read(labs=labs("a,5,,m_protein,13,g/L,"), base=withdrawn).refusals
+    assert "another row says otherwise" in refusal.reason
+    assert values(read(labs=labs("a,5,9,m_protein,13,g/L,"), base=withdrawn).cohort["P1"]) == [13.0]
+
+
 def test_a_value_may_come_back_after_a_retraction(read):
     reading = read(labs=labs("a,5,6,m_protein,31,g/L,", "a,5,8,,,,retracted", "a,5,10,m_protein,31,g/L,"))
     assert [values(reading.at(t)["P1"]) for t in (6, 8, 10)] == [[31.0], [], [31.0]]
