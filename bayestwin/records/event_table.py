@@ -135,6 +135,12 @@ class _Reader:
             spec, cell.raw, unit, censoring=cell.censoring, lloq=cell.lloq, upper=cell.upper, column=cell.column,
             unit_column=cell.column, upper_column=cell.upper_column, may_be_open=cell.upper_column == "limit",
         )  # fmt: skip
+        if (
+            not filled(row, "blq")
+            and filled(row, "cens") == 1
+            and 0 < filled(row, "dv") < filled(row, "lloq") * (1 - 1e-9)
+        ):
+            self.findings.tally(f"{row.file}: censored values whose DV is a limit below LLOQ, used as below LLOQ")
         if cell.upper is None and found["censoring"] != cell.censoring:
             self.findings.tally(f"{row.file}: values below their LLOQ, used as left-censored at the LLOQ")
         return Lab(lab_id="", output=spec.name, time=0.0, known_time=0.0, **found)

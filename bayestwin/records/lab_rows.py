@@ -2,6 +2,7 @@
 of a value that is only known to lie between two limits."""
 
 from dataclasses import replace
+from math import isclose
 
 from bayestwin.labs import RecordSchema
 from bayestwin.records.cells import needed_number, number, one_of, parse_number, status_of, whole
@@ -87,10 +88,32 @@ def _value(row: Row, spec, findings: Findings) -> dict:
         raw, column = lloq, "lloq"
     else:
         raw = needed_number(row, "value")
+    if lloq and lloq > 0 and column == "value":
+        _agrees_with_lloq(row, raw, censoring, lloq)
     found = measured(spec, raw, row["unit"], censoring=censoring, lloq=lloq, column=column)
     if found["censoring"] != censoring:
         findings.tally(f"{row.file}: values below their lloq, used as left-censored at the lloq")
     return found
+
+
+def _agrees_with_lloq(row: Row, raw: float, censoring: str, lloq: float) -> None:
+    """Refuse a limit in `value` that the limit of quantification of the same row contradicts."""
+    if censoring == "left" and not isclose(raw, lloq, rel_tol=1e-9):
+        raise RowRefused(
+            f"the row says below {raw:g} and, in lloq, below {lloq:g}",
+            column="value",
+            value=row["value"],
+            allowed=f"one limit: <{lloq:g}, or an empty lloq",
+            next_step="Give the limit by which this sample was judged.",
+        )
+    if censoring == "right" and raw < lloq * (1 - 1e-9):
+        raise RowRefused(
+            f"the row says above {raw:g}, and nothing below its lloq of {lloq:g} can be told",
+            column="value",
+            value=row["value"],
+            allowed=f"{lloq:g} or more, or an empty lloq",
+            next_step="Correct the limit in value, or leave lloq empty.",
+        )
 
 
 def _interval(row: Row, spec, text: str, censoring: str, findings: Findings) -> dict:
@@ -105,6 +128,15 @@ def _interval(row: Row, spec, text: str, censoring: str, findings: Findings) -> 
         )
     raw = parse_number(text, "value") if text else needed_number(row, "value")
     upper = parse_number(row["value_to"], "value_to")
+    lloq = number(row, "lloq")
+    if lloq and raw < upper < lloq * (1 - 1e-9):
+        raise RowRefused(
+            f"the row says below {upper:g}, and nothing below its lloq of {lloq:g} can be told",
+            column="value_to",
+            value=row["value_to"],
+            allowed=f"{lloq:g} or more, or an empty lloq",
+            next_step="Correct the upper end, or leave lloq empty.",
+        )
     found = measured(spec, raw, row["unit"], upper=upper)
     if found["censoring"] != "interval":
         findings.tally(

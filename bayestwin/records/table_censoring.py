@@ -50,6 +50,14 @@ def censored(row: Row) -> Cell:
                 allowed="the limit of quantification",
                 next_step="Add LLOQ to that row.",
             )
+        if filled(row, "dv") > lloq * (1 + 1e-9):
+            raise RowRefused(
+                "DV is above LLOQ and BLQ says it is not",
+                column="blq",
+                value=row["blq"],
+                allowed="0",
+                next_step="Correct BLQ, DV or LLOQ.",
+            )
         return Cell(lloq, "left", column="lloq")
     if row["dv"] in ("", "."):
         raise RowRefused(
@@ -80,6 +88,14 @@ def censored(row: Row) -> Cell:
                 next_step="With CENS = 1, DV is the limit.",
             )
         raw = lloq
+    if cens == -1 and lloq and raw < lloq * (1 - 1e-9):
+        raise RowRefused(
+            "the row says above DV, and DV is below its LLOQ",
+            column="dv",
+            value=row["dv"],
+            allowed=f"{lloq:g} or more",
+            next_step="Correct DV or LLOQ; CENS is 1 for a value below a limit.",
+        )
     if row["limit"] in ("", "."):
         return Cell(raw, "left" if cens == 1 else "right")
     limit = parse_number(row["limit"], "limit")

@@ -175,6 +175,8 @@ def test_limit_gives_the_other_end_of_an_interval(read, theophylline, extra, cel
         ("CENS,LIMIT", "2,1,x", "limit"),
         ("CENS,LIMIT", "80,1,5", "dv"),
         ("CENS,LLOQ", "3,1,2", "dv"),
+        ("CENS,LLOQ", "1,-1,2", "dv"),
+        ("BLQ,LLOQ", "3,1,2", "blq"),
         ("BLQ", "2,1", "lloq"),
         ("BLQ,LLOQ", "1,0,2", "blq"),
         ("MDV", ",0", "dv"),
@@ -186,6 +188,12 @@ def test_limit_gives_the_other_end_of_an_interval(read, theophylline, extra, cel
 def test_contradictory_observations_are_refused(read, theophylline, extra, cells, column):
     (refusal,) = read(theophylline, event_table=table(f"1,1,{cells}", head=f"ID,TIME,DV,{extra}")).refusals
     assert refusal.column == column and refusal.allowed and refusal.next_step
+
+
+def test_a_limit_below_lloq_is_used_as_below_lloq_and_noted(read, theophylline):
+    reading = read(theophylline, event_table=table("1,1,0.5,1,2", "1,2,0,1,2", head="ID,TIME,DV,CENS,LLOQ"))
+    assert [lab.value for lab in one(reading).labs] == [2.0, 2.0]
+    assert any("DV is a limit below LLOQ, used as below LLOQ: 1 row." in note for note in reading.notes)
 
 
 def test_dvid_names_the_output_by_name_or_number(read):

@@ -27,6 +27,7 @@ def row(value, value_to="", unit="1", comparator="", lloq="", output="mrd"):
         ({"value": "negative", "lloq": "1", "unit": "10*-5"}, ("left", 1e-5, None)),
         ({"value": "positive", "lloq": "1e-6"}, ("right", 1e-6, None)),
         ({"value": "<1e-5"}, ("left", 1e-5, None)),
+        ({"value": "<1e-5", "lloq": "0.00001"}, ("left", 1e-5, None)),
         ({"value": "1e-6", "value_to": "1e-5"}, ("interval", 1e-6, 1e-5)),
         ({"value": "3e-4"}, ("none", 3e-4, None)),
         ({"value": "0", "lloq": "1e-5"}, ("left", 1e-5, None)),
@@ -44,6 +45,7 @@ def test_a_finding_is_a_measurement_below_or_above_the_limit_of_its_row(read, ce
     [
         ({"value": "negative"}, "lloq", "", "a negative mrd needs the limit it was looked for at", "sensitivity"),
         ({"value": "positive", "lloq": "0"}, "lloq", "'0'", "a positive mrd needs the limit", "above 0"),
+        ({"value": "<1e-5", "lloq": "1e-3"}, "value", "'<1e-5'", "below 1e-05 and, in lloq, below 0.001", "one limit"),
         ({"value": "weak", "lloq": "1e-5"}, "value", "'weak'", "no finding of mrd", "negative or positive with the li"),
         ({"value": "failed", "lloq": "1e-5"}, "value", "'failed'", "that is missing, not a finding", "or a number"),
         ({"value": "negative", "comparator": "<", "lloq": "1e-5"}, "comparator", "'<'", "no finding", "or a number"),

@@ -48,6 +48,7 @@ def test_a_lower_end_that_says_nothing_is_noted(read):
         ({"comparator": "<"}, "comparator", "beside an interval"),
         ({"value": "<5"}, "comparator", "beside an interval"),
         ({"value": ""}, "value", "missing"),
+        ({"lloq": "20"}, "value_to", "the row says below 10, and nothing below its lloq of 20 can be told"),
         ({"value_to": "ten"}, "value_to", "number"),
         ({"value_to": "900"}, "value_to", "In mg/dL it would be plausible"),
         ({"value": "130", "value_to": "150"}, "value", "implausible"),

@@ -119,6 +119,13 @@ def test_a_value_without_a_unit_is_refused_where_a_factor_of_ten_is_at_stake(rea
         ({"status": "preliminary"}, "status", "final"),
         ({"lloq": "-1"}, "lloq", "negative"),
         ({"lloq": "abc"}, "lloq", "number"),
+        (
+            {"value": "<0.001", "lloq": "0.1"},
+            "value",
+            "the row says below 0.001 and, in lloq, below 0.1 (found '<0.001')",
+        ),
+        ({"value": "0.1", "comparator": "<", "lloq": "0.001"}, "value", "expected one limit: <0.001, or an empty lloq"),
+        ({"value": ">0.001", "lloq": "0.1"}, "value", "above 0.001, and nothing below its lloq of 0.1 can be told"),
         ({"lloq": "500"}, "lloq", "m_protein = below 500 g/L is implausible (found '500')"),
         ({"output": "ife_serum", "value": "<1", "unit": ""}, "value", "no finding of ife_serum (found '<1')"),
         ({"value": "1e308"}, "value", "m_protein = 1e+308 g/L is implausible (found '1e308')"),
