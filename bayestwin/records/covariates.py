@@ -22,11 +22,12 @@ IDENTIFYING = re.compile(
 )
 MISSING = ("na", "n/a", "nan", "null", "none", ".", "unknown", "missing")
 # Of a human body, in the unit of the name: a weight in pounds or a height in metres is caught here.
-# An albumin in g/dL would be a tenth of the lowest.
+# An albumin in g/dL would be a tenth of the lowest. Deprivation is a quintile.
 HUMAN = {
     **{"weight_kg": (0.3, 400.0), "height_cm": (20.0, 260.0), "bsa_m2": (0.1, 3.5), "age_years": (0.0, 120.0)},
-    "albumin_g_per_l": (5.0, 80.0),
+    **{"albumin_g_per_l": (5.0, 80.0), "egfr": (1.0, 250.0), "prior_lines": (0.0, 30.0), "deprivation": (1.0, 5.0)},
 }
+COUNTED = ("prior_lines",)
 # Columns of event tables have no unit in their name; these have one by custom.
 BY_CUSTOM = {
     "wt": "weight_kg",
@@ -76,6 +77,14 @@ class Column:
             value = parse_number(text, self.column)
         else:
             return text
+        if self.positive and value <= 0:
+            raise RowRefused(
+                f"{self.name} = {value:g} is impossible: the model takes its logarithm",
+                column=self.column,
+                value=text,
+                allowed="more than 0",
+                next_step="Correct the value; leave the cell empty where it is not known.",
+            )
         low, high = HUMAN.get(self.name, (value, value))
         if not low <= value <= high:
             unit, allowed = self.to_unit or "", f"{low:g} to {high:g} {self.to_unit or ''}".strip()
@@ -91,13 +100,13 @@ class Column:
                 allowed=allowed,
                 next_step="Check the value, and the unit in the column's name or in the file of units.",
             )
-        if self.positive and value <= 0:
+        if self.name in COUNTED and value != int(value):
             raise RowRefused(
-                f"{self.name} = {value:g} is impossible: the model takes its logarithm",
+                f"{self.name} = {text} is not a whole number",
                 column=self.column,
                 value=text,
-                allowed="more than 0",
-                next_step="Correct the value; leave the cell empty where it is not known.",
+                allowed=f"a whole number from {low:g} to {high:g}",
+                next_step="Count every line that was begun; leave the cell empty where it is not known.",
             )
         return value
 

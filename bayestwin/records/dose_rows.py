@@ -6,7 +6,7 @@ from bayestwin.dosing import DoseEvent
 from bayestwin.errors import BayestwinError
 from bayestwin.labs import RecordSchema
 from bayestwin.records.cells import at_least_zero, needed_number, number, one_of, status_of, whole
-from bayestwin.records.clocks import LONGEST_YEARS
+from bayestwin.records.dose_plausibility import not_too_long, not_too_short, possible_amount
 from bayestwin.records.drafts import Clock, Draft, collect, copy_of, patient_of
 from bayestwin.records.refusal import Findings, RowRefused
 from bayestwin.records.tables import Row, Table
@@ -122,7 +122,7 @@ def amount_in(schema: RecordSchema, raw: float, unit: str, covariates, *, column
             next_step="Say the unit in that row.",
         )
     try:
-        return parse_dose(f"{raw!r} {unit}", schema.dose_unit, covariates)
+        amount = parse_dose(f"{raw!r} {unit}", schema.dose_unit, covariates)
     except BayestwinError as problem:
         raise RowRefused(
             problem.problem,
@@ -131,6 +131,7 @@ def amount_in(schema: RecordSchema, raw: float, unit: str, covariates, *, column
             allowed=problem.allowed or schema.dose_unit,
             next_step=problem.next_step,
         ) from problem
+    return possible_amount(amount, raw, unit, schema, column)
 
 
 def repeats(row: Row, clock: Clock) -> tuple[int, float]:
@@ -195,19 +196,6 @@ def length(row: Row, column: str, clock: Clock) -> float:
     return not_too_long(value, column, text, clock)
 
 
-def not_too_long(value: float, column: str, written, clock: Clock) -> float:
-    """`value`, unless it is longer than a life."""
-    if value <= convert(LONGEST_YEARS, "year", clock.time_unit):
-        return value
-    raise RowRefused(
-        f"{column} is implausibly long",
-        column=column,
-        value=written,
-        allowed=f"at most {LONGEST_YEARS} years",
-        next_step="Check the unit of time.",
-    )
-
-
 def _modelled(row: Row, schema: RecordSchema, target: str) -> str:
     """ "duration" or "rate" where that cell says `modelled`: a parameter of the model says it."""
     said = [what for what in ("duration", "rate") if row[what].lower() == MODELLED]
@@ -236,6 +224,7 @@ def _modelled(row: Row, schema: RecordSchema, target: str) -> str:
 def _duration(row: Row, raw: float, clock: Clock) -> float:
     """Infusion time from `duration` or `rate` (in the row's unit per unit of time)."""
     duration, rate = length(row, "duration", clock), number(row, "rate")
+    not_too_short(duration, "duration", row["duration"], clock)
     if rate is None or rate == 0:
         return duration
     if rate < 0:
@@ -256,4 +245,4 @@ def _duration(row: Row, raw: float, clock: Clock) -> float:
             allowed=f"a rate that gives {raw:g} in the duration",
             next_step="Leave one of the two cells empty.",
         )
-    return duration or not_too_long(from_rate, "rate", row["rate"], clock)
+    return duration or not_too_short(not_too_long(from_rate, "rate", row["rate"], clock), "rate", row["rate"], clock)

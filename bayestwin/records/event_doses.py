@@ -14,7 +14,8 @@ from dataclasses import replace
 from bayestwin.dosing import DoseEvent
 from bayestwin.labs import RecordSchema
 from bayestwin.records.cells import needed_number, parse_number
-from bayestwin.records.dose_rows import amount_in, compartment, not_too_long, repeats, steady_state
+from bayestwin.records.dose_plausibility import not_too_long, not_too_short
+from bayestwin.records.dose_rows import amount_in, compartment, repeats, steady_state
 from bayestwin.records.drafts import Clock
 from bayestwin.records.refusal import Findings, RowRefused
 from bayestwin.records.table_censoring import filled
@@ -107,7 +108,8 @@ def _infusion(row: Row, raw: float, clock: Clock) -> tuple[float, bool]:
             + (", or a model with a parameter for it: Dosing(...)." if rate < 0 else "."),
         )
     length = convert(given if column == "dur2" else raw / given, clock.file_unit, clock.time_unit)
-    return not_too_long(length, column, row[column], clock), column != "dur2"
+    length = not_too_short(not_too_long(length, column, row[column], clock), column, row[column], clock)
+    return length, column != "dur2"
 
 
 def _constant_rate(

@@ -65,6 +65,11 @@ def test_rate_and_duration_say_the_same_thing(read):
         ({"amount": "0"}, "amount", "not given"),
         ({"amount": ""}, "amount", "missing"),
         ({"unit": ""}, "unit", "no unit"),
+        ({"amount": "1e12"}, "amount", "a dose of 1e+12 mg is implausible (found '1e12'), expected 1e-09 to 1e+06 mg"),
+        ({"amount": "2", "unit": "kg"}, "amount", "a dose of 2 kg is implausible"),
+        ({"amount": "1e-20"}, "amount", "a dose of 1e-20 mg is implausible"),
+        ({"rate": "1e12"}, "rate", "the infusion would last 8.6e-06 s (found '1e12'), expected at least 0.1 s"),
+        ({"duration": "1e-9"}, "duration", "the infusion would last 8.6e-05 s"),
         ({"unit": "mL"}, "unit", "different things"),
         ({"unit": "mgg"}, "unit", "not known"),
         ({"route": "ivv"}, "route", "Is iv meant?"),
@@ -97,6 +102,16 @@ def test_bad_doses_are_refused_and_leave_a_marked_hole(read, changes, column, sa
     assert any(part in str(refusal) for part in says.split("|")), str(refusal)
     assert reading.incomplete_doses == ("P1",) and "Incomplete dose history" in reading.summary()
     assert len(reading.cohort["P1"].doses) == 1
+
+
+def test_a_dose_a_thousand_times_the_others_is_used_and_noted(read):
+    usual = DOSES + "".join(dose(time=str(t), amount=a) for t, a in enumerate(("100", "2", "50", "60000")))
+    assert not any("median dose" in note for note in read(doses=usual).notes)
+    reading = read(doses=usual + dose(time="9", unit="g", amount="110"))
+    assert max(d.amount for d in reading.cohort["P1"].doses) == 110_000.0 and not reading.refusals
+    (note,) = [note for note in reading.notes if "median dose" in note]
+    assert note.startswith("1 dose into central a thousandth or a thousand times the median dose of 100 mg, used as")
+    assert "the first is 110000 of patient P1" in note
 
 
 def test_doses_are_corrected_and_withdrawn_like_labs(read):

@@ -81,11 +81,16 @@ def test_an_impossible_covariate_is_refused_and_the_patient_stays(read, cell):
     [
         ("egfr", "0", "egfr = 0 is impossible: the model takes its logarithm"),
         ("egfr", "-5", "egfr = -5 is impossible: the model takes its logarithm"),
+        ("egfr", "1e6", "egfr = 1e6 mL/min is implausible"),
+        ("prior_lines", "-1", "prior_lines = -1 is implausible"),
+        ("prior_lines", "1e6", "prior_lines = 1e6 is implausible"),
+        ("prior_lines", "2.5", "prior_lines = 2.5 is not a whole number"),
+        ("deprivation", "0", "deprivation = 0 is implausible"),
         ("albumin_g_per_l", "3.6", "albumin_g_per_l = 3.6 g/L is implausible"),  # g/dL
         ("albumin_g_per_dl", "36", "albumin_g_per_l = 36 g/dl = 360 g/L is implausible"),
     ],
 )
-def test_a_covariate_without_a_logarithm_or_in_the_unit_of_another_is_refused(read, name, cell, says):
+def test_a_covariate_that_cannot_be_or_is_in_the_unit_of_another_is_refused(read, name, cell, says):
     reading = read(schema=load_model("myeloma_car_t").record_schema(), patients=f"patient,{name},sex\nP1,{cell},male\n")
     (refusal,) = reading.refusals
     assert (refusal.patient, refusal.row, refusal.column, refusal.value) == ("P1", 2, name, cell)

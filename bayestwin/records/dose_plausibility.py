@@ -1,0 +1,78 @@
+"""Which doses cannot be, and which are unusual: amounts and lengths of time.
+
+What cannot be is refused. A dose that stands far from the others is used as written, and said.
+"""
+
+from collections.abc import Mapping
+from statistics import median
+
+from bayestwin.labs import RecordSchema
+from bayestwin.records.clocks import LONGEST_YEARS
+from bayestwin.records.drafts import Clock
+from bayestwin.records.record import PatientRecord
+from bayestwin.records.refusal import Findings, RowRefused, shown_key
+from bayestwin.units import compatible, convert
+
+# No one dose of a drug weighs more than a kilogram or less than a picogram, and none runs in within 0.1 s.
+POSSIBLE_MG = (1e-9, 1e6)
+SHORTEST_SECONDS = 0.1
+UNUSUAL = 1000.0  # times the median dose: a gram taken for a milligram
+
+
+def possible_amount(amount: float, raw: float, unit: str, schema: RecordSchema, column: str) -> float:
+    """`amount` in the model's unit, unless it weighs more or less than a dose can; `raw` in `unit` as written."""
+    low, high = POSSIBLE_MG
+    if not compatible(schema.dose_unit, "mg") or low <= convert(amount, schema.dose_unit, "mg") <= high:
+        return amount
+    raise RowRefused(
+        f"a dose of {raw:g} {unit} is implausible",
+        column=column,
+        value=f"{raw:g}",
+        allowed=f"{low:g} to {high:g} mg",
+        next_step="Check amount and unit against the order.",
+    )
+
+
+def not_too_long(value: float, column: str, written, clock: Clock) -> float:
+    """`value`, unless it is longer than a life."""
+    if value <= convert(LONGEST_YEARS, "year", clock.time_unit):
+        return value
+    raise RowRefused(
+        f"{column} is implausibly long",
+        column=column,
+        value=written,
+        allowed=f"at most {LONGEST_YEARS} years",
+        next_step="Check the unit of time.",
+    )
+
+
+def not_too_short(value: float, column: str, written: str, clock: Clock) -> float:
+    """`value`, a duration in the model's time unit, unless it is neither 0 nor one that a pump could keep."""
+    if value == 0 or convert(value, clock.time_unit, "s") >= SHORTEST_SECONDS:
+        return value
+    raise RowRefused(
+        f"the infusion would last {convert(value, clock.time_unit, 's'):.2g} s",
+        column=column,
+        value=written,
+        allowed=f"at least {SHORTEST_SECONDS:g} s, or an empty cell for a bolus",
+        next_step="Check the unit of time and the amount.",
+    )
+
+
+def note_unusual_doses(records: Mapping[str, PatientRecord], schema: RecordSchema, findings: Findings) -> None:
+    """Say which doses differ so much from the others into their compartment that a unit may have slipped."""
+    into: dict[str, list[tuple[float, str]]] = {}
+    for key, record in records.items():
+        for dose in record.doses:
+            if dose.amount > 0:
+                into.setdefault(schema.routes.get(dose.target, dose.target), []).append((dose.amount, key))
+    for target, doses in into.items():
+        usual = median(amount for amount, _ in doses)
+        odd = [(a, k) for a, k in doses if not usual / UNUSUAL < a < usual * UNUSUAL]
+        if odd:
+            amount, key = odd[0]
+            findings.note(
+                f"{len(odd)} dose{'s' * (len(odd) > 1)} into {target} a thousandth or a thousand times the median dose "
+                f"of {usual:g} {schema.dose_unit}, used as written; the first is {amount:g} of patient "
+                f"{shown_key(key)}. Was the unit another?"
+            )
