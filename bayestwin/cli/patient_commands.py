@@ -133,7 +133,10 @@ def forecast(
     treatments: Annotated[
         str | None, typer.Option(help="Names, separated by commas; default: what the model offers.")
     ] = None,
-    horizon_months: Annotated[float, typer.Option(help="How far ahead.", min=0.1)] = 36.0,
+    horizon_months: Annotated[
+        float | None,
+        typer.Option(help="How far ahead; default 36, or 48 of the model's units of time where it has no endpoint."),
+    ] = None,
     courses: Annotated[
         Path | None, file_to_write("Where to write the labs expected, at every time, as a table (CSV).")
     ] = None,
@@ -147,9 +150,11 @@ def forecast(
 
     loaded, _ = _twin(twin, population, model)
     wanted = {name.strip(): None for name in treatments.split(",") if name.strip()} if treatments is not None else None
+    if horizon_months is None and loaded.model.progression is not None:
+        horizon_months = min(36.0, loaded.model.progression.horizon_months)
     prognosis = forecast_twin(loaded, wanted, horizon_months=horizon_months, random_seed=seed)
     typer.echo(str(prognosis))
-    if len(prognosis.treatments) > 1:
+    if len(prognosis.treatments) > 1 and prognosis.landmarks:
         typer.echo(f"\n{compare_treatments(prognosis)}")
     prognosis.save(out)
     typer.echo(f"wrote {out}")

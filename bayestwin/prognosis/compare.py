@@ -116,7 +116,8 @@ def _pair(prognosis, a, b, month) -> PairComparison:
     names = dict(a=a.plan.name, b=b.plan.name, month=month)
     for row in (a, b):
         if row.events is None:
-            return PairComparison(**names, withheld=f"{row.plan.label}: {row.refused}")
+            why = row.refused or f"{prognosis.model.name} has no endpoint, so there are no chances to compare"
+            return PairComparison(**names, withheld=f"{row.plan.label}: {why}" if row.refused else why)
     if month not in prognosis.landmarks:
         return PairComparison(**names, withheld=f"{month} months is not a landmark of this forecast")
     k = prognosis.landmarks.index(month)

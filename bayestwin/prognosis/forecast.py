@@ -13,6 +13,7 @@ from bayestwin.prognosis.result import Prognosis
 from bayestwin.prognosis.row import Asked, forecast_row
 from bayestwin.units import convert
 
+LONGEST_MONTHS = 1200.0  # of a model without an endpoint: no life is longer
 SMALLEST_ESS_SHARE = 0.1  # under another rho; less and the number is not shown
 
 
@@ -35,8 +36,8 @@ def forecast(
     twin : Twin
     treatments : rows of the result, in this order: None (what the model offers), names, or row name -> what is done:
         None (the treatment of that name), a treatment's name, a Regimen, a Schedule or a Policy
-    horizon_months : float   for models with an endpoint; default the endpoint's own
-    horizon : float          for models without an endpoint, in the model's time unit
+    horizon_months : float   default the endpoint's own
+    horizon : float          for models without an endpoint, in the model's time unit; default 48
     landmarks_months : months after the data cut at which chances are computed; default the endpoint's own
     rho : float              response correlation, default the twin's
     over_rho : bool          also compute the range over the declared values of rho
@@ -87,8 +88,16 @@ def forecast(
 def _span_and_landmarks(model, horizon_months, horizon, landmarks_months) -> tuple[float, tuple[float, ...], float]:
     """How far the forecast goes in the model's time, its landmarks in months, and the model's time in a month."""
     endpoint, per_month = model.progression, convert(1.0, "month", model.time_unit)
+    if horizon is not None and (endpoint is not None or horizon_months is not None):
+        raise ModelError(
+            "the horizon is said twice" if endpoint is None else "a model with an endpoint is asked for months",
+            subject=f"model {model.name}",
+            place="horizon",
+            value=horizon,
+            allowed="horizon_months alone" if endpoint is not None else "horizon_months or horizon",
+        )
     if endpoint is None:
-        return 48.0 if horizon is None else float(horizon), (), per_month
+        return _span(model, horizon_months, horizon, per_month), (), per_month
     months = endpoint.horizon_months if horizon_months is None else horizon_months
     if not 0 < months <= endpoint.horizon_months:
         raise ModelError(
@@ -114,6 +123,23 @@ def _span_and_landmarks(model, horizon_months, horizon, landmarks_months) -> tup
             allowed=f"{min(endpoint.landmarks_months)} to {endpoint.horizon_months} months",
         )
     return months * per_month, landmarks, per_month
+
+
+def _span(model, horizon_months, horizon, per_month: float) -> float:
+    """How far the forecast of a model without an endpoint goes."""
+    name, asked = ("horizon", horizon) if horizon_months is None else ("horizon_months", horizon_months)
+    most = LONGEST_MONTHS * (per_month if horizon_months is None else 1.0)
+    if asked is None:
+        return 48.0
+    if not 0 < asked <= most:
+        raise ModelError(
+            "this is no horizon of a forecast",
+            subject=f"model {model.name}",
+            place=name,
+            value=asked,
+            allowed=f"more than 0 and at most {most:g} {'months' if name == 'horizon_months' else model.time_unit}",
+        )
+    return float(asked) * (per_month if name == "horizon_months" else 1.0)
 
 
 def _draws_by_rho(asked: Asked, draws, rho: float) -> dict:

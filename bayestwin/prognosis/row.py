@@ -86,7 +86,21 @@ def forecast_row(asked: Asked, plan: Plan, number: int, draws, by_rho) -> Treatm
         check_hazards(twin.model, asked.endpoint)
         if _progressed_already(asked, plan):
             return TreatmentPrognosis(plan, "progression under this treatment is already in the record")
+    try:
+        return _row_with_numbers(asked, plan, number, draws, by_rho)
+    except _NothingSolved:
+        return TreatmentPrognosis(plan, "the equations could not be solved to the horizon for any draw")
+
+
+class _NothingSolved(Exception):
+    """Of no draw could the future be solved."""
+
+
+def _row_with_numbers(asked: Asked, plan: Plan, number: int, draws, by_rho) -> TreatmentPrognosis:
+    twin = asked.twin
     found = simulated_row(asked, plan, number, draws)
+    if not found.ok.any():
+        raise _NothingSolved
     shown = np.ones(len(found.times), dtype=bool) if asked.endpoint is None else found.times <= 18.5 * DAYS_PER_MONTH
     sigma = np.asarray(twin.population.sigma)[draws.draw]
     drawn = courses(
@@ -171,6 +185,8 @@ def _fixed(asked: Asked, plan: Plan, number: int, draws, noise: Noise | None, ma
     times = np.unique(np.concatenate([visits, early[early < asked.span]]))
     ahead, rng = twin.time + times, asked.rng(5, number)
     outputs, hazards, ok = trajectories(twin, draws, plan, ahead, past=False, rng=rng, accuracy=asked.accuracy)
+    if not ok.any():
+        raise _NothingSolved
     known = np.asarray(twin.particles.state)[np.arange(len(draws.draw)), draws.known]
     first_hazard = len(twin.model.states)
     hazards = hazards - known[:, None, first_hazard : first_hazard + len(twin.model.hazards)]

@@ -1,5 +1,6 @@
 """What a forecast says of policies and schedules: chances, progression on treatment only, time on treatment, files."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -209,3 +210,46 @@ def test_without_an_endpoint_the_labs_expected_are_printed_and_are_a_table(cycli
     for time, value in ((course.times[0], first), (course.times[-1], last)):
         assert f"{twin.model.time_unit} {time:g} {value} (" in str(found)
     assert "median, and 80 % predictive interval" in str(found)
+
+
+@pytest.mark.parametrize(
+    "asked", [{"horizon": x} for x in (np.inf, np.nan, -5.0, 0.0, 1e9)] + [{"horizon_months": 1e9}]
+)
+def test_a_horizon_that_is_none_is_refused_without_an_endpoint_too(cycling_twin, asked):
+    twin = replace(cycling_twin, model=replace(cycling_twin.model, endpoints=(), source_hash=""))
+    ((name, value),) = asked.items()
+    allowed = {"horizon": "36525 day", "horizon_months": "1200 months"}[name]
+    with pytest.raises(
+        ModelError, match=f"{name}: this is no horizon .*{re.escape(repr(value))}.* more than 0 and at most {allowed}"
+    ):
+        forecast(twin, {"drug": None}, random_seed=1, **asked)
+
+
+def test_months_are_a_horizon_of_any_model_and_no_horizon_is_ignored(cycling_twin):
+    twin = replace(cycling_twin, model=replace(cycling_twin.model, endpoints=(), source_hash=""))
+    assert forecast(twin, {"drug": None}, horizon_months=2, random_seed=1).horizon == pytest.approx(2 * MONTH)
+    with pytest.raises(ModelError, match="the horizon is said twice"):
+        forecast(twin, {"drug": None}, horizon_months=2, horizon=60.0, random_seed=1)
+    with pytest.raises(
+        ModelError, match="a model with an endpoint is asked for months .*expected horizon_months alone"
+    ):
+        forecast(cycling_twin, {"go on": "drug"}, horizon=60.0, random_seed=1)
+
+
+@pytest.mark.parametrize("endpoint", [True, False])
+def test_a_row_of_which_no_draw_can_be_solved_says_so(cycling_twin, monkeypatch, endpoint):
+    from bayestwin.prognosis import row
+
+    kept = row.trajectories
+    monkeypatch.setattr(row, "trajectories", lambda *a, **k: (*kept(*a, **k)[:2], np.zeros(160, dtype=bool)))
+    model = cycling_twin.model if endpoint else replace(cycling_twin.model, endpoints=(), source_hash="")
+    found = forecast(replace(cycling_twin, model=model), {"a": "drug", "b": "pause"}, random_seed=1)
+    why = "the equations could not be solved to the horizon for any draw"
+    assert [r.refused for r in found.rows] == [why, why] and f"no number ({why})" in str(found)
+    assert why in str(compare_treatments(found))
+
+
+def test_a_comparison_without_an_endpoint_says_why_there_is_none(cycling_twin):
+    twin = replace(cycling_twin, model=replace(cycling_twin.model, endpoints=(), source_hash=""))
+    found = compare_treatments(forecast(twin, {"a": "drug", "b": "pause"}, random_seed=1))
+    assert found.rows[0].withheld == f"{twin.model.name} has no endpoint, so there are no chances to compare"
