@@ -6,10 +6,10 @@ at times fixed beforehand; a `Policy` lets each visit's labs decide ("pause belo
 """
 
 from dataclasses import dataclass, replace
-from math import isfinite
+from math import inf, isfinite
 
 from bayestwin.errors import ModelError
-from bayestwin.units import convert, parse_dose, parse_duration
+from bayestwin.units import NUMBER, convert, dosed_per, parse_dose, parse_duration
 
 MODELLED = {"modelled": "duration", "modelled duration": "duration", "modelled rate": "rate"}  # duration of a regimen
 
@@ -75,6 +75,16 @@ class Regimen:
 
     doses: tuple[tuple[str, str, str, str], ...] = ()
 
+    def __post_init__(self):
+        object.__setattr__(self, "doses", tuple(tuple(dose) for dose in self.doses))
+        for dose in self.doses:
+            _check_dose(dose)
+
+    @property
+    def per(self) -> tuple[str, ...]:
+        """ "kg", "m2" or both, where amounts depend on the patient's size."""
+        return tuple(dict.fromkeys(size for _, amount, _, _ in self.doses if (size := dosed_per(amount))))
+
     @classmethod
     def none(cls) -> "Regimen":
         """A treatment whose model needs no dose amounts."""
@@ -136,6 +146,27 @@ class Regimen:
                 )
             )
         return tuple(made)
+
+
+def _check_dose(dose) -> None:
+    """ModelError for a dose of a regimen that nobody can be given, whatever the model."""
+    if len(dose) != 4 or not all(isinstance(part, str) for part in dose):
+        raise ModelError(
+            "a dose of a regimen has four texts",
+            place="regimen",
+            value=dose,
+            allowed='(offset, amount, route, duration), as in ("0 day", "16 mg/kg", "iv", "4 h")',
+        )
+    offset, amount, _, duration = dose
+    if not 0 <= parse_duration(offset)[0] < inf:
+        raise ModelError("a dose before the start of its regimen", place="regimen", value=offset, allowed="0 or later")
+    number = NUMBER.match(amount.strip())
+    if number is None or not 0 < float(number.group()) < inf:
+        raise ModelError(
+            "this is not a dose", place="regimen", value=amount, allowed="an amount above 0, as in 16 mg/kg"
+        )
+    if duration and not modelled_by(duration) and not 0 <= parse_duration(duration)[0] < inf:
+        raise ModelError("an infusion of less than no time", place="regimen", value=duration, allowed="0 or more")
 
 
 @dataclass(frozen=True)

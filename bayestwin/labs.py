@@ -98,6 +98,7 @@ class RecordSchema:
     effects : covariates that act on parameters, so that a change in time counts
     distributed : those of them whose distribution the model gives: where nothing says one it is integrated over
     occasions : how many a patient can have, numbered from 1; 0 where the model tells none apart
+    dosed_per : treatment -> "kg", "m2" or both, where a forecast of it needs the patient's size
     modelled : compartment -> what parameters say of doses into it: lag, bioavailability, rate, duration
     compartments : names; routes : route name -> compartment; treatments : names
     """
@@ -117,6 +118,7 @@ class RecordSchema:
     distributed: tuple[str, ...] = ()
     occasions: int = 0
     modelled: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    dosed_per: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def says(self, target: str, what: str) -> bool:
         """True where a parameter of the model says `what` of doses into a compartment or by a route."""

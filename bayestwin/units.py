@@ -145,15 +145,22 @@ def parse_dose(text: str, dose_unit: str, covariates) -> float:
     amount, unit = float(match.group()), text[match.end() :].strip()
     if unit and compatible(unit, dose_unit):
         return convert(amount, unit, dose_unit)
-    per = re.fullmatch(r"(.*)/\s*(kg|m2|m\^2|m²)", unit)
-    if per:
-        size = _size(covariates, "kg" if per[2] == "kg" else "m2")
-        return convert(amount * size, per[1].strip(), dose_unit)
+    if per := dosed_per(text):
+        return convert(amount * _size(covariates, per), unit.rpartition("/")[0].strip(), dose_unit)
     return convert(amount, unit, dose_unit)
 
 
-def _size(covariates, per: str) -> float:
-    """Body weight in kg or body surface in m2 of one patient."""
+SIZES = {"kg": "weight_kg", "m2": "bsa_m2, or height_cm and weight_kg"}
+
+
+def dosed_per(text: str) -> str:
+    """ "kg" or "m2" where a dose in a clinician's words depends on the patient's size, "" else."""
+    per = re.fullmatch(r".*/\s*(kg|m2|m\^2|m²)", str(text).strip())
+    return "" if per is None else "kg" if per[1] == "kg" else "m2"
+
+
+def size_of(covariates, per: str) -> float | None:
+    """Body weight in kg or body surface in m2 of one patient, None where nothing says it."""
 
     def number(name):
         value = covariates.get(name)
@@ -162,9 +169,13 @@ def _size(covariates, per: str) -> float:
     weight, height, surface = number("weight_kg"), number("height_cm"), number("bsa_m2")
     if per == "m2" and surface is None and weight and height:
         surface = sqrt(height * weight / 3600)
-    size = weight if per == "kg" else surface
+    return weight if per == "kg" else surface
+
+
+def _size(covariates, per: str) -> float:
+    size = size_of(covariates, per)
     if size is None:
-        needed = "weight_kg" if per == "kg" else "bsa_m2, or height_cm and weight_kg"
+        needed = SIZES[per]
         raise RecordError(
             f"a dose per {per} needs the patient's size",
             allowed=f"the covariate {needed}",

@@ -11,7 +11,7 @@ from bayestwin.records.clocks import LONGEST_YEARS
 from bayestwin.records.drafts import Clock
 from bayestwin.records.record import PatientRecord
 from bayestwin.records.refusal import Findings, RowRefused, shown_key
-from bayestwin.units import compatible, convert
+from bayestwin.units import SIZES, compatible, convert, size_of
 
 # No one dose of a drug weighs more than a kilogram or less than a picogram, and none runs in within 0.1 s.
 POSSIBLE_MG = (1e-9, 1e6)
@@ -75,4 +75,17 @@ def note_unusual_doses(records: Mapping[str, PatientRecord], schema: RecordSchem
                 f"{len(odd)} dose{'s' * (len(odd) > 1)} into {target} a thousandth or a thousand times the median dose "
                 f"of {usual:g} {schema.dose_unit}, used as written; the first is {amount:g} of patient "
                 f"{shown_key(key)}. Was the unit another?"
+            )
+
+
+def note_missing_sizes(records: Mapping[str, PatientRecord], schema: RecordSchema, findings: Findings) -> None:
+    """Say whose size is missing where treatments of the model are dosed by it: no forecast of these can be made."""
+    for per, needed in SIZES.items():
+        treatments = [name for name, sizes in schema.dosed_per.items() if per in sizes]
+        without = [shown_key(key) for key, record in records.items() if size_of(record.covariates, per) is None]
+        if treatments and without:
+            more = f" and {len(without) - 8} more" if len(without) > 8 else ""
+            findings.note(
+                f"no {needed}, so no forecast of {', '.join(treatments)}, dosed per {per}: "
+                f"patient{'s' * (len(without) > 1)} {', '.join(without[:8])}{more}."
             )

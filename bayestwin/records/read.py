@@ -12,7 +12,7 @@ from bayestwin.labs import OCCASION, RecordSchema
 from bayestwin.records import dose_rows, event_rows, event_table, lab_rows
 from bayestwin.records.clocks import parse_as_of
 from bayestwin.records.covariates import BY_CUSTOM, covariate_columns
-from bayestwin.records.dose_plausibility import note_unusual_doses
+from bayestwin.records.dose_plausibility import note_missing_sizes, note_unusual_doses
 from bayestwin.records.drafts import Clock, Draft, note_mixed_times
 from bayestwin.records.one_record import one_record, whole_record_of
 from bayestwin.records.patients import TIME_ZERO, Person, read_patients
@@ -230,6 +230,7 @@ def _reading(
     _note_products(records, findings)
     _note_never_said(records, schema, findings)
     note_unusual_doses(records, schema, findings)
+    note_missing_sizes(records, schema, findings)
     counts = tuple(
         FileCount(t.file, t.read, len({r.row for r in refusals if r.file == t.file and r.row > 1})) for t in tables
     )

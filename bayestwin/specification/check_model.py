@@ -1,13 +1,13 @@
 """Contradictions of a model file that a modeller can mend, found when the model is made."""
 
-from bayestwin.errors import ModelError
+from bayestwin.errors import BayestwinError, ModelError
 from bayestwin.specification.correlation import check_correlation
 from bayestwin.specification.dose_parameters import check_dosing
 from bayestwin.specification.horseshoe import check_horseshoes
 from bayestwin.specification.missing_covariates import check_distributions
 from bayestwin.specification.occasions import check_occasions
 from bayestwin.specification.parameters import Category, Linear, Power, Steps
-from bayestwin.units import time_word
+from bayestwin.units import parse_dose, time_word
 
 
 def check_model(model) -> None:
@@ -112,8 +112,24 @@ def _treatments(model) -> None:
     """What starts a treatment, and where its doses go."""
     for t in model.treatments:
         _need(model, t.starts_with, f"treatment {t.name}, starts_with", {"line_of_therapy", "infusion", "dose"})
-        for _, _, into, _ in t.regimen.doses:
-            _need(model, into, f"treatment {t.name}, regimen", {*model.routes, *model.states})
+        for dose in t.regimen.doses:
+            _need(model, dose[2], f"treatment {t.name}, regimen", {*model.routes, *model.states})
+            _amount(model, f"treatment {t.name}, regimen", dose[1])
+
+
+def _amount(model, place: str, amount: str) -> None:
+    """An amount must convert to the model's unit of amounts."""
+    try:
+        parse_dose(amount, model.dose_unit, {"weight_kg": 70.0, "bsa_m2": 1.8})
+    except BayestwinError as problem:
+        raise ModelError(
+            problem.problem,
+            subject=f"model {model.name}",
+            place=place,
+            value=amount,
+            allowed=f"an amount in {model.dose_unit or 'no unit'} or a unit that converts to it, also per kg or per m2",
+            next_step="Correct the amount, or the model's dose_unit.",
+        ) from problem
 
 
 def _individual_parameters(model) -> None:

@@ -290,6 +290,7 @@ class Model:
             distributed=tuple(one.covariate for one in self.covariate_distributions),
             occasions=self.occasions.most if self.occasions else 0,
             modelled={self.states[state]: tuple(one.named) for state, one in self.dosing_of.items()},
+            dosed_per={t.name: t.regimen.per for t in self.treatments if t.starts_with == "dose" and t.regimen.per},
         )
 
     def _covariate_levels(self) -> dict[str, tuple[str, ...]]:

@@ -50,6 +50,14 @@ def test_a_dose_per_kg_uses_the_weight_in_patients_csv(read):
     assert refusal.column == "unit" and "weight_kg" in refusal.allowed
 
 
+def test_a_patient_without_the_size_that_a_treatment_is_dosed_by_is_noted(read, schema):
+    dosed = replace(schema, dosed_per={"dara_pd": ("kg",), "kd": ("m2",), "vrd": ("m2",)})
+    reading = read(schema=dosed, patients="patient,weight_kg,height_cm\nP1,70,\nP2,,180\nP3,60,170\n")
+    assert "no weight_kg, so no forecast of dara_pd, dosed per kg: patient P2." in reading.notes
+    said = "no bsa_m2, or height_cm and weight_kg, so no forecast of kd, vrd, dosed per m2: patients P1, P2."
+    assert said in reading.notes and len([n for n in reading.notes if "dosed per" in n]) == 2
+
+
 def test_rate_and_duration_say_the_same_thing(read):
     by_rate = only_dose(read(doses=DOSES + dose(rate="50", duration="")))
     by_both = only_dose(read(doses=DOSES + dose(rate="50", duration="2")))

@@ -63,7 +63,7 @@ def classed(parameter="f", replaced_by="f", probability="p", treatment="drug"):
 
 def regimen(duration):
     dose = Regimen.single("1 mg", route="size", duration=duration)
-    return {"treatments": (Treatment("drug", label="a drug", regimen=dose),)}
+    return {"treatments": (Treatment("drug", label="a drug", regimen=dose),), "dose_unit": "mg"}
 
 
 def with_rules(*rules, **more):
@@ -77,6 +77,19 @@ CONTRADICTIONS = {
     "state twice": ({"states": ("size", "size")}, "two states share a name", "'size'"),
     "treatment twice": ({"treatments": (Treatment("drug", label=""),) * 2}, "two treatments share a name", "'drug'"),
     "observation twice": ({"observations": (SIZE, SIZE)}, "two observations share a name", "'size'"),
+    "dose in another unit": (
+        regimen("") | {"dose_unit": "mL"},
+        "treatment drug, regimen: mg and mL measure different things",
+        "'1 mg'",
+    ),
+    "dose per kg in another unit": (
+        {
+            "dose_unit": "mL",
+            "treatments": (Treatment("drug", label="", regimen=Regimen.single("1 mg/kg", route="size")),),
+        },
+        "treatment drug, regimen: mg and mL measure different things",
+        "an amount in mL or a unit that converts to it, also per kg or per m2",
+    ),
     "unknown output": (
         {"observations": (replace(SIZE, output="weight"),)},
         "observations: unknown name",
@@ -226,6 +239,13 @@ PARTS = {
     "less alike": (lambda: ResponseCorrelation(("f",), closeness=0.5), "no less alike", "1 or more"),
     "full correlation": (lambda: ResponseCorrelation(("f",), rho=1.0), "lies in [0, 1)", "0 <= rho < 1"),
     "standing steps": (lambda: Steps(first=0.0, growth=1.1, largest=1.0), "starts with a positive step", "0 < first"),
+    "negative dose": (lambda: Regimen.single("-5 mg", route="oral"), "regimen: this is not a dose", "above 0"),
+    "dose of infinity": (lambda: Regimen.single("1e999 mg", route="oral"), "regimen: this is not a dose", "'1e999 mg'"),
+    "dose in words": (lambda: Regimen.single("five mg", route="oral"), "regimen: this is not a dose", "'five mg'"),
+    "dose before the start": (lambda: Regimen((("-1 day", "5 mg", "iv", ""),)), "before the start", "0 or later"),
+    "duration in words": (lambda: Regimen.single("5 mg", route="iv", duration="soon"), "not a duration", "'soon'"),
+    "duration below 0": (lambda: Regimen.single("5 mg", route="iv", duration="-1 h"), "less than no time", "'-1 h'"),
+    "half a dose": (lambda: Regimen((("0 day", "5 mg"),)), "a dose of a regimen has four texts", '"16 mg/kg", "iv"'),
     "empty regimen": (
         lambda: Regimen.repeated("1 mg", route="oral", every="1 day", times=0),
         "needs at least one dose",
