@@ -18,6 +18,7 @@ import xarray as xr
 from bayestwin.errors import StoreError
 from bayestwin.population.diagnostics import APPROXIMATIONS, Diagnostics, approximate, diagnose, moving
 from bayestwin.population.hyper import assemble
+from bayestwin.population.possible import refuse_impossible
 from bayestwin.specification.sites import with_sites_from
 from bayestwin.store import of_this_version, read_tree, refuse_other_model, write_tree
 
@@ -186,13 +187,5 @@ def load_population(path, model=None) -> PopulationPosterior:
         refuse_other_model(tree, model, path, made_by="bayestwin fit")
         found = PopulationPosterior(with_sites_from(model, tree.attrs), tree)
         found.hyper_draws(1)  # everything that the model asks of a draw is there
-    for name, values in found.posterior.data_vars.items():
-        if not np.isfinite(values.values).all():
-            raise StoreError(
-                "this population holds draws that are no numbers",
-                subject=f"model {found.model.name}",
-                place=f"{path.name}, {name}",
-                allowed="finite draws",
-                next_step="Make it again with `bayestwin fit`.",
-            )
+    refuse_impossible(found, file=path.name)
     return found

@@ -14,6 +14,7 @@ import numpy as np
 from bayestwin.dynamics import NO_GRADIENT, Accuracy
 from bayestwin.errors import FitError
 from bayestwin.individual import compile_record, information_time
+from bayestwin.population.possible import refuse_impossible
 from bayestwin.twin.check import judge
 from bayestwin.twin.particles import normalised, population_for
 from bayestwin.twin.smc import bridge
@@ -47,6 +48,7 @@ def rebuild_twin(
     """
     begin = clock.perf_counter()
     refuse_uneven(particles, islands, record, population_draws)
+    refuse_impossible(population)
     if population.knows(record):
         raise FitError(
             "this patient was in the fitted cohort: from scratch the labs would count twice",

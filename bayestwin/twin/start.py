@@ -11,6 +11,7 @@ import numpy as np
 from bayestwin.dynamics import NO_GRADIENT, Accuracy
 from bayestwin.errors import FitError
 from bayestwin.individual import compile_record, with_seen
+from bayestwin.population.possible import refuse_impossible
 from bayestwin.twin.check import judge
 from bayestwin.twin.oracle import first_twin, refuse_uneven
 from bayestwin.twin.particles import level_given, normalised, population_for
@@ -46,11 +47,13 @@ def start_twin(
 
     Raises
     ------
-    FitError                    the patient was in the fitted cohort and the population holds no individual draws
+    FitError                    the patient was in the fitted cohort and the population holds no individual draws; a
+                                draw of the population cannot be (a negative SD)
 
     A patient of the fitted cohort starts from the joint fit, whose draws have already learnt the labs.
     """
     refuse_uneven(particles, islands, record, population_draws)
+    refuse_impossible(population)
     rho = population.rho if rho is None else rho
     how: dict[str, Any] = {"islands": islands, "population_draws": population_draws}
     how |= {"random_seed": random_seed, "rho": rho, "accuracy": accuracy}

@@ -115,16 +115,22 @@ def test_what_another_version_wrote_is_called_that_and_no_fault(folder, name, ki
     assert "Make it again with `bayestwin" in answer.output
 
 
-def test_draws_that_are_no_numbers_start_no_twin(folder):
+@pytest.mark.parametrize(
+    ("name", "factor", "allowed"),
+    [("CL_pop", np.nan, "more than 0"), ("CL_pop", -1, "more than 0"), ("omega_CL", -1, "0 or more, an SD")]
+    + [("omega_CL", np.inf, "0 or more, an SD"), ("sigma_add_concentration", -1, "0 or more, an SD")],
+)
+def test_draws_that_cannot_be_start_no_twin(folder, name, factor, allowed):
     def spoil(tree):
         data = tree["posterior"].to_dataset()
-        data["CL_pop"] = data["CL_pop"] * np.nan
+        data[name] = data[name] * factor
         tree["posterior"] = xr.DataTree(data)
 
     path = forged(folder, "population.nc", "population", spoil)
     answer = run("start", "--population", path, "--labs", folder / "labs.csv", "--out", folder / "no.nc")
     assert answer.exit_code == 3, answer.output
-    assert "forged_population.nc, CL_pop: this population holds draws that are no numbers" in answer.output
+    assert f"forged_population.nc, {name}: this population holds 1200 of 1200 draws that cannot be" in answer.output
+    assert f"expected {allowed}" in answer.output
 
 
 @pytest.mark.parametrize("command", ["forecast", "check", "start"])

@@ -45,6 +45,19 @@ def test_islands_of_unequal_size_are_refused_with_the_patient_and_what_would_do(
     assert record.key in str(refused.value) and "Take 8 particles" in str(refused.value)
 
 
+@pytest.mark.parametrize("make", [start_twin, rebuild_twin])
+@pytest.mark.parametrize(("site", "value"), [("omega_level", -2.0), ("omega_level", np.nan), ("level_pop", np.inf)])
+def test_a_population_with_a_draw_that_cannot_be_makes_no_twin(
+    make, site, value, level_population, level_record, sizes
+):
+    tree = level_population.tree.copy(deep=True)
+    tree["posterior"][site].values[0, 3] = value
+    with pytest.raises(
+        FitError, match=rf"{site}: this population holds 1 of 100 draws that cannot be \(found {value}\)"
+    ):
+        make(replace(level_population, tree=tree), level_record((20.0,)), random_seed=1, **sizes)
+
+
 def test_copies_of_few_particles_are_withheld(at_two, level_record):
     psi = np.repeat(np.asarray(at_two.particles.psi)[::40], 40, axis=0)
     _, info = update_twin(with_particles(at_two, psi=psi), level_record((20.0, 21.0, 20.5)), random_seed=2)
