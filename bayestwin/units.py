@@ -47,6 +47,8 @@ _UNIT = re.compile(r"[A-Za-z%]+(\^?-?[1-9])?(\s*[/*. ]\s*[A-Za-z%]+(\^?-?[1-9])?
 # A collection over a day as laboratories write it: mg/24h, mg/(24.h), mg/24 h, mg/24 hours, g/d
 _PER_DAY = re.compile(r"/\s*\(?\s*24\s*[.*]?\s*(h|hr|hrs|hours?)\s*\)?$", re.ASCII)
 _GRAIN = re.compile(r"\bm?gr\b")  # a grain of 65 mg to pint, a gramme to whoever writes it
+# What units are made of, as they are written: a unit in other letters is refused, and these are offered.
+_PIECES = "kg g mg ug ng pg L dL mL uL fL mol mmol umol nmol pmol U kU mU IU mIU cells copies m2 h day".split()
 _DEFINITIONS = (
     "cell = 1 = _ = cells",
     "copy = [copies] = _ = copies",
@@ -199,7 +201,8 @@ def _line(from_unit: str, to_unit: str, molar_mass: float | None) -> tuple[Fract
             f"{from_unit or 'a pure number'} and {to_unit or 'a pure number'} measure different things",
             value=from_unit,
             allowed=f"a unit that converts to {to_unit or 'a pure number'}",
-            next_step="Check the unit; mass and moles convert only where the molar mass is known.",
+            next_step=_in_other_case(from_unit, to_unit)
+            or "Check the unit; mass and moles convert only where the molar mass is known.",
         )
     unit = there.units
     if here.units != one or here._is_multiplicative and there._is_multiplicative:
@@ -238,12 +241,25 @@ def _quantity(unit: str):
         raise _unknown(unit) from problem
 
 
+def _in_other_case(unit: str, to_unit: str | None = None) -> str:
+    """The advice for a unit that is one in other letters ("MG/L"), which converts to `to_unit` if given; "" else."""
+    written = {piece.lower(): piece for piece in _PIECES}
+    parts = re.split(r"([/*.\s]+)", unit.strip())
+    meant = "".join(written.get(part.lower(), part) for part in parts)
+    if meant == unit.strip() or not all(part.lower() in written for part in parts[::2]):
+        return ""
+    if to_unit is not None and _quantity(meant).dimensionality != _quantity(to_unit).dimensionality:
+        return ""
+    return f"Upper and lower case differ in units: is {meant} meant? Then write it so."
+
+
 def _unknown(unit: str) -> RecordError:
     return RecordError(
         "this unit is not known",
         value=unit,
         allowed="a unit such as g/L, mg/dL, 10*9/L, copies/ug, IU",
-        next_step="Write the unit as on the laboratory's report; upper and lower case differ (mg, not MG).",
+        next_step=_in_other_case(unit)
+        or "Write the unit as on the laboratory's report; upper and lower case differ (mg, not MG).",
     )
 
 

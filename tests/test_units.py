@@ -150,3 +150,19 @@ def test_units_of_time_do_not_import_pint():
     code = "import sys; from bayestwin.units import convert; assert convert(1, 'day', 'h') == 24"
     code += "; assert 'pint' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("unit", "meant"),
+    [("MG/L", "mg/L"), ("G/L", "g/L"), ("MG/DL", "mg/dL"), ("UG/L", "ug/L"), ("mG/L", "mg/L")],
+)
+def test_a_unit_in_other_letters_is_refused_with_the_one_that_is_meant(unit, meant):
+    with pytest.raises(RecordError, match=f"Upper and lower case differ in units: is {meant} meant"):
+        convert(1.0, unit, "mg/L")
+
+
+@pytest.mark.parametrize("unit", ["mgg/L", "copies/mL", "MG/X"])
+def test_a_unit_that_is_none_in_other_letters_either_gets_no_such_advice(unit):
+    with pytest.raises(RecordError) as caught:
+        convert(1.0, unit, "mg/L")
+    assert "is mg" not in str(caught.value)
