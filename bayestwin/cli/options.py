@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperCommand
 
-from bayestwin.errors import BayestwinError
+from bayestwin.errors import BayestwinError, ModelError
 
 DONE, SOME_REFUSED, USAGE, NOTHING_USABLE, DIAGNOSTICS_FAILED = 0, 1, 2, 3, 4
 EXIT_OF_ERROR = {
@@ -73,6 +73,8 @@ def clean_errors(command):
             code = command(*args, **options)
         except BayestwinError as error:
             say(str(error))
+            if isinstance(error, ModelError) and (place := _line_of_model_file(error)) and "model.py" not in str(error):
+                say(f"It stands at {place}")
             code = EXIT_OF_ERROR.get(type(error).__name__, NOTHING_USABLE)
         except OSError as error:
             say(_trouble(error, options.get("out") or options.get("folder")))
@@ -94,7 +96,7 @@ def clean_errors(command):
     return run
 
 
-def _line_of_model_file(error: Exception) -> str:
+def _line_of_model_file(error: BaseException) -> str:
     """The last line of a model's own folder that an error came through; "" where it came through none."""
     from bayestwin.specification.load import PACKAGE
 

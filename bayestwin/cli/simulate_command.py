@@ -1,5 +1,7 @@
 """The command `simulate`: outputs of a model for given parameters and doses, row by row of an event table."""
 
+import csv
+import io
 from pathlib import Path
 from typing import Annotated
 
@@ -37,8 +39,9 @@ def simulate(
     ] = None,
 ):
     """Simulate an event table with given parameters: no data, no random error."""
-    from bayestwin.errors import ModelError, RecordError
-    from bayestwin.individual.simulate import drift_steps, parameter_bounds, simulate_outputs
+    from bayestwin.errors import RecordError
+    from bayestwin.individual.simulate import NotSolved, drift_steps, parameter_bounds, simulate_outputs
+    from bayestwin.jobs.whole_file import write_whole
     from bayestwin.records.parameter_values import read_parameter_values, values_of
     from bayestwin.records.schedule import read_schedule
     from bayestwin.specification import load_model
@@ -60,7 +63,7 @@ def simulate(
         try:
             mine = values_of(values, key, known.parameter_names, steps)
             outputs = simulate_outputs(known, mine, doses, asked, occasions=schedule.occasions.get(key, ()))
-        except (ModelError, RecordError) as problem:
+        except (NotSolved, RecordError) as problem:
             say(f"not simulated: ID {key}: {problem}")
             failed.append(key)
             continue
@@ -71,11 +74,10 @@ def simulate(
     if not rows:
         say(f"Nothing to simulate; nothing written to {out}.")
         return NOTHING_USABLE
-    with out.open("w", encoding="utf-8", newline="") as file:
-        import csv
-
-        writer = csv.writer(file)
-        writer.writerow(["ID", "TIME", *known.outputs])
-        writer.writerows([one.id, one.written, *(f"{v:.12g}" for v in outputs)] for one, outputs in rows)
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\r\n")
+    writer.writerow(["ID", "TIME", *known.outputs])
+    writer.writerows([one.id, one.written, *(f"{v:.12g}" for v in outputs)] for one, outputs in rows)
+    write_whole(out, table.getvalue())
     typer.echo(f"wrote {out}")
     return SOME_REFUSED if failed or schedule.refusals else DONE

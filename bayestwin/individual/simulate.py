@@ -20,6 +20,11 @@ from bayestwin.individual.parameters import covariate_course, covariate_terms
 from bayestwin.labs import OCCASION
 from bayestwin.records.record import PatientRecord, covariate_event
 
+
+class NotSolved(ModelError):
+    """The model runs, and these values and doses have no solution."""
+
+
 FINE = Accuracy(rtol=1e-9, atol=1e-10, max_steps=16_384, gradient=False)
 ALLOWED = {"log": (0.0, float("inf")), "logit": (0.0, 1.0), "identity": (float("-inf"), float("inf"))}
 
@@ -51,7 +56,8 @@ def simulate_outputs(model, values, doses, asked, *, occasions=(), accuracy: Acc
 
     Raises
     ------
-    ModelError           the solver gave up, or a steady state does not exist
+    NotSolved            the solver gave up, or a steady state does not exist
+    ModelError           the model file itself is wrong
     """
     if not len(asked):
         return np.zeros((0, len(model.outputs)))
@@ -75,7 +81,7 @@ def simulate_outputs(model, values, doses, asked, *, occasions=(), accuracy: Acc
         outputs, ok = _solve(model, accuracy, given, padded, jnp.asarray(index))
         outputs, ok = np.asarray(outputs), bool(ok)
     if not ok or not np.isfinite(outputs[: len(asked)]).all():
-        raise ModelError(
+        raise NotSolved(
             "the equations could not be solved, or the asked steady state does not exist",
             subject=f"model {model.name}",
             value=", ".join(f"{k} = {v:g}" for k, v in values.items()),
