@@ -75,18 +75,24 @@ def _tables_in(folder: Path) -> list[Path]:
     A key of patients in the header is not enough: results hold one too, so patients.csv keeps its name.
     """
     named = [folder / f"{name}.csv" for name in TABLES if (folder / f"{name}.csv").is_file()]
-    if named:
-        for file in sorted(set(folder.glob("*.csv")) - set(named)):
-            if (table := _table_of(file)) not in (None, "patients"):
-                say(f"not read: {file.name} (it looks like {table}.csv; the table is the file of that name)")
-        return named
     found: dict[str, list[Path]] = {}
-    for file in sorted(folder.glob("*.csv")):
-        table = _table_of(file)
-        if table is None or table == "patients" and not file.stem.lower().startswith("patients"):
+    for file in sorted(one for one in folder.iterdir() if not one.name.startswith(".") and one not in named):
+        if file.is_dir():
+            say(f"not read: {file.name} (a folder inside the folder)")
+        elif file.name.endswith(".units.toml"):
+            continue  # read with its table, if that is there
+        elif file.suffix.lower() != ".csv":
+            say(f"not read: {file.name} (its name does not end in .csv)")
+        elif (table := _table_of(file)) is None or table == "patients" and not file.stem.lower().startswith(table):
             say(f"not read: {file.name} (its header fits none of {', '.join(TABLES)})")
+        elif named:
+            there = file.with_name(f"{table}.csv") in named
+            what = "the table is the file of that name" if there else f"to have it read, name it {table}.csv"
+            say(f"not read: {file.name} (it looks like {table}.csv; {what})")
         else:
             found.setdefault(table, []).append(file)
+    if named:
+        return named
     for table, several in found.items():
         if len(several) > 1:
             names = ", ".join(file.name for file in several)

@@ -33,6 +33,22 @@ def test_tidy_files_of_other_names_are_found_and_exact_names_come_first(tmp_path
     assert recognised(tmp_path) == {"labs": "labs.csv"}
 
 
+def test_every_file_of_a_folder_that_is_not_read_is_said(tmp_path, capsys):
+    write(tmp_path, labs=LABS, labs_old=LABS, given="patient,time,amount,unit\n", truth="parameter,value\n")
+    write(tmp_path, patients="patient,weight\n")
+    for name in ("labs.xlsx", "patients.units.toml", ".hidden.csv"):
+        (tmp_path / name).write_text("", encoding="utf-8")
+    (tmp_path / "older").mkdir()
+    assert recognised(tmp_path) == {"labs": "labs.csv", "patients": "patients.csv"}
+    assert capsys.readouterr().err.splitlines() == [
+        "not read: given.csv (it looks like doses.csv; to have it read, name it doses.csv)",
+        "not read: labs.xlsx (its name does not end in .csv)",
+        "not read: labs_old.csv (it looks like labs.csv; the table is the file of that name)",
+        "not read: older (a folder inside the folder)",
+        "not read: truth.csv (its header fits none of patients, labs, doses, events, event_table)",
+    ]
+
+
 @pytest.mark.parametrize(
     ("files", "said"),
     [
