@@ -31,6 +31,34 @@ class BayestwinError(Exception):
         super().__init__(f"{message} {next_step}".strip())
 
 
+class ArgumentError(BayestwinError, TypeError):
+    """A function was given something else than it takes."""
+
+
+def refuse_other(value, argument: str, allowed: str, *has: str, next_step: str = "") -> None:
+    """ArgumentError unless `value` has these attributes; what it is is told, not what it holds.
+
+    argument : function and argument, as in "start_twin, record"
+    """
+    if isinstance(value, type) or not all(hasattr(value, name) for name in has):
+        what = "None" if value is None else f"a {type(value).__name__}"
+        raise ArgumentError(f"this is {what}", place=argument, allowed=allowed, next_step=next_step)
+
+
+def refuse_seed(value, function: str) -> None:
+    """ArgumentError unless `value` is a whole number of 0 or more."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value < 0:
+        raise ArgumentError(
+            "this is no seed", place=f"{function}, random_seed", value=value, allowed="a whole number, 0 or more"
+        )
+
+
+def refuse_no_path(value, function: str, allowed: str) -> None:
+    """ArgumentError unless `value` is a path."""
+    if not isinstance(value, str):
+        refuse_other(value, function, allowed, "__fspath__")
+
+
 class RecordError(BayestwinError):
     """A patient's record cannot be used as it is."""
 

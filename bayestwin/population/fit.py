@@ -5,7 +5,7 @@ from typing import Any
 import jax
 
 from bayestwin.dynamics import Accuracy
-from bayestwin.errors import FitError
+from bayestwin.errors import FitError, refuse_other, refuse_seed
 from bayestwin.population.centring import centred_mask
 from bayestwin.population.centring_choice import chosen_centring
 from bayestwin.population.methods import check_method
@@ -81,6 +81,9 @@ def fit_population(
     FitError                 no patient has an observation, the start has no finite density, the method is unknown,
                              does not take a setting or cannot sample the model; `work` is of another run
     """
+    refuse_other(model, "fit_population, model", "a Model: load_model(...)", "parameters", "vector_field")
+    refuse_other(cohort, "fit_population, cohort", "a Cohort: read_records(...).cohort", "patients", "data_hash")
+    refuse_seed(random_seed, "fit_population")
     own: dict[str, Any] = {"chains": chains, "warmup": warmup, "target_accept": target_accept}
     own |= {"max_tree_depth": max_tree_depth, "centred": centred, "climb": climb, "start_from": start_from}
     model = with_sites_of(model, cohort)

@@ -179,8 +179,8 @@ def load_population(path, model=None) -> PopulationPosterior:
     """
     from bayestwin.specification import load_model
 
-    path = Path(path)
     tree = read_tree(path, "population", made_by="bayestwin fit")
+    path = Path(path)
     with of_this_version("population", path, made_by="bayestwin fit"):
         if model is None or isinstance(model, (str, Path)):
             model = load_model(tree.attrs["model"] if model is None else model)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bayestwin.dynamics import treatment_starts
-from bayestwin.errors import ModelError
+from bayestwin.errors import ModelError, refuse_other
 from bayestwin.prognosis.quantities import knowledge_spread
 from bayestwin.prognosis.result import table
 from bayestwin.twin.surprise import weighted_quantiles
@@ -98,6 +98,7 @@ class TreatmentComparison:
 
 def compare_treatments(prognosis, *, reference: str | None = None, months=None) -> TreatmentComparison:
     """Compare every treatment with the reference (default: current, else planned, else the first with a number)."""
+    refuse_other(prognosis, "compare_treatments, prognosis", "a Prognosis: forecast(...)", "rows", "landmarks")
     months = (12,) if months is None else tuple(months)
     shown = [row for row in prognosis.rows if row.events is not None]
     if reference is None:

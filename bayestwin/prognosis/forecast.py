@@ -5,7 +5,7 @@ from typing import Any
 import jax
 
 from bayestwin.dynamics import NO_GRADIENT, Accuracy
-from bayestwin.errors import FitError, ModelError
+from bayestwin.errors import FitError, ModelError, refuse_other, refuse_seed
 from bayestwin.prognosis.courses import past_courses
 from bayestwin.prognosis.particles import forecast_draws
 from bayestwin.prognosis.plan import make_plans
@@ -49,6 +49,14 @@ def forecast(
 
     The parameters of every draw are the same in all rows; events and assay errors are drawn row by row.
     """
+    refuse_other(twin, "forecast, twin", "a Twin: start_twin(...) or load_twin(path)", "particles", "history")
+    refuse_seed(random_seed, "forecast")
+    if treatments is not None:
+        rows = "None, names of treatments, or row name -> treatment, Regimen, Schedule or Policy"
+        refuse_other(treatments, "forecast, treatments", rows, "__iter__")
+    for name, given in (("horizon_months", horizon_months), ("horizon", horizon)):
+        if given is not None:
+            refuse_other(given, f"forecast, {name}", "a number", "__float__")
     if twin.info.verdict != "PASS":
         raise FitError(
             "this twin is withheld and makes no forecast: " + "; ".join(twin.info.reasons),

@@ -112,8 +112,8 @@ def save_prognosis(prognosis: Prognosis, path) -> Path:
 
 def load_prognosis(path, model=None) -> Prognosis:
     """Read a prognosis; it refuses a model whose hash is not its own."""
-    path = Path(path)
     tree = read_tree(path, "prognosis", made_by="bayestwin forecast")
+    path = Path(path)
     with of_this_version("prognosis", path, made_by="bayestwin forecast"):
         return _prognosis_from(tree, path, model)
 

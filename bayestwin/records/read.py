@@ -7,7 +7,7 @@ Each step refuses what it cannot use, with place and reason, and passes the rest
 
 from copy import deepcopy
 
-from bayestwin.errors import RecordError
+from bayestwin.errors import RecordError, refuse_no_path, refuse_other
 from bayestwin.labs import OCCASION, RecordSchema
 from bayestwin.records import dose_rows, event_rows, event_table, lab_rows
 from bayestwin.records.clocks import parse_as_of
@@ -60,8 +60,14 @@ def read_records(
 
     Source: formats.md conventions, explained in docs/files.md.
     """
+    refuse_other(schema, "read_records, schema", "a RecordSchema: model.record_schema()", "labs", "compartments")
+    if base is not None:
+        refuse_other(base, "read_records, base", "a Cohort, a PatientRecord or None", "data_hash")
     given = {"patients": patients, "labs": labs, "doses": doses, "events": events, "event_table": event_table}
     sources = [(name, one) for name, source in given.items() for one in each_file(source)]
+    for name, one in sources:
+        if not hasattr(one, "to_csv"):
+            refuse_no_path(one, f"read_records, {name}", "a path, a DataFrame or a list of them")
     if not sources:
         raise RecordError(
             "no file was given",

@@ -10,6 +10,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from bayestwin.errors import refuse_other
 from bayestwin.report.checks import run_checks
 from bayestwin.report.figures import draw_all
 from bayestwin.report.html import render
@@ -89,6 +90,8 @@ def write_report(inputs: ReportInput, folder) -> Report:
     -------
     Report
     """
+    wanted = "a ReportInput: bayestwin.report.inputs.gather_report_input(twin, prognosis)"
+    refuse_other(inputs, "write_report, inputs", wanted, "patient", "numbers")
     return make_report(inputs).save(folder)
 
 

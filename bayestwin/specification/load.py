@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from bayestwin.errors import ModelError
+from bayestwin.errors import ModelError, refuse_no_path
 from bayestwin.specification.sites import with_sites_from
 from bayestwin.specification.source_hash import code_hash, hash_of_model
 
@@ -38,6 +38,7 @@ def models_folder() -> Path:
 
 def model_folder(name_or_path) -> Path:
     """The folder of a model given by name or path."""
+    refuse_no_path(name_or_path, "load_model, name_or_path", "a model's name, or a folder holding model.py")
     path = Path(name_or_path)
     if path.name == "model.py" and path.is_file():
         return path.parent

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from bayestwin.errors import BayestwinError, StoreError
+from bayestwin.errors import BayestwinError, StoreError, refuse_no_path
 from bayestwin.store.quick_netcdf import NotQuick, netcdf_bytes, read_netcdf
 
 COMPRESSION = {"zlib": True, "complevel": 1, "shuffle": True}
@@ -79,6 +79,7 @@ def read_tree(path, kind: str, *, made_by: str) -> xr.DataTree:
     ------
     StoreError          no such file; not readable; of another kind; changed since it was written
     """
+    refuse_no_path(path, f"load_{kind}, path", f"the path of a {kind} file")
     path = Path(path)
     if not path.is_file():
         raise StoreError(f"no such {kind} file", place=path.name, next_step=f"Make one with `{made_by}`.")

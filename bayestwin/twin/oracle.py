@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayestwin.dynamics import NO_GRADIENT, Accuracy
-from bayestwin.errors import FitError
+from bayestwin.errors import FitError, refuse_other, refuse_seed
 from bayestwin.individual import compile_record, information_time
 from bayestwin.population.possible import refuse_impossible
 from bayestwin.twin.check import judge
@@ -47,6 +47,7 @@ def rebuild_twin(
                                 unequal size
     """
     begin = clock.perf_counter()
+    refuse_strangers("rebuild_twin", population, record, random_seed)
     refuse_uneven(particles, islands, record, population_draws)
     refuse_impossible(population)
     if population.knows(record):
@@ -93,6 +94,20 @@ def rebuild_twin(
         info = judge(model, made, info, islands, "oracle", reasons, started=data.relevant, **counts)
         info = replace(info, seconds=clock.perf_counter() - begin)
     return first_twin(population, record, made, pop, islands, rho, random_seed, info), info
+
+
+def refuse_strangers(function: str, population, record, random_seed) -> None:
+    """Raises ArgumentError where these are no population, record and seed."""
+    source = "a PopulationPosterior: fit_population(...) or load_population(path)"
+    refuse_other(population, f"{function}, population", source, "posterior", "hyper_draws")
+    refuse_record(function, record)
+    refuse_seed(random_seed, function)
+
+
+def refuse_record(function: str, record) -> None:
+    """Raises ArgumentError where this is no record of one patient."""
+    one = 'a PatientRecord: read_records(...).cohort["P-001"]'
+    refuse_other(record, f"{function}, record", one, "key", "labs", "doses")
 
 
 def refuse_uneven(particles: int, islands: int, record, population_draws: int = 1) -> None:

@@ -82,8 +82,8 @@ def save_twin(twin: Twin, path) -> Path:
 
 def load_twin(path, model=None) -> Twin:
     """Read a twin; it refuses a model whose hash is not its own."""
-    path = Path(path)
     tree = read_tree(path, "twin", made_by="bayestwin start")
+    path = Path(path)
     with of_this_version("twin", path, made_by="bayestwin start"):
         return _twin_from(tree, path, model)
 

@@ -13,7 +13,7 @@ from bayestwin.errors import FitError
 from bayestwin.individual import compile_record, with_seen
 from bayestwin.population.possible import refuse_impossible
 from bayestwin.twin.check import judge
-from bayestwin.twin.oracle import first_twin, refuse_uneven
+from bayestwin.twin.oracle import first_twin, refuse_strangers, refuse_uneven
 from bayestwin.twin.particles import level_given, normalised, population_for
 from bayestwin.twin.rungs import from_scratch
 from bayestwin.twin.smc import bridge
@@ -52,6 +52,7 @@ def start_twin(
 
     A patient of the fitted cohort starts from the joint fit, whose draws have already learnt the labs.
     """
+    refuse_strangers("start_twin", population, record, random_seed)
     refuse_uneven(particles, islands, record, population_draws)
     refuse_impossible(population)
     rho = population.rho if rho is None else rho

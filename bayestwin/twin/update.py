@@ -21,13 +21,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayestwin.dynamics import NO_GRADIENT, Accuracy
-from bayestwin.errors import FitError, RecordError
+from bayestwin.errors import FitError, RecordError, refuse_other, refuse_seed
 from bayestwin.individual import compile_record, information_time, with_seen
 from bayestwin.twin.anchor import EVERY, gap, since_scratch
 from bayestwin.twin.check import judge
 from bayestwin.twin.compare import difference
 from bayestwin.twin.newer import expected, seen_labs, solve_through, surprise_rng, where_it_stands
-from bayestwin.twin.oracle import start_applied
+from bayestwin.twin.oracle import refuse_record, start_applied
 from bayestwin.twin.particles import effective_size, log_sum_exp, normalised, pareto_k, unique_particles
 from bayestwin.twin.rungs import MORE, from_scratch, more_of
 from bayestwin.twin.smc import BridgeInfo, bridge
@@ -72,6 +72,13 @@ def update_twin(
 
     Source: Chopin (2002), Biometrika 89:539; docs/statistical_model.md, "Sequential update".
     """
+    twins = "a Twin: start_twin(...) or load_twin(path)"
+    refuse_other(twin, "update_twin, twin", twins, "particles", "history")
+    refuse_record("update_twin", record)
+    refuse_seed(random_seed, "update_twin")
+    if population is not None:
+        source = "a PopulationPosterior or None"
+        refuse_other(population, "update_twin, population", source, "posterior", "hyper_draws")
     if record.key != twin.key:
         raise RecordError(
             "the record belongs to another patient", subject=f"patient {twin.key}", value=record.key, allowed=twin.key
