@@ -14,6 +14,7 @@ from typer.core import TyperCommand
 from bayestwin.errors import BayestwinError, ModelError
 
 DONE, SOME_REFUSED, USAGE, NOTHING_USABLE, DIAGNOSTICS_FAILED = 0, 1, 2, 3, 4
+INTERRUPTED = 130  # as a shell tells it: 128 and the number of the signal
 EXIT_OF_ERROR = {
     "ModelError": USAGE,
     "RecordError": NOTHING_USABLE,
@@ -81,6 +82,9 @@ def clean_errors(command):
             code = USAGE
         except (typer.Exit, typer.Abort, typer.BadParameter):
             raise
+        except KeyboardInterrupt:
+            say("Stopped by Ctrl-C: what was being made was not written.")
+            raise typer.Exit(INTERRUPTED) from None
         except Exception as error:
             if os.environ.get("BAYESTWIN_TRACEBACK"):
                 raise

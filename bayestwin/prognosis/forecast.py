@@ -52,8 +52,8 @@ def forecast(
     refuse_other(twin, "forecast, twin", "a Twin: start_twin(...) or load_twin(path)", "particles", "history")
     refuse_seed(random_seed, "forecast")
     if treatments is not None:
-        rows = "None, names of treatments, or row name -> treatment, Regimen, Schedule or Policy"
-        refuse_other(treatments, "forecast, treatments", rows, "__iter__")
+        allowed = "None, names of treatments, or row name -> treatment, Regimen, Schedule or Policy"
+        refuse_other(treatments, "forecast, treatments", allowed, "__iter__")
     for name, given in (("horizon_months", horizon_months), ("horizon", horizon)):
         if given is not None:
             refuse_other(given, f"forecast, {name}", "a number", "__float__")

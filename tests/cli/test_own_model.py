@@ -67,3 +67,15 @@ def test_the_model_without_a_slip_is_simulated(tmp_path):
     answer = simulate(tmp_path, "return y.central / p.V", "return y.central / p.V + 0")
     assert answer.exit_code == 0, answer.output
     assert (tmp_path / "out.csv").exists()
+
+
+@pytest.mark.parametrize("where", ["loading", "solving"])
+def test_ctrl_c_ends_with_one_line_and_nothing_half_written(tmp_path, where):
+    was, now = {
+        "loading": ("ANY = LogNormal(", "raise KeyboardInterrupt\nANY = LogNormal("),
+        "solving": ("    return y.central / p.V", "    raise KeyboardInterrupt"),
+    }[where]
+    answer = simulate(tmp_path, was, now)
+    assert answer.exit_code == 130
+    assert answer.output == "Stopped by Ctrl-C: what was being made was not written.\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["events.csv", "own", "values.csv"]
