@@ -1,5 +1,6 @@
 """Commands on one patient: `start` a twin, `update` it with newer labs, `forecast` each treatment, `report`."""
 
+import hashlib
 from pathlib import Path
 from typing import Annotated
 
@@ -76,6 +77,7 @@ def update(
 ):
     """Move a twin to newer labs, doses or events; prints how surprising each lab was and how exact the move."""
     files = {"patients": patients, "labs": labs, "doses": doses, "events": events, "event_table": event_table}
+    content = _content(twin)
     before, known = _twin(twin, population, model)
     reading = read_files(
         before.model.record_schema(), files, base=before.record, time_unit=time_unit, as_of=as_of, snapshot=snapshot
@@ -100,7 +102,15 @@ def update(
         typer.echo(f"{lab.output} at {lab.time:g}: {seen}, expected {low:.4g} to {high:.4g} (95 %)")
         if question := _question(lab):
             say(question)
+    if out.exists() and out.samefile(twin) and _content(twin) != content:
+        say(f"{twin.name} was replaced by another run while this one worked: nothing written. Run the command again.")
+        return NOTHING_USABLE
     return _publish(after, info, out, reading)
+
+
+def _content(path: Path) -> str:
+    """SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _question(lab) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,9 +60,10 @@ def _large(array) -> bool:
 
 
 def write_tree(tree: xr.DataTree, path) -> Path:
-    """Write a tree with its checksum; under another name first, so that a killed run leaves no half file."""
+    """Write a tree with its checksum; under a name of this process first, so that neither a killed run nor two runs at
+    once leave half a file."""
     path = Path(path)
-    data, unfinished = tree_bytes(tree), path.with_suffix(path.suffix + ".part")
+    data, unfinished = tree_bytes(tree), path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         unfinished.write_bytes(data)
         unfinished.replace(path)

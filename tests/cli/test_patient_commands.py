@@ -4,6 +4,7 @@ The population is not fitted here: independent draws around the published theoph
 diagnostic by construction, stand in its place.
 """
 
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import xarray as xr
 from typer.testing import CliRunner
 
+import bayestwin.twin
 from bayestwin.cli import app
 from bayestwin.cli.patient_commands import _question, _remark
 from bayestwin.population import PopulationPosterior
@@ -120,6 +122,23 @@ def test_update_with_a_lab_that_is_known_already_says_that_nothing_is_new(starte
     answer = run("update", folder / "twin.nc", "--labs", folder / "first.csv", "--out", folder / "same.nc")
     assert answer.exit_code in (0, 1), answer.output
     assert "nothing new" in answer.stdout and "expected" not in answer.stdout
+
+
+def test_two_updates_of_one_twin_at_once_lose_no_lab(started, folder, monkeypatch):
+    twin = folder / "shared.nc"
+    shutil.copy(folder / "twin.nc", twin)
+    moved = bayestwin.twin.update_twin
+
+    def overtaken(*given, **named):
+        found = moved(*given, **named)
+        twin.write_bytes(b"what another run has written")
+        return found
+
+    monkeypatch.setattr(bayestwin.twin, "update_twin", overtaken)
+    answer = run("update", twin, "--labs", folder / "first.csv", "--out", twin)
+    assert answer.exit_code == 3 and twin.read_bytes() == b"what another run has written"
+    assert "shared.nc was replaced by another run while this one worked: nothing written. Run the" in answer.output
+    assert not list(folder.glob("*.part"))
 
 
 def test_update_with_another_population_than_the_twins_own_is_refused(started, folder):
