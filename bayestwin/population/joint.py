@@ -26,6 +26,7 @@ from bayestwin.individual import (
     under_population,
     unread,
 )
+from bayestwin.population.gibbs_exchange import Roles, roles_of
 from bayestwin.population.hyper import assemble
 from bayestwin.population.program import (
     individual_prior,
@@ -45,6 +46,7 @@ class Joint(NamedTuple):
     acting (H,) : True for a coordinate that the likelihood sees by itself; prior_sd (H,) : of its prior
     observing (H,) : True for one of those that `given_solved` is right for: what is solved for does not depend on it
     sites : dict of the sites, unbounded, from the vector
+    roles : parameters that may exchange their roles in a response class, None: none
     """
 
     log_prior: Callable
@@ -56,6 +58,7 @@ class Joint(NamedTuple):
     observing: np.ndarray
     prior_sd: np.ndarray
     sites: Callable
+    roles: Roles | None = None
 
 
 def joint_of(model, groups, *, rho: float, accuracy) -> Joint:
@@ -112,6 +115,7 @@ def joint_of(model, groups, *, rho: float, accuracy) -> Joint:
         observing=observing_coordinates(model, groups, places),
         prior_sd=np.asarray(spread.std(axis=0)),
         sites=sites,
+        roles=roles_of(model, np.concatenate([np.asarray(g.relevant) for g in groups])),
     )
 
 
