@@ -254,5 +254,9 @@ def event_terms(model, values, data: PatientData, solution):
 
 def total_log_likelihood(pieces: ClassLikelihood):
     """ln sum over classes of P(class | psi) p(labs, events | class): one number for the population fit."""
-    by_class = pieces.log_class + pieces.rows.sum(axis=-1) + pieces.alive + pieces.other
-    return jax.scipy.special.logsumexp(by_class)
+    return jax.scipy.special.logsumexp(class_log_likelihood(pieces))
+
+
+def class_log_likelihood(pieces: ClassLikelihood):
+    """ln P(class | psi) p(labs, events | class) of every class, (C,)."""
+    return pieces.log_class + pieces.rows.sum(axis=-1) + pieces.alive + pieces.other

@@ -7,6 +7,7 @@ A sweep alternates, in the coordinates of whitening.py (h population, v patients
     population   HMC on h given v: psi moves along, so that typical values, SDs and all that is solved for move far
     centred      before each, HMC on what does not act on the labs given psi: needs no equations solved
     observed     first of all, HMC on residual errors and chances of classes given psi and the predictions: nor does it
+    exchange     then patients change their response class at the same predictions (gibbs_exchange.py): nor does it
 
 Centred and population interweave two parameterisations and observed adds the sufficient one (Yu and Meng 2011, J
 Comput Graph Stat 20:531). Each leaves the joint density of joint.py invariant: nothing is approximated. Views, metrics,
@@ -25,6 +26,7 @@ from numpyro.util import is_prng_key
 
 from bayestwin.population.gibbs_centred import centred_move
 from bayestwin.population.gibbs_density import Density
+from bayestwin.population.gibbs_exchange import exchange_move
 from bayestwin.population.gibbs_jump import no_mixture, nothing_seen, seen_too
 from bayestwin.population.gibbs_observed import observed_move
 from bayestwin.population.gibbs_solved import JUMP, PATIENTS, POPULATION, solved_move
@@ -204,6 +206,10 @@ class PatientwiseHMC(MCMCKernel):
         h, likelihood, observed = observed_move(
             density, self.observed_steps, tuning, key_observed, h, z, likelihood, phase
         )
+        if density.exchanging:
+            key, key_classes = jax.random.split(key)
+            move = partial(exchange_move, density, self.centred_steps, tuning, key_classes)
+            h, z = jax.lax.cond(phase.climbing, lambda h, z, *_: (h, z), move, h, z, likelihood, phase)
         carry = (h, z, likelihood, ascent, nothing._replace(observed=observed.sums), key)
         (h, z, likelihood, ascent, learnt, _), (found, centred) = jax.lax.scan(
             both, carry, np.array([PATIENTS, JUMP, POPULATION])

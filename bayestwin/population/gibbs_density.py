@@ -32,7 +32,7 @@ class Density:
         self.passive = np.flatnonzero(~joint.acting)
         self.observing = np.flatnonzero(joint.observing)
         self.moving = np.flatnonzero(~joint.observing)
-        self.exchanging = joint.roles is not None and bool(joint.roles.counts.any())
+        self.exchanging = joint.roles is not None
 
     def log_prior(self, h):
         """ln p(h)."""

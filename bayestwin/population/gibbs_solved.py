@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 
 from bayestwin.population.gibbs_density import Density
-from bayestwin.population.gibbs_exchange import exchanged
 from bayestwin.population.gibbs_jump import jumped
 from bayestwin.population.gibbs_state import DIVERGENT, LONGEST, Found, ascended
 
@@ -18,14 +17,14 @@ def solved_move(density: Density, steps, tuning, key, kind, h, z, likelihood, as
 
     steps : leapfrog steps of each kind; kind : PATIENTS, JUMP (no step but a jump) or POPULATION
     """
-    keys, root, moving = jax.random.split(key, 6), tuning.population, density.moving
+    keys, root, moving = jax.random.split(key, 5), tuning.population, density.moving
     v = density.v(tuning.view, h, z)
     start = density.point(tuning.view, h, v, likelihood)
     patients, population = (kind == PATIENTS).astype(float), (kind == POPULATION).astype(float)
-    # what is observed has moved before the patients do: a step of no length solves for slopes where they stand
-    idle = (kind == JUMP) & (phase.climbing | ~(tuning.mixture.known | density.exchanging))
+    # what is observed and classes have moved before the patients: a step of no length solves where they stand
+    idle = (kind == JUMP) & (phase.climbing | ~tuning.mixture.known)
     count = jnp.where(idle, 0, jnp.asarray(steps)[kind])
-    first = -(kind == PATIENTS).astype(int) * bool(len(density.observing))
+    first = -(kind == PATIENTS).astype(int) * bool(len(density.observing) or density.exchanging)
     jitter = jax.random.uniform(keys[0], (), minval=0.7, maxval=1.3)
     step_v, step_h = (jnp.minimum(e, LONGEST / jnp.maximum(count, 1)) * jitter for e in tuning.steps[:2])
     size_v, size_h = patients * step_v[:, None], population * step_h
@@ -34,10 +33,6 @@ def solved_move(density: Density, steps, tuning, key, kind, h, z, likelihood, as
 
     def jump():
         psi, ratio = jumped(tuning.mixture, keys[4], start.psi)
-        if density.exchanging:
-            other = exchanged(density.joint.roles, keys[5], start.psi, *density.individual(h))
-            coin = ~tuning.mixture.known | jax.random.bernoulli(keys[0], 0.5, ratio.shape)
-            psi, ratio = jnp.where(coin[:, None], other[0], psi), jnp.where(coin, other[1], ratio)
         return density.v(tuning.view, h, density.z(h, psi)), ratio
 
     there, ratio = jax.lax.cond(kind == JUMP, jump, lambda: (v, jnp.zeros(len(v))))

@@ -22,11 +22,13 @@ from bayestwin.individual import (
     ClassLikelihood,
     Hyper,
     class_likelihood,
+    class_log_likelihood,
+    class_log_probability,
     total_log_likelihood,
     under_population,
     unread,
 )
-from bayestwin.population.gibbs_exchange import Roles, roles_of
+from bayestwin.population.gibbs_roles import Roles, roles_of
 from bayestwin.population.hyper import assemble
 from bayestwin.population.program import (
     individual_prior,
@@ -47,6 +49,8 @@ class Joint(NamedTuple):
     observing (H,) : True for one of those that `given_solved` is right for: what is solved for does not depend on it
     sites : dict of the sites, unbounded, from the vector
     roles : parameters that may exchange their roles in a response class, None: none
+    by_class (psi, shared, what was solved for) -> (N, C): ln P(class | psi) p(data | class), of the rows of `roles`
+    log_class (psi, shared, classes (N, X)) -> (N,): ln P(classes | psi)
     """
 
     log_prior: Callable
@@ -59,6 +63,8 @@ class Joint(NamedTuple):
     prior_sd: np.ndarray
     sites: Callable
     roles: Roles | None = None
+    by_class: Callable | None = None
+    log_class: Callable | None = None
 
 
 def joint_of(model, groups, *, rho: float, accuracy) -> Joint:
@@ -91,8 +97,7 @@ def joint_of(model, groups, *, rho: float, accuracy) -> Joint:
         return total_log_likelihood(pieces), packed(pieces, *sizes)
 
     def again(psi, solved, seen, data):
-        pieces = under_population(model, psi, hyper_of(seen), data, unpacked(solved, data), rho=rho)
-        return total_log_likelihood(pieces)
+        return under_population(model, psi, hyper_of(seen), data, unpacked(solved, data), rho=rho)
 
     def likelihood(psi, seen):
         both = jax.value_and_grad(one, argnums=(0, 1), has_aux=True)
@@ -101,8 +106,21 @@ def joint_of(model, groups, *, rho: float, accuracy) -> Joint:
         return value, by_psi, by_shared, solved
 
     def given_solved(psi, seen, solved):
-        parts = over_patients(lambda p, s, data: again(p, s, seen, data), groups, psi, solved)
+        parts = over_patients(lambda p, s, data: total_log_likelihood(again(p, s, seen, data)), groups, psi, solved)
         return jnp.concatenate(parts)
+
+    def by_class(psi, seen, solved):
+        def one_of(p, s, data):
+            found = class_log_likelihood(again(p, s, seen, data))
+            return jnp.pad(found, (0, sizes[0] - len(found)), constant_values=-jnp.inf)
+
+        return jnp.concatenate(over_patients(one_of, groups, psi, solved))
+
+    def log_class(psi, seen, classes):
+        def one_of(p, row, data):
+            return class_log_probability(model, p, hyper_of(seen), data.terms, row, data.relevant, rho)
+
+        return jnp.concatenate(over_patients(one_of, groups, psi, classes))
 
     places = sites(jnp.arange(len(start)))
     return Joint(
@@ -115,7 +133,9 @@ def joint_of(model, groups, *, rho: float, accuracy) -> Joint:
         observing=observing_coordinates(model, groups, places),
         prior_sd=np.asarray(spread.std(axis=0)),
         sites=sites,
-        roles=roles_of(model, np.concatenate([np.asarray(g.relevant) for g in groups])),
+        roles=roles_of(model, groups),
+        by_class=by_class,
+        log_class=log_class,
     )
 
 

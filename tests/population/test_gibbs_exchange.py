@@ -7,27 +7,28 @@ import pytest
 import scipy.special
 from scipy import stats
 
-from bayestwin.population import gibbs_solved
+from bayestwin.population import gibbs, gibbs_exchange
 from bayestwin.population.gibbs import PatientwiseHMC
-from bayestwin.population.gibbs_exchange import Roles, exchanged, roles_of
+from bayestwin.population.gibbs_density import Density
+from bayestwin.population.gibbs_exchange import exchanged
+from bayestwin.population.gibbs_jump import jumped
+from bayestwin.population.gibbs_roles import Roles
 from bayestwin.population.joint import Joint
-from bayestwin.specification import load_model
 
 WHERE, STEEP = 2.0, 200.0  # what the labs say resists, and how sharply
 CHANCE = np.array([0.5, 0.1, 0.01])  # of the second class, by patient
 MEANS, SDS = np.array([0.0, 1.5]), np.array([1.0, 0.4])
 
 
-def two_classes() -> Joint:
+def two_classes(steep: float = STEEP) -> Joint:
     """Patients of whom a is told by the first class and b by the second, alike."""
+    log_chance = jnp.log(jnp.asarray(np.stack([1.0 - CHANCE, CHANCE], axis=-1)))
 
     def one(psi, shared, chance):
-        by_class = -STEEP * (psi - WHERE) ** 2 + jnp.log(jnp.asarray([1.0 - chance, chance]))
-        return jax.scipy.special.logsumexp(by_class)
+        return jax.scipy.special.logsumexp(-steep * (psi - WHERE) ** 2 + chance)
 
     def likelihood(psi, shared):
-        both = jax.vmap(jax.value_and_grad(one, (0, 1)), (0, None, 0))
-        value, slopes = both(psi, shared, jnp.asarray(CHANCE))
+        value, slopes = jax.vmap(jax.value_and_grad(one, (0, 1)), (0, None, 0))(psi, shared, log_chance)
         return value, *slopes, psi
 
     none, n = np.zeros(1, dtype=bool), len(CHANCE)
@@ -41,7 +42,9 @@ def two_classes() -> Joint:
         observing=none,
         prior_sd=np.ones(1),
         sites=lambda h: {"h": h},
-        roles=Roles(np.array([[0, 1]]), np.ones((n, 1))),
+        roles=Roles(np.array([[0, 1]]), np.array([0]), np.ones((n, 1)), np.array([[[0], [1]]] * n)),
+        by_class=lambda psi, shared, solved: -steep * (psi - WHERE) ** 2 + log_chance,
+        log_class=lambda psi, shared, rows: jnp.take_along_axis(log_chance, rows, 1)[:, 0],
     )
 
 
@@ -54,14 +57,13 @@ def exact_share() -> np.ndarray:
 
 
 def found_share(seed: int, chains: int = 4) -> np.ndarray:
-    """(chains, patients): share of the second class; all begin in the first."""
+    """(chains, patients): share of the second class; all begin in the first, and none jumps to where others were."""
     with jax.enable_x64(True):
         joint, warmup, draws = two_classes(), 100, 2000
         begun = np.broadcast_to((np.array([WHERE, 1.5]) - MEANS) / SDS, (chains, len(CHANCE), 2))
         kernel = PatientwiseHMC(joint)
-        state = kernel.init(
-            jax.random.split(jax.random.key(seed), chains), warmup, {"h": jnp.zeros((chains, 1)), "z": begun}, (), {}
-        )
+        keys = jax.random.split(jax.random.key(seed), chains)
+        state = kernel.init(keys, warmup, {"h": jnp.zeros((chains, 1)), "z": begun}, (), {})
 
         @jax.jit
         def run(state):
@@ -76,66 +78,66 @@ def found_share(seed: int, chains: int = 4) -> np.ndarray:
     return scipy.special.softmax(by_class, axis=-1)[..., 1].mean(axis=0)
 
 
-def no_mixture_and(moved):
-    """Without jumps to where chains have been; `moved` in place of the exchange."""
-    return {"jumped": lambda mixture, key, psi: (psi, jnp.full(len(psi), -jnp.inf)), "exchanged": moved}
+@pytest.fixture(autouse=True)
+def no_jumps(monkeypatch):
+    monkeypatch.setattr("bayestwin.population.gibbs_solved.jumped", lambda m, key, psi: (psi, -jnp.inf * psi[:, 0]))
+    assert jumped is not gibbs.exchange_move
 
 
-def test_each_class_has_its_weight_though_all_begin_in_one(monkeypatch):
-    for name, value in no_mixture_and(exchanged).items():
-        monkeypatch.setattr(gibbs_solved, name, value)
+def test_each_class_has_its_weight_though_all_begin_in_one():
     share, exact = found_share(seed=1), exact_share()
     assert exact.min() < 0.1 and exact.max() > 0.8
     assert share.mean(axis=0) == pytest.approx(exact, abs=0.02)
     assert np.abs(share - exact).max() < 0.05
 
 
-def test_without_the_exchange_or_with_a_wrong_ratio_they_have_not(monkeypatch):
-    def still(roles, key, psi, means, scale):
-        return psi, jnp.full(len(psi), -jnp.inf)
+def test_with_a_wrong_ratio_they_have_not(monkeypatch):
+    def unweighted(density, key, h, z, row, known):
+        psi = MEANS + SDS * z
+        fresh = MEANS + SDS * jax.random.normal(key, z.shape)
+        other = row[:, :1] > 0
+        turned = jnp.where(other, jnp.stack([psi[:, 1], fresh[:, 1]], 1), jnp.stack([fresh[:, 0], psi[:, 0]], 1))
+        return (turned - MEANS) / SDS, 1 - row
 
-    def unweighted(*given):
-        return exchanged(*given)[0], jnp.zeros(len(CHANCE))
-
-    for wrong in (still, unweighted):
-        for name, value in no_mixture_and(wrong).items():
-            monkeypatch.setattr(gibbs_solved, name, value)
-        assert np.abs(found_share(seed=1).mean(axis=0) - exact_share()).max() > 0.05
+    monkeypatch.setattr(gibbs_exchange, "exchanged", unweighted)
+    assert np.abs(found_share(seed=1).mean(axis=0) - exact_share()).max() > 0.05
 
 
-def test_the_way_back_leads_back_and_has_the_ratio_turned_round():
-    rng = np.random.default_rng(1)
-    psi, means, scale = rng.standard_normal((500, 3)), rng.standard_normal((500, 3)), np.diag([1.0, 0.3, 2.0])
+def test_without_the_exchange_chains_disagree(monkeypatch):
+    monkeypatch.setattr(gibbs, "exchange_move", lambda density, steps, tuning, key, h, z, likelihood, phase: (h, z))
+    share = found_share(seed=1)
+    assert np.ptp(share, axis=0).max() > 0.3 and np.abs(share.mean(axis=0) - exact_share()).max() > 0.3
+
+
+def test_draws_of_the_prior_and_classes_stay_so_distributed():
+    """Of psi from the prior and classes from their chances, with labs that say nothing: law kept, many did exchange."""
     with jax.enable_x64(True):
-        roles = Roles(np.array([[0, 2]]), np.ones((500, 1)))
-        moved, ratio = exchanged(roles, jax.random.key(1), *map(jnp.asarray, (psi, means, scale)))
-    moved, ratio = np.asarray(moved), np.asarray(ratio)
-    assert (moved[:, 1] == psi[:, 1]).all()
-    second = moved[:, 2] == psi[:, 0]
-    assert ((moved[:, 0] == psi[:, 2]) | second).all() and 200 < second.sum() < 300
-    old, new = np.where(second, 2, 0), np.where(second, 0, 2)  # places that are drawn on the way back, and there
-    row = np.arange(500)
-    log_q = [stats.norm.logpdf(x[row, at], means[row, at], scale[at, at]) for x, at in ((psi, old), (moved, new))]
-    np.testing.assert_allclose(ratio, log_q[0] - log_q[1], rtol=1e-10)
+        joint = two_classes(steep=0.0)
+        density, n = Density(joint), len(CHANCE)
+        keys = jax.random.split(jax.random.key(1), 20_000)
+
+        def one(key):
+            keys = jax.random.split(key, 3)
+            z = jax.random.normal(keys[0], (n, 2))
+            row = (jax.random.uniform(keys[1], (n, 1)) < jnp.asarray(CHANCE)[:, None]).astype(int)
+            return z, row, *exchanged(density, keys[2], jnp.zeros(1), z, row, jnp.ones(n, dtype=bool))
+
+        z, row, new_z, new_row = jax.tree.map(np.asarray, jax.jit(jax.vmap(one))(keys))
+    assert 0.02 < (new_row[:, 0] != row[:, 0]).mean() < 0.9
+    for at in range(2):
+        for k in (0, 1):  # within each class too
+            before, after = (x[:, at, k][r[:, at, 0] == k] for x, r in ((z, row), (new_z, new_row)))
+            assert stats.ks_2samp(before, after).pvalue > 1e-3
+    assert new_row[:, :, 0].mean(axis=0) == pytest.approx(CHANCE, abs=0.012)
 
 
-def test_a_class_that_does_not_count_changes_nothing():
+def test_who_does_not_count_or_is_not_known_stays():
     with jax.enable_x64(True):
-        roles = Roles(np.array([[0, 1], [1, 2]]), np.array([[0.0, 0.0], [0.0, 1.0]]))
-        psi = jnp.asarray([[1.0, 2.0, 3.0]] * 2)
-        for seed in range(20):
-            moved, ratio = exchanged(roles, jax.random.key(seed), psi, jnp.zeros((2, 3)), jnp.eye(3))
-            assert ratio[0] == -np.inf and np.isfinite(ratio[1])
-            assert moved[1, 0] == 1.0 and (moved[1, 1] == 3.0 or moved[1, 2] == 2.0)
-
-
-def test_roles_are_those_of_classes_whose_parameters_vary_alike():
-    model = load_model("myeloma_car_t")
-    relevant = np.zeros((2, len(model.response_classes)))
-    relevant[1, 3] = 1.0
-    roles = roles_of(model, relevant)
-    names = model.individual_names
-    for a, b in roles.pairs:
-        cls = next(c for c in model.response_classes if c.parameter == names[a])
-        assert names[b] == cls.replaced_by
-    assert roles.counts.sum() <= 1.0 and not roles.counts[0].any()
+        joint = two_classes()
+        joint = joint._replace(roles=joint.roles._replace(counts=np.array([[1.0], [0.0], [1.0]])))
+        density, row = Density(joint), jnp.zeros((3, 1), dtype=int)
+        z = jnp.asarray([[1.5, 0.0]] * 3)  # a and b are alike: each class could be the other
+        known = jnp.asarray([True, True, False])
+        keys = jax.random.split(jax.random.key(3), 200)
+        moved = np.asarray(jax.vmap(lambda key: exchanged(density, key, jnp.zeros(1), z, row, known)[1])(keys))[..., 0]
+    assert moved[:, 0].any() and not moved[:, 1:].any()
