@@ -114,6 +114,7 @@ def test_the_first_state_has_the_types_of_all_later_ones():
     assert kinds[0] == kinds[1]
 
 
+@pytest.mark.validate  # the fast tests before and after it are of the same kernel, as a fit runs it
 def test_the_kernel_runs_under_numpyros_mcmc_and_finds_the_closed_form():
     """theta and a shift that acts on the labs, everything normal: mean and covariance are known."""
     from numpyro.infer import MCMC

@@ -51,6 +51,7 @@ def reduced():
         return joint_of(model, groups, rho=0.0, accuracy=Accuracy()), h, z
 
 
+@pytest.mark.validate  # its acceptance is in the fast test of test_gibbs.py that draws population and data from the prior
 def test_what_is_observed_moves_alone_to_its_conditional_by_quadrature(reduced):
     """The chance of non-response and one residual SD, given psi: mean, SD and correlation of a grid of full solves."""
     joint, h, z = reduced
@@ -104,28 +105,41 @@ def test_what_is_observed_moves_alone_to_its_conditional_by_quadrature(reduced):
     assert np.abs(x.std(axis=0) / sd - 1.0).max() < 4 * error
 
 
-def test_the_likelihood_of_what_was_solved_is_the_likelihood_anew(reduced, tmp_path):
+def given_what_was_solved(joint, h, z):
+    """The likelihood at other residual errors and chances of classes, from what was solved and anew."""
+    means, scale = joint.individual(h)
+    psi, rng = means + z @ scale.T, np.random.default_rng(5)
+    other = h + 0.4 * joint.observing * rng.standard_normal(len(h))
+    solve = jax.jit(lambda h: joint.likelihood(psi, joint.shared(h))[::3])
+    value, solved = solve(h)
+    given = jax.jit(lambda h, solved: joint.given_solved(psi, joint.shared(h), solved))
+    anew = given(other, solved)
+    assert np.abs(np.asarray(anew - value)).min() > 1e-3
+    assert np.asarray(anew) == pytest.approx(np.asarray(solve(other)[0]), rel=1e-10, abs=1e-9)
+    assert np.asarray(given(h, solved)) == pytest.approx(np.asarray(value))
+
+
+def test_the_likelihood_of_what_was_solved_is_the_likelihood_anew(tmp_path):
     """Under any residual errors and chances of classes, also where covariates, limits and serial errors act."""
     model = load_model(write_every_part(tmp_path / "every_part"))
     with jax.enable_x64(True):
         groups, order = stack_cohort(model, patients_with_every_part())
-        every = joint_of(model, groups, rho=0.0, accuracy=Accuracy())
+        joint = joint_of(model, groups, rho=0.0, accuracy=Accuracy())
         rng = np.random.default_rng(5)
-        size = len(every.acting)
-        points = 0.3 * rng.standard_normal(size), rng.standard_normal((len(order), len(model.individual_names)))
-        for joint, h, z in ((reduced[0], reduced[1], reduced[2]), (every, *map(jnp.asarray, points))):
-            means, scale = joint.individual(h)
-            psi, other = means + z @ scale.T, h + 0.4 * joint.observing * rng.standard_normal(len(h))
-            solve = jax.jit(lambda h, psi=psi, joint=joint: joint.likelihood(psi, joint.shared(h))[::3])
-            value, solved = solve(h)
-            given = jax.jit(lambda h, solved, psi=psi, joint=joint: joint.given_solved(psi, joint.shared(h), solved))
-            anew = given(other, solved)
-            assert np.abs(np.asarray(anew - value)).min() > 1e-3
-            assert np.asarray(anew) == pytest.approx(np.asarray(solve(other)[0]), rel=1e-10, abs=1e-9)
-            assert np.asarray(given(h, solved)) == pytest.approx(np.asarray(value))
-        names = reduced[0].sites(jnp.arange(20))
-        observing = {name for name, at in names.items() if reduced[0].observing[int(at)]}
-        assert observing == OBSERVING
+        h = 0.3 * rng.standard_normal(len(joint.acting))
+        z = rng.standard_normal((len(order), len(model.individual_names)))
+        given_what_was_solved(joint, jnp.asarray(h), jnp.asarray(z))
+
+
+@pytest.mark.validate
+def test_so_it_is_where_equations_are_solved_step_by_step(reduced):
+    with jax.enable_x64(True):
+        given_what_was_solved(*reduced)
+
+
+def observing(joint):
+    """The sites that the move without a solve moves, of 20 coordinates."""
+    return {name for name, at in joint.sites(jnp.arange(20)).items() if joint.observing[int(at)]}
 
 
 def test_a_chance_that_the_equations_read_is_left_to_the_move_that_solves(tmp_path):
@@ -137,7 +151,9 @@ def test_a_chance_that_the_equations_read_is_left_to_the_move_that_solves(tmp_pa
         groups, _ = stack_cohort(model, design(2))
         joint = joint_of(model, groups, rho=0.0, accuracy=Accuracy())
         at = int(joint.sites(jnp.arange(20))["p_nonresponse_pop"])
-    assert joint.acting[at] and not joint.observing[at] and joint.observing.sum() == 3
+        assert observing(joint) == OBSERVING - {"p_nonresponse_pop"}
+        assert observing(joint_of(load_model(REDUCED), groups, rho=0.0, accuracy=Accuracy())) == OBSERVING
+    assert joint.acting[at] and not joint.observing[at]
 
 
 def test_patients_begin_in_the_mode_that_is_likeliest():
