@@ -10,11 +10,13 @@ source text, never functions.
 """
 
 import importlib.util
+import shutil
 import sys
 import tempfile
 import traceback
 from collections.abc import Mapping
 from dataclasses import replace
+from multiprocessing.util import Finalize
 from pathlib import Path
 
 from bayestwin.errors import ModelError, refuse_no_path
@@ -147,7 +149,7 @@ def _model_from_source(sources: dict[str, str], expected_hash: str | None, folde
     if (found, whole) in _loaded:
         return _loaded[found, whole]
     if folder is None:
-        folder = Path(tempfile.mkdtemp(prefix="bayestwin_model_"))
+        folder = _folder_of_this_process()
         for name, text in sources.items():
             (folder / name).write_text(text, encoding="utf-8")
     package = f"{PACKAGE}{found[:16]}_{whole[:16]}"
@@ -160,6 +162,13 @@ def _model_from_source(sources: dict[str, str], expected_hash: str | None, folde
     _packages[found, str(folder)] = package
     _loaded[found, whole] = replace(model, source_hash=found, folder=str(folder))
     return _loaded[found, whole]
+
+
+def _folder_of_this_process() -> Path:
+    """A temporary folder that is removed when this process ends, a worker too, where `atexit` need not run."""
+    folder = Path(tempfile.mkdtemp(prefix="bayestwin_model_"))
+    Finalize(None, shutil.rmtree, (folder, True), exitpriority=0)
+    return folder
 
 
 def _execute(folder: Path, package: str):

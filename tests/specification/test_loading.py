@@ -1,8 +1,11 @@
 """Loading by name and path, the hash of a model, pickling, printing, the record schema, eligibility."""
 
+import os
 import pickle
 import re
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -227,6 +230,24 @@ def test_a_worker_without_the_folder_rebuilds_the_model(copied, monkeypatch):
     monkeypatch.setattr(load, "_loaded", {})
     back = pickle.loads(sent)
     assert back.parameters[1].typical.median == 2.9 and back.parameters[1].name == "CL"
+
+
+SENT = """
+import glob, multiprocessing, pickle, sys, tempfile
+from concurrent.futures import ProcessPoolExecutor
+with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+    pool.submit(pickle.loads, bytes.fromhex(sys.argv[1])).result()  # and back: unpickled here too
+    print(len(glob.glob(tempfile.gettempdir() + "/bayestwin_model_*")))
+"""
+
+
+def test_processes_that_were_sent_a_model_leave_no_folder_behind(copied, tmp_path):
+    sent = pickle.dumps(load_model(edit(copied, "median=2.8", "median=2.6")))
+    (tmp_path / "temporary").mkdir()
+    environment = os.environ | {"TMPDIR": str(tmp_path / "temporary")}
+    said = subprocess.check_output([sys.executable, "-c", SENT, sent.hex()], env=environment, text=True)
+    assert said.split() == ["2"]
+    assert list((tmp_path / "temporary").glob("bayestwin_model_*")) == []
 
 
 def test_a_model_is_pickled_as_it_was_loaded_even_if_its_file_has_changed_since(copied):
