@@ -71,7 +71,8 @@ def record_under(model, treatment):
 def prior_population(model, key, count):
     """`count` draws of the population and one patient from each, by the model's own priors."""
     sites = hyper_sites(model)
-    keys, key_chol, key_psi = keys_of(key, count, len(sites))
+    # one program for models of any number of sites: a key hangs on its place alone
+    keys, key_chol, key_psi = keys_of(key, count, -(-len(sites) // 128) * 128)
     natural = sampled(sites, keys)
     if model.correlation is not None:
         law = dist.LKJCholesky(len(model.correlation.over), model.correlation.concentration)
@@ -90,10 +91,15 @@ def sampled(sites, keys):
     natural = {}
     for kind, members in kinds.items():
         numbers, names, leaves = zip(*members)
-        laws = jax.tree.unflatten(kind, [np.stack(np.broadcast_arrays(*one)) for one in zip(*leaves)])
-        drawn = draw_each(laws, keys, np.array(numbers))
-        natural.update(zip(names, drawn))
+        laws = jax.tree.unflatten(kind, [filled(np.stack(np.broadcast_arrays(*one))) for one in zip(*leaves)])
+        drawn = draw_each(laws, keys, filled(np.array(numbers)))
+        natural.update(zip(names, np.asarray(drawn)))  # as NumPy: to cut it would be another program
     return {name: natural[name] for name in sites}
+
+
+def filled(rows):
+    """Rows, the last one repeated up to a power of two, so that models of other numbers of priors share programs."""
+    return np.concatenate([rows, np.repeat(rows[-1:], (1 << (len(rows) - 1).bit_length()) - len(rows), axis=0)])
 
 
 @jax.jit
