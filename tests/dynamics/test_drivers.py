@@ -150,7 +150,13 @@ def same(found, wanted, tolerance):
     assert (np.abs(slope - other_slope) <= 10.0 * tolerance * max(100.0, np.abs(other_slope).max())).all()
 
 
-@pytest.mark.parametrize("record", RECORDS)
+# What these two have in them stands in other records here; all records are solved both ways in reverse mode too.
+AGAIN = ("a bolus and an infusion", "steady state of an infusion longer than its interval")
+
+
+@pytest.mark.parametrize(
+    "record", [pytest.param(name, marks=pytest.mark.validate) if name in AGAIN else name for name in RECORDS]
+)
 def test_both_routes_give_the_same_states_and_slopes(driven, whole, record):
     same(driven(RECORDS[record], change=0.4), whole(RECORDS[record], change=0.4), 1e-7)
 

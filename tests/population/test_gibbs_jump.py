@@ -54,6 +54,7 @@ def test_chains_that_begin_in_different_modes_give_each_its_weight():
     assert np.abs(share - exact).max() < 0.06  # 3000 sweeps of each chain
 
 
+@pytest.mark.validate  # says that the test before it can fail
 def test_without_jumps_each_chain_stays_where_it_began(monkeypatch):
     monkeypatch.setattr(gibbs_solved, "jumped", lambda mixture, key, psi: (psi, jnp.full(len(psi), -jnp.inf)))
     assert found_share(seed=1) == pytest.approx(np.tile([[0.0], [1.0], [1.0], [1.0]], (1, 3)))

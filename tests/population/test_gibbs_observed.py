@@ -51,7 +51,7 @@ def reduced():
         return joint_of(model, groups, rho=0.0, accuracy=Accuracy()), h, z
 
 
-@pytest.mark.validate  # its acceptance is in the fast test of test_gibbs.py that draws population and data from the prior
+@pytest.mark.validate  # test_gibbs.py draws population and data from the prior for this move too
 def test_what_is_observed_moves_alone_to_its_conditional_by_quadrature(reduced):
     """The chance of non-response and one residual SD, given psi: mean, SD and correlation of a grid of full solves."""
     joint, h, z = reduced

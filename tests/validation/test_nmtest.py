@@ -53,7 +53,8 @@ def test_the_page_names_every_id_that_differs(script, table):
         assert f"\n| {key} | " in page
 
 
-@pytest.mark.parametrize("solver", ["matrix exponential", pytest.param("adaptive", marks=pytest.mark.validate)])
+@pytest.mark.validate  # the same without NONMEM: dynamics/test_moving_doses.py, individual/test_dosing_parameters.py
+@pytest.mark.parametrize("solver", ["matrix exponential", "adaptive"])
 def test_the_four_columns_as_parameters_of_the_model_give_nonmem_s_numbers_too(script, table, solver):
     found = script.differences(script.solved_by_parameters(table, solver))
     into_2 = table[table.evid.isin([1, 4]) & (table.cmt == 2)]
