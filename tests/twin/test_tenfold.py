@@ -86,8 +86,7 @@ def test_the_alarm_says_which_way_and_stays_away_from_limits():
     assert lab(ALARM - 0.1, -9.0).alarm == "" and lab(None, None).alarm == ""
 
 
-def test_a_twin_says_it_and_learns_the_lab_all_the_same(level_population, level_record):
-    sizes = {"particles": 400, "islands": 4, "population_draws": 100}
+def test_a_twin_says_it_and_learns_the_lab_all_the_same(level_population, level_record, sizes):
     before = start_twin(level_population, level_record([20.0, 21.0, 19.0]), random_seed=1, **sizes)
     wrong = level_record([20.0, 21.0, 19.0, 205.0])
     after, info = update_twin(before, wrong, random_seed=1, population=level_population)
