@@ -116,7 +116,7 @@ class Layout:
 
 
 def drawn(layout: Layout, members: int, rng) -> tuple[np.ndarray, dict]:
-    """x (members, size) and what it belongs to (name -> (members,), (members, classes) or (members, 2)), from the priors."""
+    """x (members, size) and what it belongs to, from the priors: name -> (members,), (members, classes or 2)."""
     x, above = rng.standard_normal((members, layout.size)), {}
     for name, scale in TRIALS.items():
         above[f"trials_{name}"] = scale * np.abs(rng.standard_normal(members))

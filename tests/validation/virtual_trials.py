@@ -6,7 +6,7 @@
 Populations without one trial come from the script beside the model (make_population.py). They are looked for in the
 folder --left-out as `<trial>.nc`, the trial in lower case with hyphens, or named one by one with --population-without
 TRIAL=FILE. Arms without one are simulated from the shipped population, or --population, and their rows are marked
-in-sample. --rows keeps what is simulated, arm by arm, so that a run which was
+in-sample, unless it was fitted to no arm of their trial. --rows keeps what is simulated, arm by arm, so that a run which was
 stopped goes on where it was; an arm of a changed population is simulated anew.
 """
 
@@ -75,6 +75,12 @@ def population_files(arms, folder: Path | None, named) -> dict[str, Path]:
     return found
 
 
+def fitted_to(population, trial: str, arms) -> bool:
+    """Whether the population was fitted to any arm of the trial; where its file does not say, it may have been."""
+    fitted = population.tree.attrs.get("arms")
+    return fitted is None or any(arm.trial == trial for arm in arms if arm.name in json.loads(fitted))
+
+
 def simulated_rows(arms, shipped, files, kept: Path, *, draws: int, patients: int, seed: int) -> dict:
     """Arm -> rows, PFS curve, seconds, population hash; read from and added to the file `kept`."""
     from bayestwin.population import load_population
@@ -95,7 +101,8 @@ def simulated_rows(arms, shipped, files, kept: Path, *, draws: int, patients: in
             continue
         begun = time.process_time()
         trial = virtual_trial(population, arm, random_seed=seed, draws=draws, patients=patients)
-        rows = outcome_rows(trial, in_sample=file is None)
+        in_sample = file is None and fitted_to(population, arm.trial, arms)
+        rows = outcome_rows(trial, in_sample=in_sample)
         curve = {name: np.round(values, 4).tolist() for name, values in trial.curve("pfs").items()}
         numbers = {"entered": trial.entered, "failed": trial.failed, "seconds": time.process_time() - begun}
         found[arm.name] = {"key": key, "rows": rows, "curve": curve, **numbers}
@@ -103,7 +110,7 @@ def simulated_rows(arms, shipped, files, kept: Path, *, draws: int, patients: in
         part.write_text(json.dumps(found), encoding="utf-8")
         part.replace(kept)
         print(
-            f"{arm.name}: {numbers['seconds']:.1f} s CPU, {'in-sample' if file is None else 'trial left out'}",
+            f"{arm.name}: {numbers['seconds']:.1f} s CPU, {'in-sample' if in_sample else 'trial left out'}",
             flush=True,
         )
     return {arm.name: found[arm.name] for arm in arms}

@@ -159,12 +159,43 @@ def test_what_is_drawn_given_treatments_keeps_the_prior(evidence):
         assert stats.ks_2samp(before.ravel()[:n], again[name].ravel()[:n]).pvalue > 1e-4, name
     first = x[:, evidence.layout.at["h_f"].start]
     wide = [np.mean(a["tau_f"], axis=0) for a in (above, again)]  # T-cell products differ twice as much
-    assert wide[1] == pytest.approx(HIERARCHY.WIDER * np.sqrt(2 / np.pi), rel=0.05)
-    assert set(HIERARCHY.WIDER[:2]) == {2.0} and set(HIERARCHY.WIDER[2:]) == {1.0}
+    assert wide[1] == pytest.approx(HIERARCHY.SITES["f"].scales * np.sqrt(2 / np.pi), rel=0.05)
+    assert [k for k, w in enumerate(HIERARCHY.WIDER) if w == 2.0] == [0, 1] and HIERARCHY.WIDER.sum() == 8.0
+    names, h = list(ROWS), x[:, evidence.layout.at["h_f"]]
+    added, base = (h[:, names.index(name)] for name in ("dara_rd", "rd"))
+    own = HIERARCHY.CLASS_OF[names.index("dara_rd")]
+    for a in (above, again):  # D-Rd is Rd and what an antibody adds
+        assert np.mean(np.abs(added - base - a["class_f"][:, own]) / a["tau_f"][:, own]) == pytest.approx(
+            np.sqrt(2 / np.pi), rel=0.03
+        )
     joint = [np.mean(np.abs(first - a["class_f"][:, 0]) / a["tau_f"][:, 0]) for a in (above, again)]
     spread = [np.mean(np.abs(x[:, evidence.layout.at["d"]]).mean(axis=1) / a["trials_f"]) for a in (above, again)]
     assert joint[0] == pytest.approx(joint[1], rel=0.1) and spread[0] == pytest.approx(spread[1], rel=0.1)
     assert spread[1] == pytest.approx(np.sqrt(2 / np.pi), rel=0.05)
+
+
+def test_every_combination_names_what_it_is_without_the_added_drug():
+    added = {name: row for name, row in ROWS.items() if ", " in row.label and not row.label.startswith("Standard")}
+    doublets = {"kd", "rd", "vd", "pd"}  # one drug beside dexamethasone
+    assert set(HIERARCHY.ADDED) == set(added) - doublets
+    for base, _ in HIERARCHY.ADDED.values():
+        assert base in ROWS and base not in HIERARCHY.ADDED
+
+
+def test_what_is_added_to_other_treatments_says_what_it_adds_here(evidence):
+    """Classes given treatments: of antibodies that took 3 from logit f of Vd and Pd, about 3 will be taken anywhere."""
+    rng, names = np.random.default_rng(5), list(ROWS)
+    x = np.tile(evidence.layout.middle(), (4000, 1))
+    h = x[:, evidence.layout.at["h_f"]]
+    for name, (base, of) in HIERARCHY.ADDED.items():
+        shift = -3.0 if of == HIERARCHY.ANTIBODY else 0.0
+        h[:, names.index(name)] = h[:, names.index(base)] + shift
+    above = HIERARCHY.drawn(evidence.layout, 4000, rng)[1]
+    for _ in range(10):
+        above = HIERARCHY.drawn_given(evidence.layout, x, above, rng)
+    found = above["class_f"].mean(axis=0)[HIERARCHY.CLASS_OF]
+    assert found[names.index("dara_rd")] == pytest.approx(-3.0, abs=0.15)
+    assert abs(found[names.index("krd")]) < 0.3 and abs(found[names.index("belantamab_vd")]) < 0.3
 
 
 def test_the_spread_of_treatments_is_learnt_from_them():
