@@ -1,6 +1,7 @@
 """The population given what trials published: priors by class of treatment, the joint likelihood of each arm.
 
-    ln kS_x, logit f_x, logit p_x    Normal around the median of their class, classes around a common one
+    ln kS_x, logit f_x, logit p_x    Normal around the median of their class, or around the treatment to which a drug is
+                                     added and what that class of drugs adds; classes around a common one
     arm a of trial t                 logit f + d_a, ln g + e_t, ln h_disease + o_t           d, e, o ~ Normal(0, tau)
     outcomes of an arm               Normal(s_a(theta), D C D), C = Cov(one patient's outcomes) / n'
 
