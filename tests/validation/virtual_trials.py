@@ -6,8 +6,8 @@
 Populations without one trial come from the script beside the model (make_population.py). They are looked for in the
 folder --left-out as `<trial>.nc`, the trial in lower case with hyphens, or named one by one with --population-without
 TRIAL=FILE. Arms without one are simulated from the shipped population, or --population, and their rows are marked
-in-sample, unless it was fitted to no arm of their trial. --rows keeps what is simulated, arm by arm, so that a run which was
-stopped goes on where it was; an arm of a changed population is simulated anew.
+in-sample, unless it was fitted to no arm of their trial. --rows keeps what is simulated, arm by arm, so that a run
+which was stopped goes on where it was; an arm of a changed population is simulated anew.
 """
 
 import argparse
