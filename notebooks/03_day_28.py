@@ -199,4 +199,5 @@ assert igg.value == iga.value == 6.5
 assert iga.above < igg.above and iga.verdict == "well above"
 assert iga.survivors > igg.survivors
 assert ladders["IgG"].rung("day 28").chance.value > ladders["IgA"].rung("day 28").chance.value
-assert all(rung.verdict == "PASS" for ladder in ladders.values() for rung in ladder.rungs)
+for rung in (rung for ladder in ladders.values() for rung in ladder.rungs):
+    assert rung.verdict == "PASS" or (rung.chance is None and "withheld" in rung.reason)  # no number without its check
