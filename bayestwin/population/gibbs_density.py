@@ -24,6 +24,7 @@ class Density:
 
     observing, acting, passive : places of the population coordinates that act on the labs and on nothing that is
         solved for, on what is solved for, and through psi only; moving : of all that are not observing
+    exchanging : whether any patient may change his response class by an exchange of roles (gibbs_exchange.py)
     """
 
     def __init__(self, joint: Joint):
