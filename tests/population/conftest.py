@@ -9,7 +9,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "twin"))
 sys.path.insert(0, str(Path(__file__).parent))
 
-from level_model import as_population, level_draws, write_level_model
+from level_model import as_population, level_draws, write_level_model, write_untreated_level_model
 
 from bayestwin.records import Cohort, Lab, PatientRecord
 from bayestwin.specification import load_model
@@ -19,6 +19,12 @@ from bayestwin.specification import load_model
 def level_model(tmp_path_factory):
     """The level model, loaded from a folder of its own."""
     return load_model(write_level_model(tmp_path_factory.mktemp("models") / "level"))
+
+
+@pytest.fixture(scope="session")
+def untreated_level(tmp_path_factory):
+    """The level model without its drug and classes: what a fit of untreated patients needs of it."""
+    return load_model(write_untreated_level_model(tmp_path_factory.mktemp("models") / "level"))
 
 
 @pytest.fixture(scope="session")

@@ -220,12 +220,12 @@ def test_axes_of_a_metric_are_longer_where_draws_lie_further_apart_and_never_sho
 
 
 @pytest.fixture(scope="module")
-def fitted_and_again(level_model, four_patients, tmp_path_factory):
+def fitted_and_again(untreated_level, four_patients, tmp_path_factory):
     """(a fit that keeps its run, the same call once more, what it reported, settings)."""
     work, seen = tmp_path_factory.mktemp("work"), []
     common = {"random_seed": 1, "method": "gibbs", "chains": 2, "warmup": 125, "draws": 700, "work": work}
-    fitted = fit_population(level_model, four_patients, **common)
-    again = fit_population(level_model, four_patients, progress=lambda done, *_: seen.append(done), **common)
+    fitted = fit_population(untreated_level, four_patients, **common)
+    again = fit_population(untreated_level, four_patients, progress=lambda done, *_: seen.append(done), **common)
     return fitted, again, seen, common
 
 
@@ -245,22 +245,22 @@ def test_a_finished_run_is_read_back_and_not_repeated(fitted_and_again):
     assert np.array_equal(fitted.posterior["level_pop"], again.posterior["level_pop"]) and fitted.hash == again.hash
 
 
-def test_a_folder_of_another_run_is_refused(fitted_and_again, level_model, four_patients):
+def test_a_folder_of_another_run_is_refused(fitted_and_again, untreated_level, four_patients):
     common = fitted_and_again[3]
     with pytest.raises(
         FitError, match="folder acceptance-0.8, seed: the folder holds another run.*found 1.*expected 2"
     ):
-        fit_population(level_model, four_patients, **common | {"random_seed": 2})
+        fit_population(untreated_level, four_patients, **common | {"random_seed": 2})
 
 
-def test_a_warm_start_begins_at_draws_of_the_earlier_posterior(fitted_and_again, level_model, four_patients):
+def test_a_warm_start_begins_at_draws_of_the_earlier_posterior(fitted_and_again, untreated_level, four_patients):
     fitted = fitted_and_again[0]
     with jax.enable_x64(True):
-        groups, order = stack_cohort(level_model, four_patients)
-        medians = unconstrained_medians(level_model, groups, rho=0.0, centred=False)
+        groups, order = stack_cohort(untreated_level, four_patients)
+        medians = unconstrained_medians(untreated_level, groups, rho=0.0, centred=False)
         cold = jax.tree.map(lambda a: jnp.stack([a, a]), medians)
-        warm = starts_like(fitted, level_model, order, groups, cold, rho=0.0, centred=False)
-        means, scale = jax.vmap(joint_of(level_model, groups, rho=0.0, accuracy=Accuracy()).individual)(
+        warm = starts_like(fitted, untreated_level, order, groups, cold, rho=0.0, centred=False)
+        means, scale = jax.vmap(joint_of(untreated_level, groups, rho=0.0, accuracy=Accuracy()).individual)(
             jnp.stack([ravel_pytree(jax.tree.map(lambda a, c=c: a[c], warm | {"z": {}}))[0] for c in range(2)])
         )
         psi = np.asarray(means + warm["z"] @ jnp.swapaxes(scale, -1, -2))
@@ -315,8 +315,8 @@ def test_a_killed_run_goes_on_from_its_last_block_and_ends_in_the_same_draws(tmp
     assert seen == [0, 150] and np.array_equal(whole, resumed) and whole.shape == (2, 100)
 
 
-def test_settings_of_another_method_and_methods_that_do_not_exist_are_refused(level_model, four_patients):
+def test_settings_of_another_method_and_methods_that_do_not_exist_are_refused(untreated_level, four_patients):
     with pytest.raises(FitError, match="no such method.*'gips'.*nuts or gibbs or approximate"):
-        fit_population(level_model, four_patients, random_seed=1, method="gips")
+        fit_population(untreated_level, four_patients, random_seed=1, method="gips")
     with pytest.raises(FitError, match="method 'gibbs' has no setting 'centred'.*method='nuts'"):
-        fit_population(level_model, four_patients, random_seed=1, method="gibbs", centred=True)
+        fit_population(untreated_level, four_patients, random_seed=1, method="gibbs", centred=True)

@@ -157,11 +157,16 @@ def test_the_joint_density_in_blocks_is_that_of_the_program(model):
         groups, _ = stack_cohort(model, Cohort(tuple(people)))
         joint = joint_of(model, groups, rho=0.0, accuracy=Accuracy())
         h, z = 0.3 * rng.standard_normal(len(joint.acting)), rng.standard_normal((3, 1))
-        means, scale = joint.individual(h)
-        value, *_ = joint.likelihood(means + z @ scale.T, joint.shared(h))
-        whole = joint.log_prior(h) - 0.5 * (z**2).sum() - 0.5 * z.size * np.log(2 * np.pi) + value.sum()
-        program = lambda: population_program(model, groups, rho=0.0)  # noqa: E731
-        expected = -potential_energy(program, (), {}, joint.sites(h) | {"z": z})
+
+        @jax.jit
+        def both(h, z):
+            means, scale = joint.individual(h)
+            value, *_ = joint.likelihood(means + z @ scale.T, joint.shared(h))
+            whole = joint.log_prior(h) - 0.5 * (z**2).sum() - 0.5 * z.size * np.log(2 * np.pi) + value.sum()
+            program = lambda: population_program(model, groups, rho=0.0)  # noqa: E731
+            return whole, -potential_energy(program, (), {}, joint.sites(h) | {"z": z})
+
+        whole, expected = both(h, z)
     assert float(whole) == pytest.approx(float(expected), abs=1e-9)
     places = joint.sites(np.arange(len(joint.acting)))
     assert not joint.acting[np.asarray(places["markers_raw"], dtype=int)].any()

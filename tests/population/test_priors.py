@@ -158,10 +158,10 @@ def test_one_patient_in_whom_nothing_varies_has_the_conjugate_posterior_under_a_
 
 
 @pytest.mark.slow  # compiles NUTS
-def test_what_a_file_fixes_is_kept_as_a_constant_and_the_file_loads_again(level_model, four_patients, tmp_path):
-    fixed = {"omega_level": Fixed(value=2.5), "p_none_pop": Fixed(value=0.3)}
-    fit = fit_population(level_model, four_patients, random_seed=1, chains=2, warmup=100, draws=100, priors=fixed)
-    kept = load_population(fit.save(tmp_path / "pop.nc"), level_model)
+def test_what_a_file_fixes_is_kept_as_a_constant_and_the_file_loads_again(untreated_level, four_patients, tmp_path):
+    fixed = {"omega_level": Fixed(value=2.5)}
+    fit = fit_population(untreated_level, four_patients, random_seed=1, chains=2, warmup=100, draws=100, priors=fixed)
+    kept = load_population(fit.save(tmp_path / "pop.nc"), untreated_level)
     assert (kept.posterior["omega_level"] == 2.5).all()
     hyper, _ = kept.hyper_draws(10)
     assert np.asarray(hyper.omega)[:, 0] == pytest.approx(2.5)

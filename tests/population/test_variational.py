@@ -12,8 +12,8 @@ pytestmark = pytest.mark.slow  # compiles two programs
 
 
 @pytest.fixture(scope="module", params=[pytest.param("full", marks=pytest.mark.validate), "by_patient"])
-def fitted(request, level_model, four_patients):
-    return approximate_population(level_model, four_patients, random_seed=1, steps=3000, guide=request.param)
+def fitted(request, untreated_level, four_patients):
+    return approximate_population(untreated_level, four_patients, random_seed=1, steps=3000, guide=request.param)
 
 
 def test_the_normal_stands_where_quadrature_has_the_posterior(fitted, exact_means):
@@ -34,12 +34,12 @@ def test_it_says_that_it_is_approximate(fitted):
     assert fitted.diagnostics.approximate and "APPROXIMATE" in str(fitted.diagnostics)
 
 
-def test_patients_with_few_labs_each_leave_the_spread_between_them_where_quadrature_has_it(level_model):
+def test_patients_with_few_labs_each_leave_the_spread_between_them_where_quadrature_has_it(untreated_level):
     """One lab each. Centred, the normal found 0.75 where quadrature has 1.98."""
     levels = 20.0 + 2.5 * ndtri((np.arange(40) + 0.5) / 40)
     labs = [(Lab("m", "m_protein", 1.0, level, 1.0),) for level in levels]
     cohort = Cohort(tuple(PatientRecord(f"F-{n}", labs=lab) for n, lab in enumerate(labs)))
-    found = approximate_population(level_model, cohort, random_seed=1, steps=3000, guide="by_patient")
+    found = approximate_population(untreated_level, cohort, random_seed=1, steps=3000, guide="by_patient")
     omega = np.linspace(0.02, 8, 400)
     spread = omega**2 + 1.5**2
     # the typical level, Normal(20, 1), integrated out: its posterior is centred on 20 by symmetry
@@ -48,6 +48,6 @@ def test_patients_with_few_labs_each_leave_the_spread_between_them_where_quadrat
     assert float(found.posterior["omega_level"].mean()) == pytest.approx((p * omega).sum() / p.sum(), abs=0.25)
 
 
-def test_an_unknown_guide_is_refused(level_model, four_patients):
+def test_an_unknown_guide_is_refused(untreated_level, four_patients):
     with pytest.raises(FitError, match="no such guide.*half.*by_patient"):
-        approximate_population(level_model, four_patients, random_seed=1, guide="half")
+        approximate_population(untreated_level, four_patients, random_seed=1, guide="half")

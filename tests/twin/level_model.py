@@ -67,6 +67,24 @@ def write_level_model(folder):
     return folder
 
 
+# Without the drug: patients who take none have the same posterior, and programs of half the size.
+UNTREATED = (
+    LEVEL.split("def at_treatment")[0]
+    + LEVEL[LEVEL.index("model = Model") : LEVEL.index('        Parameter("effect"')].replace(
+        "at_treatment=at_treatment, ", ""
+    )
+    + "    ),\n"
+    + LEVEL[LEVEL.index("    outputs=") :].replace('    treatments=(Treatment("drug", label="a drug"),),\n', "")
+)
+
+
+def write_untreated_level_model(folder):
+    """The folder of the level model without its drug."""
+    folder.mkdir()
+    (folder / "model.py").write_text(UNTREATED, encoding="utf-8")
+    return folder
+
+
 OCCASIONAL = '''
 """A level that differs from one occasion of a patient to the next."""
 from bayestwin.specification import *
