@@ -9,6 +9,7 @@ import gc
 import os
 import shutil
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,8 @@ def pytest_configure(config):
     """Most programs of the fast tests run for less time than they are compiled. Without optimisation compiling takes a
     third less, running two to three times as much: those of `make validate`, which run long, have it."""
     os.environ.setdefault(WITHOUT_OPTIMISATION.upper(), "1" if "not validate" in config.option.markexpr else "0")
+    if "jax" in sys.modules:  # the conftest of a folder that was asked for alone has imported it already
+        quick(os.environ[WITHOUT_OPTIMISATION.upper()] == "1")
 
 
 # These files run longer than they compile.
