@@ -112,8 +112,10 @@ def solved(model, accuracy=TIGHT._replace(gradient=False)):
         heavier = (ClinicalEvent("covariate", 6.0, 6.0, "weight = 80"),)
         record = PatientRecord("P-1", doses=doses, covariates={"weight": 70.0}, events=heavier)
         line, index = build_timeline(model, record, start=0.0, end=TIMES[-1], asked=[(t, False) for t in TIMES])
-        # room for steady states, whose search is most of the program, only where a record has one
-        line = pad_timeline(line, 128 if model is GRID else 32, 2 if any(dose.ss for dose in doses) else 0, 16)
+        # room for resets and steady states, whose search is most of the program, only where a record has one
+        line = pad_timeline(
+            line, 128 if model is GRID else 32, 2 if any(dose.ss or dose.reset for dose in doses) else 0, 16
+        )
         shifts = np.zeros((1, len(VALUES)))
         shifts[0, 1] = change
         z = jnp.log(jnp.array([(VALUES | values)[name] for name in VALUES]))
@@ -152,9 +154,9 @@ def same(found, wanted, tolerance):
     assert (np.abs(slope - other_slope) <= 10.0 * tolerance * max(100.0, np.abs(other_slope).max())).all()
 
 
-# Steady states of four states compile for half a minute: of two, in the test after this one. All records are solved
-# both ways in reverse mode too.
-LONG = ("steady state of an infusion longer than its interval", "added steady state")
+# The steady state of four states, for which a reset has room too, compiles for half a minute: that of two is in the test
+# after this one. All records are solved both ways in reverse mode too.
+LONG = ("steady state of an infusion longer than its interval", "added steady state", "a reset")
 
 
 @pytest.mark.parametrize(
@@ -164,7 +166,7 @@ def test_both_routes_give_the_same_states_and_slopes(driven, whole, record):
     same(driven(RECORDS[record], change=0.4), whole(RECORDS[record], change=0.4), 1e-7)
 
 
-def test_a_steady_state_is_where_many_doses_lead():
+def test_a_steady_state_is_where_many_doses_lead_and_a_reset_is_a_new_beginning():
     """The smallest model that has a driver: a drug that one dose brings, and its response."""
 
     def field(t, y, p, u):
@@ -188,8 +190,8 @@ def test_a_steady_state_is_where_many_doses_lead():
     def states(values, line):
         return solve_patient(model, values, initial_values(model, values), line, TIGHT._replace(gradient=False))
 
-    def end(dose):
-        record = PatientRecord("P-1", doses=(dose,), covariates={"weight": 70.0})
+    def end(*doses):
+        record = PatientRecord("P-1", doses=doses, covariates={"weight": 70.0})
         line, index = build_timeline(model, record, start=0.0, end=245.0, asked=[(241.0, False), (245.0, False)])
         solution = states(VALUES, pad_timeline(line, 96, 1, 16))
         assert bool(solution.ok)
@@ -198,6 +200,8 @@ def test_a_steady_state_is_where_many_doses_lead():
     dose = DoseEvent(0.0, 200.0, "iv", addl=40, ii=6.0, duration=2.0)
     steady = end(replace(dose, time=240.0, addl=0, ss=1))
     np.testing.assert_allclose(steady, end(dose), rtol=1e-6)
+    alone, again = replace(dose, time=240.5, addl=0), replace(dose, time=240.5, addl=0, reset=True)
+    np.testing.assert_allclose(end(replace(dose, addl=39), again)[1], end(alone)[1], rtol=1e-6)
 
 
 @pytest.mark.validate
