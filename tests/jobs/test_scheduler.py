@@ -50,7 +50,7 @@ def kill_a_busy_worker(address, killed):
             time.sleep(0.05)
 
 
-@pytest.mark.slow
+@pytest.mark.validate
 def test_a_cluster_one_of_whose_workers_is_killed_makes_the_store_that_workers_make(new_store, tmp_path):
     labs, alone, shared, killed = labs_csv(tmp_path / "labs.csv", patients=3), new_store("one"), new_store("two"), []
     refresh(alone, {"labs": labs}, log=QUIET)
@@ -72,6 +72,14 @@ def threads():
     with cluster(n_workers=1, processes=False) as there:
         yield there
     errand.ready.cache_clear()
+
+
+def test_a_cluster_makes_the_store_that_one_process_makes(threads, new_store, tmp_path):
+    labs, alone, shared = labs_csv(tmp_path / "labs.csv", patients=2), new_store("one"), new_store("two")
+    refresh(alone, {"labs": labs}, log=QUIET)
+    found = refresh(shared, {"labs": labs}, log=QUIET, scheduler=threads.scheduler_address)
+    assert found.counts == {"published": 2} and found.waiting == 0 and not found.problems and not found.stopped
+    assert everything(shared) == everything(alone)
 
 
 def test_a_scheduler_that_is_lost_on_the_way_stops_the_run_and_the_next_one_ends_it(
