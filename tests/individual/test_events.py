@@ -89,6 +89,24 @@ def test_the_probabilities_of_all_that_may_happen_add_up_to_one(events_of):
     assert chance == pytest.approx(1.0, abs=1e-7)
 
 
+def test_the_hazards_until_a_stored_state_travel_with_it(hazards_in_closed_form, compiled, at_medians, make_lab):
+    model, psi = hazards_in_closed_form, jnp.log(jnp.array([H]))
+    labs = tuple(make_lab("size", time, 1.1, number=time) for time in (10, 25, 40))
+    late = PatientRecord("P-001", labs=labs, events=(event("assessed", 14), event("assessed", 35)))
+
+    def pieces(record, *state, **how):
+        return compiled[0](model)(
+            psi, at_medians(model), compile_record(model, record, sizes=(4, 8), **how), 0.0, *state
+        )
+
+    whole, seen = pieces(late), pieces(replace(late, labs=labs[:2], events=()))
+    resumed = pieces(late, seen.end, resume_at=25.0)
+    assert float(resumed.alive[0]) == pytest.approx(-H * 800.0, rel=1e-6) == float(whole.alive[0])
+    assert float(resumed.other[0]) == pytest.approx(-Q * 35.0, rel=1e-6) == float(whole.other[0])
+    np.testing.assert_allclose(resumed.end, whole.end, rtol=1e-6)
+    np.testing.assert_allclose(seen.rows.sum(1) + resumed.rows.sum(1), whole.rows.sum(1), rtol=1e-6)
+
+
 @pytest.mark.parametrize("how", ["serological", "m_protein", "FLC ", "biochemical", ""])
 def test_serological_progression_adds_nothing_to_the_labs_it_was_read_from(events_of, how):
     base = event("assessed", 14), event("last_known_alive", 25)

@@ -115,6 +115,7 @@ def test_a_lab_that_the_model_does_not_know_is_left_out(theophylline_totals, the
     np.testing.assert_array_equal(with_other, theophylline_totals(labs, 0.7))
 
 
+@pytest.mark.validate  # test_events.py and test_dosing_parameters.py resume smaller models
 def test_resuming_gives_the_likelihood_of_the_later_labs(myeloma, myeloma_record, at_medians, compiled):
     rho, cut = 0.5, 49.0
     hyper = at_medians(myeloma, rho)
