@@ -23,6 +23,9 @@ FOLDERS = sorted(p.parent.name for p in models_folder().glob("*/model.py"))
 AS_ELRANATAMAB = ("daratumumab", "isatuximab", "teclistamab", "tocilizumab")
 # Of the three models for any drug, whose numbers and priors are one set, the longest has the other two in it.
 IN_THREE_COMPARTMENTS = ("one_compartment", "two_compartment")
+# Linear compartments with the error models and covariates of theophylline and of the three compartments; each has tests
+# of its own beside this suite.
+AS_THEOPHYLLINE = ("nimotuzumab", "phenobarbital", "warfarin")
 # These programs run once: compiling them without optimisation takes a third of the time.
 QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 
@@ -33,7 +36,11 @@ def pytest_collection_modifyitems(items):
     for item in items:
         chosen = getattr(item, "callspec", None)
         model = chosen and chosen.params.get("model")
-        if "patients" in getattr(item, "fixturenames", ()) and model in (*AS_ELRANATAMAB, *IN_THREE_COMPARTMENTS):
+        if "patients" in getattr(item, "fixturenames", ()) and model in (
+            *AS_ELRANATAMAB,
+            *IN_THREE_COMPARTMENTS,
+            *AS_THEOPHYLLINE,
+        ):
             item.add_marker(pytest.mark.validate)
 
 
