@@ -3,7 +3,7 @@
 from functools import partial
 
 import pytest
-from test_patient_commands import run
+from test_patient_commands import run, write_population
 from test_replay_command import write_tables
 
 from bayestwin import population as room
@@ -11,15 +11,32 @@ from bayestwin import population as room
 pytestmark = pytest.mark.slow  # compiles one program
 
 
-@pytest.fixture(scope="module")
-def fitted(tmp_path_factory):
+def without_a_fit(made, called):
+    """Stands in for the variational fit, which tests/population has: draws of a file, marked as it marks its own."""
+
+    def approximate(model, cohort, *, random_seed, **more):
+        called.append((model.name, [record.key for record in cohort], random_seed))
+        found = room.load_population(made, model)
+        found.tree.attrs.update(method="variational", method_note="stands in", random_seed=random_seed)
+        return found
+
+    return approximate
+
+
+@pytest.fixture(scope="module", params=["stand-in", pytest.param("whole", marks=pytest.mark.validate)])
+def fitted(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("fit")
     tables = write_tables(folder / "tables", ("T-1", "T-2", "T-3"), 2)
     given = [word for name in ("patients", "doses", "labs") for word in (f"--{name}", tables / f"{name}.csv")]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(room, "approximate_population", partial(room.approximate_population, steps=300))
+        called = []
+        whole = partial(room.approximate_population, steps=300)
+        made = without_a_fit(write_population(folder / "made.nc", seed=1), called)
+        patch.setattr(room, "approximate_population", whole if request.param == "whole" else made)
         command = ("fit", "--model", "theophylline", *given, "--approximate", "--out", folder / "pop.nc")
-        return folder, given, run(*command), run(*command, "--warmup", "100")
+        answers = run(*command), run(*command, "--warmup", "100")
+        assert request.param == "whole" or called == [("theophylline", ["T-1", "T-2", "T-3"], 1)]
+        return folder, given, *answers
 
 
 def test_an_approximate_fit_is_written_and_labelled(fitted):
