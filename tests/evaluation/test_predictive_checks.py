@@ -64,7 +64,7 @@ def test_bins_hold_about_equal_numbers_and_never_part_equal_times():
 
 def test_the_bands_hold_cohorts_of_the_population_and_not_of_another(made):
     outside, few = [], replace(made, simulated=made.simulated[::5])
-    for seed in range(30):
+    for seed in range(15):
         drawn = replace_observed(few, made.simulated[seed])
         table = vpc(drawn, "m_protein", probability=0.9, bins=4)
         outside.append(((table["observed"] < table["low"]) | (table["observed"] > table["high"])).mean())

@@ -151,7 +151,7 @@ def test_a_treatment_and_a_departure_act_where_they_belong(evidence):
 
 def test_what_is_drawn_given_treatments_keeps_the_prior(evidence):
     """Geweke: of draws of (x, above) from the prior, above drawn anew given x has the same law, with x too."""
-    rng, n = np.random.default_rng(4), 20_000
+    rng, n = np.random.default_rng(4), 8_000
     x, above = HIERARCHY.drawn(evidence.layout, n, rng)
     again = HIERARCHY.drawn_given(evidence.layout, x, above, rng)
     assert set(again) == set(above)
@@ -185,12 +185,12 @@ def test_every_combination_names_what_it_is_without_the_added_drug():
 def test_what_is_added_to_other_treatments_says_what_it_adds_here(evidence):
     """Classes given treatments: of antibodies that took 3 from logit f of Vd and Pd, about 3 will be taken anywhere."""
     rng, names = np.random.default_rng(5), list(ROWS)
-    x = np.tile(evidence.layout.middle(), (4000, 1))
+    x = np.tile(evidence.layout.middle(), (1000, 1))
     h = x[:, evidence.layout.at["h_f"]]
     for name, (base, of) in HIERARCHY.ADDED.items():
         shift = -3.0 if of == HIERARCHY.ANTIBODY else 0.0
         h[:, names.index(name)] = h[:, names.index(base)] + shift
-    above = HIERARCHY.drawn(evidence.layout, 4000, rng)[1]
+    above = HIERARCHY.drawn(evidence.layout, 1000, rng)[1]
     for _ in range(10):
         above = HIERARCHY.drawn_given(evidence.layout, x, above, rng)
     found = above["class_f"].mean(axis=0)[HIERARCHY.CLASS_OF]
