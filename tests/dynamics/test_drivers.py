@@ -154,8 +154,8 @@ def same(found, wanted, tolerance):
     assert (np.abs(slope - other_slope) <= 10.0 * tolerance * max(100.0, np.abs(other_slope).max())).all()
 
 
-# The steady state of four states, for which a reset has room too, compiles for half a minute: that of two is in the test
-# after this one. All records are solved both ways in reverse mode too.
+# The steady state of four states, for which a reset has room too, compiles for half a minute: that of two is in the
+# test after this one. All records are solved both ways in reverse mode too.
 LONG = ("steady state of an infusion longer than its interval", "added steady state", "a reset")
 
 

@@ -140,6 +140,7 @@ def test_the_declared_response_correlation_is_a_correlation_matrix(myeloma, rho)
 # response classes ------------------------------------------------------------------------------------------------
 
 
+@partial(jax.jit, static_argnames=("model", "rho"))
 def class_probability(model, hyper, frailty, row, relevant, rho):
     psi = jnp.zeros(len(model.individual_names)).at[model.individual_names.index("frailty")].set(frailty)
     return jnp.exp(class_log_probability(model, psi, hyper, jnp.zeros(len(model.effects)), row, relevant, rho))
