@@ -19,7 +19,9 @@ from bayestwin.population import PopulationPosterior
 from bayestwin.specification import load_model
 from bayestwin.twin import update
 
-SMALL = ("--particles", "400", "--population-draws", "50", "--seed", "3")
+# Sizes, and labs below, as in tests/evaluation, whose compiled programs serve here too.
+SMALL = ("--particles", "400", "--population-draws", "100", "--seed", "3")
+SIMULATED = ("--particles", "400", "--population-draws", "50", "--seed", "3")
 
 
 @pytest.fixture(scope="module")
@@ -77,14 +79,14 @@ def test_a_tampered_update_ends_with_code_4(place, monkeypatch):
     assert answer.exit_code == 4, answer.output
     assert "NOT EQUAL within Monte Carlo error: lab by lab" in answer.stdout
     many = ("--model", place / "level", "--patients-simulated", "2", "--visits", "3", "--reference-particles", "800")
-    answer = run("verify-updates", *many, *SMALL)
+    answer = run("verify-updates", *many, *SIMULATED)
     assert answer.exit_code == 4, answer.output
     assert "NOT PROVED" in answer.stdout and "MISSED" in answer.stdout
 
 
 def test_simulated_patients_need_no_files(place):
-    many = ("--model", place / "level", "--patients-simulated", "2", "--visits", "3", "--reference-particles", "1600")
-    answer = run("verify-updates", *many, *SMALL, "--out", place / "proof")
+    many = ("--model", place / "level", "--patients-simulated", "2", "--visits", "3", "--reference-particles", "3200")
+    answer = run("verify-updates", *many, *SIMULATED, "--out", place / "proof")
     assert answer.exit_code == 0, answer.output
     assert "draws of the model's own priors" in answer.stderr
     assert "mean square of z, means" in answer.stdout and "No target is missed" in answer.stdout

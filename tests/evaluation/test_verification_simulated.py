@@ -70,7 +70,7 @@ def test_a_twin_whose_weights_were_tampered_with_misses_them(prior, monkeypatch)
         return replace(twin, particles=particles), info
 
     monkeypatch.setattr("bayestwin.twin.update._forward", shifted)
-    found = proof_of(prior, 3)
+    found = proof_of(prior, 2)
     assert "largest |z|" in found.missed and "NOT PROVED" in found.sentence
 
 
