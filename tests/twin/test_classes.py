@@ -66,15 +66,21 @@ def test_neither_class_can_die_in_any_particle(responding):
 
 
 @pytest.mark.slow
-def test_a_mode_that_died_is_found_again_or_the_twin_is_withheld(
-    responding, level_population, level_record, sizes, monkeypatch
-):
+def test_a_mode_that_died_is_found_again_or_the_twin_is_withheld(responding, level_population, level_record, sizes):
     record = level_record((*BEFORE, *AFTER, *DEEP, *RELAPSE), drug_at=2.0)
     exact, _ = quadrature(level_population, sizes, BEFORE, (*AFTER, *DEEP, *RELAPSE))
     back, info = update_twin(responding, record, random_seed=9, population=level_population)
     assert "a mode may have been lost: m_protein at 7" in "; ".join(info.reasons)
     assert info.path == "oracle"
     assert exact > 0.8 and back.response_probability()["drug"] == pytest.approx(exact, abs=0.05)
+
+
+@pytest.mark.validate
+def test_where_nobody_looks_for_a_lost_mode_proposals_fitted_to_half_of_the_particles_find_it(
+    responding, level_population, level_record, sizes, monkeypatch
+):
+    record = level_record((*BEFORE, *AFTER, *DEEP, *RELAPSE), drug_at=2.0)
+    exact, _ = quadrature(level_population, sizes, BEFORE, (*AFTER, *DEEP, *RELAPSE))
     monkeypatch.setattr("bayestwin.twin.update.ALL_BUT_IMPOSSIBLE", 0.0)  # the check that sees it, taken away
     gaps = {halves: [] for halves in (1, 2)}
     for parts, found in gaps.items():
