@@ -106,6 +106,8 @@ def test_islands_that_disagree_are_moved_until_they_do_not(at_two, level_record,
 
 def test_two_classes_are_not_given_to_nuts(level_population, level_record, sizes, monkeypatch):
     monkeypatch.setattr(smc, "MAX_STAGES", 1)
+    # without the rung of four times the particles, which the test of NUTS walks
+    monkeypatch.setattr("bayestwin.twin.start.from_scratch", partial(rungs.from_scratch, tries=(1,)))
     record = level_record((20.0, 21.0, 16.7), drug_at=2.0)
     twin = start_twin(level_population, record, random_seed=3, **sizes)
     assert twin.info.verdict == "WITHHELD"
