@@ -52,7 +52,7 @@ newcomer, eleven = everybody[-1], bt.Cohort(tuple(everybody[:-1]))
 
 # %%
 population = bt.fit_population(
-    model, eleven, random_seed=1, chains=2 if FAST else 4, warmup=100 if FAST else 400, draws=100 if FAST else 500
+    model, eleven, random_seed=1, chains=2 if FAST else 4, warmup=60 if FAST else 400, draws=60 if FAST else 500
 )
 print(population.diagnostics)
 print(population.summary().round(3))

@@ -72,7 +72,7 @@ def pytest_configure(config):
 
 
 # These files run longer than they compile.
-OPTIMISED = ("notebooks/test_quick_start.py", "validation/test_nmtest.py")
+OPTIMISED = ("validation/test_nmtest.py",)
 
 
 @pytest.hookimpl(wrapper=True)
