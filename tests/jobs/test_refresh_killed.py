@@ -65,6 +65,7 @@ def test_a_refresh_killed_at_its_joints_and_ended_by_two_at_once_is_like_an_undi
         said = process.communicate(timeout=300)
         assert process.returncode == -signal.SIGKILL, said
     beside = started(store, labs)
+    assert "files read" in beside.stderr.readline()  # it is at work: both look for patients now
     own = refresh(store, {"labs": labs}, log=QUIET).counts["published"]
     assert own + published_by([beside]) == 2
     assert everything(store) == expected
