@@ -83,10 +83,12 @@ def fit(
     keep_failed: KeepFailed = False,
 ):
     """Fit the population: priors of the model file, labs of many patients, NUTS; diagnostics pass or fail."""
+    from bayestwin.population.devices import one_device_per_core
     from bayestwin.population.methods import METHODS
     from bayestwin.specification import load_model
     from bayestwin.specification.other_priors import read_priors, with_priors
 
+    one_device_per_core(most=chains)
     if method not in METHODS:
         raise usage_error(f"--method {method}: choose {', '.join(METHODS)}.")
     loaded = load_model(model)

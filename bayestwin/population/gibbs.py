@@ -24,6 +24,7 @@ import numpy as np
 from numpyro.infer.mcmc import MCMCKernel
 from numpyro.util import is_prng_key
 
+from bayestwin.population.devices import shared_out
 from bayestwin.population.gibbs_centred import centred_move
 from bayestwin.population.gibbs_density import Density
 from bayestwin.population.gibbs_exchange import exchange_move
@@ -59,7 +60,7 @@ class PatientwiseHMC(MCMCKernel):
     ----------
     joint : Joint
     patients_steps, population_steps, centred_steps, observed_steps : int     leapfrog steps of each move
-    target_accept : float                                                     of each move
+    target_accept : float    of each move; of patients' own moves a third of the rejections that this leaves
     """
 
     def __init__(
@@ -149,8 +150,9 @@ class PatientwiseHMC(MCMCKernel):
         rate = SLOWEST + (FASTEST - SLOWEST) * (1.0 - state.i / max(self.climb, 1))
         phase = Phase(climbing, warming & (state.i >= self.climb // 2), warming, rate)
         keys = jax.vmap(partial(jax.random.split, num=2))(state.rng_key)
-        moved, learnt, accepted = jax.vmap(partial(self._sweep, state.tuning, phase))(
-            keys[:, 1], state.h, state.z["z"], state.likelihood, state.ascent, state.seen
+        sweep = shared_out(jax.vmap(self._sweep, (None, None, 0, 0, 0, 0, 0, 0)), len(state.h), shared=2)
+        moved, learnt, accepted = sweep(
+            state.tuning, phase, keys[:, 1], state.h, state.z["z"], state.likelihood, state.ascent, state.seen
         )
         h, z, likelihood, ascent, seen, potential, energy, diverging = moved
         accepts = jax.tree.map(lambda a: a.mean(0), accepted)
@@ -219,5 +221,8 @@ class PatientwiseHMC(MCMCKernel):
         energy = potential + found.kinetic.sum()
         means, scale = density.individual(h)
         weight = (phase.warming & ~phase.climbing).astype(float)
-        seen = seen_too(seen[0], means + z @ scale.T, weight), seen_too(seen[1], h[density.moving], weight)
+        seen = (
+            seen_too(seen[0], means + z @ scale.T, weight),
+            seen_too(seen[1], h[density.moving], weight),
+        )
         return (h, z, likelihood, ascent, seen, potential, energy, found.diverging.any()), learnt, accepted

@@ -1,11 +1,12 @@
 """Kernels in blocks: one compiled program, chains side by side, R-hat and ESS shown while it runs.
 
 NumPyro's own driver compiles again for every run and shows no convergence; its kernels are used here directly. Chains
-are vectorised: `chain_method="parallel"` broke reverse-mode diffrax in these versions.
+are vectorised, and shared out among the devices there are (devices.py).
 """
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -16,6 +17,7 @@ from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
 from numpyro.infer import NUTS
 from numpyro.infer.util import ParamInfo, constrain_fn, potential_energy
 
+from bayestwin.population.devices import compiled, on_all, shared_out
 from bayestwin.population.first_effects import searched_effects
 from bayestwin.population.gibbs import PatientwiseHMC
 
@@ -60,6 +62,9 @@ def run_nuts(
 
     kernel = NUTS(potential_fn=potential, target_accept_prob=target_accept, max_tree_depth=max_tree_depth)
 
+    def sweep(state):
+        return kernel.sample(state, (), {})
+
     def begin():
         key_start, key_chains = jax.random.split(key)
         value_and_gradient = jax.jit(jax.vmap(jax.value_and_grad(potential)))
@@ -72,7 +77,7 @@ def run_nuts(
         keys = jax.random.split(key_chains, chains)
         return jax.jit(lambda keys, begin: kernel.init(keys, warmup, begin))(keys, begin)
 
-    return in_blocks(kernel, begin, program, warmup=warmup, **how)
+    return in_blocks(shared_out(sweep, chains), begin, program, chains=chains, warmup=warmup, **how)
 
 
 def run_gibbs(
@@ -94,6 +99,9 @@ def run_gibbs(
     """
     kernel = PatientwiseHMC(joint, target_accept=target_accept)
 
+    def sweep(state):
+        return kernel.sample(state, (), {})
+
     def begin():
         key_start, key_chains = jax.random.split(key)
         z = start(jax.random.split(key_start, chains))
@@ -105,14 +113,15 @@ def run_gibbs(
         if not np.isfinite(np.asarray(state.likelihood.value)).all():
             raise RuntimeError("the log density of a patient is not finite near the prior medians")
 
-    return in_blocks(kernel, begin, program, warmup=warmup, check=check, **how)
+    return in_blocks(sweep, begin, program, chains=chains, warmup=warmup, check=check, **how)
 
 
 def in_blocks(
-    kernel,
+    sweep: Callable,
     begin: Callable,
     program: Callable,
     *,
+    chains: int,
     warmup: int,
     draws: int,
     most: int | None = None,
@@ -124,6 +133,7 @@ def in_blocks(
 ) -> Draws:
     """Run a kernel block by block.
 
+    sweep : state of all chains -> the next one
     begin : the state of all chains before warm-up; check : of the state after the first block, may raise
     draws : kept of each chain; where they are not `enough`, as many again, up to `most`
     saved : SavedRun to go on from and to keep every block in, or None
@@ -132,10 +142,10 @@ def in_blocks(
     report, close = reporter(progress, warmup + draws)
     report(0, "compiling")
 
-    @jax.jit
+    @partial(compiled, chains=chains)
     def advance(state):
         def step(state, _):
-            state = kernel.sample(state, (), {})
+            state = sweep(state)
             return state, {name: getattr(state, name) for name in ("z", *STATISTICS.values())}
 
         return jax.lax.scan(step, state, None, length=block)
@@ -144,6 +154,7 @@ def in_blocks(
     state, collected, done, wanted = begin(), [], 0, draws
     if saved is not None:
         state, collected, done = saved.restored(state, warmup)
+    state = on_all(state, chains)
     while True:
         while done < warmup + wanted:
             state, piece = jax.block_until_ready(advance(state))  # else progress runs ahead of the work

@@ -27,6 +27,7 @@ from population_fit import Watch
 
 from bayestwin.evaluation.verification.fit_calibration import simulated_cohort
 from bayestwin.population import fit_population
+from bayestwin.population.devices import one_device_per_core
 from bayestwin.population.hyper import hyper_sites
 from bayestwin.population.program import distribution
 from bayestwin.records import Cohort, Lab, PatientRecord
@@ -102,5 +103,6 @@ if __name__ == "__main__":
     parser.add_argument("--model", default=str(Path(__file__).parent / "reduced_myeloma"))
     parser.add_argument("--work", type=Path, help="a folder that keeps the runs, so that a killed one goes on")
     asked = parser.parse_args()
+    one_device_per_core(most=4)
     for count in asked.patients:
         run(asked, count)

@@ -282,10 +282,10 @@ class Walk(NamedTuple):
     potential_energy: jax.Array
     key: jax.Array
 
-    def sample(self, state, arguments, more):
+    def stepped(self):
         """One step."""
-        keys = jax.random.split(state.key)
-        return state._replace(z={"x": state.z["x"] + jax.random.normal(keys[1], (2,))}, key=keys[0])
+        keys = jax.random.split(self.key)
+        return self._replace(z={"x": self.z["x"] + jax.random.normal(keys[1], (2,))}, key=keys[0])
 
 
 def test_a_killed_run_goes_on_from_its_last_block_and_ends_in_the_same_draws(tmp_path):
@@ -304,7 +304,9 @@ def test_a_killed_run_goes_on_from_its_last_block_and_ends_in_the_same_draws(tmp
                 raise KeyboardInterrupt
 
         saved = SavedRun(folder, {"seed": 3})
-        drawn = in_blocks(begin, lambda: begin, program, warmup=50, draws=100, saved=saved, progress=progress)
+        drawn = in_blocks(
+            Walk.stepped, lambda: begin, program, chains=2, warmup=50, draws=100, saved=saved, progress=progress
+        )
         return drawn.samples["x"], seen
 
     whole, _ = sampled(tmp_path / "whole")
