@@ -223,6 +223,6 @@ class PatientwiseHMC(MCMCKernel):
         weight = (phase.warming & ~phase.climbing).astype(float)
         seen = (
             seen_too(seen[0], means + z @ scale.T, weight),
-            seen_too(seen[1], h[density.moving], weight),
+            seen_too(seen[1], density.bent.q(h)[density.moving], weight),
         )
         return (h, z, likelihood, ascent, seen, potential, energy, found.diverging.any()), learnt, accepted

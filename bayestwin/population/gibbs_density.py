@@ -14,6 +14,7 @@ from jax.scipy.linalg import solve_triangular
 
 from bayestwin.population.gibbs_state import Learning, Likelihood, Point
 from bayestwin.population.joint import Joint
+from bayestwin.population.reflection import reflection
 from bayestwin.population.whitening import noted, nothing_yet, placed
 
 FAR = 50.0  # a point less likely by this than where the move began teaches nothing
@@ -24,6 +25,7 @@ class Density:
 
     observing, acting, passive : places of the population coordinates that act on the labs and on nothing that is
         solved for, on what is solved for, and through psi only; moving : of all that are not observing
+    bent : coordinates of the population's own move, in which an SD may pass 0 (reflection.py)
     exchanging : whether any patient may change his response class by an exchange of roles (gibbs_exchange.py)
     """
 
@@ -33,6 +35,8 @@ class Density:
         self.passive = np.flatnonzero(~joint.acting)
         self.observing = np.flatnonzero(joint.observing)
         self.moving = np.flatnonzero(~joint.observing)
+        spreads = np.flatnonzero(joint.spreads & ~joint.acting)
+        self.bent = reflection(spreads, joint.prior_median, joint.prior_sd)
         self.exchanging = joint.roles is not None
 
     def log_prior(self, h):
@@ -87,22 +91,27 @@ class Density:
         sizes = (len(places) for places in (self.moving, self.passive, self.observing))
         return Learning(mine, mine, *(nothing_yet((), size, size) for size in sizes))
 
-    def learnt(self, sums, point, h, population, begin):
+    def learnt(self, sums, point, q, population, begin):
         """The sums with one more point, left out for patients far less likely there than at the start of the move.
 
-        population : 1 in a move of the population, 0 in one of patients; begin : the point and h where it began
+        q : coordinates of the population, bent; population : 1 in a move of the population, 0 in one of patients
+        begin : the point and q where it began
         """
-        start, h_start = begin
+        start, q_start = begin
         fine = (point.own > start.own - FAR) & jnp.isfinite(start.own)
         likely = fine.all() & (point.own.sum() + point.log_prior > start.own.sum() + start.log_prior - FAR)
 
-        def seen(point, h):
-            c = jnp.broadcast_to(h[self.acting], (len(point.psi), len(self.acting)))
+        def seen(point, q):
+            c = jnp.broadcast_to(q[self.acting], (len(point.psi), len(self.acting)))
             return jnp.concatenate([point.psi, c], -1), point.likelihood.by_psi
 
-        new, old = (jax.tree.map(lambda a: jnp.where(fine[:, None], a, 0.0), seen(*x)) for x in ((point, h), begin))
+        new, old = (jax.tree.map(lambda a: jnp.where(fine[:, None], a, 0.0), seen(*x)) for x in ((point, q), begin))
         mine = noted(*new, old, fine.astype(float))
         patients, along = (jax.tree.map(lambda a, s=share: a * s, mine) for share in (1.0 - population, population))
-        begin = (h_start[self.moving], start.by_h[self.moving])
-        whole = noted(h[self.moving], point.by_h[self.moving], begin, population * likely)
+        here, there = ((x[self.moving], self.by_q(p, x)) for p, x in ((point, q), (start, q_start)))
+        whole = noted(*here, there, population * likely)
         return jax.tree.map(jnp.add, sums, (patients, along, whole))
+
+    def by_q(self, point, q):
+        """Slope in the moving coordinates of the population, bent."""
+        return self.bent.slope(q, point.by_h)[self.moving]

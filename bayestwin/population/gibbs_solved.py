@@ -18,6 +18,7 @@ def solved_move(density: Density, steps, tuning, key, kind, h, z, likelihood, as
     steps : leapfrog steps of each kind; kind : PATIENTS, JUMP (no step but a jump) or POPULATION
     """
     keys, root, moving = jax.random.split(key, 5), tuning.population, density.moving
+    bent = density.bent
     v = density.v(tuning.view, h, z)
     start = density.point(tuning.view, h, v, likelihood)
     patients, population = (kind == PATIENTS).astype(float), (kind == POPULATION).astype(float)
@@ -38,24 +39,27 @@ def solved_move(density: Density, steps, tuning, key, kind, h, z, likelihood, as
     there, ratio = jax.lax.cond(kind == JUMP, jump, lambda: (v, jnp.zeros(len(v))))
 
     def step(number, carry):
-        h, v, p_h, p_v, point, begin, sums, ascent = carry
+        q, v, p_h, p_v, point, begin, sums, ascent = carry
         counts = number >= 0
         step_h, step_v = counts * size_h, counts * size_v
-        p_h, p_v = p_h + 0.5 * step_h * (point.by_h[moving] @ root), p_v + 0.5 * step_v * point.by_v
+        p_h, p_v = p_h + 0.5 * step_h * (density.by_q(point, q) @ root), p_v + 0.5 * step_v * point.by_v
         ascent, up_h, up_v = ascended(ascent, point, phase.rate)
-        h = jnp.where(phase.climbing, h + counts * up_h, h.at[moving].add(step_h * (root @ p_h)))
+        along = q.at[moving].add(step_h * (root @ p_h))
+        q = jnp.where(phase.climbing, bent.q(bent.h(q) + counts * up_h), along)
         v = jnp.where(kind == JUMP, there, v + jnp.where(phase.climbing, counts * up_v, step_v * p_v))
-        point = density.point(tuning.view, h, v)
-        begin = jax.tree.map(lambda a, b: jnp.where(counts, a, b), begin, (point, h))
-        p_h, p_v = p_h + 0.5 * step_h * (point.by_h[moving] @ root), p_v + 0.5 * step_v * point.by_v
+        point = density.point(tuning.view, bent.h(q), v)
+        begin = jax.tree.map(lambda a, b: jnp.where(counts, a, b), begin, (point, q))
+        p_h, p_v = p_h + 0.5 * step_h * (density.by_q(point, q) @ root), p_v + 0.5 * step_v * point.by_v
         teaches = phase.learning & counts & (kind != JUMP)
-        sums = jax.lax.cond(teaches, density.learnt, lambda s, *_: s, sums, point, h, population, begin)
-        return h, v, p_h, p_v, point, begin, sums, ascent
+        sums = jax.lax.cond(teaches, density.learnt, lambda s, *_: s, sums, point, q, population, begin)
+        return q, v, p_h, p_v, point, begin, sums, ascent
 
-    carry = (h, v, p_h, p_v, start, (start, h), density.nothing_learnt(h, z)[:3], ascent)
-    new_h, _, q_h, q_v, end, (start, _), sums, ascent = jax.lax.fori_loop(first, count, step, carry)
+    q = bent.q(h)
+    carry = (q, v, p_h, p_v, start, (start, q), density.nothing_learnt(h, z)[:3], ascent)
+    new_q, _, q_h, q_v, end, (start, _), sums, ascent = jax.lax.fori_loop(first, count, step, carry)
+    new_h = bent.h(new_q)
     gain = gained(kind, phase, start, end, ((p_h, p_v), (q_h, q_v)))
-    gain = gain + ratio
+    gain = gain + jnp.where(kind == POPULATION, bent.log_jacobian(new_q) - bent.log_jacobian(q), ratio)
     gain = jnp.where(jnp.isnan(gain), -jnp.inf, gain)
     taken = drawn(keys[3], kind, gain)
     h = jnp.where(((kind == POPULATION) & taken[0]) | phase.climbing, new_h, h)

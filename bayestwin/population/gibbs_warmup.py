@@ -8,11 +8,13 @@ from bayestwin.population.gibbs_state import LONGEST, average_step, restarted, s
 from bayestwin.population.whitening import reaching, root_of, viewed
 
 FLATTEST = 0.25  # curvature of the population's density, in units of the prior's
+CAREFUL = 1.0 / 3.0  # share of the rejections that patients' own moves aim at: one of many diverges in each sweep
 
 
 def stepped(tuning, accepted, target: float):
-    """Step sizes after one more sweep, which accepted so much of each move."""
-    averaging = tuple(average_step(target - a, s) for a, s in zip(accepted, tuning.averaging))
+    """Step sizes after one more sweep, which accepted so much of each move; target : acceptance of the population's."""
+    targets = (1.0 - CAREFUL * (1.0 - target), target, target, target)
+    averaging = tuple(average_step(t - a, s) for t, a, s in zip(targets, accepted, tuning.averaging))
     steps = tuple(jnp.minimum(jnp.exp(a[0]), LONGEST) for a in averaging)
     return tuning._replace(averaging=averaging, steps=steps)
 

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
+from numpyro.distributions import constraints
 from numpyro.infer import Predictive
 from numpyro.infer.util import constrain_fn, potential_energy, unconstrain_fn
 
@@ -29,8 +30,9 @@ from bayestwin.individual import (
     unread,
 )
 from bayestwin.population.gibbs_roles import Roles, roles_of
-from bayestwin.population.hyper import assemble
+from bayestwin.population.hyper import assemble, omega_priors
 from bayestwin.population.program import (
+    distribution,
     individual_prior,
     over_patients,
     population_program,
@@ -45,7 +47,8 @@ class Joint(NamedTuple):
     log_prior (H,) -> (); individual (H,) -> means (N, D), scale (D, D), lower triangular; shared (H,) -> (J,)
     likelihood (psi (N, D), shared (J,)) -> (N,), its slopes in psi (N, D) and shared (N, J), and what was solved for
     given_solved (psi, shared, what was solved for) -> (N,): the likelihood at another `shared`, nothing solved
-    acting (H,) : True for a coordinate that the likelihood sees by itself; prior_sd (H,) : of its prior
+    acting (H,) : True for a coordinate that the likelihood sees by itself; prior_sd, prior_median (H,) : of its prior
+    spreads (H,) : True for one that is the logarithm of an SD of individual parameters
     observing (H,) : True for one of those that `given_solved` is right for: what is solved for does not depend on it
     sites : dict of the sites, unbounded, from the vector
     roles : parameters that may exchange their roles in a response class, None: none
@@ -62,6 +65,8 @@ class Joint(NamedTuple):
     observing: np.ndarray
     prior_sd: np.ndarray
     sites: Callable
+    spreads: np.ndarray
+    prior_median: np.ndarray
     roles: Roles | None = None
     by_class: Callable | None = None
     log_class: Callable | None = None
@@ -132,6 +137,8 @@ def joint_of(model, groups, *, rho: float, accuracy) -> Joint:
         acting=acting_coordinates(model, groups, places),
         observing=observing_coordinates(model, groups, places),
         prior_sd=np.asarray(spread.std(axis=0)),
+        prior_median=np.median(spread, axis=0),
+        spreads=spread_coordinates(model, places),
         sites=sites,
         roles=roles_of(model, groups),
         by_class=by_class,
@@ -170,6 +177,18 @@ def observing_coordinates(model, groups, places: dict) -> np.ndarray:
     observing |= {name for name, where, _ in model.effects if model.parameters[where].name in single}
     for name in observing & set(places):
         found[np.asarray(places[name]).astype(int)] = True
+    return found
+
+
+def spread_coordinates(model, places: dict) -> np.ndarray:
+    """True for the logarithm of every SD between patients or occasions that is sampled.
+
+    places : site -> its places in the vector
+    """
+    found = np.zeros(sum(np.size(v) for v in places.values()), dtype=bool)
+    for name, prior in omega_priors(model):
+        if name in places and distribution(prior).support is constraints.positive:
+            found[np.asarray(places[name]).astype(int)] = True
     return found
 
 

@@ -29,6 +29,7 @@ from bayestwin.specification import load_model
 PATIENTS, LABS, D = 3, 2, 2
 CORRELATED = np.array([[1.0, 0.0], [0.6, 0.8]])
 ACTING = np.array([False, False, False, False, True, True])
+SPREADS = np.array([False, False, True, True, False, False])
 PRIOR_SD = np.array([1.0, 2.0, 0.4, 0.3, 0.3, 0.7])
 
 
@@ -56,6 +57,8 @@ def normal_joint(y):
         observing=np.arange(6) == 4,
         prior_sd=PRIOR_SD,
         sites=lambda h: {"h": h},
+        spreads=SPREADS,
+        prior_median=np.full(6, 2.0),  # SDs lie where the coordinates are nearly straight (reflection.py)
     )
 
 
@@ -129,6 +132,7 @@ def test_the_kernel_runs_under_numpyros_mcmc_and_finds_the_closed_form():
         acting=np.array([False, False, True]),
         observing=np.zeros(3, dtype=bool),
         prior_sd=PRIOR_SD[[0, 1, 5]],
+        spreads=np.zeros(3, dtype=bool),
     )
     with jax.enable_x64(True):
         start = {"h": jnp.zeros((2, 3)), "z": jnp.zeros((2, PATIENTS, D))}

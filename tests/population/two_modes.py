@@ -30,4 +30,6 @@ def two_modes(heights):
         observing=none,
         prior_sd=np.ones(1),
         sites=lambda h: {"h": h},
+        spreads=none,
+        prior_median=np.zeros(1),
     )
