@@ -26,7 +26,11 @@ use_compilation_cache(ROOT / ".cache" / "tests")
 # Level 1 takes a tenth less to compile than level 3 and runs as fast. See also pytest_configure. Tried on four programs
 # of these tests, no gain beyond noise: xla_cpu_opt_preset=FAST_COMPILE, 128-bit vectors, SSE4_2, code generated in
 # one part, no noalias metadata, a malloc that keeps memory. Without the fusion pass compiling takes 1.7 times as long.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=1 --xla_llvm_disable_expensive_passes=true")
+# One device: two test processes fill two cores; the command `fit`, called in a test, would else make two of them.
+ONE_DEVICE = "--xla_force_host_platform_device_count=1"
+os.environ.setdefault(
+    "XLA_FLAGS", f"--xla_backend_optimization_level=1 --xla_llvm_disable_expensive_passes=true {ONE_DEVICE}"
+)
 WITHOUT_OPTIMISATION = "jax_disable_most_optimizations"
 os.environ.setdefault("MPLBACKEND", "agg")
 

@@ -45,15 +45,23 @@ def draws_of_a_fit(method: str) -> dict:
     return {"h": drawn.samples["h"].tolist(), "devices": 1 if mesh is None else mesh.size}
 
 
+def in_another_process(*lines: str) -> subprocess.CompletedProcess:
+    """What these lines print where nothing says how many devices there are."""
+    flags = [f for f in os.environ.get("XLA_FLAGS", "").split() if "device_count" not in f]
+    environment = os.environ | {"XLA_FLAGS": " ".join(flags)}
+    code = [sys.executable, "-c", "\n".join(lines)]
+    return subprocess.run(code, capture_output=True, text=True, env=environment, check=True)
+
+
 def on_devices(count: int, method: str) -> tuple[dict, int]:
     """The same in another process whose JAX counts so many devices, and how often it compiled the sweeps."""
-    code = (
-        f"import sys; sys.path.insert(0, {str(HERE)!r})\n"
-        "import json, jax\n"
-        f"jax.config.update('jax_num_cpu_devices', {count})\n"
-        f"from test_devices import draws_of_a_fit\nprint(json.dumps(draws_of_a_fit({method!r})))"
+    ran = in_another_process(
+        f"import sys; sys.path.insert(0, {str(HERE)!r})",
+        "import json, jax",
+        f"jax.config.update('jax_num_cpu_devices', {count})",
+        "from test_devices import draws_of_a_fit",
+        f"print(json.dumps(draws_of_a_fit({method!r})))",
     )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ), check=True)
     compiled = sum("Finished XLA compilation of jit(advance)" in line for line in ran.stderr.splitlines())
     return json.loads(ran.stdout.splitlines()[-1]), compiled
 
@@ -69,3 +77,9 @@ def test_a_process_that_has_begun_to_compute_keeps_its_devices():
     before = len(jax.local_devices())
     one_device_per_core(4)
     assert len(jax.local_devices()) == before
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core only")
+def test_a_fresh_process_has_a_device_for_each_core_up_to_the_chains():
+    asked = "from bayestwin.population.devices import one_device_per_core; one_device_per_core(most=2)"
+    assert in_another_process(asked, "import jax", "print(len(jax.local_devices()))").stdout.split() == ["2"]
