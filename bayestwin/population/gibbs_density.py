@@ -25,6 +25,7 @@ class Density:
 
     observing, acting, passive : places of the population coordinates that act on the labs and on nothing that is
         solved for, on what is solved for, and through psi only; moving : of all that are not observing
+    chances : places of those observing that are chances of response classes
     bent : coordinates of the population's own move, in which an SD may pass 0 (reflection.py)
     exchanging : whether any patient may change his response class by an exchange of roles (gibbs_exchange.py)
     """
@@ -35,6 +36,7 @@ class Density:
         self.passive = np.flatnonzero(~joint.acting)
         self.observing = np.flatnonzero(joint.observing)
         self.moving = np.flatnonzero(~joint.observing)
+        self.chances = np.flatnonzero(np.zeros_like(joint.observing) if joint.chances is None else joint.chances)
         spreads = np.flatnonzero(joint.spreads & ~joint.acting)
         self.bent = reflection(spreads, joint.prior_median, joint.prior_sd)
         self.exchanging = joint.roles is not None

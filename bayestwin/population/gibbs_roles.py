@@ -26,15 +26,17 @@ def roles_of(model, groups) -> Roles | None:
     without any.
 
     What shifts a and b by itself (covariates that change or are missing, occasions) would tell them apart: then none.
-    A parameter that stands in several classes of a patient, as one share of non-responders, does not count for him.
+    What moves the chance of a class exchanges nothing. A parameter that stands in several classes of a patient, as one
+    share of non-responders, does not count for him.
     """
     names, scale = list(model.individual_names), {p.name: p.scale for p in model.parameters}
     shifted = model.latent_covariates or model.occasions or any(g.changes is not None for g in groups)
     alone = {c.replaced_by for c in model.response_classes}
+    chosen = {c.moved_by for c in model.response_classes}  # what moves a chance must not be summed out of it
     kept = [
         k
         for k, c in enumerate(model.response_classes)
-        if not shifted and {c.parameter, c.replaced_by} <= set(names) and scale[c.parameter] == scale[c.replaced_by]
+        if not shifted and set(_both(c)) <= set(names) - chosen and scale[c.parameter] == scale[c.replaced_by]
     ]
     if not kept:
         return None

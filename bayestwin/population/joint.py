@@ -54,6 +54,7 @@ class Joint(NamedTuple):
     roles : parameters that may exchange their roles in a response class, None: none
     by_class (psi, shared, what was solved for) -> (N, C): ln P(class | psi) p(data | class), of the rows of `roles`
     log_class (psi, shared, classes (N, X)) -> (N,): ln P(classes | psi)
+    chances (H,) : True for one of `observing` that is the chance of a response class; None: none
     """
 
     log_prior: Callable
@@ -70,6 +71,7 @@ class Joint(NamedTuple):
     roles: Roles | None = None
     by_class: Callable | None = None
     log_class: Callable | None = None
+    chances: np.ndarray | None = None
 
 
 def joint_of(model, groups, *, rho: float, accuracy) -> Joint:
@@ -128,6 +130,7 @@ def joint_of(model, groups, *, rho: float, accuracy) -> Joint:
         return jnp.concatenate(over_patients(one_of, groups, psi, classes))
 
     places = sites(jnp.arange(len(start)))
+    observing = observing_coordinates(model, groups, places)
     return Joint(
         log_prior=lambda h: -potential_energy(program, (), {}, sites(h)),
         individual=lambda h: individual_prior(model, hyper_at(h), groups),
@@ -135,7 +138,7 @@ def joint_of(model, groups, *, rho: float, accuracy) -> Joint:
         likelihood=likelihood,
         given_solved=given_solved,
         acting=acting_coordinates(model, groups, places),
-        observing=observing_coordinates(model, groups, places),
+        observing=observing,
         prior_sd=np.asarray(spread.std(axis=0)),
         prior_median=np.median(spread, axis=0),
         spreads=spread_coordinates(model, places),
@@ -143,6 +146,7 @@ def joint_of(model, groups, *, rho: float, accuracy) -> Joint:
         roles=roles_of(model, groups),
         by_class=by_class,
         log_class=log_class,
+        chances=chance_coordinates(model, observing, places),
     )
 
 
@@ -178,6 +182,16 @@ def observing_coordinates(model, groups, places: dict) -> np.ndarray:
     for name in observing & set(places):
         found[np.asarray(places[name]).astype(int)] = True
     return found
+
+
+def chance_coordinates(model, observing, places: dict) -> np.ndarray:
+    """True for every observing coordinate that is the typical chance of a response class.
+
+    places : site -> its places in the vector
+    """
+    named = [f"{c.probability}_pop" for c in model.response_classes]
+    at = [int(places[name]) for name in named if name in places]
+    return observing & np.isin(np.arange(len(observing)), at)
 
 
 def spread_coordinates(model, places: dict) -> np.ndarray:
