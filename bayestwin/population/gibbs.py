@@ -182,7 +182,7 @@ class PatientwiseHMC(MCMCKernel):
         adapt = partial(stepped, target=self.target_accept)
         tuning = jax.lax.cond(phase.warming & ~phase.climbing, adapt, lambda t, a: t, state.tuning, accepted)
         ended = jnp.isin(i, self.ends) & phase.warming
-        anew = partial(relearnt, acting=len(self.density.acting))
+        anew = partial(relearnt, acting=len(self.density.acting), tied=self.density.tied)
         tuning, learning = jax.lax.cond(ended, anew, lambda t, s, _: (t, s), tuning, learning, seen[1])
         ended = (ended | (i == self.warmup)) & (seen[0].sweeps[0] > 0)
         tuning = jax.lax.cond(ended & (i >= self.jumping), met, lambda t, s: t, tuning, seen[0])

@@ -27,6 +27,7 @@ class Density:
         solved for, on what is solved for, and through psi only; moving : of all that are not observing
     chances : places of those observing that are chances of response classes
     bent : coordinates of the population's own move, in which an SD may pass 0 (reflection.py)
+    tied : 1 for two moving coordinates that may go together, 0 where one of them has a sign that is drawn
     exchanging : whether any patient may change his response class by an exchange of roles (gibbs_exchange.py)
     """
 
@@ -39,6 +40,8 @@ class Density:
         self.chances = np.flatnonzero(np.zeros_like(joint.observing) if joint.chances is None else joint.chances)
         spreads = np.flatnonzero(joint.spreads & ~joint.acting)
         self.bent = reflection(spreads, joint.prior_median, joint.prior_sd)
+        single = np.isin(self.moving, spreads)
+        self.tied = np.eye(len(single)) + ~(single[:, None] | single) * (1.0 - np.eye(len(single)))
         self.exchanging = joint.roles is not None
 
     def log_prior(self, h):

@@ -17,7 +17,7 @@ def solved_move(density: Density, steps, tuning, key, kind, h, z, likelihood, as
 
     steps : leapfrog steps of each kind; kind : PATIENTS, JUMP (no step but a jump) or POPULATION
     """
-    keys, root, moving = jax.random.split(key, 5), tuning.population, density.moving
+    keys, root, moving = jax.random.split(key, 6), tuning.population, density.moving
     bent = density.bent
     v = density.v(tuning.view, h, z)
     start = density.point(tuning.view, h, v, likelihood)
@@ -45,7 +45,7 @@ def solved_move(density: Density, steps, tuning, key, kind, h, z, likelihood, as
         p_h, p_v = p_h + 0.5 * step_h * (density.by_q(point, q) @ root), p_v + 0.5 * step_v * point.by_v
         ascent, up_h, up_v = ascended(ascent, point, phase.rate)
         along = q.at[moving].add(step_h * (root @ p_h))
-        q = jnp.where(phase.climbing, bent.q(bent.h(q) + counts * up_h), along)
+        q = jnp.where(phase.climbing, bent.q(bent.h(q) + counts * up_h), along)  # uphill no SD passes 0
         v = jnp.where(kind == JUMP, there, v + jnp.where(phase.climbing, counts * up_v, step_v * p_v))
         point = density.point(tuning.view, bent.h(q), v)
         begin = jax.tree.map(lambda a, b: jnp.where(counts, a, b), begin, (point, q))
@@ -54,7 +54,7 @@ def solved_move(density: Density, steps, tuning, key, kind, h, z, likelihood, as
         sums = jax.lax.cond(teaches, density.learnt, lambda s, *_: s, sums, point, q, population, begin)
         return q, v, p_h, p_v, point, begin, sums, ascent
 
-    q = bent.q(h)
+    q = bent.either_sign(keys[5], bent.q(h))
     carry = (q, v, p_h, p_v, start, (start, q), density.nothing_learnt(h, z)[:3], ascent)
     new_q, _, q_h, q_v, end, (start, _), sums, ascent = jax.lax.fori_loop(first, count, step, carry)
     new_h = bent.h(new_q)

@@ -19,15 +19,17 @@ def stepped(tuning, accepted, target: float):
     return tuning._replace(averaging=averaging, steps=steps)
 
 
-def relearnt(tuning, learning, drawn, acting: int):
+def relearnt(tuning, learning, drawn, acting: int, tied):
     """New view and metrics from the window's sums, which start anew.
 
     drawn : sums of all chains over the moving coordinates of the population; acting : its coordinates in the view
+    tied (P, P) : 1 for two of them that may go together, 0 where they do not whatever few moves say
     """
     n = len(tuning.view.offset)
     view = viewed(learning.patients, learning.moved_along, acting)
-    roots = [root_of(sums, FLATTEST) for sums in (learning.population, learning.centred, learning.observed)]
-    roots[0] = reaching(roots[0], covariance_of(drawn))
+    population = learning.population._replace(products=learning.population.products * jnp.tile(tied, (2, 2)))
+    roots = [root_of(sums, FLATTEST) for sums in (population, learning.centred, learning.observed)]
+    roots[0] = reaching(roots[0], covariance_of(drawn) * tied)
     found = tuning._replace(
         view=view,
         population=roots[0],

@@ -6,11 +6,13 @@ its logarithm has a tail without end, and moves fit for the body of the posterio
     q = asinh(SD / c)        c : half the prior median
 
 that tail is a stretch of length 1, and a trajectory that passes 0 goes on with SD = c sinh |q|: the density over q is
-even, so that |q| of what a move arrives at is a move of |q|. As h, q is in units of the prior's SD of the logarithm.
+even. Its sign is drawn at the start of each move and forgotten at the end. Begun on one side always, moves would lose
+the law wherever the metric ties q to another coordinate. As h, q is in units of the prior's SD of the logarithm.
 """
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -28,6 +30,10 @@ class Reflection(NamedTuple):
         """Coordinates q >= 0 of h; those that are not bent stay."""
         ratio = jnp.exp(h[self.places] * self.sd - self.log_c)
         return h.at[self.places].set(jnp.arcsinh(ratio) / self.sd)
+
+    def either_sign(self, key, q):
+        """q with a sign drawn for each that is bent."""
+        return q.at[self.places].multiply(jax.random.rademacher(key, (len(self.places),), dtype=q.dtype))
 
     def h(self, q):
         """Coordinates h of q, whatever its sign."""
