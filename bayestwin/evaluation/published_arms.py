@@ -2,7 +2,7 @@
 
     pit             share of simulated arms of n patients below the published number, ties counted half
     inside 95 %     more than 2.5 % of the arms lie at or below it and more than 2.5 % at or above; 99.9 % likewise
-    error           expectation less published, of shares
+    error           median of the simulated arms less published, of shares: what has the least absolute error
     crps            of the simulated arms, of shares; beside it that of a meta-analysis of the class (meta_analysis.py)
 
 A row is in-sample where the population was learnt from the arm's own trial; only rows of a population that never saw
@@ -41,7 +41,7 @@ def outcome_rows(trial, *, in_sample: bool, published: bool = True) -> list[dict
             row |= {"published": outcome.value, "low": outcome.low, "high": outcome.high, "mark": outcome.mark}
             row |= {"use": outcome.use} | place_of(arms, outcome.value)
             if outcome.is_share:
-                row["error"] = row["expectation"] - outcome.value
+                row["error"] = row["predicted"] - outcome.value
                 row["crps"] = sample_crps(arms, np.full(len(arms), 1.0 / len(arms)), outcome.value)
         found.append(row)
     return found

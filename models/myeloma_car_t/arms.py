@@ -8,9 +8,8 @@ gradients. With s the source of M-protein, log-linear between grid points, and r
     P(t + h) = P(t) e^(-kP h) + s e^(-kP h) (e^((r + kP) h) - 1) / (r + kP)
 
 Each virtual patient has fixed covariates, standard normals and assay errors (scrambled Sobol points for what matters
-most), and is simulated in both response classes, which are then weighted. What happens at a visit is a threshold that
-is passed; its margin, in ln, goes through a logistic of scale SOFT instead of a step. `tests/models/myeloma_car_t/
-test_arms.py` holds states, hazards and outcomes against the model's own solver and coding.
+most), and is simulated in both response classes, which are then weighted. What its labs come to stands in arm_labs.py.
+`tests/dynamics/test_myeloma_arms.py` holds states, hazards and outcomes against the model's own solver and coding.
 """
 
 from types import SimpleNamespace
@@ -27,13 +26,10 @@ from bayestwin.individual.parameters import class_log_probability, covariate_ter
 from bayestwin.specification.evidence import Constant, Shares
 
 from . import hazards, mechanism
+from .arm_labs import best_response, entry, outcomes_of
 from .mrd import SHIFT, USUAL, ln_share
 
 NOTHING = 1e-30  # g/L/day
-SOFT = 0.03  # ln units over which a threshold counts as half passed
-CHAINS_FROM_CR = 1.5  # times their floor: a normal ratio (category.py)
-SERUM_AT_ENTRY, CHAINS_AT_ENTRY = 5.0, 100.0  # g/L, mg/L: measurable disease, as virtual trials ask for it
-BEST_BY = 26  # visits, two years: what a trial reports as best response
 NEVER = 1.0e6
 EARLY = np.array([2.0, 4.0, 6.0, 8.0, 11.0, 14.0, 21.0])
 MONTH = 365.25 / 12.0
@@ -197,44 +193,6 @@ def _at_start(model, values, treated, wait):
     return {k: split[k] for k in ("ln_sensitive", "ln_resistant", "m_protein")}
 
 
-def outcomes_of(values, m, ln_b, sigma, assay, rule, chains):
-    """Chance of response, of complete response, and of no serological progression by each visit (V,), one patient.
-
-    m, ln_b (V,) at the visits; assay (V, 2); sigma (3,) SD and CV of M-protein, SD of ln light chains; rule, chains :
-    the rules for M-protein and for light chains
-    """
-    light = values["light_chain"] > 0.5
-    free = mechanism.flc(ln_b, SimpleNamespace(**values))
-    serum = jnp.maximum(m + jnp.sqrt(sigma[0] ** 2 + (sigma[1] * m) ** 2) * assay[:, 0], 0.5)
-    seen = jnp.where(light, free * jnp.exp(sigma[2] * assay[:, 1]), serum)
-    floor = jnp.where(light, values["FLC_floor"], 0.0)
-    twice = jnp.maximum(seen[1:], seen[:-1])[1:]  # both of two visits, the first after the baseline
-    by = slice(0, BEST_BY)
-    response = jax.nn.sigmoid(jnp.max((jnp.log(0.5 * seen[0] + 0.5 * floor) - jnp.log(twice))[by]) / SOFT)
-    marker = jnp.where(light, free, jnp.maximum(m, 1e-6))
-    limit = jnp.where(light, CHAINS_FROM_CR * values["FLC_floor"], values["IFE_limit"])
-    depth = jnp.max((jnp.log(limit) - jnp.log(jnp.maximum(marker[1:], marker[:-1])[1:]))[by])
-    complete = jax.nn.sigmoid(3.0 * depth)
-    lowest = jax.lax.cummin(jnp.concatenate([seen[:1], jnp.maximum(seen[1:], seen[:-1])]))
-    serum_rise = jnp.where(
-        lowest >= rule.high_nadir, rule.high_absolute, jnp.maximum(rule.relative * lowest, rule.absolute)
-    )
-    least = jnp.where(light, jnp.maximum(chains.relative * lowest, chains.absolute), serum_rise)
-    needed = jnp.log((lowest + least)[:-1])
-    rise = jnp.log(seen[1:]) - needed  # at visit i + 1, over the nadir until i
-    confirmed = jnp.minimum(rise[:-1], jnp.log(seen[2:]) - needed[:-1])
-    passed = jax.lax.cummax(confirmed)
-    kept = 1.0 - jax.nn.sigmoid(passed / SOFT)
-    return response, complete, jnp.concatenate([jnp.ones(1), kept, kept[-1:]])
-
-
-def entry(values):
-    """Weight of a patient in an arm: near 1 with disease that a trial can follow at screening, else near 0."""
-    chains = values["FLC0"] + values["FLC_floor"]
-    enough = jnp.minimum(chains / CHAINS_AT_ENTRY, chains / (CHAINS_FROM_CR * values["FLC_floor"]))
-    return jax.nn.sigmoid(jnp.log(jnp.where(values["light_chain"] > 0.5, enough, values["P0"] / SERUM_AT_ENTRY)) / SOFT)
-
-
 class Marrow(NamedTuple):
     """What a marrow sample sees of the disease (mrd.py), K ways: mean and SD of ln c (K,)."""
 
@@ -280,24 +238,24 @@ def simulate(model, hyper, shift, nodes: Nodes, grid, at, rho, sigma, marrow: Ma
         def as_class(non):
             mine = values | {n: jnp.where(non, values["f_nonresponder"], values[n]) for n in f_names}
             m, ln_b, total = trajectory(model, mine, treated, wait, grid)
-            found = outcomes_of(mine, m[at], ln_b[at], sigma, assay, rule, chains)
-            return *found[:2], found[2] * jnp.exp(-(total[at, 0] - total[0, 0])), total[at, 1], ln_b.min()
+            seen = outcomes_of(mine, m[at], ln_b[at], sigma, assay, rule, chains)
+            alive = jnp.exp(-total[at, 1])
+            pfs = seen.free * jnp.exp(-(total[at, 0] - total[0, 0])) * alive
+            best = best_response(seen.response, pfs, alive), best_response(seen.complete, pfs, alive)
+            return *best, pfs, alive, ln_b.min()
 
-        both = jax.vmap(as_class)(jnp.array([False, True]))
+        response, complete, pfs, alive, lowest = jax.vmap(as_class)(jnp.array([False, True]))
         weight = jnp.stack([1.0 - p, p])
-        response, complete, free, dead, lowest = both
-        alive = jnp.exp(-dead)
-        pfs = free * alive
         enters = entry(values)
         found = {
-            "response": weight @ response,
-            "complete_response": weight @ complete,
+            "response": weight @ response[0],
+            "complete_response": weight @ complete[0],
             "pfs": weight @ pfs,
             "os": weight @ alive,
-            "response_and_pfs": weight @ (response[:, None] * pfs),
-            "complete_and_pfs": weight @ (complete[:, None] * pfs),
-            "response_and_os": weight @ (response[:, None] * alive),
-            "complete_and_os": weight @ (complete[:, None] * alive),
+            "response_and_pfs": weight @ response[1],
+            "complete_and_pfs": weight @ complete[1],
+            "response_and_os": weight @ response[2],
+            "complete_and_os": weight @ complete[2],
         }
         if marrow is not None:
             negative = marrow.negative(values["marrow_share"], lowest)

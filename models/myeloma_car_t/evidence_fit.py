@@ -86,7 +86,10 @@ class Evidence:
 
     def chances(self, x) -> list[dict]:
         """Per arm: outcome -> mean over its virtual patients, and joint means `a & b` for the covariance."""
-        values = self.values(x)
+        return self.chances_given(self.values(x))
+
+    def chances_given(self, values: dict) -> list[dict]:
+        """As `chances`, of the sites and departures that `values` gives."""
         hyper = assemble(self.model, {k: v for k, v in values.items() if not k.startswith("trial_")}, RHO)
         names = self.model.parameter_names
         sigma = jnp.stack(
@@ -134,6 +137,11 @@ def _key(outcome):
     """What is simulated for an outcome: (kind, months); of a median the share at the published time."""
     kind = outcome.what.removesuffix("_median").removesuffix("_at")
     return kind, outcome.value if outcome.what.endswith("_median") else outcome.month
+
+
+def name_of(outcome) -> str:
+    """As `chances` names a fitted outcome."""
+    return _name(_key(outcome))
 
 
 def _name(*keys) -> str:

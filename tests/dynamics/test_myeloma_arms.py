@@ -12,7 +12,7 @@ from bayestwin.specification import load_model
 from bayestwin.specification.load import model_part
 
 MODEL = load_model("myeloma_car_t")
-ARMS = model_part(MODEL, "arms")
+ARMS, LABS = (model_part(MODEL, part) for part in ("arms", "arm_labs"))
 WAIT, HORIZON = 40.0, 560.0
 GRID, AT = ARMS.time_grid(HORIZON, 28.0)
 SERUM, CHAINS = MODEL.progression.rule_for({}), MODEL.progression.rule_for({"isotype": "light_chain"})
@@ -60,12 +60,14 @@ def test_soft_progression_is_on_average_what_the_model_codes(isotype):
     sigma = np.array([0.5, 0.1, 0.2])
     with jax.enable_x64(True):
         soft = jax.vmap(
-            lambda p, c, m, b, e: ARMS.outcomes_of(
-                {"light_chain": isotype, "FLC_floor": 8.0, "FLC0": c[0], "gF": 1.0, "IFE_limit": 0.17},
+            lambda p, c, m, b, e: LABS.outcomes_of(
+                {"light_chain": isotype, "FLC_floor": 8.0, "FLC0": c[0], "gF": 1.0, "IFE_limit": 0.8},
                 m, b, jnp.asarray(sigma), e, SERUM, CHAINS,
             )
         )(p0, chains, p0 * np.exp(ln_b), ln_b, noise)  # fmt: skip
     response, complete, free = (np.asarray(a) for a in soft)
+    assert (np.diff(response) >= 0.0).all() and (np.diff(complete) >= 0.0).all() and (response[:, :2] == 0.0).all()
+    response, complete = response[:, -1], complete[:, -1]
     serum = np.maximum(p0 * np.exp(ln_b) + np.hypot(0.5, 0.1 * p0 * np.exp(ln_b)) * noise[:, :, 0], 0.5)
     light = (8.0 + chains * np.exp(ln_b)) * np.exp(0.2 * noise[:, :, 1])
     seen, floor = (light, 8.0) if isotype else (serum, 0.0)
@@ -78,3 +80,33 @@ def test_soft_progression_is_on_average_what_the_model_codes(isotype):
     assert abs(response.mean() - partial.mean()) < 0.012
     assert np.corrcoef(response, partial)[0, 1] > 0.95
     assert ((complete < 0.5) | (response > 0.5)).all()
+    rng, ever = np.random.default_rng(4), []
+    for _ in range(40):
+        odds = 3.0 * (np.log(p0 * np.exp(ln_b)) - np.log(0.8))
+        negative = odds + rng.logistic(size=odds.shape) <= 0.0
+        negative &= (light <= 12.0) | (isotype == 0.0)
+        ever.append((negative[:, 1:-1] & negative[:, 2:]).any(axis=1).mean())
+    assert 0.01 < np.mean(ever) < 0.9 and abs(complete.mean() - np.mean(ever)) < 0.006
+
+
+def test_a_response_needs_two_visits_running_before_progression_and_death():
+    rng = np.random.default_rng(7)
+    chance, visits, n = rng.uniform(0.05, 0.6, 8), 8, 400_000
+    leaving, dying = 0.12, 0.08  # hazards per visit of progression and of death
+    with jax.enable_x64(True):
+        by = np.asarray(LABS.twice_running(jnp.asarray(chance)))
+        t = np.arange(visits)
+        alive = np.exp(-dying * t)
+        ever, with_pfs, with_os = (
+            np.asarray(a) for a in LABS.best_response(jnp.asarray(by), jnp.exp(-leaving * t) * alive, alive)
+        )
+    met = rng.random((n, visits)) < chance
+    pair = np.concatenate([np.zeros((n, 2), bool), met[:, 1:-1] & met[:, 2:]], axis=1)
+    first = np.where(pair.any(axis=1), pair.argmax(axis=1), visits)
+    progressed, dead = rng.exponential(1.0 / leaving, n), rng.exponential(1.0 / dying, n)
+    responds = (first < visits) & (first < np.minimum(progressed, dead))
+    assert_allclose(by, [(first <= v).mean() for v in t], atol=0.004)
+    assert_allclose(ever, responds.mean(), atol=0.004)
+    assert_allclose(with_pfs, [(responds & (np.minimum(progressed, dead) > v)).mean() for v in t], atol=0.004)
+    assert_allclose(with_os, [(responds & (dead > v)).mean() for v in t], atol=0.004)
+    assert abs(by[-1] - responds.mean()) > 0.05  # whom death and progression keep from a response

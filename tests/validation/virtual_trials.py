@@ -173,6 +173,32 @@ def summary(rows, title: str) -> list[str]:
     return [*lines, ""]
 
 
+def between_trials_of_one_regimen(arms) -> list[float]:
+    """Differences of response and of CR, points, between every two arms of one treatment in different trials."""
+    known = [(arm, o) for arm in arms if not arm.outside for o in arm.outcomes if o.use == "fit"]
+    return [
+        100.0 * abs(one.value - other.value)
+        for k, (arm, one) in enumerate(known)
+        for another, other in known[k + 1 :]
+        if arm.treatment == another.treatment and arm.trial != another.trial
+        if one.what == other.what and one.what in ("response", "complete_response")
+    ]
+
+
+def attainable(arms) -> list[str]:
+    """What no prediction from other trials can be expected to go below."""
+    apart = between_trials_of_one_regimen(arms)
+    if not apart:
+        return []
+    middle = np.median(apart)
+    least = middle / np.sqrt(2.0)
+    return [
+        f"Two trials of one regimen differ by {middle:.1f} points in the median ({len(apart)} pairs of published",
+        f"shares); a prediction that knew the regimen's mean over trials would be off by some {least:.1f}.",
+        "",
+    ]
+
+
 def figures(simulated, rows, page: Path) -> list[str]:
     """Figures beside the page; the lines that show them."""
     lines, folder = [], page.parent
@@ -238,6 +264,7 @@ def page_text(simulated, rows, page: Path, said: dict) -> str:
         "arms of the published size below the published number (0.5: in the middle).",
         "",
         *summary(inside, "Trial left out, within the context of use"),
+        *attainable(said["arms"]),
         *summary([row for row in apart if row["outside"]], "Trial left out, outside the context of use"),
         *summary([row for row in rows if row["in_sample"]], "In-sample"),
         *figures(simulated, rows, page),
@@ -288,7 +315,7 @@ def main():
     beside_meta_analysis(rows, every, model, random_seed=given.seed)
     if given.write:
         load = f"load {os.getloadavg()[0]:.0f} when this page was written"
-        said = how | {"date": date.today().isoformat(), "evidence": evidence.name, "load": load}
+        said = how | {"arms": every, "date": date.today().isoformat(), "evidence": evidence.name, "load": load}
         given.write.write_text(page_text(simulated, rows, given.write, said), encoding="utf-8")
         print(f"wrote {given.write}")
     print("\n".join(summary([row for row in rows if not row["in_sample"]], "Trial left out")))
