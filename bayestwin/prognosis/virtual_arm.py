@@ -30,6 +30,8 @@ PATHS = 2  # of assay errors, over which the chance of no serological progressio
 class Cells(NamedTuple):
     """P futures: draw, batch (P,); weight (P,) chance of the class, 0 of who is not in the trial or was not solved.
 
+    A patient of whom either class was not solved is left out with both: one alone would count as all of him.
+
     entered, failed (P,) : bool; response, complete (P,) : bool, None where the model codes no response
     free, alive (P, L) : chance of neither progression nor death, and of being alive, at each month
     event (P,) : of the life whose response is coded, months, inf where it does not come
@@ -72,7 +74,8 @@ def simulate_group(model, people: VirtualPatients, course: Course, coder=NO_CODE
         )
     found = [None if part[0] is None else np.concatenate(part) for part in zip(*parts)]
     entered, failed, *rest = found
-    weight = np.where(entered & ~failed, chances.ravel(), 0.0)
+    unsolved = (failed.reshape(chances.shape) & (chances > 0.0)).any(axis=-1, keepdims=True)
+    weight = np.where(entered & ~np.broadcast_to(unsolved, chances.shape).ravel(), chances.ravel(), 0.0)
     return Cells(draw, people.batch[node], weight, entered, failed, *rest)
 
 

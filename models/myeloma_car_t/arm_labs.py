@@ -17,7 +17,6 @@ SOFT = 0.03  # ln units over which a threshold counts as half passed
 STEEP = 3.0  # log-odds of a positive immunofixation per ln of M-protein, as in markers.py
 CHAINS_FROM_CR = 1.5  # times their floor: a normal ratio (category.py)
 SERUM_AT_ENTRY, CHAINS_AT_ENTRY = 5.0, 100.0  # g/L, mg/L: measurable disease, as virtual trials ask for it
-BEST_BY = 26  # visits, two years: what a trial reports as best response
 
 
 class Seen(NamedTuple):
@@ -43,11 +42,11 @@ def outcomes_of(values, m, ln_b, sigma, assay, rule, chains) -> Seen:
     floor = jnp.where(light, values["FLC_floor"], 0.0)
     twice = jnp.maximum(seen[1:], seen[:-1])[1:]  # both of two visits, the first after the baseline
     depth = jax.lax.cummax(jnp.log(0.5 * seen[0] + 0.5 * floor) - jnp.log(twice))
-    response = _until_best(jnp.concatenate([jnp.zeros(2), jax.nn.sigmoid(depth / SOFT)]))
+    response = jnp.concatenate([jnp.zeros(2), jax.nn.sigmoid(depth / SOFT)])
     negative = jax.nn.sigmoid(STEEP * (jnp.log(values["IFE_limit"]) - jnp.log(jnp.maximum(m, 1e-6))))
     limit = jnp.log(CHAINS_FROM_CR * values["FLC_floor"])
     normal = jax.nn.sigmoid((limit - jnp.log(seen_chains)) / SOFT)
-    complete = _until_best(twice_running(negative * jnp.where(light, normal, 1.0)))
+    complete = twice_running(negative * jnp.where(light, normal, 1.0))
     lowest = jax.lax.cummin(jnp.concatenate([seen[:1], jnp.maximum(seen[1:], seen[:-1])]))
     serum_rise = jnp.where(
         lowest >= rule.high_nadir, rule.high_absolute, jnp.maximum(rule.relative * lowest, rule.absolute)
@@ -59,11 +58,6 @@ def outcomes_of(values, m, ln_b, sigma, assay, rule, chains) -> Seen:
     passed = jax.lax.cummax(confirmed)
     kept = 1.0 - jax.nn.sigmoid(passed / SOFT)
     return Seen(response, complete, jnp.concatenate([jnp.ones(1), kept, kept[-1:]]))
-
-
-def _until_best(by):
-    """Chances by each visit, those after BEST_BY as then."""
-    return jnp.where(jnp.arange(len(by)) < BEST_BY + 2, by, by[min(BEST_BY + 1, len(by) - 1)])
 
 
 def twice_running(chance):

@@ -35,7 +35,7 @@ CENSORED = 1.3  # patients per patient that counts, of a curve of PFS or OS
 SHRUNK = 0.95  # of the covariance of two outcomes: from finitely many nodes, it may come out as certain
 NODE_ERROR = 0.015  # SD of an outcome from the finite number of virtual patients, added
 ORDER = ("response", "complete_response", "pfs", "os")
-HORIZONS = (20.0, 53.0)  # months; an arm is simulated to the first that holds its outcomes
+HORIZONS = (26.0, 53.0)  # months; an arm is simulated to the first that holds its outcomes
 
 
 def from_normal(prior, z):
@@ -103,7 +103,9 @@ class Evidence:
                 trial, row = self.trials.index(arm.trial), jnp.zeros(len(names))
                 row = row.at[names.index("g")].add(values["trial_g"][trial])
                 row = row.at[names.index("h_disease")].add(values["trial_h"][trial])
-                if unit.treatment in ROWS:
+                if (
+                    unit.treatment == arm.treatment and unit.treatment in ROWS
+                ):  # what never started got is no part of it
                     row = row.at[names.index(f"f_{unit.treatment}")].add(values["trial_f"][unit.arm])
                 shift.append(row)
             each = virtual.simulate(self.model, hyper, jnp.stack(shift), made, grid, at, RHO, sigma)
@@ -130,7 +132,7 @@ def fitted_outcomes(arm):
 
 def _longest(arm) -> float:
     months = [o.month or (o.value if o.what.endswith("_median") else 0.0) for o in fitted_outcomes(arm)]
-    return max([12.0, *months])
+    return max([24.0, *months])
 
 
 def _key(outcome):

@@ -158,6 +158,46 @@ def drawn_given(layout: Layout, x, above: dict, rng) -> dict:
     return above
 
 
+class Silent(NamedTuple):
+    """What no fitted arm speaks of: treatments (T,), arms (A,) and trials (R,) left out, bool."""
+
+    treatments: np.ndarray
+    arms: np.ndarray
+    trials: np.ndarray
+
+    @classmethod
+    def of(cls, every, kept, trials) -> "Silent":
+        """every : the arms of the fit; kept : positions of those that are not left out; trials : names in order"""
+        given = {name for k in kept for name in (every[k].treatment, every[k].instead)}
+        heard = {every[k].trial for k in kept}
+        arms = np.array([k not in set(kept) for k in range(len(every))])
+        return cls(np.array([name not in given for name in ROWS]), arms, np.array([t not in heard for t in trials]))
+
+
+def silent_given(layout: Layout, x, above: dict, silent: Silent, rng) -> np.ndarray:
+    """x (members, size) with that of which no arm speaks drawn anew, given what it belongs to and all else of x.
+
+    Left as it was drawn at first it would hold classes and their SDs there, whatever the arms said of them.
+    """
+    x = np.array(x)
+    for q in SITES:
+        at, tau, of_class = layout.at[f"h_{q}"], above[f"tau_{q}"][:, CLASS_OF], above[f"class_{q}"][:, CLASS_OF]
+        h = x[:, at]
+        for k in np.flatnonzero(silent.treatments):
+            mean = of_class[:, k] + (h[:, BASE[k]] if HAS_BASE[k] else 0.0)
+            precision = 1.0 / tau[:, k] ** 2
+            total = precision * mean
+            for child in np.flatnonzero(HAS_BASE & (BASE == k)):
+                total = total + (h[:, child] - of_class[:, child]) / tau[:, child] ** 2
+                precision = precision + 1.0 / tau[:, child] ** 2
+            h[:, k] = total / precision + rng.standard_normal(len(h)) / np.sqrt(precision)
+        x[:, at] = h
+    for name, one in (("f", silent.arms), ("g", silent.trials), ("h", silent.trials)):
+        where = np.arange(layout.size)[layout.at[DEPARTURES[name]]][one]
+        x[:, where] = above[f"trials_{name}"][:, None] * rng.standard_normal((len(x), len(where)))
+    return x
+
+
 def tau_given(departures, scale: float, rng) -> np.ndarray:
     """SDs (members,) of a half-normal prior given departures (members, k) of mean 0; on a grid of ratio 1.03."""
     tau, count = scale * GRID, departures.shape[1]

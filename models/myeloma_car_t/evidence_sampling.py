@@ -10,8 +10,9 @@ sqrt(m / 2 var(phi))), phi half the squared misfit of a member in units of C, m 
 the power used so far, is e^-m times that of the median member is lost and replaced by a copy of another.
 
 x holds the medians of treatments and the departures of trials themselves, which the outcomes follow nearly in a line;
-classes and all SDs above them are drawn anew given x after each step (evidence_hierarchy.py). With standard normal
-coordinates instead, whose products the outcomes follow, the ensemble stayed 2.3 standard errors off (decision 26).
+classes and all SDs above them are drawn anew given x after each step, and with them that of x of which no arm speaks
+(evidence_hierarchy.py). With standard normal coordinates instead, whose products the outcomes follow, the ensemble
+stayed 2.3 standard errors off (decision 26).
 
 Exact where s is linear in x; else an approximation, which is said wherever the draws go. It asks for no gradient:
 thresholds of a few virtual patients make the likelihood rough, and NUTS, which was tried first, did not converge on it
@@ -29,11 +30,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from .evidence_fit import Evidence, law_of_arm
-from .evidence_hierarchy import TRIALS, drawn, drawn_given
+from .evidence_hierarchy import TRIALS, Silent, drawn, drawn_given, silent_given
 from .treatments import ROWS
 
 LARGEST = 0.1  # share of the evidence that a step may use
 LOST = 1.0  # log-likelihood behind the median member, per outcome, beyond which a member is replaced
+ROUNDS = 3  # of drawing anew what no arm speaks of and what it belongs to, after each step
 NEAREST = 0.004  # to 0 and 1 that a chance may come before its logit is taken
 
 
@@ -58,6 +60,7 @@ def assimilated(evidence: Evidence, *, members: int, random_seed: int, trial: st
     """
     rng = np.random.default_rng(random_seed)
     arms = [k for k, arm in enumerate(evidence.arms) if arm.trial != trial]
+    silent = Silent.of(evidence.arms, arms, evidence.trials)
     simulate = jax.jit(evidence.chances)
     (x, above), used = drawn(evidence.layout, members, rng), 0.0
     while True:
@@ -78,7 +81,9 @@ def assimilated(evidence: Evidence, *, members: int, random_seed: int, trial: st
             return Ensemble(x, above, chances, float(off), float(misfit))
         part = min(share_of_evidence(s, d, covariance_of_d), 1.0 - used)
         x, used = assimilate(x, s, d, covariance_of_d, part, rng), used + part
-        above = drawn_given(evidence.layout, x, above, rng)
+        for _ in range(ROUNDS):
+            x = silent_given(evidence.layout, x, above, silent, rng)
+            above = drawn_given(evidence.layout, x, above, rng)
 
 
 def replaced(good, rng) -> np.ndarray:

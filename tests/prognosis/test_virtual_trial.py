@@ -10,9 +10,10 @@ import xarray as xr
 from trial_model import trial_population
 
 from bayestwin.errors import FitError, ModelError
-from bayestwin.prognosis import virtual_trial
+from bayestwin.prognosis import trials, virtual_trial
 from bayestwin.prognosis.arm_outcomes import kaplan_meier, medians, step_at
 from bayestwin.prognosis.trials import effects_on_arm, trial_effects_of
+from bayestwin.prognosis.virtual_course import Solver
 from bayestwin.prognosis.virtual_patients import covariates_at, sliced_hypercube
 from bayestwin.prognosis.virtual_response import Coder
 from bayestwin.specification import Constant, Outcome, Shares, Spread, TrialArm
@@ -69,6 +70,23 @@ def test_the_response_rate_of_a_two_class_model_is_the_chance_of_the_class_that_
     found = simulate(patients=400).draws_of(RESPONSE)
     assert found == pytest.approx(expected, abs=0.02)
     assert (found - expected).mean() == pytest.approx(0.0, abs=0.004)
+
+
+def test_who_cannot_be_solved_in_one_class_is_left_out_with_both(simulate, population, monkeypatch):
+    """Else he would count as one of the other class: here responders of every third patient cannot be solved."""
+    whole = Solver.__call__
+
+    def partly(self, draw, node, rows):
+        outputs, hazards, ok, values = whole(self, draw, node, rows)
+        return outputs, hazards, ok & ~((node % 3 == 0) & (np.asarray(rows)[:, 0] == 0)), values
+
+    monkeypatch.setattr(trials, "MOST_FAILED", 1.0)
+    monkeypatch.setattr(Solver, "__call__", partly)
+    other, death = hazards(population)
+    expected = (1 - site(population, "p_non")) * np.exp(-(other + death) * 56.0)
+    trial = simulate(patients=400)
+    assert 0.1 < trial.failed < 0.2
+    assert (trial.draws_of(RESPONSE) - expected).mean() == pytest.approx(0.0, abs=0.006)
 
 
 def test_the_median_is_where_half_are_left(simulate, population):

@@ -174,6 +174,36 @@ def test_what_is_drawn_given_treatments_keeps_the_prior(evidence):
     assert spread[1] == pytest.approx(np.sqrt(2 / np.pi), rel=0.05)
 
 
+def test_what_no_arm_speaks_of_is_drawn_anew_and_keeps_the_prior(evidence):
+    """Geweke: law kept, of a treatment by itself, of one to which drugs are added, of a combination; the rest stays."""
+    rng, n, names = np.random.default_rng(6), 8_000, list(ROWS)
+    every = evidence.arms
+    kept = [k for k, arm in enumerate(every) if arm.trial not in ("CARTITUDE-1", "CASTOR", "DREAMM-7")]
+    silent = HIERARCHY.Silent.of(every, kept, evidence.trials)
+    assert {names[k] for k in np.flatnonzero(silent.treatments)} == {
+        "cilta_cel", "teclistamab_dara", "elranatamab", "talquetamab", "belantamab_vd", "dara_vd", "isa_kd", "kd", "vd",
+    }  # fmt: skip
+    assert silent.arms.sum() == 5 and silent.trials.sum() == 3
+    x, above = HIERARCHY.drawn(evidence.layout, n, rng)
+    again = HIERARCHY.silent_given(evidence.layout, x, above, silent, rng)
+    at, own = evidence.layout.at, HIERARCHY.CLASS_OF
+    for q in HIERARCHY.SITES:
+        for name in names:
+            k = at[f"h_{q}"].start + names.index(name)
+            assert (x[:, k] != again[:, k]).all() == silent.treatments[names.index(name)]
+        new = (HIERARCHY.above_of(again[:, at[f"h_{q}"]]) - above[f"class_{q}"][:, own]) / above[f"tau_{q}"][:, own]
+        assert stats.ks_2samp(x[:, at[f"h_{q}"]].ravel()[:n], again[:, at[f"h_{q}"]].ravel()[:n]).pvalue > 1e-4
+        for k in range(len(names)):  # of every treatment, above its class and the one to which it was added
+            assert stats.kstest(new[:, k], "norm").pvalue > 1e-5, (q, names[k])
+        assert np.abs(np.cov(new.T) - np.eye(len(names))).max() < 5.0 * np.sqrt(2.0 / n)
+    moved = (x != again).any(axis=0)
+    for what, one in (("d", silent.arms), ("e", silent.trials), ("o", silent.trials)):
+        assert list(moved[at[what]]) == list(one)
+    assert np.mean(np.abs(again[:, at["d"]][:, silent.arms]) / above["trials_f"][:, None]) == pytest.approx(
+        np.sqrt(2 / np.pi), rel=0.03
+    )
+
+
 def test_every_combination_names_what_it_is_without_the_added_drug():
     added = {name: row for name, row in ROWS.items() if ", " in row.label and not row.label.startswith("Standard")}
     doublets = {"kd", "rd", "vd", "pd"}  # one drug beside dexamethasone
