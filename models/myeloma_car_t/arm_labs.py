@@ -2,7 +2,8 @@
 
 A threshold is passed at a visit by a margin, in ln, that goes through a logistic of scale SOFT instead of a step;
 immunofixation has its own chance at each visit (markers.py). Response needs two visits running after the baseline, and
-before progression and death: those who die or progress first are not responders, as in imwg.py.
+before progression and death: those who die or progress first are not responders, as in imwg.py. Limits are those of
+virtual trials (response_of_arrays.py).
 """
 
 from types import SimpleNamespace
@@ -12,11 +13,9 @@ import jax
 import jax.numpy as jnp
 
 from . import mechanism
+from .response_of_arrays import LEAST_SEEN, NORMAL, STEEP, TRIALS
 
 SOFT = 0.03  # ln units over which a threshold counts as half passed
-STEEP = 3.0  # log-odds of a positive immunofixation per ln of M-protein, as in markers.py
-CHAINS_FROM_CR = 1.5  # times their floor: a normal ratio (category.py)
-SERUM_AT_ENTRY, CHAINS_AT_ENTRY = 5.0, 100.0  # g/L, mg/L: measurable disease, as virtual trials ask for it
 
 
 class Seen(NamedTuple):
@@ -36,7 +35,7 @@ def outcomes_of(values, m, ln_b, sigma, assay, rule, chains) -> Seen:
     """
     light = values["light_chain"] > 0.5
     free = mechanism.flc(ln_b, SimpleNamespace(**values))
-    serum = jnp.maximum(m + jnp.sqrt(sigma[0] ** 2 + (sigma[1] * m) ** 2) * assay[:, 0], 0.5)
+    serum = jnp.maximum(m + jnp.sqrt(sigma[0] ** 2 + (sigma[1] * m) ** 2) * assay[:, 0], LEAST_SEEN)
     seen_chains = free * jnp.exp(sigma[2] * assay[:, 1])
     seen = jnp.where(light, seen_chains, serum)
     floor = jnp.where(light, values["FLC_floor"], 0.0)
@@ -44,7 +43,7 @@ def outcomes_of(values, m, ln_b, sigma, assay, rule, chains) -> Seen:
     depth = jax.lax.cummax(jnp.log(0.5 * seen[0] + 0.5 * floor) - jnp.log(twice))
     response = jnp.concatenate([jnp.zeros(2), jax.nn.sigmoid(depth / SOFT)])
     negative = jax.nn.sigmoid(STEEP * (jnp.log(values["IFE_limit"]) - jnp.log(jnp.maximum(m, 1e-6))))
-    limit = jnp.log(CHAINS_FROM_CR * values["FLC_floor"])
+    limit = jnp.log(NORMAL * values["FLC_floor"])
     normal = jax.nn.sigmoid((limit - jnp.log(seen_chains)) / SOFT)
     complete = twice_running(negative * jnp.where(light, normal, 1.0))
     lowest = jax.lax.cummin(jnp.concatenate([seen[:1], jnp.maximum(seen[1:], seen[:-1])]))
@@ -86,5 +85,7 @@ def best_response(by, going_on, alive):
 def entry(values):
     """Weight of a patient in an arm: near 1 with disease that a trial can follow at screening, else near 0."""
     chains = values["FLC0"] + values["FLC_floor"]
-    enough = jnp.minimum(chains / CHAINS_AT_ENTRY, chains / (CHAINS_FROM_CR * values["FLC_floor"]))
-    return jax.nn.sigmoid(jnp.log(jnp.where(values["light_chain"] > 0.5, enough, values["P0"] / SERUM_AT_ENTRY)) / SOFT)
+    enough = jnp.minimum(chains / TRIALS.chains_measurable, chains / (NORMAL * values["FLC_floor"]))
+    return jax.nn.sigmoid(
+        jnp.log(jnp.where(values["light_chain"] > 0.5, enough, values["P0"] / TRIALS.serum_measurable)) / SOFT
+    )

@@ -103,9 +103,8 @@ class Evidence:
                 trial, row = self.trials.index(arm.trial), jnp.zeros(len(names))
                 row = row.at[names.index("g")].add(values["trial_g"][trial])
                 row = row.at[names.index("h_disease")].add(values["trial_h"][trial])
-                if (
-                    unit.treatment == arm.treatment and unit.treatment in ROWS
-                ):  # what never started got is no part of it
+                # the departure is the treatment's: those who never started and got another have none
+                if unit.treatment == arm.treatment and unit.treatment in ROWS:
                     row = row.at[names.index(f"f_{unit.treatment}")].add(values["trial_f"][unit.arm])
                 shift.append(row)
             each = virtual.simulate(self.model, hyper, jnp.stack(shift), made, grid, at, RHO, sigma)

@@ -170,7 +170,7 @@ class Silent(NamedTuple):
         """every : the arms of the fit; kept : positions of those that are not left out; trials : names in order"""
         given = {name for k in kept for name in (every[k].treatment, every[k].instead)}
         heard = {every[k].trial for k in kept}
-        arms = np.array([k not in set(kept) for k in range(len(every))])
+        arms = ~np.isin(np.arange(len(every)), kept)
         return cls(np.array([name not in given for name in ROWS]), arms, np.array([t not in heard for t in trials]))
 
 
