@@ -1,7 +1,7 @@
 """Classes of treatments and departures of trials: drawn from their priors, and drawn anew given what belongs to them.
 
-    h_x  Normal(class of x, tau of its class)            a treatment by itself
-    h_x  Normal(h_b + class of what is added, tau)       b with a drug added, as daratumumab to Rd
+    h_x  Normal(class of x + shift of x, tau of its class)     a treatment by itself
+    h_x  Normal(h_b + class of what is added, tau)             b with a drug added, as daratumumab to Rd
     class  Normal(common, tau_class)    common  Normal(median, sd), one of treatments and one of what is added
     d_a  Normal(0, trials_f)    e_t  Normal(0, trials_g)    o_t  Normal(0, trials_h)    these and every tau half-normal
 
@@ -42,6 +42,8 @@ HAS_BASE = np.array([name in ADDED for name in ROWS])
 BASE = np.array([list(ROWS).index(ADDED[name][0]) if name in ADDED else 0 for name in ROWS])
 # T-cell products of one class differ in binder, dose and expansion, drugs of one class in their partners [assumed]
 WIDER = np.array([2.0 if of in ((0, CAR_T), (0, BISPECIFIC)) else 1.0 for of in CLASSES])
+# kS of CAR-T cells is the kill of cells above their EC50, 0.05 to 0.3 a day; of drugs, a regimen's in effect [assumed]
+SHIFT = {"kS": np.where([row.group == CAR_T for row in ROWS.values()], np.log(0.12 / 0.04), 0.0)}
 TRIALS = {"f": 0.7, "g": 0.3, "h": 0.5}  # scales of the half-normals between trials
 DEPARTURES = {"f": "d", "g": "e", "h": "o"}
 GRID = np.geomspace(0.005, 5.0, 240)  # of a tau, in units of its scale
@@ -84,9 +86,14 @@ SITES = {
 }
 
 
-def above_of(h):
-    """h (..., treatments) less that of the treatment to which a drug was added."""
-    return h - HAS_BASE * h[..., BASE]
+def above_of(q: str, h):
+    """h (..., treatments) of a quantity less its shift and that of the treatment to which a drug was added."""
+    return h - HAS_BASE * h[..., BASE] - shift_of(q)
+
+
+def shift_of(q: str) -> np.ndarray:
+    """What is known of each treatment beyond its class: 0 but for the kS of CAR-T cells."""
+    return SHIFT.get(q, np.zeros(len(ROWS)))
 
 
 @dataclass(frozen=True)
@@ -111,6 +118,7 @@ class Layout:
         x = np.zeros(self.size)
         for q, spread in SITES.items():
             own = spread.families[0][FAMILY[CLASS_OF]]
+            own = own + shift_of(q)
             x[self.at[f"h_{q}"]] = own + HAS_BASE * own[BASE]
         return x
 
@@ -127,7 +135,7 @@ def drawn(layout: Layout, members: int, rng) -> tuple[np.ndarray, dict]:
         tau = spread.scales * np.abs(rng.standard_normal((members, len(CLASSES))))
         common = middle + sd * rng.standard_normal((members, 2))
         of_class = common[:, FAMILY] + tau_class[:, FAMILY] * rng.standard_normal((members, len(CLASSES)))
-        own = of_class[:, CLASS_OF] + tau[:, CLASS_OF] * x[:, layout.at[f"h_{q}"]]
+        own = of_class[:, CLASS_OF] + tau[:, CLASS_OF] * x[:, layout.at[f"h_{q}"]] + shift_of(q)
         x[:, layout.at[f"h_{q}"]] = own + HAS_BASE * own[:, BASE]
         above |= {f"common_{q}": common, f"class_{q}": of_class, f"tau_class_{q}": tau_class, f"tau_{q}": tau}
     return x, above
@@ -139,7 +147,7 @@ def drawn_given(layout: Layout, x, above: dict, rng) -> dict:
     for name, scale in TRIALS.items():
         above[f"trials_{name}"] = tau_given(x[:, layout.at[DEPARTURES[name]]], scale, rng)
     for q, spread in SITES.items():
-        own, of_class = above_of(x[:, layout.at[f"h_{q}"]]), above[f"class_{q}"]
+        own, of_class = above_of(q, x[:, layout.at[f"h_{q}"]]), above[f"class_{q}"]
         middle, sd, classes = spread.families
         for _ in range(SWEEPS):
             about, common = own - of_class[:, CLASS_OF], above[f"common_{q}"]
@@ -181,7 +189,8 @@ def silent_given(layout: Layout, x, above: dict, silent: Silent, rng) -> np.ndar
     """
     x = np.array(x)
     for q in SITES:
-        at, tau, of_class = layout.at[f"h_{q}"], above[f"tau_{q}"][:, CLASS_OF], above[f"class_{q}"][:, CLASS_OF]
+        at, tau = layout.at[f"h_{q}"], above[f"tau_{q}"][:, CLASS_OF]
+        of_class = above[f"class_{q}"][:, CLASS_OF] + shift_of(q)
         h = x[:, at]
         for k in np.flatnonzero(silent.treatments):
             mean = of_class[:, k] + (h[:, BASE[k]] if HAS_BASE[k] else 0.0)

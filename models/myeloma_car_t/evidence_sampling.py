@@ -1,25 +1,29 @@
 """Draws of the population given published arms: an ensemble smoother that uses the evidence in steps.
 
-Every member is a draw x of the priors. In each step the outcomes s of all members are simulated and
+Every member is a draw x of the priors. In each step the outcomes s of all members are simulated and x becomes
 
-    x + Cov(x, s) (Cov(s, s) + a C)^-1 (d + sqrt(a) e - s),    e ~ Normal(0, C),    sum of 1/a over the steps = 1
+    x + T Cov(x, s) (Cov(s, s) + a C)^-1 (d + sqrt(a) e - s),    e ~ Normal(0, C),    sum of 1/a over the steps = 1
 
 with d the published outcomes, s and d as logits, C their covariance given the mean of the ensemble (evidence_fit.py),
 and a so large that a step uses no more than the misfit allows, and no more than a tenth: 1/a = max(m / 2 mean(phi),
 sqrt(m / 2 var(phi))), phi half the squared misfit of a member in units of C, m outcomes. A member whose likelihood, to
 the power used so far, is e^-m times that of the median member is lost and replaced by a copy of another.
 
+T tapers each covariance: of N members, what has nothing to do with an outcome correlates with it by 1/sqrt(N), and 80
+outcomes in 13 steps make much of that. Untapered, what no arm speaks of drifted off its prior and narrowed, the more
+the fewer members. A correlation r counts max(0, 1 - 3 / (N r^2)) of itself.
+
 x holds the medians of treatments and the departures of trials themselves, which the outcomes follow nearly in a line;
 classes and all SDs above them are drawn anew given x after each step, and with them that of x of which no arm speaks
 (evidence_hierarchy.py). With standard normal coordinates instead, whose products the outcomes follow, the ensemble
 stayed 2.3 standard errors off (decision 26).
 
-Exact where s is linear in x; else an approximation, which is said wherever the draws go. It asks for no gradient:
-thresholds of a few virtual patients make the likelihood rough, and NUTS, which was tried first, did not converge on it
-(decision 26).
+Exact for many members where s is linear in x; else an approximation, which is said wherever the draws go. It asks for
+no gradient: thresholds of a few virtual patients make the likelihood rough, and NUTS, which was tried first, did not
+converge on it (decision 26).
 
 Sources: Emerick and Reynolds (2013), Computers and Geosciences 55:3; Iglesias and Yang (2021), Inverse Problems
-37:025008.
+37:025008; tapers by correlation: Luo and Bhakta (2020), J Petroleum Science and Engineering 184:106559 (memory).
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +39,7 @@ from .treatments import ROWS
 
 LARGEST = 0.1  # share of the evidence that a step may use
 LOST = 1.0  # log-likelihood behind the median member, per outcome, beyond which a member is replaced
+CHANCE = 3.0  # times the mean square of a correlation by chance, 1/N, up to which one is taken for none
 ROUNDS = 3  # of drawing anew what no arm speaks of and what it belongs to, after each step
 NEAREST = 0.004  # to 0 and 1 that a chance may come before its logit is taken
 
@@ -107,9 +112,16 @@ def assimilate(x, s, d, covariance, part: float, rng):
     """Members x (N, n) moved towards d (m,) by part of the evidence; s (N, m) what they predict."""
     inflated = covariance / part
     about_x, about_s = x - x.mean(axis=0), s - s.mean(axis=0)
-    cross, spread = about_x.T @ about_s / (len(x) - 1), about_s.T @ about_s / (len(x) - 1)
+    cross, spread = tapered(about_x, about_s), about_s.T @ about_s / (len(x) - 1)
     perturbed = d + rng.multivariate_normal(np.zeros(len(d)), inflated, size=len(x))
     return x + np.linalg.solve(spread + inflated, (perturbed - s).T).T @ cross.T
+
+
+def tapered(x, s) -> np.ndarray:
+    """Covariance (n, m) of x (N, n) and s (N, m), both about their means, each less what chance alone would show."""
+    cross = x.T @ s / (len(x) - 1)
+    by_chance = CHANCE * np.mean(x**2, axis=0)[:, None] * np.mean(s**2, axis=0) / len(x)
+    return cross * np.maximum(0.0, 1.0 - by_chance / np.maximum(cross**2, 1e-300))
 
 
 def logit(chance):
