@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 
 from bayestwin.errors import RecordError
-from bayestwin.labs import OCCASION, RecordSchema
+from bayestwin.labs import COUNTED, HUMAN, OCCASION, RecordSchema
 from bayestwin.records.cells import parse_number
 from bayestwin.records.levels import at_reference, level_of
 from bayestwin.records.refusal import Findings, RowRefused
@@ -21,13 +21,6 @@ IDENTIFYING = re.compile(
     r"street|zip(_?code)?|post_?code|phone.*|mobile|ssn|mrn|nhs_number|insurance_(no|number)|medical_record.*"
 )
 MISSING = ("na", "n/a", "nan", "null", "none", ".", "unknown", "missing")
-# Of a human body, in the unit of the name: a weight in pounds or a height in metres is caught here.
-# An albumin in g/dL would be a tenth of the lowest. Deprivation is a quintile.
-HUMAN = {
-    **{"weight_kg": (0.3, 400.0), "height_cm": (20.0, 260.0), "bsa_m2": (0.1, 3.5), "age_years": (0.0, 120.0)},
-    **{"albumin_g_per_l": (5.0, 80.0), "egfr": (1.0, 250.0), "prior_lines": (0.0, 30.0), "deprivation": (1.0, 5.0)},
-}
-COUNTED = ("prior_lines",)
 # Columns of event tables have no unit in their name; these have one by custom.
 BY_CUSTOM = {
     "wt": "weight_kg",

@@ -4,14 +4,15 @@
     iss = { "1" = 0.40, "2" = 0.35, "3" = 0.25 }                      level -> share
     age_years = { mean = 63, sd = 9, minimum = 30, maximum = 90 }     a normal, cut off
 
-Of a covariate whose levels the model does not name in full, one level may stand for its reference, which no effect
-names; two would be told apart by nothing.
+What is measured of a human body must be possible there, as in patients.csv; a spread without an end is cut off where
+that ends. Of a covariate whose levels the model does not name in full, one level may stand for its reference, which no
+effect names; two would be told apart by nothing.
 """
 
 from collections.abc import Mapping
 from math import inf, isclose
 
-from bayestwin.labs import complete_list
+from bayestwin.labs import HUMAN, complete_list
 from bayestwin.specification.evidence import MARKS, Constant, Mix, Shares, Spread
 from bayestwin.specification.evidence_fields import Fields
 
@@ -42,24 +43,38 @@ def _covariate(f: Fields, name: str, schema) -> Constant | Shares | Spread:
     numeric = name in schema.numeric or not named
     if isinstance(value, Mapping):
         of = Fields(value, f.file, f"{f.place}, {name}")
-        return _spread(of, name, numeric) if "mean" in value or "sd" in value else _shares(of, name, named, numeric)
+        if "mean" in value or "sd" in value:
+            return _spread(of, name, numeric, schema)
+        return _shares(of, name, named, numeric, schema)
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         f.refuse(
             "this is no covariate", name, value, "a number, a level, { level = share, ... } or { mean = ..., sd = ... }"
         )
     if numeric:
-        return Constant(
-            f.number(name, said="a number") if not isinstance(value, str) or name in schema.numeric else value
-        )
+        if isinstance(value, str) and name not in schema.numeric:
+            return Constant(value)
+        return Constant(_possible(f, name, name, f.number(name, said="a number"), schema))
     _check_levels(f, name, name, [f"{value:g}" if not isinstance(value, str) else value], named)
     return Constant(_level(value, False))
 
 
-def _shares(f: Fields, name: str, named, numeric: bool) -> Shares:
+def _possible(f: Fields, field: str, name: str, value: float, schema) -> float:
+    """A number of a covariate that a patient may have."""
+    low, high = HUMAN.get(name, (-inf, inf))
+    if not low <= value <= high:
+        f.refuse(f"this {name} is implausible", field, value, f"{low:g} to {high:g}", "Check the value and its unit.")
+    if name in schema.positive and value <= 0:
+        f.refuse(f"this {name} is impossible: the model takes its logarithm", field, value, "more than 0")
+    return value
+
+
+def _shares(f: Fields, name: str, named, numeric: bool, schema) -> Shares:
     levels = list(f.table)
     if numeric and any(_number(level) is None for level in levels):
         wrong = next(level for level in levels if _number(level) is None)
         f.refuse("the model calculates with this covariate", "", wrong, "numbers as levels, or mean and sd")
+    for level in levels if numeric else ():
+        _possible(f, level, name, float(level), schema)
     if not numeric:
         _check_levels(f, "", name, levels, named)
     shares = [f.number(level, said="a share from 0 to 1", low=0.0, high=1.0) for level in levels]
@@ -74,15 +89,15 @@ def _shares(f: Fields, name: str, named, numeric: bool) -> Shares:
     return Shares(tuple(_level(level, numeric) for level in levels), tuple(shares))
 
 
-def _spread(f: Fields, name: str, numeric: bool) -> Spread:
+def _spread(f: Fields, name: str, numeric: bool, schema) -> Spread:
     f.only(SPREAD)
     if not numeric:
         f.refuse("a covariate with levels has no mean", "", name, "{ level = share, ... }")
     mean = f.number("mean", said="a number")
     sd = f.number("sd", said="an SD above 0", low=0.0, low_excluded=True)
     ends = [
-        f.number(end, said="a number") if end in f.table else usual
-        for end, usual in (("minimum", -inf), ("maximum", inf))
+        _possible(f, end, name, f.number(end, said="a number"), schema) if end in f.table else usual
+        for end, usual in zip(("minimum", "maximum"), HUMAN.get(name, (-inf, inf)))
     ]
     if not ends[0] < ends[1]:
         f.refuse("minimum and maximum are the wrong way round", "minimum", ends[0], f"less than {ends[1]:g}")

@@ -84,6 +84,10 @@ def parse_prior(text, *, subject: str, place: str):
             value=text,
             allowed=f"{family}({wanted})",
         ) from error
+    except ModelError as error:  # the family knows its numbers, not where they stand
+        raise ModelError(
+            error.problem, subject=subject, place=place, value=text, allowed=error.allowed, next_step=error.next_step
+        ) from error
 
 
 def _number(value) -> float:

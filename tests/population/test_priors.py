@@ -94,7 +94,11 @@ REFUSED = {
     "a number": ("CL_pop = 2.8", "this is no prior", "HalfNormal(sd=0.5)"),
     "a wrong name": ('CL_pop = "LogNormal(median=2.8, sd=0.5)"', "the wrong numbers", "sd_log=..."),
     "a code": ('CL_pop = "LogNormal(median=__import__(1), sd_log=1)"', "this is no prior", "CL_pop"),
-    "an impossible number": ('CL_pop = "LogNormal(median=-1, sd_log=1)"', "positive median", "median > 0"),
+    "an impossible number": (
+        'CL_pop = "LogNormal(median=-1, sd_log=1)"',
+        "priors.toml, CL_pop: LogNormal needs a positive median",
+        "median > 0",
+    ),
     "another scale": ('CL_pop = "Normal(mean=0, sd=1)"', "does not fit scale log", "LogNormal or HalfNormal"),
     "a negative residual SD": ('sigma_add_concentration = "Normal(mean=0, sd=1)"', "does not fit", "all above 0"),
     "a below-zero range": ('omega_CL = "Uniform(low=-1, high=1)"', "positive number", "all above 0"),

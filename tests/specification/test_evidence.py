@@ -112,6 +112,14 @@ MISTAKES = {
         ("isotype", "share"),
     ),
     "limits exchanged": ("minimum = 30, maximum = 90", "minimum = 90, maximum = 30", ("minimum", "90")),
+    "an albumin in g/dL": ("prior_bcma = 0", "albumin_g_per_l = 4.0", ("mix, albumin_g_per_l", "4.0", "5 to 80")),
+    "an age of nobody": (
+        "minimum = 30, maximum = 90",
+        "minimum = 30, maximum = 640",
+        ("age_years, maximum", "640", "0 to 120"),
+    ),
+    "lines below nought": ('prior_lines = { "2"', 'prior_lines = { "-2"', ("prior_lines", "-2.0", "0 to 30")),
+    "lines that are no number": ('prior_lines = { "2"', 'prior_lines = { "nan"', ("prior_lines", "nan", "0 to 30")),
     "an SD of nothing": ("sd = 9", "sd = 0", ("age_years, sd", "above 0")),
     "an unknown field": ("visit_every = 28.0", "visits_every = 28.0", ("visits_every", "Did you mean visit_every")),
     "patients below nought": ("n = 120", "n = -120", ("invented_a, n", "-120", "whole number from 1")),
@@ -158,6 +166,13 @@ def test_overall_survival_asks_for_a_hazard_of_death(tmp_path):
     path.write_text(f'[[arm]]\n{arm}\n[[arm.outcome]]\nwhat = "os_median"\nvalue = 3\n')
     with pytest.raises(ModelError, match="no hazard of death"):
         read_evidence(path, tumours)
+
+
+def test_a_spread_without_ends_is_cut_off_where_a_human_body_ends(tmp_path, model):
+    path = tmp_path / "mix.toml"
+    path.write_text("age_years = { mean = 63, sd = 9 }\negfr = { mean = 60, sd = 25, maximum = 120 }\n")
+    mix = read_mix(path, model)
+    assert mix["age_years"] == Spread(63.0, 9.0, 0.0, 120.0) and mix["egfr"] == Spread(60.0, 25.0, 1.0, 120.0)
 
 
 def test_a_mix_stands_in_a_file_of_its_own_with_or_without_a_heading(tmp_path, model):
