@@ -58,7 +58,9 @@ def place_of(arms, value: float) -> dict:
 
 
 def middle(values, levels) -> list[float]:
-    """Quantiles that are values themselves, so that medians not reached may be among them."""
+    """Quantiles as of curves; where medians are not reached, the nearest values, since nothing lies between."""
+    if np.isfinite(values).all():
+        return [float(q) for q in np.quantile(values, levels)]
     ordered = np.sort(values)
     return [float(ordered[int(np.clip(round(level * (len(ordered) - 1)), 0, len(ordered) - 1))]) for level in levels]
 

@@ -10,6 +10,7 @@ import xarray as xr
 from trial_model import trial_population
 
 from bayestwin.errors import FitError, ModelError
+from bayestwin.evaluation.published_arms import outcome_rows
 from bayestwin.prognosis import trials, virtual_trial
 from bayestwin.prognosis.arm_outcomes import kaplan_meier, medians, step_at
 from bayestwin.prognosis.trials import effects_on_arm, trial_effects_of
@@ -188,6 +189,15 @@ def test_a_population_file_may_hold_differences_between_trials_by_the_first_part
     arm = replace(ARM, treatment="pill")
     assert list(effects_on_arm(two, arm, {"f": found["p"]}, taken)) == [1]
     assert trial_effects_of(population) == {}
+
+
+def test_a_landmark_has_the_interval_that_its_curve_has_in_that_month(simulate):
+    trial = simulate(replace(ARM, outcomes=(Outcome("pfs_at", 0.5, month=12.0),)))
+    row, curve = outcome_rows(trial, in_sample=False)[0], trial.curve("pfs")
+    at = list(curve["month"]).index(12.0)
+    for end in ("low", "high"):
+        assert row[f"expectation_{end}"] == pytest.approx(curve[end][at], abs=1e-12)
+        assert row[f"predicted_{end}"] == pytest.approx(curve[f"predicted_{end}"][at], abs=1e-12)
 
 
 def test_the_same_seed_gives_the_same_numbers_and_another_seed_nearly_the_same(simulate):
