@@ -10,7 +10,7 @@ from test_classes import BEFORE, quadrature
 from bayestwin.evaluation.verification import mixture, reference
 from bayestwin.evaluation.verification.mixture import Chart, Mixture
 from bayestwin.evaluation.verification.moments import INDEPENDENT, Weighted, class_moments, parameter_moments, pooled
-from bayestwin.evaluation.verification.proof import KNOWN
+from bayestwin.evaluation.verification.proof import KNOWN, UNSEEN
 from bayestwin.records import ClinicalEvent, Lab, PatientRecord
 from bayestwin.twin.particles import log_sum_exp
 
@@ -132,6 +132,21 @@ def test_an_sd_that_a_rare_tail_carries_is_known_to_be_unknown():
     assert Weighted(x, x**2, np.ones(len(x))).sd_error_of(16_000) == pytest.approx(1 / np.sqrt(32_000), rel=0.05)
     x[:50] += 40.0
     assert Weighted(x, x**2, np.ones(len(x))).sd_error_of(16_000) > KNOWN
+
+
+def test_a_mean_that_no_draw_of_the_twin_is_expected_to_reach_is_known_to_be_unknown():
+    """A normal, forecasts spread over decades, a mode of one in a thousand, and a tail that is all of it."""
+    rng, even = np.random.default_rng(5), np.ones(100_000)
+    x, far = rng.standard_normal(100_000), np.arange(100_000) < 1000
+
+    def unseen(values, weights=even):
+        return Weighted(values, values**2, weights).mean_unseen_by(16_000)
+
+    expected = 2.0 * stats.norm.pdf(stats.norm.isf(0.5 / 16_000)) / np.sqrt(2.0 / np.pi)
+    assert unseen(x) == pytest.approx(expected, rel=0.2) and unseen(np.exp(3.0 * x)) < UNSEEN
+    assert unseen(np.where(far, 1000.0, x), np.where(far, 0.1, 1.0)) < UNSEEN
+    assert unseen(np.where(far, 1.0, 1e-15 * np.exp(x)), np.where(far, 1e-9, 1.0)) > 0.99
+    assert unseen(np.ones(100_000)) == 0.0
 
 
 def test_errors_of_weighted_draws_are_those_of_repeated_samples():

@@ -81,6 +81,24 @@ def test_an_error_that_is_printed_too_small_is_told(sound):
     assert found["mean square of z, means"] == "MISSED" and found["90 % Monte Carlo intervals cover"] == "MISSED"
 
 
+def test_what_a_rare_tail_carries_is_left_out_and_counted_whatever_its_difference(sound):
+    """A wrong mean that can be known stays; one that no particle reaches goes, wrong or not."""
+    rows = sound.rows
+    first = rows.index[(rows["statistic"] == "mean") & rows["mean_unseen"].notna()][0]
+
+    def proof(z, error):
+        own = rows.index == first
+        return Proof(
+            rows.assign(z=rows["z"].mask(own, z), mean_unseen=rows["mean_unseen"].mask(own, error)),
+            SIZES["particles"],
+        )
+
+    told, found, equal = proof(-7.2, 0.4), proof(-7.2, 0.6), proof(0.0, 0.6)
+    assert "largest |z|" in told.missed and "means were left out" not in told.sentence
+    assert "largest |z|" not in found.missed and "1 means were left out: a rare tail carries them" in found.sentence
+    assert len(told.judged) - len(found.judged) == 1 and len(equal.judged) == len(found.judged)
+
+
 def test_few_patients_leave_a_target_open_and_two_hundred_decide():
     def made(patients, share):
         rng = np.random.default_rng(1)

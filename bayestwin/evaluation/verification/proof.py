@@ -12,7 +12,9 @@ Distances are asked at 16,000 particles; with P of them they are wider by sqrt(1
 
 An SD is compared only where as many independent draws as the twin has particles would know it to KNOWN of itself. Where
 a mode of one in a thousand lies thirty SDs off, nearly all of the variance is there, and no twin of some thousand
-particles can know it; how many are left out is said.
+particles can know it; how many are left out is said. A mean is left out, and counted, where more than
+UNSEEN of it lies where not one of so many draws is expected, such as the 1e-11 mg/L that a rare tail leaves of a
+concentration. Both criteria look at the reference, at no twin.
 
 Few patients leave a share uncertain. A target is MISSED where the value is outside and chance does not explain it (the
 99 % interval, patients as clusters, is outside too), or where 200 patients or more were compared; else what is outside
@@ -32,6 +34,7 @@ ENOUGH = 200  # patients from which on a target must be met by the value itself
 FULL = 16_000  # particles at which the distances are meant
 NEAR, ENDS, COVER = 0.1, 0.02, 0.9
 KNOWN = 0.05  # relative error of an SD, at best, up to which it is compared
+UNSEEN = 0.5  # share of a mean, up to which it may lie where no particle is expected and is compared still
 REFERENCE = 100_000  # particles the reference should have
 CONFIDENCE = 0.99
 
@@ -55,13 +58,13 @@ class Proof:
 
     @property
     def judged(self):
-        """Usable rows less the SDs that so many particles cannot know."""
+        """Usable rows less the SDs and means that so many particles cannot know."""
         return self.usable[~self._unknowable]
 
     @property
     def _unknowable(self):
-        rows = self.usable
-        return rows["sd_error_at_best"] > KNOWN if "sd_error_at_best" in rows else rows["z"] != rows["z"]
+        rows, limits = self.usable, {"sd_error_at_best": KNOWN, "mean_unseen": UNSEEN}
+        return sum((rows[name] > most for name, most in limits.items() if name in rows), rows["z"] != rows["z"]) > 0
 
     @cached_property
     def summary(self):
@@ -108,8 +111,10 @@ class Proof:
         reference = int(self.rows["reference_particles"].min()) if patients else 0
         if reference < REFERENCE:
             said.append(f"The reference had {reference} particles, fewer than {REFERENCE}: its own error weighs in.")
-        if self._unknowable.any():
-            said.append(f"{int(self._unknowable.sum())} SDs were left out: a rare tail carries them.")
+        left = self.usable.loc[self._unknowable, "statistic"]
+        for statistic, name in (("sd", "SDs"), ("mean", "means")):
+            if (left == statistic).any():
+                said.append(f"{int((left == statistic).sum())} {name} were left out: a rare tail carries them.")
         refused = self.rows.drop_duplicates("patient").get("reference_path")
         if refused is not None and (refused == "oracle").any():
             said.append(f"In {int((refused == 'oracle').sum())} patients the reference is tempered SMC.")

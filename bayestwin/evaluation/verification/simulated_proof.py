@@ -117,6 +117,8 @@ def _lines(name, mine, theirs, twin, reference, names):
         line |= {"t": found.t, "freedom": found.freedom, "p": found.p, "z": found.z}
         if statistic == "sd" and isinstance(theirs[name], Weighted):
             line |= {"sd_error_at_best": theirs[name].sd_error_of(len(twin.weights))}
+        if statistic == "mean" and isinstance(theirs[name], Weighted):
+            line |= {"mean_unseen": theirs[name].mean_unseen_by(len(twin.weights))}
         if parameter and statistic == "mean":
             line |= _ends(parameter, twin, reference)
         yield line
