@@ -120,16 +120,23 @@ def _trouble(error: OSError, out: Path | None) -> str:
     return " ".join(filter(None, (f"{said}: {name}." if name else f"{said}.", NEXT_STEP.get(error.errno or 0))))
 
 
+RESULTS = ("out", "courses")  # options that name a file to write
+
+
 def _keep_inputs(command: str, options: dict) -> None:
-    """A result never replaces a file it was made from; only `update` may write a twin over its older self."""
-    out = options.get("out")
-    if out is None or not out.exists():
-        return
-    given = {k: v for k, v in options.items() if k != "out" and not (command == "update" and k == "twin")}
+    """A result never replaces a file it was made from, nor another; only `update` may write a twin over its older
+    self."""
+    results = {name: options[name] for name in RESULTS if options.get(name) is not None}
+    given = {k: v for k, v in options.items() if k not in results and not (command == "update" and k == "twin")}
     inputs = [p for v in given.values() for p in (v if isinstance(v, list) else [v]) if isinstance(p, Path)]
     tables = [inside for p in inputs if p.is_dir() for inside in p.glob("*.csv")]
-    if any(p.exists() and out.samefile(p) for p in (*inputs, *tables)):
-        raise usage_error(f"{out.name} is read by this command and would be replaced: name another file for --out.")
+    for name, path in results.items():
+        if path.exists() and any(p.exists() and path.samefile(p) for p in (*inputs, *tables)):
+            raise usage_error(
+                f"{path.name} is read by this command and would be replaced: name another file for --{name}."
+            )
+        if any(path.resolve() == other.resolve() for key, other in results.items() if key != name):
+            raise usage_error(f"{path.name} is named for two results: name another file for --{name}.")
 
 
 def _folder_exists(path: Path | None):

@@ -146,6 +146,14 @@ def test_a_result_never_replaces_what_it_was_made_from(folder, command):
     assert (folder / "t2.nc").read_bytes() == twin and (folder / "labs.csv").read_bytes() == labs
 
 
+def test_the_table_of_courses_replaces_neither_twin_nor_prognosis(folder):
+    before = (folder / "t1.nc").read_bytes()
+    for path, said in (("t1.nc", "t1.nc is read by this command"), ("new.nc", "new.nc is named for two results")):
+        answer = run("forecast", folder / "t1.nc", "--out", folder / "new.nc", "--courses", folder / path)
+        assert answer.exit_code == 2 and said in answer.output and "name another file" in answer.output
+    assert (folder / "t1.nc").read_bytes() == before and not (folder / "new.nc").exists()
+
+
 def test_an_update_from_files_of_other_patients_only_says_so(folder):
     (folder / "others.csv").write_text(
         "patient,time,output,value,unit\nP-1,9,concentration,5.2,mg/L\n", encoding="utf-8"
