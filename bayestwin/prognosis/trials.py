@@ -174,11 +174,13 @@ def _usable(model, arm, cells, draws: int) -> None:
             **where,
         )
     weight = np.bincount(cells.draw * BATCHES + cells.batch, cells.weight, minlength=draws * BATCHES)
-    if not (weight > 0).all():
+    empty = 1.0 - (weight > 0).mean()
+    if empty > 0:
         raise FitError(
-            "nearly no virtual patient is measurable at screening, so nobody can be in the trial",
-            value=f"{cells.entered.mean():.1%} of them",
-            next_step="Look at the mix (isotype) and the priors of the marker's baseline, or take more patients.",
+            f"nobody is in the trial in {empty:.1%} of the batches: no virtual patient is measurable at screening",
+            value=f"{cells.entered.mean():.1%} of all are measurable",
+            next_step="Take more patients of each draw; where nearly none is measurable, look at the mix (isotype) "
+            "and at the priors of the marker's baseline.",
             **where,
         )
 
