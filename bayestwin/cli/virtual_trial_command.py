@@ -75,7 +75,7 @@ def virtual_trial(
     if treatment is not None and arm:
         raise usage_error("--arm names arms of --evidence, and goes with it.")
     from bayestwin.errors import FitError
-    from bayestwin.jobs.virtual_trials import chosen_arms, own_arm, simulate_arm, write_trials
+    from bayestwin.jobs.virtual_trials import check_not_learnt, chosen_arms, own_arm, simulate_arm, write_trials
 
     known = usable_population(population, model)
     design = {"n": patients, "visit_every": visit_every, "wait": wait}
@@ -84,6 +84,7 @@ def virtual_trial(
         arms = chosen_arms(evidence, known.model, arm, design)
     else:
         arms = (own_arm(known.model, treatment, mix, design),)
+    check_not_learnt(not_learnt or (), arms)
     found, failed = [], {}
     how = {"random_seed": seed, "draws": draws, "patients": per_draw, "months": months}
     for one in arms:

@@ -76,6 +76,19 @@ def simulate_arm(population, arm: TrialArm, **how) -> Simulated:
     return Simulated(virtual_trial(population, arm, **how))
 
 
+def check_not_learnt(trials, arms) -> None:
+    """ModelError unless each of these trials has an arm among those that are simulated."""
+    known = list(dict.fromkeys(arm.trial for arm in arms))
+    for trial in trials:
+        if trial not in known:
+            raise ModelError(
+                "no arm that is simulated is of this trial",
+                place="--not-learnt",
+                value=trial,
+                allowed=f"one of {', '.join(known)}",
+            )
+
+
 def in_sample(population, arm: TrialArm, not_learnt) -> bool:
     """Was the population learnt from the arm? As its file says (attribute `arms`), else unless its trial is named."""
     fitted = population.tree.attrs.get("arms")

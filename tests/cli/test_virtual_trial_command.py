@@ -73,6 +73,12 @@ def run(folder):
     return run
 
 
+def test_a_trial_that_is_none_of_the_arms_is_not_passed_over(run, folder):
+    answer = run("--evidence", folder / "evidence.toml", "--out", folder / "none", "--not-learnt", "Anothr")
+    assert answer.exit_code == 2 and not (folder / "none").exists()
+    assert "--not-learnt" in answer.output and "Anothr" in answer.output and "Another" in answer.output
+
+
 def test_arms_of_a_file_stand_beside_what_was_published(run, folder):
     out = folder / "out"
     answer = run("--evidence", folder / "evidence.toml", "--out", out, "--not-learnt", "Another")

@@ -236,5 +236,17 @@ def test_a_trial_that_nobody_can_be_in_is_refused(simulate, monkeypatch):
         return no, no, no
 
     monkeypatch.setattr("bayestwin.prognosis.trials.coder_of", lambda model: Coder(("m_protein",), (), nobody))
-    with pytest.raises(FitError, match="arm arm.*nobody can be in the trial.*0.0%.*Look at the mix"):
+    with pytest.raises(
+        FitError, match="arm arm.*nobody is in the trial in 100.0% of the batches.*0.0% of all are measurable.*the mix"
+    ):
         simulate()
+
+
+def test_a_batch_in_which_nobody_is_measurable_asks_for_more_patients(simulate, monkeypatch):
+    def few(labs):
+        yes = np.random.default_rng(1).random(len(labs.screening["m_protein"])) < 0.3
+        return yes, yes, yes
+
+    monkeypatch.setattr("bayestwin.prognosis.trials.coder_of", lambda model: Coder(("m_protein",), (), few))
+    with pytest.raises(FitError, match="batches.*of all are measurable.*more patients of each draw"):
+        simulate(patients=4)
