@@ -65,7 +65,9 @@ def run_demo(
     with ProcessPoolExecutor(1, mp_context=spawn, initializer=use_compilation_cache) as beside:
         fit = beside.submit(fit_theophylline, random_seed, warmup, draws)
         console.print("Fitting twelve patients, and beside it making the first twin of another: one to two minutes.\n")
-        followed = _follow(console, Path(out), random_seed + LATER, particles, lambda: _print_fit(console, fit.result()))
+        followed = _follow(
+            console, Path(out), random_seed + LATER, particles, lambda: _print_fit(console, fit.result())
+        )
     console.print(f"\n{clock.perf_counter() - begin:.0f} s in all.")
     return 0 if fit.result().passed and followed else 4
 
