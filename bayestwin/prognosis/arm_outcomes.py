@@ -53,7 +53,7 @@ def expected(groups, months, *, draws: int, batches: int) -> Expected:
     if all(group.cells.response is not None for group in groups):
         for name, field in (("response", "response"), ("complete_response", "complete")):
             means = _by_batch(groups, lambda c, field=field: getattr(c, field)[:, None].astype(float), draws, batches)
-            shares[name] = np.clip(_without_noise(means)[:, 0], 0.0, 1.0)  # what is near an end may be shrunk past it
+            shares[name] = np.clip(_without_noise(means)[:, 0], 0.0, 1.0)  # -7e-18 by rounding
     free, alive = (
         np.minimum.accumulate(np.clip(_without_noise(_by_batch(groups, curve, draws, batches)), 0.0, 1.0), axis=1)
         for curve in (lambda c: c.free, lambda c: c.alive)

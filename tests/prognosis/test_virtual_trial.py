@@ -12,7 +12,7 @@ from trial_model import trial_population
 from bayestwin.errors import FitError, ModelError
 from bayestwin.evaluation.published_arms import outcome_rows
 from bayestwin.prognosis import trials, virtual_trial
-from bayestwin.prognosis.arm_outcomes import kaplan_meier, medians, step_at
+from bayestwin.prognosis.arm_outcomes import Group, draw_arms, expected, kaplan_meier, medians, step_at
 from bayestwin.prognosis.trials import effects_on_arm, trial_effects_of
 from bayestwin.prognosis.virtual_course import Solver
 from bayestwin.prognosis.virtual_patients import covariates_at, sliced_hypercube
@@ -98,6 +98,18 @@ def test_the_median_is_where_half_are_left(simulate, population):
     assert medians(np.array([1.0, 2.0, 3.0]), np.array([[0.9, 0.6, 0.2], [0.9, 0.8, 0.7]])) == pytest.approx(
         [2.25, np.inf]
     )
+
+
+def test_a_share_of_nobody_is_no_chance_below_nought():
+    """Few responders in 20 draws of 4 batches of 2: without the clip the least share is -7e-18, and no arm is drawn."""
+    rng, cells = np.random.default_rng(35), 20 * 4 * 2
+    yes = rng.random(cells) < np.repeat(rng.beta(0.3, 6.0, 20), 8)
+    where = {"draw": np.repeat(np.arange(20), 8), "batch": np.tile(np.repeat(np.arange(4), 2), 20)}
+    all_free = {"free": np.ones((cells, 1)), "alive": np.ones((cells, 1)), "weight": np.ones(cells)}
+    group = Group(SimpleNamespace(**where, **all_free, response=yes, complete=yes), 1.0)
+    found = expected([group], [6.0], draws=20, batches=4)
+    assert found.shares["response"].min() == 0.0 and found.shares["response"].max() > 0.1
+    assert draw_arms(found, 30, drop_out=0.0, rng=rng).shares["response"].min() == 0.0
 
 
 def test_while_waiting_only_deaths_count(simulate, population):
