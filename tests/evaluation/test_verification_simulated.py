@@ -10,7 +10,8 @@ from bayestwin.errors import ModelError
 from bayestwin.evaluation.verification import Proof, simulated_patient, verify_simulated
 from bayestwin.evaluation.verification.simulated import _planned, visit_times
 from bayestwin.evaluation.verification.simulated_proof import kinds_of
-from bayestwin.population import prior_population
+from bayestwin.individual import compile_record
+from bayestwin.population import load_population, prior_population
 from bayestwin.specification import load_model, models_folder
 from bayestwin.twin import update
 
@@ -157,7 +158,13 @@ def measured(name):
 def test_patients_of_every_model_folder_take_turns_with_its_treatments(name):
     model = measured(name)
     records = [_planned(model, number, 8) for number in range(2 * max(len(model.treatments), 1))]
-    assert all(len(r.labs) == 8 * len(model.observations) and r.labs[0].time > 0 for r in records)
+    told = {o.output for o in model.observations if not o.derived_from}  # nothing is learnt from the others
+    assert all(len(r.labs) == 8 * len(told) and r.labs[0].time > 0 for r in records)
+    assert {lab.output for r in records for lab in r.labs} == told
+    for r in records:  # a lab's prediction stands in the row of that lab
+        compiled = compile_record(model, r)
+        own = [model.observation_index[lab.output] for lab in r.labs]
+        assert list(compiled.output[: len(own)]) == own and compiled.mask[: len(own)].all()
     started = {e.value for r in records for e in r.events}
     assert started == {t.name for t in model.treatments if t.starts_with != "dose"}
     dosed = any(t.starts_with == "dose" for t in model.treatments)
@@ -167,6 +174,14 @@ def test_patients_of_every_model_folder_take_turns_with_its_treatments(name):
         spoken = set(kinds_of(model, r))
         assert spoken and spoken <= set(model.individual_names)
         assert spoken & drifting == {s for d in model.drift for k, s in enumerate(d.names) if (k + 1) * d.every < 365}
+
+
+def test_patients_of_the_shipped_myeloma_population_can_be_simulated():
+    shipped = load_population(models_folder() / "myeloma_car_t" / "population.nc")
+    for number in (2, 5):
+        record = simulated_patient(shipped, number, random_seed=1, population_draws=400, visits=8)
+        shares = [lab.value for lab in record.labs if lab.output == "marrow_plasma_cells"]
+        assert len(shares) == 8 and max(shares) <= 100
 
 
 def test_draws_of_the_prior_have_the_prior_s_medians_and_say_what_they_are():

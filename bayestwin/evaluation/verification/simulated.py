@@ -3,6 +3,7 @@
 A patient is drawn from one of the population draws the twin rests on: psi, response classes, labs with their residual
 error, values under a lower limit as censored. Visits lie denser at the beginning, every output is measured at each.
 Treatments take turns from patient to patient, and every second patient changes treatment halfway.
+Labs that the model derives from others of the same visit are not simulated: the twin learns nothing from them.
 
 Nobody dies on the way: a patient who would have is drawn again, so that he is conditioned on being alive at every
 visit, as in the likelihood. So is one with a lab that no reader would accept; of the labs that remain, his posterior is
@@ -18,7 +19,7 @@ import numpy as np
 
 from bayestwin.dynamics import NO_GRADIENT
 from bayestwin.errors import ModelError
-from bayestwin.individual import compile_record
+from bayestwin.individual import compile_record, informative_labs
 from bayestwin.individual.residuals import draw_observation
 from bayestwin.prognosis.departures import along_labs, scaling_of
 from bayestwin.records import PatientRecord
@@ -95,7 +96,8 @@ def _planned(model, number: int, visits: int) -> PatientRecord:
         for n, t in enumerate(times)
         for o in model.observations
     ]
-    return PatientRecord(f"SIM-{number:04d}", labs=tuple(labs), doses=tuple(doses), events=tuple(events))
+    record = PatientRecord(f"SIM-{number:04d}", labs=tuple(labs), doses=tuple(doses), events=tuple(events))
+    return record.with_labs(informative_labs(model, record))  # predictions have no rows for the others
 
 
 def _treated(model, number: int):
