@@ -57,7 +57,7 @@ def create_store(url: str, *, files=None, settings: dict[str, Any] | None = None
     kept = {**(settings or {}), "files": None if files is None else str(Path(files).absolute())}
     kept["key_proof"] = cipher.proof() if cipher else None
     engine = make_engine(address)
-    with plain_errors(), engine.connect().execution_options(writing=True) as connection, connection.begin():
+    with plain_errors(address), engine.connect().execution_options(writing=True) as connection, connection.begin():
         _upgrade(connection)
         if connection.execute(sa.select(meta.c.id)).first() is None:
             row = {"id": 1, "salt": secrets.token_hex(16), "created_at": now(), "settings": json.dumps(kept)}
@@ -70,7 +70,7 @@ def create_store(url: str, *, files=None, settings: dict[str, Any] | None = None
 def _holds_a_store(address: URL) -> bool:
     """True where the database is a store, False where it is empty."""
     engine = make_engine(address)
-    with plain_errors(), engine.connect() as connection:
+    with plain_errors(address), engine.connect() as connection:
         tables = sa.inspect(connection).get_table_names()
     engine.dispose()
     if tables and not OURS & set(tables):
@@ -120,7 +120,7 @@ def open_store(url: str) -> Store:
     address = store_url(url)
     _refuse_absent(address)
     engine = make_engine(address)
-    with plain_errors(), engine.connect() as connection:
+    with plain_errors(address), engine.connect() as connection:
         _check_schema(connection)
         settings, salt = _settings(connection)
     folder = settings["files"] or _files_beside(Path(address.database))
@@ -165,7 +165,7 @@ def migrate_store(url: str) -> tuple[str, str]:
     address = store_url(url)
     _refuse_absent(address)
     engine = make_engine(address)
-    with plain_errors():
+    with plain_errors(address):
         with engine.connect().execution_options(writing=True) as connection, connection.begin():
             before = _schema_of(connection)
             if before and before < SCHEMA:

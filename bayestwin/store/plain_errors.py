@@ -4,7 +4,9 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+from sqlalchemy.engine import URL
 from sqlalchemy.exc import DatabaseError, InterfaceError, OperationalError
 
 from bayestwin.errors import StoreError
@@ -36,8 +38,10 @@ _FULL = {sqlite3.SQLITE_FULL, "53100"}
 
 
 @contextmanager
-def plain_errors() -> Iterator[None]:
-    """Turn the database's errors into StoreError; no value of a row is repeated."""
+def plain_errors(address: URL) -> Iterator[None]:
+    """Turn the database's errors into StoreError, which names the store; no value of a row is repeated."""
+    file = address.get_backend_name() == "sqlite"
+    place = Path(address.database or "").name if file else address.render_as_string(hide_password=True)
     try:
         yield
     except (OperationalError, InterfaceError, DatabaseError) as error:
@@ -46,11 +50,11 @@ def plain_errors() -> Iterator[None]:
             raise disk_full("database") from error
         for (problem, step), mine in _SAID:
             if codes & mine:
-                raise StoreError(problem, place="store", next_step=step) from error
+                raise StoreError(problem, place=place, next_step=step) from error
         if isinstance(error, OperationalError | InterfaceError):
             raise StoreError(
                 "the database cannot be reached",
-                place="--store",
+                place=place,
                 value=type(error.orig).__name__,
                 next_step="Check that it runs, its address and your rights; nothing was changed.",
             ) from error
@@ -58,7 +62,7 @@ def plain_errors() -> Iterator[None]:
     except (json.JSONDecodeError, DamagedCell) as error:
         raise StoreError(
             "a row of the store is damaged and cannot be read",
-            place="store",
+            place=place,
             next_step="`bayestwin verify-store` names it; restore the database from a backup.",
         ) from error
 

@@ -42,13 +42,17 @@ class Store:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A transaction that reads one state of the store."""
-        with plain_errors(), self.engine.connect() as connection, connection.begin():
+        with plain_errors(self.engine.url), self.engine.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A transaction that alone may write; all of it happens or nothing."""
-        with plain_errors(), self.engine.connect().execution_options(writing=True) as connection, connection.begin():
+        with (
+            plain_errors(self.engine.url),
+            self.engine.connect().execution_options(writing=True) as connection,
+            connection.begin(),
+        ):
             connection.execute(select(meta.c.id).with_for_update())
             yield connection
 

@@ -156,7 +156,7 @@ def test_what_is_no_store_is_told_apart(tmp_path):
     with pytest.raises(StoreError, match="holds something else.*patients_of_the_clinic.*expected an empty database"):
         create_store(str(tmp_path / "other.db"))
     (tmp_path / "text.db").write_text("no database at all, only a text that is long enough\n" * 50, encoding="utf-8")
-    with pytest.raises(StoreError, match="this file is no database"):
+    with pytest.raises(StoreError, match="text.db: this file is no database"):
         open_store(str(tmp_path / "text.db"))
 
 
