@@ -97,9 +97,13 @@ def _write(out: Path, found, board, shifts, swaps):
     """forecasts.csv, scoreboard.csv, surprises.csv, shifts_<column>.csv, swaps.csv and coverage_<output>.png."""
     import pandas as pd
 
+    from bayestwin.evaluation import kept_forecasts, pooled_surprise
+
     out.mkdir(parents=True, exist_ok=True)
-    tables = {"forecasts": pd.DataFrame(found.forecasts), "scoreboard": board, "swaps": swaps}
-    tables |= {"surprises": pd.DataFrame(found.surprises)}
+    # a table without rows still says its columns
+    forecasts = pd.DataFrame(found.forecasts, columns=None if found.forecasts else list(kept_forecasts.COLUMNS))
+    surprises = pd.DataFrame(found.surprises, columns=None if found.surprises else list(pooled_surprise.COLUMNS))
+    tables = {"forecasts": forecasts, "surprises": surprises, "scoreboard": board, "swaps": swaps}
     tables |= {f"shifts_{column}": table for column, table in shifts.items()}
     for name, table in tables.items():
         table.to_csv(out / f"{name}.csv", index=False)

@@ -2,6 +2,7 @@
 
 import shutil
 import sqlite3
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,8 @@ from scipy.stats import binomtest, norm
 from typer.testing import CliRunner
 
 from bayestwin.cli import app
-from bayestwin.cli.scoreboard_command import _print_shifts
+from bayestwin.cli.scoreboard_command import _print_shifts, _write
+from bayestwin.evaluation.pooled_surprise import swapped_samples
 from bayestwin.evaluation.scores import holm
 from bayestwin.jobs import scoreboard
 from bayestwin.jobs.ask_store import history
@@ -138,3 +140,11 @@ def test_a_report_says_how_the_forecasts_of_this_patient_held(place):
 def test_a_store_without_later_labs_says_that_there_is_nothing_to_score(empty_store):
     answer = CliRunner().invoke(app, ["scoreboard", "--store", str(empty_store / "s.db")])
     assert answer.exit_code == 3 and "Nothing to score" in answer.output
+
+
+def test_a_table_without_rows_is_written_with_its_columns(tmp_path):
+    board = pd.DataFrame(columns=["output", "treatment", "months_ahead", "score", "value"])
+    _write(tmp_path, SimpleNamespace(forecasts=[], surprises=[]), board, {}, swapped_samples([]))
+    for table, column in (("forecasts", "crps"), ("surprises", "pit"), ("swaps", "log_bayes_factor")):
+        found = pd.read_csv(tmp_path / f"{table}.csv")
+        assert found.empty and column in found
