@@ -107,6 +107,7 @@ def _weighted_mean(part, rng, probability, resamples=2000):
     sums = np.stack([weight, weight * part["e"].to_numpy(float)], axis=1)
     member = np.unique(part["patient"], return_inverse=True)[1]
     own = np.stack([np.bincount(member, column) for column in sums.T], axis=1)  # (patients, 2)
+    own = own[own[:, 0] > 0]  # whoever says nothing of the mean is no patient of its interval
     value, n = own[:, 1].sum() / own[:, 0].sum(), len(own)
     if n < 2:
         return float(value), np.nan, np.nan

@@ -50,6 +50,16 @@ def test_the_interval_of_the_shift_covers_it_nine_times_in_ten():
     assert 0.84 < np.mean(inside) < 0.96
 
 
+def test_patients_of_whom_the_mean_learns_nothing_leave_its_interval_alone():
+    """SD 0: a count of which nothing but 0 was expected. Two patients tell, so that every fourth resample had no one."""
+    rows = labs(4, 2, shift=0.2)
+    few = [row for row in rows if row["patient"] in ("P-0", "P-1")]
+    silent = [row | {"sd": 0.0} for row in rows if row["patient"] in ("P-2", "P-3")]
+    ends = ["shift", "low", "high"]
+    alone, both = (pooled_shifts(part, random_seed=1)[ends] for part in (few, few + silent))
+    assert np.isfinite(both).all(axis=None) and both.equals(alone)
+
+
 def test_a_corrected_lab_counts_with_the_value_that_stands():
     def lab(value, known=0.0):
         return Lab("a", "y", 1.0, value, known)
