@@ -161,7 +161,10 @@ def _plan(model, record, name, regimen, cut: Cut) -> Plan:
 
 
 def _on_the_way(model, record, known, start: float, cut: Cut) -> dict:
-    """Of a treatment that starts later: its leukapheresis, the wait ahead, and what those get who never get it."""
+    """Of a treatment that starts later: its leukapheresis, the wait ahead, and what those get who never get it.
+
+    Progression counts from the planned start, whether it is given then or not.
+    """
     if start <= cut.now:
         return {}
     taken = leukapheresis_of(known, record, cut.now) if known.cell_therapy else cut.now
@@ -175,9 +178,9 @@ def _on_the_way(model, record, known, start: float, cut: Cut) -> dict:
         given = with_start(model, rest, other, start, cut)
         otherwise = Plan(other.name, other.label, "otherwise", start, True, given, treatments=(other.name,))
     elif in_force:
-        otherwise = _plan(model, record, in_force, None, cut)
+        otherwise = replace(_plan(model, record, in_force, None, cut), role="otherwise", start=start, new=True)
     else:
-        otherwise = Plan("", "nothing", "otherwise", cut.now, False, rest)
+        otherwise = Plan("", "nothing", "otherwise", start, True, rest)
     return found | {"waits": waits, "otherwise": otherwise}
 
 

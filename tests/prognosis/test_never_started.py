@@ -10,9 +10,9 @@ from bayestwin.errors import ModelError
 from bayestwin.prognosis import compare_treatments, forecast, load_prognosis, save_prognosis
 from bayestwin.prognosis.moments import times_of
 from bayestwin.prognosis.plan import make_plans
-from bayestwin.records.record import ClinicalEvent
+from bayestwin.records.record import ClinicalEvent, Lab, PatientRecord
 from bayestwin.specification import Treatment
-from bayestwin.twin import update_twin
+from bayestwin.twin import start_twin, update_twin
 
 MONTH, LEUKAPHERESIS, WAIT, START, LOST = 365.25 / 12.0, 30.0, 60.0, 90.0, 0.2
 NEVER = 1.0 - (1.0 - LOST) ** (START / WAIT)
@@ -130,10 +130,25 @@ def test_the_way_ahead_follows_the_record(hazard_twin):
 def test_who_never_gets_it_stays_on_what_he_has_where_that_is_the_same(hazard_twin):
     on_it = [ClinicalEvent("line_of_therapy", 1.0, 1.0, "rescue")]
     same = plan(hazard_twin, events=on_it).otherwise
-    assert (same.name, same.role, same.new) == ("rescue", "current", False)
+    assert (same.name, same.role, same.new, same.start) == ("rescue", "otherwise", True, hazard_twin.time + START)
+    assert not [e for e in same.record.events if e.time > 1.0]  # nothing starts anew
     other = plan(hazard_twin).otherwise
     assert (other.name, other.role, other.start) == ("rescue", "otherwise", hazard_twin.time + START)
     assert plan(hazard_twin, name="cells").otherwise is None
+
+
+def test_progression_counts_from_the_planned_start_for_whoever_never_gets_it_too(hazards):
+    """A rise on the therapy in force is why a patient is referred; it is no progression of the way ahead."""
+    rising = [(0.0, 13.0), (10.0, 13.0), *((20.0 + 2 * k, 20.0) for k in range(11))]
+    labs = tuple(Lab(f"m@{t:g}", "m_protein", t, v, t) for t, v in rising)
+    on_it = ClinicalEvent("line_of_therapy", 0.0, 0.0, "rescue")
+    sizes = {"particles": 400, "islands": 4, "population_draws": 100}
+    twin = start_twin(hazards, PatientRecord("N-2", labs=labs, events=(on_it,)), random_seed=1, **sizes)
+    asked = forecast(twin, ["rescue", "late_cells"], landmarks_months=(2.0, 12.0), random_seed=1)
+    assert "already in the record" in asked.row("rescue").refused
+    events = asked.row("late_cells").events
+    assert_allclose(events.survival[:, 0], events.alive[:, 0])  # month 2 lies before the start: only death counts
+    assert (events.progression * MONTH >= START - 1e-6).all()
 
 
 def test_after_the_infusion_nobody_drops_out(hazards, hazard_twin):
