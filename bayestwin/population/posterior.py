@@ -106,6 +106,17 @@ class PopulationPosterior:
             hyper = jax.tree.map(np.asarray, assemble(self.model, natural, self.rho))
         return hyper, take
 
+    def thinned(self, count: int) -> "PopulationPosterior":
+        """The same with those draws alone that `hyper_draws(count)` takes; itself where it has no more."""
+        if count >= self.size:
+            return self
+        _, take = self.hyper_draws(count)
+        kept = self.posterior.stack(sample=("chain", "draw")).transpose("sample", ...).isel(sample=take)
+        data = {k: (("chain", "draw", *v.dims[1:]), v.values[None]) for k, v in kept.data_vars.items()}
+        tree = xr.DataTree.from_dict({"posterior": xr.Dataset(data), "sample_stats": xr.Dataset()})
+        tree.attrs.update(self.tree.attrs)
+        return PopulationPosterior(self.model, tree)
+
     def knows(self, record) -> bool:
         """True where this patient was in the fitted cohort."""
         return patient_mark(record) in json.loads(self.tree.attrs.get("fitted_patients", "[]"))

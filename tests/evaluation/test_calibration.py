@@ -13,13 +13,21 @@ from scipy import stats
 sys.path.insert(0, str(Path(__file__).parent))
 
 from censored_model import censored_population
+from level_model import as_population, level_draws, write_untreated_level_model
 
-from bayestwin.evaluation.verification import Calibration, calibration_rows, nuts_rows, simulated_with_truth
+from bayestwin.evaluation.verification import (
+    Calibration,
+    calibration,
+    calibration_rows,
+    nuts_rows,
+    simulated_with_truth,
+)
 from bayestwin.evaluation.verification.calibration import pit, population_of_draw, true_twin
 from bayestwin.evaluation.verification.calibration_verdict import uniform_p
 from bayestwin.evaluation.verification.long_nuts import log_marginal
 from bayestwin.evaluation.verification.simulated import Truth
 from bayestwin.individual import compile_record, likelihood, residuals
+from bayestwin.specification import load_model
 from bayestwin.twin import moves, start_twin, target, update
 from bayestwin.twin.particles import population_for
 
@@ -88,6 +96,21 @@ def test_a_truth_stands_in_the_twin_as_a_particle_of_the_same_values_does(censor
     true = true_twin(twin, Truth(np.asarray(own.psi[7]), int(own.draw[7]), 0)).particles
     for name in ("labs", "alive", "other", "log_class", "state"):
         np.testing.assert_allclose(getattr(true, name)[0], getattr(own, name)[7], rtol=1e-9, err_msg=name)
+
+
+def test_the_proof_gives_no_rung_other_population_draws_than_the_truth_s(tmp_path, monkeypatch):
+    """Twenty of 1,200 draws are too few here: the ladder would take eighty, where the truth's is another."""
+    model = load_model(write_untreated_level_model(tmp_path / "level"))
+    draws = {k: v for k, v in level_draws(1200, seed=1).items() if k in ("level_pop", "omega_level")}
+    many = as_population(model, draws)
+    record, truth = simulated_with_truth(many, 6, random_seed=3, population_draws=20, visits=5)
+    seen, true = [], calibration.true_twin
+    monkeypatch.setattr(calibration, "true_twin", lambda twin, truth: seen.append(twin) or true(twin, truth))
+    sizes = {"particles": 800, "islands": 8, "population_draws": 20}
+    calibration.calibration_rows(many, record, truth, random_seed=6, **sizes)
+    typical = np.asarray(many.hyper_draws(20)[0].typical)
+    np.testing.assert_array_equal(np.asarray(seen[0].population.typical), typical)
+    assert many.thinned(20).size == 20 and many.thinned(1200) is many
 
 
 def test_who_knows_the_population_draw_rests_on_that_draw_alone(censored):

@@ -64,6 +64,7 @@ def calibration_rows(
         verdict; knowledge rows also hold what each range covered
     """
     sizes: dict[str, Any] = {"particles": particles, "islands": islands, "population_draws": population_draws}
+    population = population.thinned(population_draws)  # the truth is one of these, and no rung takes others
     rng = np.random.default_rng([random_seed, 2])
     twin = last(follow(population, record, random_seed=int(rng.integers(2**32)), **sizes))
     about = {"patient": record.key, "labs": len(record.labs), "verdict": twin.info.verdict, "ess": twin.ess}

@@ -89,6 +89,7 @@ def verify_patient(
             subject=f"patient {record.key}",
             next_step="Fit without this patient.",
         )
+    population = population.thinned(population_draws)  # no rung takes others
     chosen = main_output(population.model, record, output)
     when = forecast_time(record, chosen, forecast_at)
     _known("individual parameter", parameters or (), population.model.individual_names, population.model)

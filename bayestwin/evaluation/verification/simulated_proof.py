@@ -46,6 +46,7 @@ def verify_simulated(
     list of dicts     one per quantity: kind (parameter, class, forecast), statistic, twin and reference with their
         errors, difference in SDs, z, ends of the 90 % interval (parameters), verdicts, seconds
     """
+    population = population.thinned(population_draws)  # a rung that took more would have another target
     seeds = [int(s) for s in np.random.default_rng([random_seed, 1]).integers(2**32, size=2)]
     sizes: dict[str, Any] = {"particles": particles, "islands": islands, "population_draws": population_draws}
     twin = last(follow(population, record, random_seed=seeds[0], **sizes))
