@@ -13,6 +13,7 @@ from bayestwin.evaluation.panels import panels
 from bayestwin.evaluation.predictions import prediction_rows
 from bayestwin.specification.observations import LAYERS
 from bayestwin.twin import predict_labs, start_twin, update_twin
+from bayestwin.twin.compare import difference
 
 
 def learnt_in(model, layer: str) -> tuple[str, ...]:
@@ -68,7 +69,9 @@ def replay_layer(population, record, layer: str, *, random_seed: int, learnt=Non
             # what is only asked for is never known, so nothing counts as derived from it
             unknown = tuple(replace(lab, known_time=float("inf")) for lab in asked)
             question = replace(panel.newer, labs=(*twin.record.labs, *unknown), past=())
-            expected = predict_labs(twin, question, random_seed=random_seed)
+            # a panel that changes the past restarts the twin: its labs have no forecast, as in `replay`
+            changed = difference(twin, question).taken_away
+            expected = () if changed else predict_labs(twin, question, random_seed=random_seed)
             counts: dict[str, Any] = {"n_seen": len(twin.record.labs), "verdict": twin.info.verdict}
             known = {(lab.lab_id, lab.output, lab.time): lab.known_time for lab in asked}
             rows += [

@@ -64,7 +64,7 @@ def replay(
             twin, info = update_twin(
                 twin, panel.newer, random_seed=random_seed, population=population, anchor_every=anchor_every
             )
-            expected = info.surprise if twin is not before else ()
+            expected = info.surprise if twin.updates > before.updates else ()  # else nothing was learnt
             twins.append(twin)
         if panel.final or reveal_until is None:
             counts: dict[str, Any] = {"n_seen": len(panel.known.labs), "verdict": before.info.verdict}

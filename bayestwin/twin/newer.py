@@ -12,7 +12,7 @@ from bayestwin.individual import ClassLikelihood, compile_record, informative_la
 from bayestwin.twin.compare import difference
 from bayestwin.twin.particles import Particles
 from bayestwin.twin.surprise import surprises
-from bayestwin.twin.target import evaluator, log_target, old_likelihood
+from bayestwin.twin.target import evaluator, log_target
 
 
 class Newer(NamedTuple):
@@ -75,7 +75,10 @@ def _from_the_beginning(twin, record, change, accuracy) -> Newer:
         pieces.log_class,
         pieces.end,
     )
-    return Newer(made, pieces, old_likelihood(pieces), labs, ~known, where_it_stands(old))
+    # events of the newer record are not known yet, as its labs are not
+    classes = class_positions(twin.class_rows, np.asarray(data.classes))
+    before = pieces.seen + old.alive[:, classes] + old.other[:, classes]
+    return Newer(made, pieces, before, labs, ~known, where_it_stands(old))
 
 
 def where_it_stands(particles: Particles):

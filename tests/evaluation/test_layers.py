@@ -6,7 +6,7 @@ from level_model import LEVEL, as_population, level_draws
 
 from bayestwin.errors import ModelError
 from bayestwin.evaluation.layers import layer_table, learnt_in, replay_layer, scored_outputs
-from bayestwin.records import Lab, PatientRecord
+from bayestwin.records import ClinicalEvent, Lab, PatientRecord
 from bayestwin.specification import load_model
 from bayestwin.specification.observations import LAYERS
 
@@ -69,6 +69,14 @@ def test_before_anything_is_learnt_all_layers_say_the_same_and_then_more_labs_kn
 
 def test_a_registry_twin_never_sees_the_marker(replayed):
     assert [row["n_seen"] for row in replayed["registry"]] == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_panel_that_changes_the_past_has_no_forecast_and_the_rest_goes_on(layered):
+    """The drug's start of day 1 becomes known with the lab of day 3."""
+    labs = tuple(Lab(f"m{t}", "m_protein", t, 20.0, t) for t in (1.0, 2.0, 3.0, 4.0))
+    late = ClinicalEvent("line_of_therapy", 1.5, 3.0, "drug")
+    rows = replay_layer(layered, PatientRecord("L-2", labs=labs, events=(late,)), "routine", random_seed=1, **SIZES)
+    assert [row["lab_id"] for row in rows] == ["m1.0", "m2.0", "m4.0"]
 
 
 def test_the_table_puts_the_layers_beside_each_other(replayed):

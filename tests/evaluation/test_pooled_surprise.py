@@ -51,7 +51,7 @@ def test_the_interval_of_the_shift_covers_it_nine_times_in_ten():
 
 
 def test_patients_of_whom_the_mean_learns_nothing_leave_its_interval_alone():
-    """SD 0: a count of which nothing but 0 was expected. Two patients tell, so that every fourth resample had no one."""
+    """SD 0: a count of which nothing but 0 was expected. Two tell, so that every fourth resample had no one."""
     rows = labs(4, 2, shift=0.2)
     few = [row for row in rows if row["patient"] in ("P-0", "P-1")]
     silent = [row | {"sd": 0.0} for row in rows if row["patient"] in ("P-2", "P-3")]

@@ -5,13 +5,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from level_model import LEVEL, as_population, level_draws
 
 from bayestwin.errors import RecordError
 from bayestwin.evaluation import COLUMNS, panels, predictions_frame, replay, rest_of_course
 from bayestwin.evaluation.predictions import prediction_rows
 from bayestwin.population import PopulationPosterior
 from bayestwin.population.posterior import patient_mark
+from bayestwin.records import ClinicalEvent, Lab, PatientRecord
 from bayestwin.records.record import Superseded
+from bayestwin.specification import load_model
 
 SIZES = {"particles": 800, "islands": 4, "population_draws": 100}
 
@@ -82,3 +85,32 @@ def test_the_log_score_is_the_density_of_the_lab(replayed):
     for row in rows:  # nearly normal predictives
         normal = -0.5 * ((row["observed"] - row["mean"]) / row["sd"]) ** 2 - np.log(row["sd"] * np.sqrt(2 * np.pi))
         assert row["log_score"] == pytest.approx(normal, abs=0.25)
+
+
+def test_a_panel_that_changes_nothing_the_model_uses_repeats_no_row(population):
+    """An imaging event of day 1.5 is withdrawn on day 2.5."""
+    labs = tuple(Lab(f"m@{t}", "m_protein", float(t), 20.0 + t, float(t)) for t in (1, 2, 3))
+    gone = Superseded(ClinicalEvent("imaging", 1.5, 1.5, "CT"), 2.5)
+    rows, _ = replay(population, PatientRecord("R-2", labs=labs, past=(gone,)), random_seed=1, **SIZES)
+    assert [row["lab_id"] for row in rows] == ["m@1", "m@2", "m@3"]
+
+
+def test_the_forecast_of_a_lab_knows_no_event_that_became_known_with_it(tmp_path):
+    """Imaging finds progression on the day of the lab: its hazard tells responders, which the forecast may not use."""
+    hazard = """    hazards={"other": lambda t, y, p, u: 0.0003 * jnp.exp(0.3 * (y.level - 12.0))},
+    endpoints=(Progression(rules=(SerologicalRule("m_protein", relative=0.25, absolute=5.0),), visit_every=28.0,
+                           progression_hazards=("other",), landmarks_months=(6, 12), horizon_months=12),),
+    treatments=(Treatment"""
+    (tmp_path / "level").mkdir()
+    text = LEVEL.replace("    treatments=(Treatment", hazard)
+    (tmp_path / "level" / "model.py").write_text("import jax.numpy as jnp\n" + text, encoding="utf-8")
+    own = as_population(load_model(tmp_path / "level"), level_draws())
+    drug = ClinicalEvent("line_of_therapy", 3.0, 1.0, "drug")
+    labs = tuple(Lab(f"m@{t}", "m_protein", t, v, t) for t, v in ((1.0, 20.0), (2.0, 20.5), (30.0, 12.0)))
+    last = []
+    for known in (30.0, 31.0):
+        found = ClinicalEvent("progression", 30.0, known, "imaging")
+        rows, _ = replay(own, PatientRecord("R-3", labs=labs, events=(drug, found)), random_seed=1, **SIZES)
+        last.append(next(row for row in rows if row["lab_id"] == "m@30.0"))
+    assert last[0]["mean"] == pytest.approx(last[1]["mean"], abs=1e-9)
+    assert last[0]["log_score"] == pytest.approx(last[1]["log_score"], abs=1e-9)
