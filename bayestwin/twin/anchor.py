@@ -17,10 +17,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from bayestwin.twin.particles import island_means
+from bayestwin.twin.state import FROM_FIT
 
 EVERY = 10  # updates since the twin was last made from scratch
 LEVEL = 0.001
-AGAIN = ("start", "oracle", "joint fit", "NUTS")  # paths that do not build on earlier updates
+AGAIN = ("start", "oracle", FROM_FIT, "NUTS")  # paths that do not build on earlier updates
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,7 @@ class Mover:
     """Metropolis sweeps at a temperature; keeps the step size and what the numerical check wants to know.
 
     data : PatientData; acceptance : mean over the sweeps of one stage that move psi
+    keep_draws : move psi alone, each particle given its population draw
     """
 
     model: Any
@@ -63,6 +64,7 @@ class Mover:
     sweeps: int = 0
     acceptance: float = 1.0
     failures: list = field(default_factory=list)
+    keep_draws: bool = False
     _approximated: list = field(default_factory=list)
     _silence: Any = None
     _heard: Any = None
@@ -80,12 +82,14 @@ class Mover:
         few = effective_draws(self.population.drawn(cloud.draw), log_weights) < FEW_DRAWS * self.population.draws
         between = (
             t >= 1.0
+            and not self.keep_draws
             and room_for(self._active(cloud.psi), cloud.pieces.log_class.shape[-1])
             and (between or few or _two_classes(_class_shares(cloud).mean(axis=0)) or self._class_lost(cloud))
         )
         normals = self._normals(cloud) if between else [None] * self.parts(cloud)
         guides = self._guides(cloud, log_weights, normals)
-        for number, kind in _kinds(sweeps, 0 if not between else EVERY_FEW if few else EVERY):
+        every = 0 if not between else EVERY_FEW if few else EVERY
+        for number, kind in _kinds(sweeps, every, (0,) if self.keep_draws else CYCLE):
             *moved, rate, failed = do_sweep(
                 kind,
                 jax.random.fold_in(self.key, self.sweeps),
@@ -192,12 +196,12 @@ def islands_apart(cloud: Cloud, log_weights, islands) -> bool:
     return float(np.maximum(of_islands, half_gaps(shares, log_weights, islands)).max()) > LARGEST_CLASS_GAP
 
 
-def _kinds(sweeps: int, every: int):
+def _kinds(sweeps: int, every: int, cycle):
     """Number and kind of each move: the cycle, and one between before every so many of it (0: none)."""
     for number in range(sweeps):
         if every and number % every == 0:
             yield number, BETWEEN
-        yield number, CYCLE[number % len(CYCLE)]
+        yield number, cycle[number % len(cycle)]
 
 
 def _two_classes(shares) -> bool:

@@ -15,7 +15,7 @@ from bayestwin.records.record import ClinicalEvent, Lab, PatientRecord, Supersed
 from bayestwin.specification.sites import sites_as_text, with_sites_from
 from bayestwin.store import of_this_version, read_tree, refuse_other_model, write_tree
 from bayestwin.twin.particles import Particles, Population
-from bayestwin.twin.state import Twin, UpdateInfo
+from bayestwin.twin.state import FROM_FIT, Twin, UpdateInfo
 from bayestwin.twin.surprise import Surprise
 
 _PARTICLE_DIMS = {
@@ -68,6 +68,7 @@ def twin_to_tree(twin: Twin) -> xr.DataTree:
         random_seed=twin.random_seed,
         updates=twin.updates,
         size=twin.size,
+        from_fit=int(twin.from_fit),
         record=json.dumps(asdict(twin.record)),
         history=json.dumps([asdict(i) for i in twin.history]),
         refusals=json.dumps([r.as_row() for r in twin.refusals]),
@@ -119,6 +120,7 @@ def _twin_from(tree, path, model):
         history,
         refusals,
         int(attrs.get("size", 0)),
+        bool(attrs.get("from_fit", history[0].path == FROM_FIT)),
     )
 
 

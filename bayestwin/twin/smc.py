@@ -61,12 +61,14 @@ def bridge(
     rho: float,
     from_scratch: bool,
     start_from=None,
+    keep_draws: bool = False,
     accuracy: Accuracy = NO_GRADIENT,
 ):
     """Carry weighted particles to the target given the whole record in `data`.
 
     data : what the particles have learnt already is marked (`with_seen`); from_scratch : they have learnt nothing
     start_from (P,) : log target-without-prior at which the particles stand, unless from scratch
+    keep_draws : the weights of the population draws are what they should be before the new labs: no move changes them
 
     Returns
     -------
@@ -78,7 +80,7 @@ def bridge(
     cloud, log_evidence, t, stages, worst_k = Cloud(psi, draw, pieces, old), np.zeros(islands), 0.0, 0, -np.inf
     if not from_scratch:  # what events say, and classes of a treatment started since, by one reweighting
         log_weights, log_evidence = _reweighted(log_weights, _height(cloud, 0.0) - np.asarray(start_from), islands)
-    mover = Mover(model, accuracy, population, data, rho, islands, from_scratch, key)
+    mover = Mover(model, accuracy, population, data, rho, islands, from_scratch, key, keep_draws=keep_draws)
     mover.failures.append(float((~np.asarray(pieces.ok)).mean()))
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
     while t < 1.0 and stages < MAX_STAGES:

@@ -17,6 +17,7 @@ from bayestwin.twin.oracle import first_twin, refuse_strangers, refuse_uneven
 from bayestwin.twin.particles import level_given, normalised, population_for
 from bayestwin.twin.rungs import from_scratch
 from bayestwin.twin.smc import bridge
+from bayestwin.twin.state import FROM_FIT
 from bayestwin.twin.target import evaluator, full_likelihood, log_target
 from bayestwin.twin.update import update_twin
 
@@ -87,7 +88,11 @@ def as_fitted(population, record):
 
 
 def _from_joint_fit(population, record, *, particles, islands, population_draws, random_seed, rho, accuracy):
-    """A fitted patient: individual draws of the joint posterior beside their population draws, then moved."""
+    """A fitted patient: individual draws of the joint posterior beside their population draws, then moved.
+
+    The draws m of the fit have learnt his labs: each has the weight 1/M, and psi the law p(psi | m, labs). Moves that
+    change m with p(psi | m) L(psi, m) have the marginal p(labs | m) instead, which counts the labs a second time.
+    """
     begin = clock.perf_counter()
     drawn = population.individual_draws(record)
     if drawn is None:
@@ -116,6 +121,7 @@ def _from_joint_fit(population, record, *, particles, islands, population_draws,
         islands=islands,
         rho=rho,
         from_scratch=False,
+        keep_draws=True,
         start_from=log_target(0.0, here.log_class, 0.0, full_likelihood(here), 1.0),
         accuracy=accuracy,
     )
@@ -125,11 +131,12 @@ def _from_joint_fit(population, record, *, particles, islands, population_draws,
         made,
         info,
         islands,
-        "joint fit",
+        FROM_FIT,
         why,
         population_draws=pop.draws,
         new_labs=0,
         started=data.relevant,
     )
     info = replace(info, seconds=clock.perf_counter() - begin)
-    return first_twin(population, record, made, pop, islands, rho, random_seed, info)
+    twin = first_twin(population, record, made, pop, islands, rho, random_seed, info)
+    return replace(twin, from_fit=True)

@@ -15,6 +15,7 @@ from bayestwin.twin.surprise import Surprise, weighted_quantiles
 from bayestwin.twin.target import class_weights
 
 PASS, WITHHELD = "PASS", "WITHHELD"
+FROM_FIT = "joint fit"  # the path of a twin that starts from the fit of its patient
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,8 @@ class UpdateInfo:
     ess_population_draws : effective number of population draws
     island_agreement : SD of island means over posterior SD, largest
     monte_carlo_error : parameter -> error of its posterior mean on the transformed scale
-    surprise : each new lab before it was learnt; log_evidence : ln p(new labs | old ones), with its error
+    surprise : each new lab before it was learnt; log_evidence : ln p(new labs | old ones), with its error; after
+        a restart from scratch of the whole record
     draws_error : error of posterior means and class chances because population draws are few, in posterior SDs, largest
     few_draws : they are too few, and the population holds more
     anchor_gap, anchor_shift : of an anchored update, see `anchor.Gap`: z and shift; else None
@@ -74,6 +76,7 @@ class Twin:
     particles : see Particles; population : the draws it rests on; rho : declared response correlation
     size : number of particles asked for, 0 for as many as there are; after a rung that took more of them the next
         update goes back to it
+    from_fit : started from the joint fit, whose population draws have learnt labs of this patient already
     """
 
     model: Any
@@ -90,6 +93,7 @@ class Twin:
     history: tuple[UpdateInfo, ...] = ()
     refusals: tuple = ()
     size: int = 0
+    from_fit: bool = False
 
     def with_refusals(self, refusals):
         """The same twin with further refused rows of its patient (or of a whole file) noted, each once."""

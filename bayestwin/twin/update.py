@@ -172,6 +172,7 @@ def _rejuvenated(twin, data, known, newer, random_seed, accuracy):
         islands=twin.islands,
         rho=twin.rho,
         from_scratch=False,
+        keep_draws=twin.from_fit,
         start_from=newer.stands,
         accuracy=accuracy,
     )
@@ -194,6 +195,8 @@ def _restart(twin, record, change, random_seed, rejuvenate_below, population, ea
                 anchor_every=0,
                 accuracy=accuracy,
             )
+            if difference(candidate, record).nothing:  # the check of that twin; this update has learnt nothing
+                info = replace(info, surprise=(), new_labs=0)
             info = replace(
                 info, reasons=(f"restart from the twin of update {candidate.updates}: {change.why}", *info.reasons)
             )
@@ -256,4 +259,5 @@ def _last_rung(twin, record, failed, random_seed, population, accuracy):
     rungs = {"tries": (MORE,), "few_draws": failed.few_draws}
     rebuilt, info = _from_scratch(twin, record, reasons, random_seed, population, accuracy, **rungs)
     rebuilt = replace(rebuilt, updates=twin.updates)
-    return rebuilt, replace(info, surprise=failed.surprise, new_labs=failed.new_labs)
+    kept = ("surprise", "new_labs", "log_evidence", "log_evidence_error")  # of the new labs, not of the whole record
+    return rebuilt, replace(info, **{name: getattr(failed, name) for name in kept})

@@ -110,6 +110,16 @@ def test_the_unchanged_record_returns_the_same_twin(theophylline, followed):
     assert info is followed[-1].info and same.updates == followed[-1].updates
 
 
+def test_back_to_what_an_earlier_twin_saw_nothing_is_learnt_a_second_time(theophylline, followed):
+    record = theophylline.patients[0]
+    without = record.with_labs(record.labs[:-1])
+    twin, info = update_twin(
+        followed[-1], without, random_seed=12, population=theophylline.population, earlier=tuple(followed[:-1])
+    )
+    assert info.reasons[0].startswith("restart from the twin of update")
+    assert info.surprise == () and info.new_labs == 0 and len(twin.record.labs) == len(record.labs) - 1
+
+
 def test_another_patient_s_record_is_refused_with_both_keys(theophylline, followed):
     first, second = theophylline.patients
     with pytest.raises(
