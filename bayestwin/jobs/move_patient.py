@@ -20,6 +20,8 @@ from bayestwin.evaluation.scores import coverage
 from bayestwin.jobs.basis import Basis, versions
 from bayestwin.jobs.patient_rows import record_of, refusals_of
 from bayestwin.prognosis import forecast, load_prognosis
+from bayestwin.prognosis.observed_endpoints import died_by
+from bayestwin.prognosis.row import DIED
 from bayestwin.prognosis.save import prognosis_to_tree
 from bayestwin.report.inputs import day_text, gather_report_input
 from bayestwin.report.model import PastForecast, TrackRecord
@@ -93,6 +95,9 @@ def move_patient(store, basis: Basis, key: str, *, rebuild_damaged: bool = False
     if info.verdict != PASS:
         return Moved(key, record.data_hash, HELD, "; ".join(info.reasons), {}, facts, clock.perf_counter() - begin)
     twin_kept = _keep(store, basis, twin_to_tree(twin), "twin", record, seed, parent=_last(past, "twin"))
+    if died_by(record, twin.time):
+        made = {"twin": twin_kept}
+        return Moved(key, record.data_hash, HELD, DIED, made, facts, clock.perf_counter() - begin)
     prognosis = forecast(twin, None, random_seed=seed)
     prognosis_kept = _keep(store, basis, prognosis_to_tree(prognosis), "prognosis", record, seed, twin_kept.name)
     made = {"twin": twin_kept, "prognosis": prognosis_kept}

@@ -118,6 +118,11 @@ def recorded_death(record, disease_words=()) -> Event | None:
     return Event(found[0].time, f"death ({cause or 'cause not given'})", kind)
 
 
+def died_by(record, now: float) -> bool:
+    """True where the record holds a death by `now`: there is nothing to forecast."""
+    return any(e.event == "death" and e.time <= now for e in record.events)
+
+
 def last_known_alive(record, start: float) -> float:
     """The latest time at which something was measured on or known of the living patient."""
     seen = ("assessed", "progression", "last_known_alive", "imaging", "transfusion", "leukapheresis", "infusion")

@@ -24,6 +24,7 @@ from bayestwin.prognosis.first_event import check_hazards
 from bayestwin.prognosis.life_table import background_integral, life_table_of
 from bayestwin.prognosis.moments import INFUSION, Moment, marks_of, moment_of, times_of, without_moments
 from bayestwin.prognosis.never_started import chance_never, mixed
+from bayestwin.prognosis.observed_endpoints import died_by
 from bayestwin.prognosis.plan import Plan
 from bayestwin.prognosis.policy import PATHS, Followed, follow_policy
 from bayestwin.prognosis.result import TreatmentPrognosis
@@ -31,6 +32,7 @@ from bayestwin.prognosis.sequences import policy_visit
 from bayestwin.prognosis.simulate import trajectories
 from bayestwin.prognosis.time_on import TimeOnTreatment, time_on_treatment
 
+DIED = "the patient has died"
 OTHERWISE = 1000  # rows of those who never get the treatment have random numbers of their own
 
 
@@ -79,6 +81,8 @@ class Simulated(NamedTuple):
 def forecast_row(asked: Asked, plan: Plan, number: int, draws, by_rho) -> TreatmentPrognosis:
     """Events and courses under one plan; by_rho : rho -> Draws, or None where too few are left of them."""
     twin = asked.twin
+    if died_by(twin.record, twin.time):
+        return TreatmentPrognosis(plan, DIED)
     if plan.refused:
         return TreatmentPrognosis(plan, plan.refused)
     if asked.endpoint is not None:

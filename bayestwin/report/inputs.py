@@ -76,8 +76,15 @@ def gather_report_input(
         if endpoint is not None
         else (),
         assumptions=assumption_lines(model, prognosis, record.covariates),
-        block_reasons={"6": "The lab expected to narrow the range most is not computed in this version."},
+        block_reasons={"6": "The lab expected to narrow the range most is not computed in this version."}
+        | _no_forecast(prognosis),
     )
+
+
+def _no_forecast(prognosis) -> dict[str, str]:
+    """Why block 3 is empty, where every row was refused for one reason (the patient has died)."""
+    reasons = {row.refused for row in prognosis.rows}
+    return {"3": reasons.pop()} if len(reasons) == 1 and "" not in reasons else {}
 
 
 def _belong_together(twin, prognosis) -> None:

@@ -66,6 +66,16 @@ def test_absence_is_no_withdrawal_unless_the_file_is_the_whole_record(store, tmp
     assert outcomes(store, "P-0")[-1].facts["labs"] == 2
 
 
+def test_a_patient_who_has_died_is_held_with_his_twin_and_nothing_is_forecast(store, tmp_path):
+    labs, events = labs_csv(tmp_path / "labs.csv", patients=1), tmp_path / "events.csv"
+    events.write_text("patient,time,event,value\nP-0,5,death,infection\n", encoding="utf-8")
+    found = refresh(store, {"labs": labs, "events": events}, log=QUIET)
+    (outcome,) = outcomes(store, "P-0")
+    assert found.counts == {"held": 1} and problem_lines(found) == ["patient P-0: the patient has died"]
+    assert set(outcome.objects) == {"twin"} and not list(store.files.reports.glob("bt_*"))
+    assert not refresh(store, {"labs": labs, "events": events}, log=QUIET).counts
+
+
 def test_one_bad_patient_stops_nobody_and_is_tried_again_next_time(store, tmp_path, monkeypatch):
     labs, start = labs_csv(tmp_path / "labs.csv", patients=3), move_patient.start_twin
 
