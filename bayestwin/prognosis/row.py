@@ -15,7 +15,6 @@ from bayestwin.prognosis.courses import courses
 from bayestwin.prognosis.endpoint import (
     EventTimes,
     Noise,
-    code_progression,
     draw_noise,
     event_times,
     event_times_of_paths,
@@ -27,6 +26,7 @@ from bayestwin.prognosis.never_started import chance_never, mixed
 from bayestwin.prognosis.observed_endpoints import died_by
 from bayestwin.prognosis.plan import Plan
 from bayestwin.prognosis.policy import PATHS, Followed, follow_policy
+from bayestwin.prognosis.progressed import PROGRESSED, progressed_already
 from bayestwin.prognosis.result import TreatmentPrognosis
 from bayestwin.prognosis.sequences import policy_visit
 from bayestwin.prognosis.simulate import trajectories
@@ -88,8 +88,8 @@ def forecast_row(asked: Asked, plan: Plan, number: int, draws, by_rho) -> Treatm
     if asked.endpoint is not None:
         check_counts_on(twin.model, asked.rule)
         check_hazards(twin.model, asked.endpoint)
-        if _progressed_already(asked, plan):
-            return TreatmentPrognosis(plan, "progression under this treatment is already in the record")
+        if progressed_already(twin, asked.rule, plan):
+            return TreatmentPrognosis(plan, PROGRESSED)
     try:
         return _row_with_numbers(asked, plan, number, draws, by_rho)
     except _NothingSolved:
@@ -289,13 +289,3 @@ def _time_on(asked: Asked, edges, on, events) -> TimeOnTreatment:
     until = np.full(len(on), asked.span) if events is None else np.minimum(events.event * asked.per_month, asked.span)
     unit = 1.0 if asked.endpoint is None else asked.per_month
     return time_on_treatment(asked.twin.model.treatment_names, edges, on, until, unit)
-
-
-def _progressed_already(asked: Asked, plan: Plan) -> bool:
-    """True where the record holds a confirmed progression under the treatment in force."""
-    twin, endpoint = asked.twin, asked.endpoint
-    history = marker_history(twin.model, asked.rule, twin.record, plan, twin.time)
-    if plan.new or len(history) <= 2:
-        return False
-    coded = code_progression(np.array(history), asked.rule, first_valid=1, confirmations=endpoint.confirmations)
-    return bool(coded >= 0)

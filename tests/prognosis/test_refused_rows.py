@@ -1,13 +1,19 @@
 """Rows without a number: what the record already holds is not forecast."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from bayestwin.prognosis import compare_treatments, forecast, load_prognosis, save_prognosis
+from bayestwin.prognosis.plan import make_plans
+from bayestwin.prognosis.progressed import progressed_already
 from bayestwin.records import ClinicalEvent, Lab, PatientRecord
 from bayestwin.report import make_report
 from bayestwin.report.inputs import gather_report_input
+from bayestwin.specification import load_model
 from bayestwin.twin import start_twin
 
+MYELOMA = load_model("myeloma_car_t")
 PROGRESSED = "progression under this treatment is already in the record"
 
 
@@ -32,3 +38,31 @@ def test_a_patient_who_has_died_has_no_forecast_and_a_report_that_says_why(twin_
     save_prognosis(prognosis, tmp_path / "p.nc")
     report = make_report(gather_report_input(twin, load_prognosis(tmp_path / "p.nc", twin.model)))
     assert "The patient has died" in report.page_1 and "progression-free" not in report.page_1
+
+
+def test_a_progression_in_the_events_refuses_the_treatment_in_force_and_no_new_one(twin_of):
+    prognosis = forecast(twin_of(ClinicalEvent("progression", 8.0, 8.0, "imaging")), random_seed=2)
+    assert {row.plan.name: row.refused for row in prognosis.rows} == {"drug": PROGRESSED, "cells": ""}
+    before = ClinicalEvent("progression", -8.0, -8.0, "imaging")  # under an earlier line
+    assert forecast(twin_of(before), ["drug"], random_seed=2).rows[0].refused == ""
+
+
+def in_force(*rows):
+    """Whether progression under teclistamab, begun on day 0, is in a record of these labs (day, output, value)."""
+    labs = tuple(Lab(f"L{k}", output, float(day), v, float(day)) for k, (day, output, v) in enumerate(rows))
+    start = ClinicalEvent("line_of_therapy", 0.0, 0.0, "teclistamab")
+    record = PatientRecord("P-1", labs=labs, events=(start,), covariates={"isotype": "IgG"})
+    twin = SimpleNamespace(model=MYELOMA, record=record, time=max(lab.time for lab in labs))
+    plan, new = make_plans(MYELOMA, record, ["teclistamab", "dara_pd"], twin.time)
+    rule = MYELOMA.progression.rule_for(record.covariates)
+    assert rule.output == "m_protein" and not progressed_already(twin, rule, new)
+    return progressed_already(twin, rule, plan)
+
+
+def test_progression_by_the_criteria_refuses_the_treatment_in_force_though_the_marker_stands_still():
+    flat = [(day, "m_protein", 20.0) for day in (0, 28, 56, 84)]
+    urine = [(day, "urine_m_protein", v) for day, v in ((0, 300.0), (28, 300.0), (56, 900.0), (84, 900.0))]
+    assert not in_force(*flat)
+    assert not in_force(*flat, *urine[:3])
+    assert in_force(*flat, *urine)
+    assert in_force(*flat, (60, "new_lesion", 1.0))
