@@ -18,7 +18,7 @@ from bayestwin.errors import RecordError
 
 OUTSIDE = ("extramedullary", "plasmacytoma", "soft tissue", "imaging")
 INFECTION = ("infect", "sepsis", "septic", "pneumonia", "covid")
-OF_DISEASE = ("disease", "progression")
+OF_DISEASE = ("progression", "progressive disease", "underlying disease")  # "disease" only as the whole cause
 
 
 class Event(NamedTuple):
@@ -114,7 +114,8 @@ def recorded_death(record, disease_words=()) -> Event | None:
         return None
     cause = found[0].value.strip()
     kind = "infection" if _one_of(cause, INFECTION) else "death"
-    kind = "disease" if not cause or _one_of(cause, (*OF_DISEASE, *disease_words)) and kind == "death" else kind
+    of_disease = cause.lower() in ("", "disease") or _one_of(cause, (*OF_DISEASE, *disease_words))
+    kind = "disease" if of_disease and kind == "death" else kind
     return Event(found[0].time, f"death ({cause or 'cause not given'})", kind)
 
 

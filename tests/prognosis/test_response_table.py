@@ -13,7 +13,10 @@ MYELOMA = load_model("myeloma_car_t")
 DATA = models_folder().parent / ("data" if models_folder().name == "models" else "_data")
 
 
-def patient(rows, events=((0, "line_of_therapy", "teclistamab"),), **covariates):
+TECLISTAMAB = ((0, "line_of_therapy", "teclistamab"),)
+
+
+def patient(rows, events=TECLISTAMAB, **covariates):
     """A patient with labs (day, output, value) and events (day, event, value)."""
     labs = tuple(Lab(f"L{k}", output, float(day), float(v), float(day)) for k, (day, output, v) in enumerate(rows))
     found = tuple(ClinicalEvent(event, float(day), float(day), value) for day, event, value in events)
@@ -42,6 +45,17 @@ def test_it_counts_from_the_latest_treatment_unless_told_otherwise():
         response_table(MYELOMA, record, start="cilta_cel")
     with pytest.raises(RecordError, match="no treatment has started.*a line_of_therapy or an infusion"):
         response_table(MYELOMA, patient(serum(30, 20), events=()))
+
+
+@pytest.mark.parametrize("kind, cause", [
+    ("death", "ischaemic heart disease"), ("death", "Lung disease"), ("death", "chronic kidney disease"),
+    ("disease", "disease progression"), ("disease", "Disease"), ("disease", "myeloma"), ("disease", ""),
+    ("disease", "progressive disease"), ("infection", "sepsis in progressive disease"),
+])  # fmt: skip
+def test_a_death_is_of_the_disease_only_where_its_cause_says_so(kind, cause):
+    table = response_table(MYELOMA, patient(serum(30, 5, 5), (*TECLISTAMAB, (70, "death", cause))))
+    assert table.endpoint("OS").kind == kind
+    assert table.endpoint("DOR").kind == ("disease" if kind == "disease" else "")
 
 
 def test_a_model_without_criteria_says_so():
