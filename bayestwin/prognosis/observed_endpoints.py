@@ -125,9 +125,15 @@ def died_by(record, now: float) -> bool:
 
 
 def last_known_alive(record, start: float) -> float:
-    """The latest time at which something was measured on or known of the living patient."""
-    seen = ("assessed", "progression", "last_known_alive", "imaging", "transfusion", "leukapheresis", "infusion")
-    return max([start, *(lab.time for lab in record.labs), *(e.time for e in record.events if e.event in seen)])
+    """The latest time at which something was measured on or known of the living patient.
+
+    Cells that are planned (their time lies after it became known) are no proof of life.
+    """
+    seen = ("assessed", "progression", "last_known_alive", "imaging", "transfusion")
+    seen_once_done = ("leukapheresis", "infusion")
+    times = [e.time for e in record.events if e.event in seen]
+    times += [e.time for e in record.events if e.event in seen_once_done and e.time <= e.known_time]
+    return max([start, *(lab.time for lab in record.labs), *times])
 
 
 def recorded_assessments(record, start: float) -> tuple[float, ...]:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 
 from bayestwin.dynamics import treatment_starts
 from bayestwin.errors import ModelError, RecordError
+from bayestwin.individual import information_time
 from bayestwin.prognosis import observed_endpoints as observed
 from bayestwin.prognosis.observed_endpoints import Conventions, Event, Happened, TimeToEvent
 from bayestwin.prognosis.result import table
@@ -137,7 +138,7 @@ def response_table(model, record, *, start=None, conventions: Conventions = Conv
     RecordError               no treatment has started, or not the one named
     """
     part = _criteria(model)
-    starts = treatment_starts(model, record)
+    starts = _started(model, record)
     time, treatment = _start(model, record, starts, start)
     following = next(((t, name) for t, name in starts if t > time and name != treatment), None)
     until = float("inf") if following is None else following[0]
@@ -198,6 +199,13 @@ def _criteria(model):
     return part
 
 
+def _started(model, record) -> list[tuple[float, str]]:
+    """Treatment starts without the planned ones: after the newest lab or event, and later than they became known."""
+    now = information_time(record)
+    done = {(e.time, e.value) for e in record.events if e.time <= max(now, e.known_time)}
+    return [start for start in treatment_starts(model, record) if start in done]
+
+
 def _start(model, record, starts, wanted) -> tuple[float, str]:
     """(time, treatment) that is counted from."""
     if isinstance(wanted, int | float):
@@ -211,5 +219,6 @@ def _start(model, record, starts, wanted) -> tuple[float, str]:
         place="events",
         value=wanted,
         allowed=", ".join(dict.fromkeys(name for _, name in starts)) or "a line_of_therapy or an infusion",
-        next_step="Record the start of treatment, or name a time to count from.",
+        next_step="Record the start of treatment (a later one than is known yet is a plan), or name a time to count "
+        "from.",
     )

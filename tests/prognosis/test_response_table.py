@@ -1,5 +1,7 @@
 """The response table in a notebook: what is counted from where, what it says beside the numbers, what it refuses."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 
@@ -45,6 +47,19 @@ def test_it_counts_from_the_latest_treatment_unless_told_otherwise():
         response_table(MYELOMA, record, start="cilta_cel")
     with pytest.raises(RecordError, match="no treatment has started.*a line_of_therapy or an infusion"):
         response_table(MYELOMA, patient(serum(30, 20), events=()))
+
+
+def test_a_treatment_that_is_planned_has_not_started_and_is_no_proof_of_life():
+    given = patient(serum(30, 14, 12, 12, 12))
+    plan = ClinicalEvent("infusion", 300.0, 112.0, "ide_cel"), ClinicalEvent("leukapheresis", 200.0, 112.0)
+    planned = replace(given, events=(*given.events, *plan))
+    assert str(response_table(MYELOMA, planned)) == str(response_table(MYELOMA, given))
+    assert response_table(MYELOMA, planned).endpoint("OS").time == 112.0
+    assert "next therapy" not in response_table(MYELOMA, planned).endpoint("PFS").reason
+    with pytest.raises(RecordError, match="this treatment has not started.*'ide_cel'.*is a plan"):
+        response_table(MYELOMA, planned, start="ide_cel")
+    done = replace(given, events=(*given.events, ClinicalEvent("leukapheresis", 120.0, 121.0)))
+    assert response_table(MYELOMA, done).endpoint("OS").time == 120.0
 
 
 @pytest.mark.parametrize("kind, cause", [
