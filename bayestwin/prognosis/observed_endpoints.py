@@ -174,11 +174,13 @@ def _until(name, found: Happened, start: float, happening, rules: Conventions) -
 
 
 def _with_death_as_end(name, found: Happened, start: float, happening, rules: Conventions) -> TimeToEvent:
-    """As `_until`; a death that is none of what may happen censors on its day."""
+    """As `_until`; a death that is none of what may happen censors on its day, unless visits were missed before it."""
     ended, death = _until(name, found, start, happening, rules), found.death
     limit = found.next_therapy[0] if found.next_therapy and rules.new_therapy == "censor" else float("inf")
     worse = found.progression is not None and death is not None and found.progression.time <= death.time
     if ended.event or death is None or death.time > limit or worse:
+        return ended
+    if _missed(death, max([t for t in found.adequate if start < t < death.time], default=start), rules):
         return ended
     return TimeToEvent(name, start, death.time, "", death.why)
 

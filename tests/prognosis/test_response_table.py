@@ -62,6 +62,17 @@ def test_a_treatment_that_is_planned_has_not_started_and_is_no_proof_of_life():
     assert response_table(MYELOMA, done).endpoint("OS").time == 120.0
 
 
+def test_missed_visits_before_a_death_censor_every_endpoint_of_progression_alike():
+    record = patient(serum(30, 5, 5, 5, 5), (*TECLISTAMAB, (400, "death", "myeloma")))
+
+    def ends(missed):
+        table = response_table(MYELOMA, record, conventions=Conventions(missed_visits=missed))
+        return [(e.time, e.event) for e in map(table.endpoint, ("PFS", "TTP", "DOR", "OS"))]
+
+    assert ends(2) == [(112.0, False)] * 3 + [(400.0, True)]
+    assert ends(0) == [(400.0, True), (400.0, False), (400.0, True), (400.0, True)]
+
+
 @pytest.mark.parametrize("kind, cause", [
     ("death", "ischaemic heart disease"), ("death", "Lung disease"), ("death", "chronic kidney disease"),
     ("disease", "disease progression"), ("disease", "Disease"), ("disease", "myeloma"), ("disease", ""),
