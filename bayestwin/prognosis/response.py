@@ -143,21 +143,22 @@ def response_table(model, record, *, start=None, conventions: Conventions = Conv
     following = next(((t, name) for t, name in starts if t > time and name != treatment), None)
     until = float("inf") if following is None else following[0]
     coded = part.code_record(model, record, time, until, **criteria)
-    worse = coded.progression
-    if conventions.new_therapy == "ignore" and following is not None and worse is None:
-        worse = part.code_record(model, record, time, float("inf"), **criteria).progression
+    whole = coded  # what ends an endpoint and shows that nothing did; response is always that before the next therapy
+    if conventions.new_therapy == "ignore" and following is not None:
+        whole = part.code_record(model, record, time, float("inf"), **criteria)
+    worse, relapse = coded.progression or whole.progression, coded.relapse or whole.relapse
     said = observed.recorded_progression(record, time)
     if said is not None and said.time < min(until, float("inf") if worse is None else worse.time):
         before = part.code_record(model, record, time, said.time, **criteria)  # no response after progression
         known = ("best", "best_at", "response", "complete", "relapse")
-        coded = replace(coded, **{name: getattr(before, name) for name in known})
-    seen = [a.time for a in coded.assessments if a.evaluable]
+        coded, relapse = replace(coded, **{name: getattr(before, name) for name in known}), before.relapse
+    seen = [a.time for a in whole.assessments if a.evaluable]
     found = Happened(
         time,
         tuple(sorted({*seen, *observed.recorded_assessments(record, time)})),
         min([e for e in (worse, said) if e is not None], default=None, key=lambda e: e.time),
         observed.recorded_death(record, getattr(part, "DISEASE", ())),
-        coded.relapse,
+        relapse,
         observed.last_known_alive(record, time),
         following,
         coded.response,

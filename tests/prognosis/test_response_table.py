@@ -73,6 +73,37 @@ def test_missed_visits_before_a_death_censor_every_endpoint_of_progression_alike
     assert ends(0) == [(400.0, True), (400.0, False), (400.0, True), (400.0, True)]
 
 
+def test_a_next_therapy_that_is_ignored_ends_no_assessments():
+    lines = (*TECLISTAMAB, (200, "line_of_therapy", "dara_pd"))
+    followed = patient(serum(30, *[5] * 21), lines)
+    died = patient(serum(30, *[5] * 21), (*lines, (590, "death", "myeloma")))
+
+    def table(record, **how):
+        return response_table(MYELOMA, record, start="teclistamab", conventions=Conventions(**how))
+
+    for name in ("PFS", "TTP", "DOR"):
+        assert table(followed, new_therapy="ignore").endpoint(name).time == 588.0
+        assert table(followed).endpoint(name).time == 196.0
+        assert not table(followed, new_therapy="ignore").endpoint(name).event
+    found = table(died, new_therapy="ignore", missed_visits=2).endpoint("PFS")
+    assert (found.time, found.kind) == (590.0, "disease")
+    assert table(followed, new_therapy="ignore").assessments == table(followed).assessments
+
+
+def test_a_relapse_after_an_ignored_next_therapy_ends_disease_free_survival():
+    complete = [(day, name, 0.0) for day in (28, 56) for name in ("ife_serum", "ife_urine", "m_protein")]
+    marrow = [(0, "m_protein", 30.0), (28, "marrow_plasma_cells", 2.0)]
+    back = [(day, "ife_serum", 1.0) for day in (112, 140)]
+    record = patient([*marrow, *complete, *back], (*TECLISTAMAB, (84, "line_of_therapy", "dara_pd")))
+
+    def disease_free(new_therapy):
+        conventions = Conventions(new_therapy=new_therapy)
+        found = response_table(MYELOMA, record, start="teclistamab", conventions=conventions).endpoint("DFS")
+        return found.time, found.kind
+
+    assert disease_free("ignore") == (112.0, "relapse") and disease_free("censor") == (56.0, "")
+
+
 @pytest.mark.parametrize("kind, cause", [
     ("death", "ischaemic heart disease"), ("death", "Lung disease"), ("death", "chronic kidney disease"),
     ("disease", "disease progression"), ("disease", "Disease"), ("disease", "myeloma"), ("disease", ""),
