@@ -9,6 +9,7 @@ import numpy as np
 
 from bayestwin.dynamics import treatment_starts
 from bayestwin.errors import ModelError
+from bayestwin.units import convert
 
 MOMENT = 1e-6  # time units: a start that must follow another of the same time stands this much later (see plan.py)
 _TIE = 1e-9  # two times closer than this are one time
@@ -49,16 +50,25 @@ def marker_history(model, rule, record, plan, now: float) -> list[float]:
     """Observed values of the progression marker that a count after the data cut goes on from.
 
     Since the current treatment started, its baseline first; of a rule with `counts_on` those of the episode in force,
-    from its first visit on.
+    from its first visit on. Values of one day are one assessment, their mean, as in the criteria (docs/endpoints.md).
     """
     labs = [lab for lab in record.labs if lab.output == rule.output and lab.time <= now]
     if rule.counts_on:
         since = episode_at(treatment_starts(model, plan.record), rule.counts_on, now + 2 * MOMENT)
-        return [lab.level for lab in labs if lab.time > since or (lab.time == since and lab.order > 0)]
+        return _by_day(model, [lab for lab in labs if lab.time > since or (lab.time == since and lab.order > 0)])
     if plan.new:
-        return [labs[-1].level] if labs and plan.start <= now else []
-    before = [lab.level for lab in labs if lab.time <= plan.start]
-    return before[-1:] + [lab.level for lab in labs if lab.time > plan.start]
+        return _by_day(model, labs)[-1:] if plan.start <= now else []
+    before = _by_day(model, [lab for lab in labs if lab.time <= plan.start])
+    return before[-1:] + _by_day(model, [lab for lab in labs if lab.time > plan.start])
+
+
+def _by_day(model, labs) -> list[float]:
+    """The mean level of every day of the patient's time on which there are labs, in order of time."""
+    day = convert(1.0, "day", model.time_unit)
+    found: dict[int, list[float]] = {}
+    for lab in labs:
+        found.setdefault(int(np.floor(lab.time / day + _TIE)), []).append(lab.level)
+    return [float(np.mean(levels)) for levels in found.values()]
 
 
 def check_counts_on(model, rule) -> None:

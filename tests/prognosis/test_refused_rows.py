@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from bayestwin.prognosis import compare_treatments, forecast, load_prognosis, save_prognosis
+from bayestwin.prognosis.assessments import marker_history
 from bayestwin.prognosis.plan import make_plans
 from bayestwin.prognosis.progressed import progressed_already
 from bayestwin.records import ClinicalEvent, Lab, PatientRecord
@@ -66,3 +67,29 @@ def test_progression_by_the_criteria_refuses_the_treatment_in_force_though_the_m
     assert not in_force(*flat, *urine[:3])
     assert in_force(*flat, *urine)
     assert in_force(*flat, (60, "new_lesion", 1.0))
+
+
+def serum(*rows):
+    return [(day, "m_protein", value) for day, value in rows]
+
+
+def test_two_samples_of_one_day_confirm_neither_a_rise_nor_a_nadir():
+    fallen = serum((0, 30.0), (28, 10.0), (56, 10.0))
+    assert not in_force(*fallen, *serum((84, 20.0), (84, 20.0)))
+    assert in_force(*fallen, *serum((84, 20.0), (85, 20.0)))
+    assert not in_force(*serum((0, 30.0), (28, 4.0), (28.5, 4.0), (56, 12.0), (84, 12.0)))
+    assert in_force(*serum((0, 30.0), (28, 4.0), (29, 4.0), (56, 12.0), (84, 12.0)))
+
+
+def test_values_of_one_day_are_one_assessment_in_days_and_in_hours():
+    rule = MYELOMA.progression.rule_for({})
+    levels = ((-24.0, 9.0), (0.0, 30.0), (24.0, 10.0), (47.0, 12.0), (48.0, 20.0))
+    labs = [SimpleNamespace(output=rule.output, time=time, level=level) for time, level in levels]
+
+    def history(unit, **plan):
+        model, record = SimpleNamespace(time_unit=unit), SimpleNamespace(labs=labs)
+        return marker_history(model, rule, record, SimpleNamespace(**plan), 48.0)
+
+    assert history("h", new=False, start=0.0) == [30.0, 11.0, 20.0]
+    assert history("day", new=False, start=0.0) == [30.0, 10.0, 12.0, 20.0]
+    assert history("h", new=True, start=48.0) == [20.0] and history("h", new=True, start=50.0) == []
