@@ -25,6 +25,7 @@ from bayestwin.individual import covariate_course, covariate_terms, first_covari
 from bayestwin.individual.residuals import draw_observation
 from bayestwin.prognosis.assessments import MOMENT, episode_at
 from bayestwin.prognosis.departures import at_the_cut, carried_on, scaling_of, with_departures
+from bayestwin.prognosis.unsolved import lenders
 from bayestwin.records.record import COVARIATE
 from bayestwin.twin.target import hyper_of
 
@@ -117,7 +118,7 @@ def follow_policy(
         doing.switch(chosen, now + times[visit])
     whole = {name: _by_path(values, paths) for name, values in found.items()}
     labs = {name: whole.pop(name) for name in read}
-    return _borrowed(Followed(ok=fine.reshape(paths, -1).all(axis=0), labs=labs, **whole))
+    return _borrowed(Followed(ok=fine.reshape(paths, -1).all(axis=0), labs=labs, **whole), draws.draw, rng)
 
 
 def _chosen(model, policy, doing, labs, time: float) -> np.ndarray:
@@ -196,9 +197,11 @@ def _by_path(values: list, paths: int) -> np.ndarray:
     return stacked.reshape(paths, len(stacked) // paths, *stacked.shape[1:])
 
 
-def _borrowed(followed: Followed) -> Followed:
-    """A draw with a failed solve has no weight in courses, and borrows the numbers of the first that succeeded."""
-    take = np.where(followed.ok, np.arange(len(followed.ok)), np.argmax(followed.ok))
+def _borrowed(followed: Followed, draw, rng) -> Followed:
+    """Draws with a failed solve borrow the numbers of others (unsolved.py)."""
+    if followed.ok.all():
+        return followed
+    take = lenders(followed.ok, draw, rng)
     labs = {name: values[:, take] for name, values in followed.labs.items()}
     arrays = {name: getattr(followed, name)[:, take] for name in ("outputs", "hazards", "on", "episode")}
     return followed._replace(labs=labs, **arrays)

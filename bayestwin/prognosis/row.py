@@ -31,6 +31,7 @@ from bayestwin.prognosis.result import TreatmentPrognosis
 from bayestwin.prognosis.sequences import policy_visit
 from bayestwin.prognosis.simulate import trajectories
 from bayestwin.prognosis.time_on import TimeOnTreatment, time_on_treatment
+from bayestwin.prognosis.unsolved import TooManyFailed, check_solved, lenders
 
 DIED = "the patient has died"
 OTHERWISE = 1000  # rows of those who never get the treatment have random numbers of their own
@@ -92,19 +93,13 @@ def forecast_row(asked: Asked, plan: Plan, number: int, draws, by_rho) -> Treatm
             return TreatmentPrognosis(plan, PROGRESSED)
     try:
         return _row_with_numbers(asked, plan, number, draws, by_rho)
-    except _NothingSolved:
-        return TreatmentPrognosis(plan, "the equations could not be solved to the horizon for any draw")
-
-
-class _NothingSolved(Exception):
-    """Of no draw could the future be solved."""
+    except TooManyFailed as failed:
+        return TreatmentPrognosis(plan, failed.reason, solver_failures=failed.share)
 
 
 def _row_with_numbers(asked: Asked, plan: Plan, number: int, draws, by_rho) -> TreatmentPrognosis:
     twin = asked.twin
     found = simulated_row(asked, plan, number, draws)
-    if not found.ok.any():
-        raise _NothingSolved
     shown = np.ones(len(found.times), dtype=bool) if asked.endpoint is None else found.times <= 18.5 * DAYS_PER_MONTH
     sigma = np.asarray(twin.population.sigma)[draws.draw]
     drawn = courses(
@@ -174,6 +169,7 @@ def simulated_row(asked: Asked, plan: Plan, number: int, draws, noise: Noise | N
             rng=asked.rng(5, number),
             accuracy=asked.accuracy,
         )
+        check_solved(ok)
         return Simulated(outputs, ok, times, None, _time_on_schedule(asked, plan, None, len(ok)))
     if marks is None:
         marks = marks_of(times_of(plan, asked.twin.time), [m * asked.per_month for m in asked.landmarks])
@@ -189,13 +185,13 @@ def _fixed(asked: Asked, plan: Plan, number: int, draws, noise: Noise | None, ma
     times = np.unique(np.concatenate([visits, early[early < asked.span]]))
     ahead, rng = twin.time + times, asked.rng(5, number)
     outputs, hazards, ok = trajectories(twin, draws, plan, ahead, past=False, rng=rng, accuracy=asked.accuracy)
-    if not ok.any():
-        raise _NothingSolved
+    check_solved(ok)
     known = np.asarray(twin.particles.state)[np.arange(len(draws.draw)), draws.known]
     first_hazard = len(twin.model.states)
     hazards = hazards - known[:, None, first_hazard : first_hazard + len(twin.model.hazards)]
-    first = np.flatnonzero(ok)[:1]  # a failed solve has no weight, and borrows numbers
-    outputs, hazards = (np.where(ok[:, None, None], a, a[first]) for a in (outputs, hazards))
+    if not ok.all():
+        take = lenders(ok, draws.draw, asked.rng(7, number))
+        outputs, hazards = outputs[take], hazards[take]
     at = np.searchsorted(times, visits)
     if noise is None:
         noise = draw_noise(twin.model, asked.rule, asked.rng(3, number), len(ok), len(visits))
@@ -239,6 +235,7 @@ def _followed(asked: Asked, plan: Plan, number: int, draws) -> Simulated:
         rng=rng,
         accuracy=asked.accuracy,
     )
+    check_solved(followed.ok)
     events = None if rule is None else _events_of_paths(asked, plan, followed, visits, times, rng)
     time_on = _time_on(asked, [0.0, *times], followed.on[0], events)
     return Simulated(followed.outputs[0], followed.ok, times, events, time_on)

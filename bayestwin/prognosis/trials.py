@@ -14,6 +14,7 @@ import numpy as np
 from bayestwin.axes import DAYS_PER_MONTH
 from bayestwin.errors import FitError, ModelError
 from bayestwin.prognosis.arm_outcomes import Arms, Expected, Group, draw_arms, expected, kaplan_meier, step_at
+from bayestwin.prognosis.unsolved import MOST_FAILED
 from bayestwin.prognosis.virtual_arm import simulate_group
 from bayestwin.prognosis.virtual_course import course_of
 from bayestwin.prognosis.virtual_patients import BATCHES, virtual_patients
@@ -23,7 +24,6 @@ from bayestwin.units import convert
 
 LONGEST = 120.0  # months
 MONTHS_OF_A_YEAR = 365.25 / DAYS_PER_MONTH
-MOST_FAILED = 0.05  # share of futures whose equations could not be solved
 BEYOND_MEDIAN = 1.6  # times a published median: how far the model's own is looked for
 STANDARD = (
     Outcome("response", 0.0),

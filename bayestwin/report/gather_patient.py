@@ -150,8 +150,11 @@ def _approximate(fitted):
     return (f"The population posterior is {fitted['diagnostics']}.",) if fitted.get("verdict") == "approximate" else ()
 
 
-def numerical_check(twin, population):
-    """The `page.NumericalCheck` of the twin's last move, with the convergence of its population where that is given."""
+def numerical_check(twin, population, prognosis):
+    """The `page.NumericalCheck` of the twin's last move, with the convergence of its population where that is given.
+
+    The share of draws that could not be solved is the largest of the move and of the rows of the forecast.
+    """
     info = twin.info
     extra = {}
     if population is not None and population.attributes.get("verdict") in ("passed", "failed"):
@@ -178,7 +181,7 @@ def numerical_check(twin, population):
         island_agreement=info.island_agreement,
         monte_carlo_error=tuple(sorted(info.monte_carlo_error.items())),
         full_rebuild=info.path == "oracle",
-        solver_failures=info.solver_failures,
+        solver_failures=max(info.solver_failures, *(row.solver_failures for row in prognosis.rows)),
         **extra,
     )
 

@@ -55,7 +55,7 @@ def gather_report_input(
         clock=clock_entry(twin, prognosis, generated),
         patient=patient_entry(twin, now),
         model=model_facts(twin, population, seeds),
-        numbers=numerical_check(twin, population),
+        numbers=numerical_check(twin, population, prognosis),
         outputs=tuple(
             output_entry(model, record, o, now) for o in model.observations if is_followed(model, record, o.output)
         ),

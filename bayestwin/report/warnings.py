@@ -236,7 +236,6 @@ def _monte_carlo(inputs):
     mild = [
         (numbers.rhat, RHAT_LIMIT, "R-hat {:.3f}"),
         (numbers.divergence_share, 0.0, "divergent share {:.4f}"),
-        (numbers.solver_failures, 0.001, "solver failure share {:.4f}"),
     ]
     for severity, checks in ((WITHHELD, grave), (CAUTION, mild)):
         over = [words.format(value) for value, limit, words in checks if value is not None and value > limit]
@@ -248,6 +247,11 @@ def _monte_carlo(inputs):
         if over or low:
             yield _warn("W-NUM-MC", severity, "population fit: " + ", ".join(over + low))
             break
+    if numbers.solver_failures is not None and numbers.solver_failures > 0.001:
+        share = f"solver failure share {numbers.solver_failures:.4f}"
+        yield _warn(
+            "W-NUM-MC", CAUTION, f"{share}: so many draws of the update or of a forecast have no numbers of their own"
+        )
     if numbers.population_approximate:
         yield _warn(
             "W-NUM-MC", CAUTION, "the population posterior is approximate, not sampled: ranges may be too narrow"
