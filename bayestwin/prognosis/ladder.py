@@ -13,6 +13,7 @@ import numpy as np
 
 from bayestwin.errors import FitError, ModelError
 from bayestwin.prognosis.forecast import forecast
+from bayestwin.prognosis.printed import in_100
 from bayestwin.prognosis.quantities import Chance
 from bayestwin.prognosis.result import Prognosis, table
 from bayestwin.records.record import ClinicalEvent
@@ -21,12 +22,6 @@ from bayestwin.twin.state import PASS
 from bayestwin.units import convert
 
 NOISY = 0.025  # Monte Carlo error of a chance from which on a report prints no number (report/rounding.py)
-
-
-def in_100(chance: float) -> str:
-    """A chance in points of 100; never impossible, never certain."""
-    points = 100 * chance
-    return "<1" if points < 1 else ">99" if points > 99 else f"{points:.0f}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -69,12 +69,14 @@ def _labs_text(prognosis) -> str:
 
 def _cell(month, chance) -> str:
     """One landmark: the chance in 100 with its range."""
-    limits = (
-        f"({100 * chance.knowledge[0.8][0]:.0f} to {100 * chance.knowledge[0.8][1]:.0f})"
-        if chance.knowledge
-        else f"(no range: {chance.reason})"
-    )
-    return f"{month:g} mo {100 * chance.value:.0f} {limits}"
+    limits = " to ".join(map(in_100, chance.knowledge[0.8])) if chance.knowledge else f"no range: {chance.reason}"
+    return f"{month:g} mo {in_100(chance.value)} ({limits})"
+
+
+def in_100(chance: float) -> str:
+    """A chance in points of 100; never impossible, never certain."""
+    points = 100 * chance
+    return "<1" if points < 1 else ">99" if points > 99 else f"{points:.0f}"
 
 
 def _moments(prognosis, row) -> list[str]:
@@ -83,10 +85,8 @@ def _moments(prognosis, row) -> list[str]:
     for name, moment in (row.moments or {}).items():
         given = [(month, prognosis.chance_from(name, row.plan.name, month)) for month in prognosis.landmarks]
         cells = ", ".join(_cell(month, chance) for month, chance in given if chance is not None)
-        reached = 100 * prognosis.reached(name, row.plan.name)
-        lines.append(
-            f"    counted from {name} (month {moment.at:.1f}), the {reached:.0f} in 100 who get there: {cells}"
-        )
+        reached = in_100(prognosis.reached(name, row.plan.name))
+        lines.append(f"    counted from {name} (month {moment.at:.1f}), the {reached} in 100 who get there: {cells}")
     if row.plan.otherwise is not None:
         lines.append(f"    who never gets it has {row.plan.otherwise.label} instead, and is inside the chances above")
     return lines
@@ -98,7 +98,7 @@ def _first_event(prognosis, row) -> list[str]:
     ways = prognosis.first_events(row.plan.name, month)
     if ways is None or len(ways) < 2:
         return []
-    return [f"    first by {month:g} mo: " + ", ".join(f"{name} {100 * chance:.0f}" for name, chance in ways.items())]
+    return [f"    first by {month:g} mo: " + ", ".join(f"{name} {in_100(chance)}" for name, chance in ways.items())]
 
 
 def _time_on(prognosis, row) -> list[str]:
@@ -111,5 +111,5 @@ def _time_on(prognosis, row) -> list[str]:
     )
     by = row.time_on.changed_by(prognosis.weights, prognosis.horizon)
     early, middle, late = ("none" if np.isinf(q) else f"{q:.1f}" for q in row.time_on.quantiles(prognosis.weights))
-    when = f"first change in {100 * by:.0f} of 100, month {middle} ({early} to {late})" if by else "no change"
+    when = f"first change in {in_100(by)} of 100, month {middle} ({early} to {late})" if by else "no change"
     return [f"    of the time: {shares}; {when}"]

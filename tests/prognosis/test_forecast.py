@@ -42,7 +42,7 @@ def test_overall_survival_counts_deaths_alone_and_the_lines_add_up(hazard_twin, 
         assert sum(ways.values()) + prognosis.chance("drug", month).value == pytest.approx(1.0, abs=1e-9)
         share = (rates[:, 0] / rates.sum(1) * (1 - np.exp(-rates.sum(1) * t)) * hazard_twin.weights).sum()
         assert ways["other"] == pytest.approx(share, abs=1e-4)
-    assert "first by 24 mo: serological progression 0, other " in str(prognosis)
+    assert "first by 24 mo: serological progression <1, other " in str(prognosis)
 
 
 def test_an_unknown_endpoint_or_landmark_names_those_there_are(prognosis):
@@ -69,6 +69,11 @@ def test_event_times_have_the_distribution_of_the_chances(prognosis):
     for month in (6, 12, 24):
         share = (weights * (row.events.event > month)).sum()
         assert share == pytest.approx(prognosis.chance("drug", month).value, abs=0.06)
+
+
+def test_no_chance_is_printed_as_impossible_or_certain(hazard_twin):
+    soon = forecast(hazard_twin, ["drug"], landmarks_months=(0.1,), random_seed=2)
+    assert "a drug: 0.1 mo >99 (>99 to >99); " in str(soon)
 
 
 def test_the_same_seed_gives_the_same_forecast(hazard_twin, prognosis):
