@@ -31,6 +31,7 @@ from bayestwin.specification import (
     Normal,
     Observation,
     Parameter,
+    Power,
     StudentT,
     TruncatedNormal,
     Uniform,
@@ -89,6 +90,22 @@ def test_every_line_of_a_file_takes_the_place_of_the_model_s_prior_and_nothing_e
     assert after["CL_pop"] == Gamma(shape=4.0, rate=2.0) and after["beta_CL_weight_kg"] == Fixed(value=0.75)
     assert changed.correlation.concentration == 3.0 and changed == model and model.correlation.concentration != 3.0
     assert list(with_priors(model, {}).parameters) == list(model.parameters)
+
+
+def test_a_parameter_whose_name_begins_another_s_keeps_its_own_effects():
+    whole = load_model("theophylline")
+    effect = Power("weight_kg", reference=70.0, exponent=Normal(mean=0.75, sd=0.2))
+    clearance, more = (
+        Parameter(name, unit="L/h", scale="log", typical=LogNormal(median=2.8, sd_log=0.5), covariates=(effect,))
+        for name in ("CL", "CL_m")
+    )
+    kept = tuple(p for p in whole.parameters if p.name != "CL")
+    for both in ((clearance, more), (more, clearance)):
+        model = replace(whole, parameters=(*kept, *both), correlation=None, source_hash="")
+        assert with_priors(model, {}).effects == model.effects
+        after = with_priors(model, {"beta_CL_m_weight_kg": Fixed(value=1.0)}).effects
+        changed = [name for (name, _, own), (_, _, other) in zip(model.effects, after, strict=True) if own != other]
+        assert changed == ["beta_CL_m_weight_kg"]
 
 
 REFUSED = {
