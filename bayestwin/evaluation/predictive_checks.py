@@ -49,7 +49,7 @@ def vpc(
     found : Replicates
     percentiles : of the values in a bin; probability : of the bands over replicates
     bins : int      at most so many; times that many labs share are a bin of their own
-    time : "time" or "since_dose"
+    time : "time" or "since_dose" (the last dose that the lab sees, additional doses among them)
 
     Returns
     -------

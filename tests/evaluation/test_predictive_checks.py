@@ -17,12 +17,14 @@ from level_cohorts import cohort_of, fitted_with, levels_of
 from level_model import as_population
 
 from bayestwin.cli import app
+from bayestwin.dosing import DoseEvent
 from bayestwin.errors import FitError
 from bayestwin.evaluation.predictive_checks import bins_of, npde, npde_tests, replicates_needed, vpc
 from bayestwin.evaluation.random_effects import against_covariates, random_effects, shrinkage
-from bayestwin.evaluation.replicates import Replicates, replicates
+from bayestwin.evaluation.replicates import Replicates, _row, replicates
 from bayestwin.population import PopulationPosterior
-from bayestwin.records import Cohort
+from bayestwin.records import Cohort, Lab, PatientRecord
+from bayestwin.specification import load_model
 
 matplotlib.use("agg")
 
@@ -52,6 +54,35 @@ def test_replicates_have_the_mean_and_covariance_of_the_closed_form_with_doubt_a
     assert covariance[0, 3] == pytest.approx(between, rel=0.12)
     assert found.simulated[:, :4].mean() == pytest.approx(level.mean(), abs=0.5)
     assert found.labs["pred"].to_numpy() == pytest.approx(np.full(160, level.mean()), abs=1e-6)
+
+
+SINCE_DOSE = {
+    "after an additional dose": (50.0, -1, 2.0),
+    "after another": (98.0, -1, 2.0),
+    "after the last of them": (130.0, -1, 34.0),
+    "a trough before an additional dose": (48.0, -1, 24.0),
+    "a row of the time of an additional dose": (48.0, 3, 0.0),
+    "a trough before the dose of its time": (200.0, -1, 104.0),
+    "a row after the dose of its time": (200.0, 3, 0.0),
+    "a reset is no dose and cancels those to come": (260.0, -1, 60.0),
+    "a time that doses add up to but for rounding": (300.3, 3, 0.0),
+    "a trough at that time": (300.3, -1, 0.1),
+    "before the first dose": (-1.0, -1, np.nan),
+}
+
+
+@pytest.mark.parametrize("case", SINCE_DOSE, ids=str)
+def test_the_time_since_the_dose_is_that_of_the_last_dose_that_the_lab_sees(case):
+    at, order, expected = SINCE_DOSE[case]
+    doses = (
+        DoseEvent(0.0, 320.0, "oral", addl=4, ii=24.0, order=1),
+        DoseEvent(200.0, 320.0, "oral", addl=9, ii=100.0, order=1),
+        DoseEvent(250.0, 0.0, "oral", reset=True, order=1),
+        DoseEvent(300.0, 320.0, "oral", addl=3, ii=0.1, order=1),
+    )
+    lab = Lab("c", "concentration", at, 5.0, at, order=order)
+    row = _row(load_model("theophylline"), PatientRecord("P-1", labs=(lab,), doses=doses), lab, 1.0)
+    assert row["since_dose"] == pytest.approx(expected, abs=1e-9, nan_ok=True)
 
 
 def test_bins_hold_about_equal_numbers_and_never_part_equal_times():
