@@ -150,6 +150,28 @@ def test_values_under_the_limit_stand_at_it_and_their_share_is_compared(made):
     assert table.loc["below limit", "low"] < table.loc["below limit", "observed"] < table.loc["below limit", "high"]
 
 
+def test_values_over_an_upper_limit_stand_at_it(made):
+    """Labs right-censored at 21: simulated values beyond it had stood where they were, and the 90th percentile off."""
+    values, failed = made.simulated[3], made.simulated[:300].copy()
+    flags = np.where(values > 21.0, "right", "none")
+    labs = made.labs.assign(observed=np.minimum(values, 21.0), limit_flag=flags)
+    table = vpc(Replicates(FakeModel(None), labs, failed, 0.0), "m_protein", bins=1).set_index("line")
+    assert (flags == "right").mean() > 0.15 and list(table.index) == ["10", "50", "90"]
+    assert table.loc["90", "observed"] == table.loc["90", "low"] == table.loc["90", "high"] == 21.0
+    uncapped = vpc(replace_observed(replace(made, simulated=failed), values), "m_protein", bins=1).set_index("line")
+    assert table.loc["10", "low"] == uncapped.loc["10", "low"]
+    further = labs.assign(
+        observed=np.where(flags == "none", values, 21.0) + np.where(np.arange(len(labs)) == 0, 9.0, 0.0)
+    )
+    further.loc[0, "limit_flag"] = "none"
+    found = vpc(Replicates(FakeModel(None), further, failed, 0.0), "m_protein", percentiles=(100.0,), bins=1)
+    assert found["high"][0] > 21.0  # of the lab that lies beyond the others' limit
+    failed[:, :-40] = np.nan
+    both = labs.assign(observed=np.clip(values, 19.0, 21.0), limit_flag=np.where(values < 19.0, "left", flags))
+    table = vpc(Replicates(FakeModel(19.0), both, failed, 0.0), "m_protein", percentiles=(50.0,), bins=1)
+    assert 19.0 < table["median"][0] < 21.0
+
+
 def test_npde_are_the_whitened_values_of_the_closed_form(known, made):
     table = npde(made, "m_protein", random_seed=1)
     level, omega = (float(known.posterior[name][0, 0]) for name in ("level_pop", "omega_level"))
