@@ -32,6 +32,7 @@ class Arrival(NamedTuple):
     ending : 1 for the end of an infusion; order : place among what happens at its time
     interval : of an implied dose of a steady state, which cannot come before `given`; else 0
     latest : time of the next reset, which cancels what comes later
+    rounding : what a time asked for is more than given + delay, where that is no more than a rounding error
     """
 
     given: Any
@@ -44,6 +45,7 @@ class Arrival(NamedTuple):
     ending: Any = 0
     interval: Any = 0.0
     latest: Any = np.inf
+    rounding: Any = 0.0
 
 
 class Repeated(NamedTuple):

@@ -133,6 +133,7 @@ def dated(model, values, timeline) -> Sorted:
     begin, end = timeline.start[0], timeline.end[-1]
     made, constant = _every(model, values, jumps), _constant(jumps.kind)
     arrival = jumps.given + jnp.where(constant, 0.0, jumps.delay + made.lag)
+    arrival = arrival + jnp.where(constant, 0.0, jumps.rounding)
     length = jnp.where(constant, jumps.delay + made.lag, made.length)
     arrives = (arrival <= jumps.latest) & (jumps.order < PADDING)
     time = jnp.where(jumps.ending > 0, jnp.minimum(arrival + length, jumps.latest), arrival)

@@ -91,7 +91,8 @@ def build_timeline(model, record, *, start: float, end: float, asked=(), resumed
     rows, jumps = Rows(model), []
     through_end = any(place > BEFORE and time == end for time, place in asked)
     found, arrivals = happenings(model, record)
-    for h in _together(found, sorted({start, end, *(t for t, _ in asked)})):
+    known = sorted({start, end, *(t for t, _ in asked)})
+    for h in _together(found, known):
         if h.time > end or (h.time == end and not through_end):
             break
         if h.time < start or (resumed and h.time <= start):
@@ -108,7 +109,7 @@ def build_timeline(model, record, *, start: float, end: float, asked=(), resumed
         where, order = between_moving(rows, points, jumps, asked)
         repeated = [h.steady for _, h in rows.resets if h.steady is not None]
         cycles = stacked(repeated, NO_CYCLE, max(len(repeated), 1)) if rows.resets else None
-        jumping = stacked(arrivals, NOTHING, max(len(arrivals), 1))
+        jumping = stacked([_moved_onto(known, a) for a in arrivals], NOTHING, max(len(arrivals), 1))
         moving = Moving(order, jumping, cycles, np.array(float(resumed)), np.array(float(through_end)))
     else:
         where = standing(rows, points, jumps, asked)
@@ -125,9 +126,21 @@ def _place(after) -> float:
 def _together(sorted_jumps, times):
     """Jumps that lie a rounding error beside one of `times` are moved onto it."""
     for h in sorted_jumps:
-        k = int(np.searchsorted(times, h.time))
-        near = [t for t in times[max(k - 1, 0) : k + 1] if abs(t - h.time) <= TOGETHER * (1.0 + abs(t))]
-        yield replace(h, time=near[0]) if near and h.time not in near else h
+        time = _near(times, h.time)
+        yield h if time == h.time else replace(h, time=time)
+
+
+def _moved_onto(times, a: Arrival) -> Arrival:
+    """The same for a jump that moves with the parameters: where the model adds no lag it falls onto that time."""
+    said = a.given + a.delay
+    return a._replace(rounding=_near(times, said) - said)
+
+
+def _near(times, time: float) -> float:
+    """That of the sorted `times` which lies a rounding error beside `time`, else `time` itself."""
+    k = int(np.searchsorted(times, time))
+    near = [t for t in times[max(k - 1, 0) : k + 1] if abs(t - time) <= TOGETHER * (1.0 + abs(t))]
+    return near[0] if near and time not in near else time
 
 
 def _with_steps(times, jump_times, steps) -> list[float]:

@@ -16,6 +16,7 @@ from typing import Any
 
 from bayestwin.errors import FitError
 from bayestwin.evaluation.patient_log_likelihood import patient_log_likelihood
+from bayestwin.individual import informative_labs
 
 KHAT = 0.7
 
@@ -86,7 +87,7 @@ def compare_fits(fits, cohorts, *, random_seed: int, draws: int = 200, points: i
 
 
 def _same_labs(fits, cohorts):
-    """Every fit has the same patients and labs in the same units."""
+    """Every fit has learnt from the same patients and labs in the same units."""
     (first, one), *others = [(name, _labs(population, cohorts[name])) for name, population in fits.items()]
     for name, other in others:
         for key in dict.fromkeys([*one, *other]):
@@ -98,12 +99,16 @@ def _same_labs(fits, cohorts):
                     subject=f"patient {key}",
                     place=f"{first} and {name}",
                     value=f"{odd[1]} in {odd[2]} at {odd[0]:g} is read by {first if odd in here else name} alone",
-                    allowed="models whose outputs have the same names and units, and the same accepted rows",
+                    allowed="models whose outputs have the same names and units and are derived from the same others, "
+                    "and the same accepted rows",
                     next_step="Fit both models to the labs that both speak of.",
                 )
 
 
 def _labs(population, cohort) -> dict:
-    """patient -> its labs as (time, output, unit)."""
+    """patient -> the labs that the fit learnt from, as (time, output, unit)."""
     unit = {o.output: o.unit for o in population.model.observations}
-    return {r.key: frozenset((lab.time, lab.output, unit[lab.output]) for lab in r.labs) for r in cohort if r.labs}
+    learnt = {r.key: informative_labs(population.model, r) for r in cohort}
+    return {
+        key: frozenset((lab.time, lab.output, unit[lab.output]) for lab in labs) for key, labs in learnt.items() if labs
+    }

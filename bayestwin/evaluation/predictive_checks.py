@@ -49,7 +49,7 @@ def vpc(
     found : Replicates
     percentiles : of the values in a bin; probability : of the bands over replicates
     bins : int      at most so many; times that many labs share are a bin of their own
-    time : "time" or "since_dose"
+    time : "time" or "since_dose" (the last dose that the lab sees, additional doses among them)
 
     Returns
     -------
@@ -137,19 +137,30 @@ def _limits(mine):
     return np.where(left, observed, np.where(observed >= others, others, np.nan))
 
 
+def _upper_limits(mine):
+    """Upper limit of each lab where it has one: its own if censored there, else the median of those that are, but no
+    less than the lab itself; NaN for none."""
+    right, top = (mine.labs["limit_flag"] == "right").to_numpy(), mine.labs["observed"].to_numpy(float)
+    others = float(np.median(top[right])) if right.any() else np.nan
+    return np.where(right, top, np.where(np.fmax(top, _upper(mine.labs)) <= others, others, np.nan))
+
+
 def _upper(labs):
     """Upper end of each lab that is an interval, else NaN."""
     return labs["observed_to"].to_numpy(float) if "observed_to" in labs else np.full(len(labs), np.nan)
 
 
 def _at_limits(mine):
-    """Observed (N,) and simulated (R, N) values, both no lower than the limit, intervals drawn from the replicates."""
-    limit, low, high = _limits(mine), mine.labs["observed"].to_numpy(float), _upper(mine.labs)
+    """Observed (N,) and simulated (R, N) values, both no further than the limits, intervals drawn from the
+    replicates."""
+    limit, upper, simulated = _limits(mine), _upper_limits(mine), mine.simulated
+    low, high = mine.labs["observed"].to_numpy(float), _upper(mine.labs)
     y, rng = np.fmax(low, limit), np.random.default_rng(0)
     for n in np.flatnonzero(mine.labs["limit_flag"] == "interval"):
         pool = mine.simulated[(mine.simulated[:, n] > low[n]) & (mine.simulated[:, n] < high[n]), n]
         y[n] = rng.choice(pool) if len(pool) else 0.5 * (low[n] + high[n])
-    return y, np.fmax(mine.simulated, limit)
+    simulated = np.where(simulated < limit, limit, simulated)  # a failed solve stays NaN
+    return y, np.where(simulated > upper, upper, simulated)
 
 
 def _below(mine):

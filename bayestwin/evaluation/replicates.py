@@ -17,6 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayestwin.dynamics import NO_GRADIENT
+from bayestwin.dynamics.arrivals import EARLIER
+from bayestwin.dynamics.timeline import TOGETHER
 from bayestwin.errors import FitError
 from bayestwin.individual import compile_record, informative_labs
 from bayestwin.individual.data import used_sizes
@@ -137,17 +139,33 @@ def expected_values(model, labs, pieces, share, sigma):
 
 def _row(model, record, lab, pred) -> dict:
     """One lab as it was measured, beside its typical prediction."""
-    given = [dose.time for dose in record.doses if dose.time <= lab.time]
     observation = model.observations[model.observation_index[lab.output]]
     return {
         "patient": record.key,
         "lab_id": lab.lab_id,
         "output": lab.output,
         "time": lab.time,
-        "since_dose": lab.time - max(given) if given else np.nan,
+        "since_dose": _since_dose(record, lab),
         "observed": lab.value,
         "observed_to": np.nan if lab.upper is None else lab.upper,
         "limit_flag": lab.censoring,
         "scale": "ln" if observation.log_scale else "natural",
         "pred": float(pred),
     }
+
+
+def _since_dose(record, lab) -> float:
+    """Time since the last dose that the lab sees, additional doses among them; NaN before the first.
+
+    At equal times rows follow each other in their order, and additional doses come before all of them but a trough.
+    """
+    given: list[tuple[float, float]] = []
+    for dose in record.doses:
+        if dose.reset or dose.ss == 1:  # cancels what earlier rows still had to give
+            given = [one for one in given if one[0] <= dose.time]
+        if dose.amount > 0 or dose.ss:
+            given += [(dose.time + k * dose.ii, EARLIER if k else dose.order) for k in range(dose.addl + 1)]
+    rounding = TOGETHER * (1.0 + abs(lab.time))
+    waits = [(lab.time - time, order) for time, order in given]
+    seen = [wait for wait, order in waits if wait > rounding or (wait >= -rounding and order < lab.order)]
+    return max(min(seen), 0.0) if seen else np.nan

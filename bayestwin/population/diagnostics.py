@@ -2,7 +2,7 @@
 
 R-hat < 1.01, bulk and tail ESS > 400 (rank-normalised; Vehtari et al. 2021), divergences under 0.1 % and not
 clustered, E-BFMI > 0.3. Clustered means: the divergent draws lie closer together than draws do, in some
-population parameter (their mean differs from the overall mean by more than 3 standard errors).
+population parameter (their mean differs from the overall mean by more than 4 standard errors).
 """
 
 from dataclasses import dataclass, field

@@ -83,9 +83,11 @@ def with_derived(model, natural: dict) -> dict:
     """The same values with what is made of `vector_sites`, where those are among them: slopes of horseshoes and
     factors of laboratories and products."""
     natural = natural | site_factors.factors_from(model, natural)
-    if not horseshoes(model):
+    scales = [f"{one.group}_global" for one in horseshoes(model)]
+    drawn = [name for name in scales if name in natural]  # priors from a file may take all slopes out of a group
+    if not drawn:
         return natural
-    shape, priors = jnp.shape(natural[f"{next(iter(horseshoes(model))).group}_global"]), dict(omega_priors(model))
+    shape, priors = jnp.shape(natural[drawn[0]]), dict(omega_priors(model))
 
     def omega_of(position):
         site = f"omega_{model.parameters[position].name}"

@@ -14,6 +14,7 @@ from bayestwin.population.hyper import assemble, hyper_sites, vector_sites, with
 from bayestwin.population.posterior import PopulationPosterior
 from bayestwin.population.provenance import provenance
 from bayestwin.population.site_factors import factor_names
+from bayestwin.specification.priors import Fixed
 
 EFFECTS = ("psi", "z")  # sites of the patients: centred, non-centred
 
@@ -23,7 +24,7 @@ def posterior_from(
 ) -> PopulationPosterior:
     """Draws with their names, dimensions and provenance; method "variational" marks them approximate.
 
-    fitted : the model under the priors that were used; what they fix and the model file does not is kept as constant
+    fitted : the model under the priors that were used; what they fix otherwise than the model file is kept as constant
     mask : which individual parameters are centred; None: all where the draws hold "psi", else none
     """
     shape = next(iter(drawn.stats.values())).shape[:2]
@@ -60,14 +61,14 @@ def sites_with_priors(model) -> dict:
 
 def population_samples(model, fitted, samples: dict, shape) -> dict:
     """The population's sites by name, (chain, draw, ...): with what is derived of them and, as constants, what the
-    priors in use fix."""
+    priors in use fix otherwise than the model file."""
     population = {name: values for name, values in samples.items() if name not in EFFECTS}
     kept = {name: np.asarray(a) for name, a in with_derived(fitted, population).items()}
     found = {name: a for name, a in kept.items() if name not in vector_sites(fitted)}
-    used = sites_with_priors(fitted)
-    for name in hyper_sites(model):
-        if name not in found and name in used:
-            found[name] = np.full(shape, used[name].value)
+    own = sites_with_priors(model)
+    for name, prior in sites_with_priors(fitted).items():
+        if isinstance(prior, Fixed) and name not in found and prior != own.get(name):
+            found[name] = np.full(shape, prior.value)
     return found
 
 

@@ -30,6 +30,7 @@ from bayestwin.population.stacks import stack_cohort
 from bayestwin.specification.other_priors import with_priors
 
 START = {"init_loc_fn": init_to_median(num_samples=15), "init_scale": 0.05}
+CHAINS = 4  # as many as a sampler has; the draws are independent
 
 
 def _by_patient(program):
@@ -69,7 +70,7 @@ def approximate_population(
     ----------
     steps, rate : int, float     optimisation steps and learning rate, kept for a tenth of them, then falling to a
                                  fortieth: at a constant rate the noise of the gradient hid 200 units of the bound
-    draws : int                  independent draws from the fitted normal, in four "chains"
+    draws : int                  independent draws from the fitted normal, in four "chains": a multiple of 4
     guide : str                  "full": one normal over everything, non-centred; "by_patient": population and every
                                  patient a normal of their own, for many patients or individual parameters. Centred
                                  where labs are many (`well_identified`), then without correlation between patient
@@ -80,7 +81,19 @@ def approximate_population(
     Returns
     -------
     PopulationPosterior          whose diagnostics say "approximate" and give the last change of the bound
+
+    Raises
+    ------
+    FitError                     an unknown guide; draws that are no multiple of 4
     """
+    if draws < CHAINS or draws % CHAINS:
+        raise FitError(
+            f"draws stand in {CHAINS} chains of one length",
+            subject=f"model {model.name}",
+            place="draws",
+            value=draws,
+            allowed=f"a multiple of {CHAINS}",
+        )
     if guide not in GUIDES:
         raise FitError("no such guide", subject=f"model {model.name}", value=guide, allowed=" or ".join(GUIDES))
     rho = (model.response_correlation.rho if model.response_correlation else 0.0) if rho is None else rho
@@ -120,8 +133,8 @@ def approximate_population(
         close()
         params = svi.get_params(state)
         flat = normal.sample_posterior(key_draw, params, sample_shape=(draws,))
-        samples = {k: np.asarray(v).reshape(4, draws // 4, *v.shape[1:]) for k, v in flat.items()}
-        empty = np.zeros((4, draws // 4))
+        samples = {k: np.asarray(v).reshape(CHAINS, draws // CHAINS, *v.shape[1:]) for k, v in flat.items()}
+        empty = np.zeros((CHAINS, draws // CHAINS))
         stats = {
             "diverging": empty.astype(bool),
             "energy": np.asarray(jax.random.normal(key_draw, empty.shape)),

@@ -177,6 +177,17 @@ def _covariate_effects(model) -> None:
                 )
         if parameter.treatment:
             _need(model, parameter.treatment, f"parameter {parameter.name}", {t.name for t in model.treatments})
+    named = [name for name, _, _ in model.effects]
+    for name, position, _ in model.effects:
+        if named.count(name) > 1:
+            raise ModelError(
+                "two covariate effects share a name, and so would share a coefficient",
+                subject=f"model {model.name}",
+                place=f"parameter {model.parameters[position].name}",
+                value=name,
+                allowed="one effect of a covariate on a parameter (of a category: one for each level)",
+                next_step="Keep one of them; where covariate or level differ, rename one.",
+            )
 
 
 def _waits(model) -> None:

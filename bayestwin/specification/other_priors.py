@@ -107,7 +107,7 @@ def with_priors(model, priors: Mapping[str, Any]):
     left = dict(priors)
     concentrations = [left.pop(block.prior_name, block.prior.concentration) for block in model.correlation_blocks]
     blocks = [replace(b.prior, concentration=c) for b, c in zip(model.correlation_blocks, concentrations)]
-    parameters = tuple(_parameter(model, p, left) for p in model.parameters)
+    parameters = tuple(_parameter(model, k, left) for k in range(len(model.parameters)))
     drift = tuple(replace(d, sd=_positive(model, f"drift_sd_{d.parameter}", d.sd, left)) for d in model.drift)
     observations = tuple(
         replace(o, distribution=_distribution(model, o, left))
@@ -150,14 +150,14 @@ def site_names(model) -> list[str]:
     return names + [block.prior_name for block in model.correlation_blocks]
 
 
-def _parameter(model, parameter, left: dict):
+def _parameter(model, position: int, left: dict):
+    """The parameter at `position` with each of its priors exchanged where named."""
+    parameter = model.parameters[position]
     between = parameter.between
     if between is not None:
         between = left.pop(f"omega_{parameter.name}", between)
     effects = []
-    for name, _, effect in model.effects:
-        if effect not in parameter.covariates or not name.startswith(f"beta_{parameter.name}_"):
-            continue
+    for name, _, effect in (one for one in model.effects if one[1] == position):
         field = "exponent" if isinstance(effect, Power) else "slope" if isinstance(effect, Slope) else "shift"
         prior = left.pop(name, getattr(effect, field))
         if not holds(REAL, prior) and not isinstance(prior, Horseshoe):

@@ -183,6 +183,22 @@ def test_what_arrives_at_the_time_of_a_lab_comes_after_a_trough_and_before_the_r
     np.testing.assert_allclose(states[:, 0], [0.0, 0.0, 50.0, 75.0, 75.0], atol=1e-12)
 
 
+@pytest.mark.parametrize("lag", [0.0, 0.7])
+def test_an_additional_dose_at_the_time_of_a_lab_is_not_lost_to_it_by_rounding(solver_of, standing, lag):
+    """0.1 + 2 * 0.1 and 0.1 + 2 * 0.1 + 0.7 are not 0.3 and 1 to a computer."""
+    plain = load_model("one_compartment")
+    share = Parameter("F", unit="", scale="log", typical=Fixed(value=1.0))
+    model = replace(
+        plain, parameters=(*plain.parameters, share), dosing=(Dosing("central", bioavailability="F"),), source_hash=""
+    )
+    row, times = DoseEvent(0.1, 320.0, "iv", addl=5, ii=0.1, lag=lag, order=1), [round(0.1 * k, 1) for k in range(14)]
+    for after in (False, 2):
+        asked = [(t, after) for t in times]
+        record = PatientRecord("P-1", doses=(row,))
+        expected, found = standing(record, VALUES, asked), solver_of(model)(record, VALUES | {"F": 1.0}, asked)
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
+
+
 @pytest.mark.parametrize("cut", [0.0, 2.0, 3.5, 9.0])
 @pytest.mark.parametrize("applied", [False, True])
 @pytest.mark.parametrize("lag", [0.4, 2.0, 6.3])  # a dose arrives before, at and after the cut

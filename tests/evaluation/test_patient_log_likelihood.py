@@ -119,15 +119,31 @@ def test_the_command_puts_the_right_fit_first_and_names_what_hangs_on_its_prior(
     assert twice.exit_code == 2 and "not all different" in twice.output
 
 
-def test_fits_that_speak_of_other_labs_or_units_are_not_compared():
-    def stands_for(unit):
-        return SimpleNamespace(model=SimpleNamespace(observations=(SimpleNamespace(output="m_protein", unit=unit),)))
+def stands_for(*outputs):
+    """A fit as far as the check of its labs looks at it; outputs : (name, unit, names of those it is derived from)."""
+    named = [dict(zip(("output", "unit", "derived_from"), one), derived_within=0.5) for one in outputs]
+    index = {one["output"]: k for k, one in enumerate(named)}
+    observations = tuple(SimpleNamespace(**one) for one in named)
+    return SimpleNamespace(model=SimpleNamespace(observations=observations, observation_index=index))
 
+
+def test_fits_that_learnt_from_other_labs_of_the_same_rows_are_not_compared():
+    """One model derives the change from the marker and leaves it out, the other learns from both."""
+    record = patients(1)[next(iter(patients(1).keys))]
+    cohort = Cohort((record.with_labs((*record.labs, Lab("d@2", "change", 2.0, -1.0, 2.0))),))
+    marker = ("m_protein", "g/L", ())
+    one = stands_for(marker, ("change", "g/L", ()))
+    two = stands_for(marker, ("change", "g/L", ("m_protein",)))
+    with pytest.raises(FitError, match="change in g/L at 2 is read by one alone.*derived from the same others"):
+        compare_fits({"one": one, "two": two}, {"one": cohort, "two": cohort}, random_seed=1)
+
+
+def test_fits_that_speak_of_other_labs_or_units_are_not_compared():
     with pytest.raises(
         FitError, match="patient P-0, one and two: .*m_protein in g/L at 1 is read by one alone.*same names and units"
     ):
         compare_fits(
-            {"one": stands_for("g/L"), "two": stands_for("g/dL")},
+            {"one": stands_for(("m_protein", "g/L", ())), "two": stands_for(("m_protein", "g/dL", ()))},
             {"one": patients(1), "two": patients(1)},
             random_seed=1,
         )

@@ -17,12 +17,14 @@ from level_cohorts import cohort_of, fitted_with, levels_of
 from level_model import as_population
 
 from bayestwin.cli import app
+from bayestwin.dosing import DoseEvent
 from bayestwin.errors import FitError
 from bayestwin.evaluation.predictive_checks import bins_of, npde, npde_tests, replicates_needed, vpc
 from bayestwin.evaluation.random_effects import against_covariates, random_effects, shrinkage
-from bayestwin.evaluation.replicates import Replicates, replicates
+from bayestwin.evaluation.replicates import Replicates, _row, replicates
 from bayestwin.population import PopulationPosterior
-from bayestwin.records import Cohort
+from bayestwin.records import Cohort, Lab, PatientRecord
+from bayestwin.specification import load_model
 
 matplotlib.use("agg")
 
@@ -52,6 +54,35 @@ def test_replicates_have_the_mean_and_covariance_of_the_closed_form_with_doubt_a
     assert covariance[0, 3] == pytest.approx(between, rel=0.12)
     assert found.simulated[:, :4].mean() == pytest.approx(level.mean(), abs=0.5)
     assert found.labs["pred"].to_numpy() == pytest.approx(np.full(160, level.mean()), abs=1e-6)
+
+
+SINCE_DOSE = {
+    "after an additional dose": (50.0, -1, 2.0),
+    "after another": (98.0, -1, 2.0),
+    "after the last of them": (130.0, -1, 34.0),
+    "a trough before an additional dose": (48.0, -1, 24.0),
+    "a row of the time of an additional dose": (48.0, 3, 0.0),
+    "a trough before the dose of its time": (200.0, -1, 104.0),
+    "a row after the dose of its time": (200.0, 3, 0.0),
+    "a reset is no dose and cancels those to come": (260.0, -1, 60.0),
+    "a time that doses add up to but for rounding": (300.3, 3, 0.0),
+    "a trough at that time": (300.3, -1, 0.1),
+    "before the first dose": (-1.0, -1, np.nan),
+}
+
+
+@pytest.mark.parametrize("case", SINCE_DOSE, ids=str)
+def test_the_time_since_the_dose_is_that_of_the_last_dose_that_the_lab_sees(case):
+    at, order, expected = SINCE_DOSE[case]
+    doses = (
+        DoseEvent(0.0, 320.0, "oral", addl=4, ii=24.0, order=1),
+        DoseEvent(200.0, 320.0, "oral", addl=9, ii=100.0, order=1),
+        DoseEvent(250.0, 0.0, "oral", reset=True, order=1),
+        DoseEvent(300.0, 320.0, "oral", addl=3, ii=0.1, order=1),
+    )
+    lab = Lab("c", "concentration", at, 5.0, at, order=order)
+    row = _row(load_model("theophylline"), PatientRecord("P-1", labs=(lab,), doses=doses), lab, 1.0)
+    assert row["since_dose"] == pytest.approx(expected, abs=1e-9, nan_ok=True)
 
 
 def test_bins_hold_about_equal_numbers_and_never_part_equal_times():
@@ -117,6 +148,28 @@ def test_values_under_the_limit_stand_at_it_and_their_share_is_compared(made):
     assert table.loc["10", "observed"] == 19.0 and table.loc["10", "low"] == 19.0
     assert table.loc["below limit", "observed"] == pytest.approx((flags == "left").mean())
     assert table.loc["below limit", "low"] < table.loc["below limit", "observed"] < table.loc["below limit", "high"]
+
+
+def test_values_over_an_upper_limit_stand_at_it(made):
+    """Labs right-censored at 21: simulated values beyond it had stood where they were, and the 90th percentile off."""
+    values, failed = made.simulated[3], made.simulated[:300].copy()
+    flags = np.where(values > 21.0, "right", "none")
+    labs = made.labs.assign(observed=np.minimum(values, 21.0), limit_flag=flags)
+    table = vpc(Replicates(FakeModel(None), labs, failed, 0.0), "m_protein", bins=1).set_index("line")
+    assert (flags == "right").mean() > 0.15 and list(table.index) == ["10", "50", "90"]
+    assert table.loc["90", "observed"] == table.loc["90", "low"] == table.loc["90", "high"] == 21.0
+    uncapped = vpc(replace_observed(replace(made, simulated=failed), values), "m_protein", bins=1).set_index("line")
+    assert table.loc["10", "low"] == uncapped.loc["10", "low"]
+    further = labs.assign(
+        observed=np.where(flags == "none", values, 21.0) + np.where(np.arange(len(labs)) == 0, 9.0, 0.0)
+    )
+    further.loc[0, "limit_flag"] = "none"
+    found = vpc(Replicates(FakeModel(None), further, failed, 0.0), "m_protein", percentiles=(100.0,), bins=1)
+    assert found["high"][0] > 21.0  # of the lab that lies beyond the others' limit
+    failed[:, :-40] = np.nan
+    both = labs.assign(observed=np.clip(values, 19.0, 21.0), limit_flag=np.where(values < 19.0, "left", flags))
+    table = vpc(Replicates(FakeModel(19.0), both, failed, 0.0), "m_protein", percentiles=(50.0,), bins=1)
+    assert 19.0 < table["median"][0] < 21.0
 
 
 def test_npde_are_the_whitened_values_of_the_closed_form(known, made):

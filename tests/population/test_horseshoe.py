@@ -17,7 +17,7 @@ from bayestwin.population.hyper import assemble, hyper_sites, vector_sites
 from bayestwin.population.joint import joint_of
 from bayestwin.population.prior import prior_population
 from bayestwin.population.program import population_program
-from bayestwin.population.result import posterior_from
+from bayestwin.population.result import population_samples, posterior_from
 from bayestwin.population.sampling import Draws
 from bayestwin.population.stacks import stack_cohort
 from bayestwin.records import Cohort, Lab, PatientRecord
@@ -104,6 +104,26 @@ def test_a_file_of_priors_takes_a_slope_out_of_the_group(model):
     )
     assert "beta_level_marker_1" in hyper_sites(changed) and vector_sites(changed)["markers_local"][1] == 2
     assert "beta_level_marker_1" not in hyper_sites(model) and vector_sites(model)["markers_raw"][1] == 4
+
+
+def test_a_file_of_priors_may_take_every_slope_out_of_a_group(model):
+    """Of one of two groups too: a slope fixed, one with a prior of its own, the other group as it was."""
+    level, genes = model.parameters[0], Horseshoe(expected_nonzero=1, patients=60, group="genes")
+    for groups in (["markers"] * 4, ["markers", "markers", "genes", "genes"]):
+        effects = tuple(replace(e, slope=genes) if g == "genes" else e for e, g in zip(level.covariates, groups))
+        whole = replace(model, parameters=(replace(level, covariates=effects),))
+        names = [name for (name, _, _), group in zip(whole.effects, groups) if group == "markers"]
+        own = dict.fromkeys(names, Normal(mean=0.0, sd=1.0)) | {names[0]: Fixed(value=0.3)}
+        fitted = with_priors(whole, own)
+        rng = np.random.default_rng(4)
+        samples = {name: rng.uniform(0.5, 1.0, (1, 3)) for name in hyper_sites(fitted)}
+        samples |= {name: rng.uniform(0.5, 1.0, (1, 3, size)) for name, (_, size) in vector_sites(fitted).items()}
+        with jax.enable_x64(True):
+            found = assemble(whole, population_samples(whole, fitted, samples, (1, 3)), 0.0)
+            expected = assemble(fitted, samples, 0.0)
+        np.testing.assert_allclose(found.effects, expected.effects, rtol=1e-12)
+        np.testing.assert_allclose(found.effects[..., 0], 0.3, rtol=1e-12)
+        np.testing.assert_allclose(found.effects[..., 1], samples[names[1]], rtol=1e-12)
 
 
 def test_the_printed_model_says_what_the_slopes_share(model):

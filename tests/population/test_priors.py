@@ -1,6 +1,7 @@
 """Priors: what they say, from a file, and fits under them against closed forms; models in which nothing varies."""
 
 import json
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -9,8 +10,10 @@ from scipy import stats
 
 from bayestwin.errors import FitError, ModelError
 from bayestwin.population import fit_population, load_population
-from bayestwin.population.hyper import hyper_sites
+from bayestwin.population.hyper import assemble, hyper_sites
 from bayestwin.population.program import distribution
+from bayestwin.population.result import posterior_from, psi_of
+from bayestwin.population.sampling import Draws
 from bayestwin.population.start_values import to_median
 from bayestwin.records import Cohort, Lab, PatientRecord
 from bayestwin.specification import (
@@ -28,6 +31,7 @@ from bayestwin.specification import (
     Normal,
     Observation,
     Parameter,
+    Power,
     StudentT,
     TruncatedNormal,
     Uniform,
@@ -86,6 +90,22 @@ def test_every_line_of_a_file_takes_the_place_of_the_model_s_prior_and_nothing_e
     assert after["CL_pop"] == Gamma(shape=4.0, rate=2.0) and after["beta_CL_weight_kg"] == Fixed(value=0.75)
     assert changed.correlation.concentration == 3.0 and changed == model and model.correlation.concentration != 3.0
     assert list(with_priors(model, {}).parameters) == list(model.parameters)
+
+
+def test_a_parameter_whose_name_begins_another_s_keeps_its_own_effects():
+    whole = load_model("theophylline")
+    effect = Power("weight_kg", reference=70.0, exponent=Normal(mean=0.75, sd=0.2))
+    clearance, more = (
+        Parameter(name, unit="L/h", scale="log", typical=LogNormal(median=2.8, sd_log=0.5), covariates=(effect,))
+        for name in ("CL", "CL_m")
+    )
+    kept = tuple(p for p in whole.parameters if p.name != "CL")
+    for both in ((clearance, more), (more, clearance)):
+        model = replace(whole, parameters=(*kept, *both), correlation=None, source_hash="")
+        assert with_priors(model, {}).effects == model.effects
+        after = with_priors(model, {"beta_CL_m_weight_kg": Fixed(value=1.0)}).effects
+        changed = [name for (name, _, own), (_, _, other) in zip(model.effects, after, strict=True) if own != other]
+        assert changed == ["beta_CL_m_weight_kg"]
 
 
 REFUSED = {
@@ -173,3 +193,28 @@ def test_what_a_file_fixes_is_kept_as_a_constant_and_the_file_loads_again(untrea
     spread = 2.5**2 + 1.5**2 / 6
     exact = (20.0 + y.sum() / spread) / (1.0 + 4 / spread)
     assert float(kept.posterior["level_pop"].mean()) == pytest.approx(exact, abs=0.25)
+
+
+def test_a_number_fixed_by_the_model_file_and_otherwise_by_the_file_of_priors_is_that_of_the_fit_ever_after(tmp_path):
+    whole = load_model("theophylline")
+    own = {"ka_pop": 1.5, "omega_ka": 0.3, "beta_CL_weight_kg": 0.75, "sigma_add_concentration": 0.7}
+    model = replace(with_priors(whole, {name: Fixed(value=x) for name, x in own.items()}), source_hash="")
+    other = {name: Fixed(value=0.5 * x) for name, x in own.items() if name != "omega_ka"}
+    fitted = with_priors(model, other)
+    rng = np.random.default_rng(1)
+    samples = {name: rng.uniform(0.4, 0.6, (2, 3)) for name in hyper_sites(fitted)}
+    samples["correlation_cholesky"] = np.broadcast_to(np.eye(3), (2, 3, 3, 3))
+    labs = (Lab("c", "concentration", 1.0, 5.0, 1.0),)
+    record = PatientRecord("P-1", labs=labs, covariates={"weight_kg": 35.0})
+    stats = {"diverging": np.zeros((2, 3), bool), "energy": rng.normal(size=(2, 3)), "lp": np.zeros((2, 3))}
+    with jax.enable_x64(True):
+        drawn = Draws(samples | {"z": rng.normal(size=(2, 3, 1, 3))}, stats)
+        fit = posterior_from(model, [record], drawn, 0.0, Cohort((record,)), 1, fitted=fitted)
+        used = jax.tree.map(np.asarray, assemble(fitted, samples, 0.0))
+        psi = psi_of(fitted, used, [record], {"psi": None, "z": drawn.samples["z"]}, np.zeros(3, bool), (2, 3))
+    kept = load_population(fit.save(tmp_path / "pop.nc", keep_individuals=True), model)
+    hyper, _ = kept.hyper_draws()
+    for found, expected in zip(jax.tree.leaves(hyper), jax.tree.leaves(used)):
+        np.testing.assert_allclose(found, expected.reshape(found.shape), rtol=1e-12)
+    np.testing.assert_allclose(kept.individual_draws(record), psi.reshape(6, 3), rtol=1e-12)
+    assert "omega_ka" not in kept.posterior and set(json.loads(kept.attributes["other_priors"])) == set(other)

@@ -51,3 +51,9 @@ def test_patients_with_few_labs_each_leave_the_spread_between_them_where_quadrat
 def test_an_unknown_guide_is_refused(untreated_level, four_patients):
     with pytest.raises(FitError, match="no such guide.*half.*by_patient"):
         approximate_population(untreated_level, four_patients, random_seed=1, guide="half")
+
+
+@pytest.mark.parametrize("draws", [0, 2, 802])
+def test_draws_that_do_not_fill_four_chains_are_refused_before_any_step(untreated_level, four_patients, draws):
+    with pytest.raises(FitError, match=f"draws: draws stand in 4 chains of one length .found {draws}.*a multiple of 4"):
+        approximate_population(untreated_level, four_patients, random_seed=1, steps=50, draws=draws)

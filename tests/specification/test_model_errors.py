@@ -27,6 +27,7 @@ from bayestwin.specification import (
     ResponseClass,
     ResponseCorrelation,
     SerologicalRule,
+    Slope,
     Steps,
     Treatment,
 )
@@ -117,6 +118,37 @@ CONTRADICTIONS = {
         {"response_correlation": ResponseCorrelation(parameters=("f",)), "correlation": LKJ(over=("k", "f"))},
         "cannot stand in the LKJ block and in the response correlation",
         "'f'",
+    ),
+    "two effects of one covariate": (
+        {
+            "parameters": (
+                replace(
+                    K,
+                    covariates=(
+                        Power("weight", reference=70.0, exponent=Normal(mean=0.75, sd=0.2)),
+                        Slope("weight", reference=70.0, slope=Normal(mean=0.0, sd=0.1)),
+                    ),
+                ),
+                F,
+            )
+        },
+        "parameter k: two covariate effects share a name",
+        "'beta_k_weight'",
+    ),
+    "a level twice": (
+        {"parameters": (replace(K, covariates=(Category("sex", "f", shift=Normal(mean=0, sd=1)),) * 2),)},
+        "two covariate effects share a name",
+        "'beta_k_sex_f'",
+    ),
+    "names that run together": (
+        {
+            "parameters": tuple(
+                replace(K, name=name, covariates=(Slope(covariate, reference=0.0, slope=Normal(mean=0.0, sd=0.1)),))
+                for name, covariate in (("k", "m_weight"), ("k_m", "weight"))
+            )
+        },
+        "parameter k: two covariate effects share a name",
+        "rename one",
     ),
     "strange effect": ({"parameters": (replace(K, covariates=("weight",)),)}, "unknown covariate effect", "'weight'"),
     "parameter's treatment": (
