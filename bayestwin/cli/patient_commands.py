@@ -46,6 +46,12 @@ def start(
     as_of: AsOf = None,
     patient: PatientKey = None,
     particles: Particles = 4000,
+    feedback: Annotated[
+        bool,
+        typer.Option(
+            help="Let the patient's labs weigh the population draws; without it the posterior is cut, and says so."
+        ),
+    ] = True,
     seed: Seed = 1,
 ):
     """Start a patient's twin as a draw from the population; labs already in the files are learnt at once."""
@@ -55,7 +61,8 @@ def start(
     files = {"patients": patients, "labs": labs, "doses": doses, "events": events, "event_table": event_table}
     reading = read_files(known.model.record_schema(), files, time_unit=time_unit, as_of=as_of)
     tell(reading)
-    twin = start_twin(known, one_patient(reading.cohort, patient), particles=particles, random_seed=seed)
+    record = one_patient(reading.cohort, patient)
+    twin = start_twin(known, record, particles=particles, random_seed=seed, feedback=feedback)
     twin = twin.with_refusals(reading.refusals)
     return _publish(twin, twin.info, out, reading)
 

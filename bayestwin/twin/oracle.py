@@ -16,10 +16,12 @@ from bayestwin.errors import FitError, refuse_other, refuse_seed
 from bayestwin.individual import compile_record, information_time
 from bayestwin.population.possible import refuse_impossible
 from bayestwin.twin.check import judge
+from bayestwin.twin.few_draws import FEWEST_DRAWS
 from bayestwin.twin.particles import normalised, population_for
 from bayestwin.twin.smc import bridge
-from bayestwin.twin.state import Twin
+from bayestwin.twin.state import CUT, Twin
 
+AT_LEAST = 8  # particles of each population draw in an island of a cut posterior
 MOST_PARTICLES = 1_000_000  # a rebuild takes four times as many; more fit in no memory
 
 
@@ -32,10 +34,14 @@ def rebuild_twin(
     population_draws: int = 400,
     random_seed: int,
     rho=None,
+    feedback: bool = True,
     accuracy: Accuracy = NO_GRADIENT,
     reasons: tuple[str, ...] = (),
 ):
     """The twin from the population posterior and the whole record, by tempered SMC.
+
+    feedback : False for the cut posterior, the mean over population draws m of p(psi | m, labs): the labs do not weigh
+        the draws. Each island holds each draw as often, AT_LEAST times or more, so that there are fewer of them
 
     Returns
     -------
@@ -69,9 +75,12 @@ def rebuild_twin(
     with jax.enable_x64(True):
         key_start, key_bridge = jax.random.split(jax.random.key(random_seed))
         data = compile_record(model, record)
+        if not feedback:
+            population_draws = draws_in_each_island(particles, islands, min(population_draws, population.size))
+            reasons = (CUT, *reasons)
         hyper, _ = population.hyper_draws(population_draws)
         pop = population_for(model, hyper, data.terms)
-        psi, draw = from_population(key_start, pop, particles)
+        psi, draw = from_population(key_start, pop, particles, islands=1 if feedback else islands)
         even = normalised(np.zeros(particles), islands)
         made, info = bridge(
             model,
@@ -84,16 +93,18 @@ def rebuild_twin(
             islands=islands,
             rho=rho,
             from_scratch=True,
+            feedback=feedback,
             accuracy=accuracy,
         )
         counts: dict[str, Any] = {
             "population_draws": pop.draws,
             "new_labs": len(record.labs),
-            "most_draws": lambda: population.size,
+            "most_draws": lambda: population.size if feedback else 0,
         }
         info = judge(model, made, info, islands, "oracle", reasons, started=data.relevant, **counts)
         info = replace(info, seconds=clock.perf_counter() - begin)
-    return first_twin(population, record, made, pop, islands, rho, random_seed, info), info
+    twin = first_twin(population, record, made, pop, islands, rho, random_seed, info)
+    return replace(twin, feedback=feedback), info
 
 
 def refuse_strangers(function: str, population, record, random_seed) -> None:
@@ -139,11 +150,36 @@ def first_twin(population, record, particles, draws, islands, rho, random_seed, 
     return Twin(model, record, particles, draws, now, applied, islands, rho, seen, random_seed, 0, (info,))
 
 
-def from_population(key, population, particles: int):
-    """psi (P, D) drawn from the population and the draw (P,) each belongs to; every draw is used equally often."""
+def draws_in_each_island(particles: int, islands: int, at_most: int) -> int:
+    """How many population draws each island can hold, each AT_LEAST times and equally often.
+
+    Raises
+    ------
+    FitError        fewer than FEWEST_DRAWS of those that there are
+    """
+    size = particles // islands
+    least = max(AT_LEAST, -(-size // at_most))
+    found = next((size // each for each in range(least, size + 1) if size % each == 0), 0)
+    if found < min(FEWEST_DRAWS, at_most):
+        raise FitError(
+            f"a cut posterior of so many particles would rest on {found} population draws",
+            place="particles",
+            value=particles,
+            allowed=f"a multiple of {int(AT_LEAST * FEWEST_DRAWS * islands)}",
+            next_step=f"Take 4000, or any other multiple; each island holds every draw {AT_LEAST} times or more.",
+        )
+    return found
+
+
+def from_population(key, population, particles: int, *, islands: int = 1):
+    """psi (P, D) drawn from the population and the draw (P,) each belongs to; every draw is used equally often.
+
+    islands : each of so many parts of the particles uses every draw equally often
+    """
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
     mean, scale = np.asarray(population.mean), np.asarray(population.scale)
-    draw = population.with_level(rng.permutation(np.arange(particles) % population.draws), rng)
+    own = [rng.permutation(np.arange(particles // islands) % population.draws) for _ in range(islands)]
+    draw = population.with_level(np.concatenate(own), rng)
     noise = rng.standard_normal((particles, mean.shape[1]))
     return jnp.asarray(mean[draw] + np.einsum("pde,pe->pd", scale[draw], noise)), jnp.asarray(draw)
 

@@ -157,6 +157,21 @@ def normalised(log_weights, islands: int) -> np.ndarray:
         return (by_island - log_sum_exp(by_island, axis=1)[:, None]).reshape(-1)
 
 
+def within_draws(log_weights, islands: int, draw) -> np.ndarray:
+    """The same with equal weight for every population draw in each island, whatever its particles weigh: (P,).
+
+    draw (P,) : population draw of each particle; one whose particles all weigh nothing keeps no weight
+    """
+    found, draw = np.array(log_weights, dtype=float).reshape(islands, -1), np.asarray(draw).reshape(islands, -1)
+    for own, at in zip(found, draw):
+        largest = np.full(at.max() + 1, -np.inf)
+        np.maximum.at(largest, at, own)
+        safe = np.where(np.isfinite(largest), largest, 0.0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            own -= (safe + np.log(np.bincount(at, np.exp(own - safe[at]))))[at]
+    return np.where(np.isnan(found), -np.inf, found).reshape(-1)
+
+
 def log_sum_exp(values, axis: int) -> np.ndarray:
     """ln sum exp along an axis, -inf where every value is."""
     values = np.asarray(values)
@@ -185,11 +200,16 @@ def unique_particles(psi) -> int:
     return len(np.unique(np.asarray(psi), axis=0))
 
 
-def systematic(rng: np.random.Generator, log_weights, islands: int, *, particles: int | None = None):
+def systematic(rng: np.random.Generator, log_weights, islands: int, *, particles: int | None = None, draw=None):
     """Systematic resampling within each island: positions of the survivors, (P,).
 
     particles : so many survivors over all islands, None for as many as there are
+    draw (P,) : population draws that are to keep their number of particles: they stand one after the other
     """
+    if draw is not None:
+        island = np.repeat(np.arange(islands), len(draw) // islands)
+        order = np.lexsort((draw, island))
+        return order[systematic(rng, np.asarray(log_weights)[order], islands, particles=particles)]
     weights = np.exp(np.asarray(log_weights)).reshape(islands, -1)
     own = weights.shape[1]
     size = own if particles is None else particles // islands

@@ -27,6 +27,7 @@ def from_scratch(
     random_seed: int,
     rho: float,
     accuracy,
+    feedback: bool = True,
     reasons: tuple[str, ...] = (),
     tries: tuple[int, ...] = (1, MORE),
     few_draws: bool = False,
@@ -37,6 +38,7 @@ def from_scratch(
     Parameters
     ----------
     size : int                  particles that the twin is to have, though a rung may take more
+    feedback : as `rebuild_twin`; NUTS moves between population draws and is not asked for a cut posterior
     tries : of the oracle, in multiples of `size`; nuts : ask NUTS where all fail
     few_draws : what failed before had too few population draws: more of them from the first try on
 
@@ -49,6 +51,7 @@ def from_scratch(
     FitError                    as `rebuild_twin`
     """
     how: dict[str, Any] = {"islands": islands, "random_seed": random_seed, "rho": rho, "accuracy": accuracy}
+    how["feedback"] = feedback
 
     def oracle(times, draws, why):
         sizes = {"particles": times * size, "population_draws": draws}
@@ -63,7 +66,7 @@ def from_scratch(
             reasons = (*reasons, f"again with {more_of(times, info.few_draws)}, because {failed}")
             draws *= MORE if info.few_draws else 1
             twin, info = oracle(times, draws, reasons)
-    if info.verdict == PASS or not nuts:
+    if info.verdict == PASS or not nuts or not feedback:
         return twin, info
     with jax.enable_x64(True):
         return by_long_chains(twin, info, random_seed=random_seed, accuracy=accuracy)

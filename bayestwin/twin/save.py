@@ -69,6 +69,7 @@ def twin_to_tree(twin: Twin) -> xr.DataTree:
         updates=twin.updates,
         size=twin.size,
         from_fit=int(twin.from_fit),
+        feedback=int(twin.feedback),
         record=json.dumps(asdict(twin.record)),
         history=json.dumps([asdict(i) for i in twin.history]),
         refusals=json.dumps([r.as_row() for r in twin.refusals]),
@@ -121,6 +122,7 @@ def _twin_from(tree, path, model):
         refusals,
         int(attrs.get("size", 0)),
         bool(attrs.get("from_fit", history[0].path == FROM_FIT)),
+        bool(attrs.get("feedback", True)),
     )
 
 

@@ -25,6 +25,7 @@ from bayestwin.twin.particles import (
     pareto_k,
     systematic,
     unique_particles,
+    within_draws,
 )
 from bayestwin.twin.target import evaluator, full_likelihood, log_target, old_likelihood
 
@@ -62,6 +63,7 @@ def bridge(
     from_scratch: bool,
     start_from=None,
     keep_draws: bool = False,
+    feedback: bool = True,
     accuracy: Accuracy = NO_GRADIENT,
 ):
     """Carry weighted particles to the target given the whole record in `data`.
@@ -69,6 +71,7 @@ def bridge(
     data : what the particles have learnt already is marked (`with_seen`); from_scratch : they have learnt nothing
     start_from (P,) : log target-without-prior at which the particles stand, unless from scratch
     keep_draws : the weights of the population draws are what they should be before the new labs: no move changes them
+    feedback : False for the cut posterior, in which no lab changes them either
 
     Returns
     -------
@@ -78,18 +81,22 @@ def bridge(
     pieces = evaluator(model, accuracy)(psi, draw, population, data, rho)
     old = jnp.asarray(np.zeros(pieces.alive.shape)) if from_scratch else old_likelihood(pieces)
     cloud, log_evidence, t, stages, worst_k = Cloud(psi, draw, pieces, old), np.zeros(islands), 0.0, 0, -np.inf
+    own = None if feedback else np.asarray(population.drawn(draw))  # no move changes it, and no resampling
     if not from_scratch:  # what events say, and classes of a treatment started since, by one reweighting
-        log_weights, log_evidence = _reweighted(log_weights, _height(cloud, 0.0) - np.asarray(start_from), islands)
-    mover = Mover(model, accuracy, population, data, rho, islands, from_scratch, key, keep_draws=keep_draws)
+        log_weights, log_evidence = _reweighted(log_weights, _height(cloud, 0.0) - np.asarray(start_from), islands, own)
+    mover = Mover(
+        model, accuracy, population, data, rho, islands, from_scratch, key, keep_draws=keep_draws or not feedback
+    )
     mover.failures.append(float((~np.asarray(pieces.ok)).mean()))
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
     while t < 1.0 and stages < MAX_STAGES:
         here = _height(cloud, t)
-        t, gain, k = _step(cloud, here, log_weights, t, islands)
+        t, gain, k = _step(cloud, here, log_weights, t, islands, own)
         worst_k = max(worst_k, k)
-        log_weights, more = _reweighted(log_weights, gain, islands)
+        log_weights, more = _reweighted(log_weights, gain, islands, own)
         log_evidence, stages = log_evidence + more, stages + 1
-        cloud = _taken(cloud, systematic(rng, log_weights, islands))
+        kept = systematic(rng, log_weights, islands, draw=own)
+        cloud, own = _taken(cloud, kept), None if own is None else own[kept]
         log_weights = normalised(np.zeros(len(log_weights)), islands)
         cloud = mover.move(cloud, log_weights, t, FINAL_SWEEPS if t >= 1.0 else STAGE_SWEEPS)
     for _ in range(MORE_ROUNDS if t >= 1.0 else 0):
@@ -129,30 +136,32 @@ def _height(cloud: Cloud, t: float) -> np.ndarray:
     return np.nan_to_num(np.asarray(heights), nan=-1e300, neginf=-1e300)
 
 
-def _reweighted(log_weights, gain, islands):
-    """Normalised new weights and each island's log evidence increment."""
+def _reweighted(log_weights, gain, islands, own=None):
+    """Normalised new weights and each island's log evidence increment; own (P,) : draws that keep their weight."""
     gain = np.where(np.isfinite(gain), gain, -np.inf)  # a failed solve weighs nothing
     joint = (np.asarray(log_weights) + gain).reshape(islands, -1)
-    return normalised(joint.reshape(-1), islands), log_sum_exp(joint, axis=1)
+    weights = joint.reshape(-1) if own is None else within_draws(joint.reshape(-1), islands, own)
+    return normalised(weights, islands), log_sum_exp(joint, axis=1)
 
 
-def _step(cloud, here, log_weights, t, islands):
+def _step(cloud, here, log_weights, t, islands, own):
     """The next t, the gain in height (P,) and its k-hat; a step whose k-hat is too large is halved, thrice at most."""
-    t_next = _next_t(cloud, here, log_weights, t, islands)
+    t_next = _next_t(cloud, here, log_weights, t, islands, own)
     for halvings in range(HALVINGS + 1):
         gain = _height(cloud, t_next) - here
-        k = pareto_k(np.asarray(log_weights) + gain)
+        ratios = np.asarray(log_weights) + gain
+        k = pareto_k(ratios if own is None else within_draws(ratios, islands, own))
         if k <= LARGEST_K or halvings == HALVINGS:
             break
         t_next = t + 0.5 * (t_next - t)
     return t_next, gain, k
 
 
-def _next_t(cloud, here, log_weights, t, islands, target=0.5):
+def _next_t(cloud, here, log_weights, t, islands, own, target=0.5):
     """The largest t' <= 1 at which the effective sample size is still `target` of the particles (bisection)."""
 
     def enough(t_next):
-        new, _ = _reweighted(log_weights, _height(cloud, t_next) - here, islands)
+        new, _ = _reweighted(log_weights, _height(cloud, t_next) - here, islands, own)
         return effective_size(new, islands) >= target * len(here)
 
     if enough(1.0):

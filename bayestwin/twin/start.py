@@ -31,6 +31,7 @@ def start_twin(
     population_draws: int = 400,
     random_seed: int,
     rho=None,
+    feedback: bool = True,
     accuracy: Accuracy = NO_GRADIENT,
 ):
     """A patient's first twin: draws from the population, then everything the record holds.
@@ -41,6 +42,8 @@ def start_twin(
     record : PatientRecord      in the model's units; may be empty
     particles, islands : int    P particles in islands resampled separately
     population_draws : int      M draws of the population posterior, evenly spaced
+    feedback : bool             False: the cut posterior, mean over the draws m of p(psi | m, labs). The labs do not
+        weigh the draws, as where nothing is to be learnt of the population from this patient; every check says so
 
     Returns
     -------
@@ -48,8 +51,9 @@ def start_twin(
 
     Raises
     ------
-    FitError                    the patient was in the fitted cohort and the population holds no individual draws; a
-                                draw of the population cannot be (a negative SD)
+    FitError                    the patient was in the fitted cohort and the population holds no individual draws, or no
+                                feedback is asked of what the fit has learnt; a draw of the population cannot be (a
+                                negative SD)
 
     A patient of the fitted cohort starts from the joint fit, whose draws have already learnt the labs.
     """
@@ -60,8 +64,16 @@ def start_twin(
     how: dict[str, Any] = {"islands": islands, "population_draws": population_draws}
     how |= {"random_seed": random_seed, "rho": rho, "accuracy": accuracy}
     if not population.knows(record):
-        twin, _ = from_scratch(population, record, size=particles, **how)
+        twin, _ = from_scratch(population, record, size=particles, feedback=feedback, **how)
         return replace(twin, history=(replace(twin.info, path="start"),))
+    if not feedback:
+        raise FitError(
+            "this patient was in the fitted cohort, whose population draws have learnt the labs already",
+            subject=f"patient {record.key}",
+            place="feedback",
+            value=False,
+            next_step="Fit without this patient, or start with feedback.",
+        )
     fitted = as_fitted(population, record)
     with jax.enable_x64(True):
         twin = _from_joint_fit(population, fitted, particles=particles, **how)

@@ -15,6 +15,7 @@ from bayestwin.twin.surprise import Surprise, weighted_quantiles
 from bayestwin.twin.target import class_weights
 
 PASS, WITHHELD = "PASS", "WITHHELD"
+CUT = "cut posterior: the labs of this patient do not weigh the population draws"
 FROM_FIT = "joint fit"  # the path of a twin that starts from the fit of its patient
 
 
@@ -77,6 +78,7 @@ class Twin:
     size : number of particles asked for, 0 for as many as there are; after a rung that took more of them the next
         update goes back to it
     from_fit : started from the joint fit, whose population draws have learnt labs of this patient already
+    feedback : False for the cut posterior: the population draws keep equal weight whatever the labs say
     """
 
     model: Any
@@ -94,6 +96,7 @@ class Twin:
     refusals: tuple = ()
     size: int = 0
     from_fit: bool = False
+    feedback: bool = True
 
     def with_refusals(self, refusals):
         """The same twin with further refused rows of its patient (or of a whole file) noted, each once."""
@@ -114,7 +117,8 @@ class Twin:
         """The same twin with the number of particles asked for, resampled within islands if it has more."""
         if self.particles.psi.shape[0] <= self.asked_size:
             return self
-        kept = systematic(rng, self.particles.log_weights, self.islands, particles=self.asked_size)
+        own = None if self.feedback else np.asarray(self.population.drawn(self.particles.draw))
+        kept = systematic(rng, self.particles.log_weights, self.islands, particles=self.asked_size, draw=own)
         fewer = jax.tree.map(lambda a: jnp.asarray(np.asarray(a)[kept]), self.particles)
         even = jnp.asarray(normalised(np.zeros(self.asked_size), self.islands))
         return replace(self, particles=fewer._replace(log_weights=even))
@@ -188,5 +192,6 @@ class Twin:
         return (
             f"<Twin {self.key} of {self.model.name}: "
             f"{len(self.record.labs)} labs up to {self.time:g} {self.model.time_unit}, "
-            f"{self.particles.psi.shape[0]} particles, ESS {self.ess:.0f}, {self.info.verdict}>"
+            f"{self.particles.psi.shape[0]} particles, ESS {self.ess:.0f}, {self.info.verdict}"
+            f"{'' if self.feedback else ', cut posterior'}>"
         )

@@ -31,7 +31,7 @@ from bayestwin.twin.oracle import refuse_record, start_applied
 from bayestwin.twin.particles import effective_size, log_sum_exp, normalised, pareto_k, unique_particles
 from bayestwin.twin.rungs import MORE, from_scratch, more_of
 from bayestwin.twin.smc import BridgeInfo, bridge
-from bayestwin.twin.state import PASS, WITHHELD, Twin
+from bayestwin.twin.state import CUT, PASS, WITHHELD, Twin
 
 # A lab this far out may speak of a mode that died in all islands alike, which ESS, k-hat and agreement cannot see: a
 # relapsing responder passed every check at P(non-responder) = 0.03 where quadrature gives 0.90.
@@ -118,12 +118,14 @@ def _forward(twin, record, change, random_seed, rejuvenate_below, accuracy, popu
     surprise = expected(twin, newer, surprise_rng(twin, random_seed))
     made, check = _reweighted(twin, newer)
     path, enough = "reweight", rejuvenate_below * made.psi.shape[0]
-    if not (effective_size(made.log_weights, islands) >= enough and check.pareto_k <= 0.7):
+    # few particles of each draw are weighed among themselves in a cut posterior: moves make that right
+    if not (twin.feedback and effective_size(made.log_weights, islands) >= enough and check.pareto_k <= 0.7):
         made, check = _rejuvenated(twin, data, seen_labs(model, record, change), newer, random_seed, accuracy)
         path = "rejuvenate"
     counts = {"new_labs": len(change.new_labs), "started": data.relevant}
-    counts |= {"population_draws": twin.population.draws, "most_draws": partial(_draws_at_hand, population, record)}
-    info = judge(model, made, check, islands, path, (), surprise=surprise, **counts)
+    at_hand = partial(_draws_at_hand, population if twin.feedback else None, record)
+    counts |= {"population_draws": twin.population.draws, "most_draws": at_hand}
+    info = judge(model, made, check, islands, path, () if twin.feedback else (CUT,), surprise=surprise, **counts)
     far = [f"{s.output} at {s.time:g}" for s in surprise if not s.tail >= ALL_BUT_IMPOSSIBLE]
     if far:
         lost = f"a mode may have been lost: {', '.join(far)} was all but impossible before"
@@ -173,6 +175,7 @@ def _rejuvenated(twin, data, known, newer, random_seed, accuracy):
         rho=twin.rho,
         from_scratch=False,
         keep_draws=twin.from_fit,
+        feedback=twin.feedback,
         start_from=newer.stands,
         accuracy=accuracy,
     )
@@ -222,6 +225,7 @@ def _from_scratch(twin, record, reasons, random_seed, population, accuracy, **ru
         population_draws=twin.population.draws,
         random_seed=random_seed,
         rho=twin.rho,
+        feedback=twin.feedback,
         accuracy=accuracy,
         reasons=reasons,
         **rungs,
