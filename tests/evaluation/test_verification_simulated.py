@@ -178,10 +178,9 @@ def test_patients_of_every_model_folder_take_turns_with_its_treatments(name):
 
 def test_patients_of_the_shipped_myeloma_population_can_be_simulated():
     shipped = load_population(models_folder() / "myeloma_car_t" / "population.nc")
-    for number in (2, 5):
-        record = simulated_patient(shipped, number, random_seed=1, population_draws=400, visits=8)
-        shares = [lab.value for lab in record.labs if lab.output == "marrow_plasma_cells"]
-        assert len(shares) == 8 and max(shares) <= 100
+    record = simulated_patient(shipped, 2, random_seed=1, population_draws=400, visits=8)
+    shares = [lab.value for lab in record.labs if lab.output == "marrow_plasma_cells"]
+    assert len(shares) == 8 and max(shares) <= 100
 
 
 def test_draws_of_the_prior_have_the_prior_s_medians_and_say_what_they_are():

@@ -51,10 +51,11 @@ def test_the_way_from_referral(product, vein_to_vein, deprivation, first):
 
 
 def test_bridging_goes_on_in_those_who_are_never_infused_only_where_it_is_what_they_would_get():
-    for name, role in (("standard_care", "current"), ("dara_pd", "otherwise")):
+    for name, starts in (("standard_care", [2.0]), ("dara_pd", [2.0, 68.0])):  # goes on, or is changed to
         record = PatientRecord("B", covariates=SUITABLE, events=(ClinicalEvent("line_of_therapy", 2.0, 2.0, name),))
         otherwise = make_plans(MODEL, record, ["cilta_cel"], 10.0)[0].otherwise
-        assert (otherwise.name, otherwise.role) == ("standard_care", role)
+        assert (otherwise.name, otherwise.role, otherwise.new) == ("standard_care", "otherwise", True)
+        assert [e.time for e in otherwise.record.events] == starts and otherwise.start == 68.0
     taken = replace(record, events=(*record.events, ClinicalEvent("leukapheresis", 5.0, 5.0)))
     plan = make_plans(MODEL, taken, ["cilta_cel"], 10.0)[0]
     assert (plan.leukapheresis, plan.start, plan.waits) == (None, 49.0, pytest.approx(39 / 44))
