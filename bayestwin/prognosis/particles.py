@@ -23,7 +23,7 @@ from bayestwin.individual import (
     first_covariates,
     response_structure,
 )
-from bayestwin.twin.particles import effective_size, log_sum_exp, normalised
+from bayestwin.twin.particles import effective_size, log_sum_exp, normalised, within_draws
 from bayestwin.twin.target import hyper_of
 
 
@@ -76,7 +76,10 @@ def forecast_draws(twin, rho: float, rng: np.random.Generator) -> Draws:
         gain = _marginal(parts.psi, parts.draw, pop.mean, scale, active)
         gain = gain - _marginal(parts.psi, parts.draw, pop.mean, pop.scale, active)
         gain += log_sum_exp(log_class + labs, axis=1) - log_sum_exp(parts.log_class + labs, axis=1)
-        log_weights = normalised(log_weights + gain, twin.islands)
+        joint = log_weights + gain
+        if not twin.feedback:  # a cut posterior: the population draws keep their weights
+            joint = within_draws(joint, twin.islands, twin.population.drawn(parts.draw))
+        log_weights = normalised(joint, twin.islands)
     known = _categorical(rng, log_class + labs)
     rows = data.classes[known]
     if model.response_classes:

@@ -101,3 +101,14 @@ def test_under_rho_zero_it_says_nothing(myeloma_prior):
     model, _, twin = myeloma_prior
     found = [later_non_response(treated(twin, model, non_response=f), model, 0.0)[0] for f in (-6.0, 6.0)]
     assert found[0] == pytest.approx(found[1], abs=0.08)
+
+
+def test_another_rho_does_not_weigh_the_population_draws_of_a_cut_posterior(myeloma_prior):
+    model, _, twin = myeloma_prior
+    cut = replace(treated(twin, model, worse=1.0), feedback=False)
+    found = draws_of(cut, 0.9)
+    own = np.asarray(found.draw).reshape(cut.islands, -1)[0]
+    weights = np.exp(np.asarray(found.log_weights)).reshape(cut.islands, -1)[0]
+    share = np.bincount(own, weights)
+    np.testing.assert_allclose(share[share > 0], 1.0 / len(np.unique(own)))
+    assert weights.std() > 0  # those of one draw are weighed among themselves
