@@ -5,6 +5,7 @@ import numpy as np
 from bayestwin.prognosis import compare_treatments
 from bayestwin.prognosis.moments import INFUSION
 from bayestwin.report import model as page
+from bayestwin.twin.state import CUT
 
 MAIN_MONTH = 12
 
@@ -121,10 +122,12 @@ def _closer(correlation, rho: float) -> str:
     return f" ({correlation.of(*pairs[0], rho):.2g} between treatments of one target)" if pairs else ""
 
 
-def assumption_lines(model, prognosis, covariates):
-    """What the forecast takes as given, one sentence each, from the model's endpoint and response correlation."""
+def assumption_lines(twin, prognosis):
+    """What the forecast takes as given, one sentence each, from twin, endpoint and response correlation."""
+    model, covariates = twin.model, twin.record.covariates
+    cut = () if twin.feedback else (f"{CUT[0].upper()}{CUT[1:]}.",)
     if model.progression is None:
-        return ("Concentrations follow the model file; no event endpoint.",)
+        return ("Concentrations follow the model file; no event endpoint.", *cut)
     rule = model.progression.rule_for(covariates)
     marker = model.observations[model.observation_index[rule.output]]
     found = [
@@ -139,4 +142,4 @@ def assumption_lines(model, prognosis, covariates):
             f"differences shown over {', '.join(f'{r:g}' for r in model.response_correlation.shown)}; "
             "the population was fitted under the declared value."
         )
-    return tuple(found)
+    return (*found, *cut)

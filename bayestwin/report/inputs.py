@@ -75,7 +75,7 @@ def gather_report_input(
         )
         if endpoint is not None
         else (),
-        assumptions=assumption_lines(model, prognosis, record.covariates),
+        assumptions=assumption_lines(twin, prognosis),
         block_reasons={"6": "The lab expected to narrow the range most is not computed in this version."}
         | _no_forecast(prognosis),
     )

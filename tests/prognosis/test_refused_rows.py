@@ -1,5 +1,6 @@
 """Rows without a number: what the record already holds is not forecast."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -39,6 +40,13 @@ def test_a_patient_who_has_died_has_no_forecast_and_a_report_that_says_why(twin_
     save_prognosis(prognosis, tmp_path / "p.nc")
     report = make_report(gather_report_input(twin, load_prognosis(tmp_path / "p.nc", twin.model)))
     assert "The patient has died" in report.page_1 and "progression-free" not in report.page_1
+
+
+def test_a_report_of_a_cut_posterior_says_that_it_is_one(twin_of):
+    twin = twin_of()
+    prognosis, said = forecast(twin, random_seed=2), "Cut posterior: the labs of this patient do not weigh"
+    assert said not in make_report(gather_report_input(twin, prognosis)).html
+    assert said in make_report(gather_report_input(replace(twin, feedback=False), prognosis)).html
 
 
 def test_a_progression_in_the_events_refuses_the_treatment_in_force_and_no_new_one(twin_of):
