@@ -1,6 +1,7 @@
 """Trajectories under a plan: latent outputs and hazard integrals at asked times, for all draws at once."""
 
-from functools import partial
+from dataclasses import replace
+from functools import lru_cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +19,9 @@ from bayestwin.individual import (
 )
 from bayestwin.prognosis.departures import future_departures, past_departures, scaling_of, with_departures
 from bayestwin.twin.target import hyper_of, in_blocks, initial_states
+
+BORNE = 0.001  # share of draws that may fail on the model's own grid of steps
+FINER = (2, 4)  # times that the grid of those that did is finer
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -72,16 +76,51 @@ def past_states(twin, draws, times, *, accuracy: Accuracy = NO_GRADIENT):
     return np.asarray(states)[:, : len(times)], np.asarray(ok)
 
 
+def _solved(twin, draws, record, times, past: bool, accuracy: Accuracy, only=None):
+    """Latent outputs (P, V, K), hazard integrals (P, V, H) and ok (P,) on the grid of the twin's model.
+
+    only : positions of the draws that are asked for; None for all
+    """
+    psi, draw, rows, *shared, state = what_to_solve(twin, draws, record, times, past=past)
+    if only is not None:  # so many are asked for that few programs are compiled
+        some = np.resize(only, bucket(len(only), (64, 256, 1024, 4096)))
+        psi, draw, rows, state = (a[some] for a in (psi, draw, rows, state))
+    found = _solve(twin.model, accuracy, psi, draw, rows, *shared, state)
+    count = len(found[2]) if only is None else len(only)
+    outputs, hazards, ok = (np.asarray(a)[:count] for a in found)
+    return outputs[:, : len(times)], hazards[:, : len(times)], ok
+
+
+@lru_cache(maxsize=16)
+def _finer(model, times: int):
+    """The model with a grid of steps so many times shorter; the same object each time, so that it is compiled once."""
+    return replace(
+        model, steps=replace(model.steps, first=model.steps.first / times, largest=model.steps.largest / times)
+    )
+
+
 def trajectories(twin, draws, plan, times, *, past: bool, rng, accuracy: Accuracy = NO_GRADIENT):
     """Latent outputs (P, V, K), hazard integrals (P, V, H) and ok (P,) at `times`, increasing.
+
+    Draws that the model's fixed grid of steps cannot carry, where they are more than BORNE of all, are solved on finer
+    ones: a patient with IgA, who clears fast, failed in 16 % of his draws before cells, in 1.2 and 0 % on grids of half
+    and a quarter of the step.
 
     past : True solves from the patient's beginning (for the fit to the past; then `times` hold the times of all labs),
         else from the stored state
     rng : for the paths of serially correlated departures, which the outputs contain
     """
     model = twin.model
-    outputs, hazards, ok = _solve(model, accuracy, *what_to_solve(twin, draws, plan.record, times, past=past))
-    outputs, hazards, ok = np.asarray(outputs)[:, : len(times)], np.asarray(hazards)[:, : len(times)], np.asarray(ok)
+    outputs, hazards, ok = _solved(twin, draws, plan.record, times, past, accuracy)
+    for times_finer in FINER if model.steps is not None else ():
+        if not (~ok).mean() > BORNE:
+            break
+        finer = replace(twin, model=_finer(model, times_finer))
+        failed = np.flatnonzero(~ok)
+        *again, solved = _solved(finer, draws, plan.record, times, past, accuracy, failed)
+        outputs, hazards, ok = (a.copy() for a in (outputs, hazards, ok))
+        outputs[failed[solved]], hazards[failed[solved]] = (new[solved] for new in again)
+        ok[failed] = solved
     if model.serial:
         at = np.asarray(times, dtype=float)
         paths = past_departures(twin, draws, at, outputs, rng) if past else future_departures(twin, draws, at, rng)
