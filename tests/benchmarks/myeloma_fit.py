@@ -2,6 +2,7 @@
 
     python tests/benchmarks/myeloma_fit.py [--patients 25 100] [--warmup 300] [--draws 500] [--model FOLDER]
         [--method gibbs] [--work FOLDER]
+    python tests/benchmarks/myeloma_fit.py --growth 25 50 100 200      (what a sweep costs as patients are added)
 
 Patients under one drug with ten visits in 18 months, M-protein and free light chains at each: 20 labs. Population and
 labs are drawn from the model's own priors (seed 1). The model is reduced_myeloma, the core of `myeloma_car_t`.
@@ -23,7 +24,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from population_fit import Watch
+from population_fit import Watch, growth
 
 from bayestwin.evaluation.verification.fit_calibration import simulated_cohort
 from bayestwin.population import fit_population
@@ -102,7 +103,12 @@ if __name__ == "__main__":
     parser.add_argument("--method", default="gibbs")
     parser.add_argument("--model", default=str(Path(__file__).parent / "reduced_myeloma"))
     parser.add_argument("--work", type=Path, help="a folder that keeps the runs, so that a killed one goes on")
+    parser.add_argument("--growth", type=int, nargs="+", help="numbers of patients: cost of a sweep and nothing else")
     asked = parser.parse_args()
+    if asked.growth:
+        reduced = load_model(asked.model)
+        growth(asked.growth, reduced, lambda n: simulated_cohort(reduced, design(n), 0, random_seed=1)[1])
+        raise SystemExit
     one_device_per_core(most=4)
     for count in asked.patients:
         run(asked, count)

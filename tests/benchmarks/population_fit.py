@@ -246,17 +246,18 @@ def told(way: str, patients: int, found: Measured) -> dict:
     return row
 
 
-def growth(counts) -> list[dict]:
+def growth(counts, model, cohort_of) -> list[dict]:
     """CPU seconds of a sweep of four chains and peak memory against the number of patients, and a table of them.
 
-    Two blocks of 25 sweeps after warm-up, the cheaper counts: what else the machine does costs CPU seconds too.
+    cohort_of makes the cohort of a number of patients. Two blocks of 25 sweeps after warm-up, the cheaper counts: what
+    else the machine does costs CPU seconds too.
     """
     rows = []
     for patients in counts:
         watch = Watch()
         fit_population(
-            load_model("theophylline"),
-            cohort_of(patients)[1],
+            model,
+            cohort_of(patients),
             random_seed=1,
             method="gibbs",
             warmup=50,
@@ -305,7 +306,7 @@ def main():
                 except (ImportError, RuntimeError) as problem:
                     print(json.dumps({"way": way, "patients": patients, "left_out": str(problem)}), flush=True)
     if given.growth is not None:
-        rows += growth(given.growth or COUNTS)
+        rows += growth(given.growth or COUNTS, load_model("theophylline"), lambda patients: cohort_of(patients)[1])
     if given.out:
         given.out.write_text(json.dumps(rows, indent=1), encoding="utf-8")
 
