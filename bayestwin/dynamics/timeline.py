@@ -72,13 +72,14 @@ def change_times(model, record) -> list[float]:
     return sorted({time for time, _, _ in covariate_changes(record, model.acting_covariates)})
 
 
-def build_timeline(model, record, *, start: float, end: float, asked=(), resumed: bool = False):
+def build_timeline(model, record, *, start: float, end: float, asked=(), resumed: bool = False, finer: int = 1):
     """Intervals of a record from `start` to `end`, and where to read the solution.
 
     asked : sequence of (time, after) at which the state is wanted; after=True means after the jumps of that time,
         False before them, a number after those of a smaller `order` (an event table keeps file order)
     resumed : the state at `start` already contains the jumps of `start` itself; the lasting parts of earlier jumps
         (infusion rates, the current treatment) are carried on in any case
+    finer : so many times shorter than the model says are its fixed steps; nothing where it has none
 
     Jumps at `end` itself are applied only where a state after them is asked for: labs are drawn before the dose of
     the day, and a treatment that starts on the day of the last lab is still to come.
@@ -103,7 +104,7 @@ def build_timeline(model, record, *, start: float, end: float, asked=(), resumed
     times |= {t for d in model.drift for t in d.every * np.arange(1, d.steps + 1) if start < t < end}
     jump_times = sorted({start, *(h.time for h in jumps)})
     times |= {t for t in change_times(model, record) if start < t < end}
-    points = _with_steps(sorted(times), jump_times, model.steps)
+    points = _with_steps(sorted(times), jump_times, model.steps, finer)
     moving = None
     if model.dosing:
         where, order = between_moving(rows, points, jumps, asked)
@@ -143,10 +144,11 @@ def _near(times, time: float) -> float:
     return near[0] if near and time not in near else time
 
 
-def _with_steps(times, jump_times, steps) -> list[float]:
-    """The sorted times with further points so that no fixed step is longer than `steps` allows."""
+def _with_steps(times, jump_times, steps, finer: int = 1) -> list[float]:
+    """The sorted times with further points so that no fixed step is longer than `steps`, so much finer, allows."""
     if not isinstance(steps, Steps):
         return [float(t) for t in times]
+    steps = steps.finer(finer)
     points = [float(times[0])]
     for target in times[1:]:
         while points[-1] < target:

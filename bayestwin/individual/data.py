@@ -153,12 +153,15 @@ def informative_labs(model, record) -> list:
     return [lab for lab in known if not derived(lab)]
 
 
-def compile_record(model, record, *, resume_at: float | None = None, resumed: bool = False, sizes=None) -> PatientData:
+def compile_record(
+    model, record, *, resume_at: float | None = None, resumed: bool = False, sizes=None, finer: int = 1
+) -> PatientData:
     """Arrays of a record; with `resume_at` only what came later than that time (the state there is known).
 
     resumed : that state already contains the doses and treatment starts of `resume_at` itself
 
     sizes : Sizes to pad to, or as many of its numbers; None for the next bucket
+    finer : so many times shorter are the model's fixed steps
 
     Raises
     ------
@@ -179,7 +182,7 @@ def compile_record(model, record, *, resume_at: float | None = None, resumed: bo
         k: (t, False) for k, t in marks.items() if t is not None and (t >= start if resume_at is None else t > start)
     }
     timeline, where = build_timeline(
-        model, record, start=start, end=end, asked=[*asked, *points.values()], resumed=resumed
+        model, record, start=start, end=end, asked=[*asked, *points.values()], resumed=resumed, finer=finer
     )
     place = dict(zip(points, where[len(asked) :]))
     if sizes is None:

@@ -1,7 +1,6 @@
 """Trajectories under a plan: latent outputs and hazard integrals at asked times, for all draws at once."""
 
-from dataclasses import replace
-from functools import lru_cache, partial
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -18,10 +17,8 @@ from bayestwin.individual import (
     outputs_at,
 )
 from bayestwin.prognosis.departures import future_departures, past_departures, scaling_of, with_departures
+from bayestwin.twin.grid import BORNE, next_grid
 from bayestwin.twin.target import hyper_of, in_blocks, initial_states
-
-BORNE = 0.001  # share of draws that may fail on the model's own grid of steps
-FINER = (2, 4)  # times that the grid of those that did is finer
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -47,13 +44,13 @@ def _solve_states(model, accuracy: Accuracy, psi, draw, rows, population, timeli
     return jax.vmap(one)(psi, draw, rows, state)
 
 
-def what_to_solve(twin, draws, record, times, *, past: bool) -> tuple:
+def what_to_solve(twin, draws, record, times, *, past: bool, finer: int = 1) -> tuple:
     """What `_solve` needs behind the model and the accuracy, for a record at `times`; see `trajectories`."""
     model = twin.model
     asked = [(float(t), False) for t in times]
     start = beginning(twin.record) if past else twin.time
     timeline, index = build_timeline(
-        model, record, start=start, end=float(max(times)), asked=asked, resumed=not past and twin.applied
+        model, record, start=start, end=float(max(times)), asked=asked, resumed=not past and twin.applied, finer=finer
     )
     size = bucket(len(timeline.start), (128, 256, 512, 1024, 2048))
     padded = bucket(len(times), (64, 96, 192, 384))
@@ -71,17 +68,17 @@ def what_to_solve(twin, draws, record, times, *, past: bool) -> tuple:
 
 def past_states(twin, draws, times, *, accuracy: Accuracy = NO_GRADIENT):
     """States (P, V, S) of every draw at `times` from his beginning to the data cut, increasing, and ok (P,)."""
-    asked = what_to_solve(twin, draws, twin.record, times, past=True)
+    asked = what_to_solve(twin, draws, twin.record, times, past=True, finer=twin.finer)
     states, ok = _solve_states(twin.model, accuracy, *asked)
     return np.asarray(states)[:, : len(times)], np.asarray(ok)
 
 
-def _solved(twin, draws, record, times, past: bool, accuracy: Accuracy, only=None):
-    """Latent outputs (P, V, K), hazard integrals (P, V, H) and ok (P,) on the grid of the twin's model.
+def _solved(twin, draws, record, times, past: bool, accuracy: Accuracy, finer: int, only=None):
+    """Latent outputs (P, V, K), hazard integrals (P, V, H) and ok (P,) on a grid so many times finer than the model's.
 
     only : positions of the draws that are asked for; None for all
     """
-    psi, draw, rows, *shared, state = what_to_solve(twin, draws, record, times, past=past)
+    psi, draw, rows, *shared, state = what_to_solve(twin, draws, record, times, past=past, finer=finer)
     if only is not None:  # so many are asked for that few programs are compiled
         some = np.resize(only, bucket(len(only), (64, 256, 1024, 4096)))
         psi, draw, rows, state = (a[some] for a in (psi, draw, rows, state))
@@ -89,14 +86,6 @@ def _solved(twin, draws, record, times, past: bool, accuracy: Accuracy, only=Non
     count = len(found[2]) if only is None else len(only)
     outputs, hazards, ok = (np.asarray(a)[:count] for a in found)
     return outputs[:, : len(times)], hazards[:, : len(times)], ok
-
-
-@lru_cache(maxsize=16)
-def _finer(model, times: int):
-    """The model with a grid of steps so many times shorter; the same object each time, so that it is compiled once."""
-    return replace(
-        model, steps=replace(model.steps, first=model.steps.first / times, largest=model.steps.largest / times)
-    )
 
 
 def trajectories(twin, draws, plan, times, *, past: bool, rng, accuracy: Accuracy = NO_GRADIENT):
@@ -110,14 +99,11 @@ def trajectories(twin, draws, plan, times, *, past: bool, rng, accuracy: Accurac
         else from the stored state
     rng : for the paths of serially correlated departures, which the outputs contain
     """
-    model = twin.model
-    outputs, hazards, ok = _solved(twin, draws, plan.record, times, past, accuracy)
-    for times_finer in FINER if model.steps is not None else ():
-        if not (~ok).mean() > BORNE:
-            break
-        finer = replace(twin, model=_finer(model, times_finer))
+    model, finer = twin.model, twin.finer if past else 1
+    outputs, hazards, ok = _solved(twin, draws, plan.record, times, past, accuracy, finer)
+    while (~ok).mean() > BORNE and (finer := next_grid(model, finer)):
         failed = np.flatnonzero(~ok)
-        *again, solved = _solved(finer, draws, plan.record, times, past, accuracy, failed)
+        *again, solved = _solved(twin, draws, plan.record, times, past, accuracy, finer, failed)
         outputs, hazards, ok = (a.copy() for a in (outputs, hazards, ok))
         outputs[failed[solved]], hazards[failed[solved]] = (new[solved] for new in again)
         ok[failed] = solved

@@ -14,12 +14,12 @@ import numpy as np
 from bayestwin.axes import DAYS_PER_MONTH
 from bayestwin.errors import FitError, ModelError
 from bayestwin.prognosis.arm_outcomes import Arms, Expected, Group, draw_arms, expected, kaplan_meier, step_at
-from bayestwin.prognosis.unsolved import MOST_FAILED
 from bayestwin.prognosis.virtual_arm import simulate_group
 from bayestwin.prognosis.virtual_course import course_of
 from bayestwin.prognosis.virtual_patients import BATCHES, virtual_patients
 from bayestwin.prognosis.virtual_response import coder_of
 from bayestwin.specification.evidence import Outcome, TrialArm
+from bayestwin.twin.grid import MOST_FAILED
 from bayestwin.units import convert
 
 LONGEST = 120.0  # months

@@ -8,7 +8,7 @@ fail is no chance, and those that are left would not speak for them.
 
 import numpy as np
 
-MOST_FAILED = 0.05  # share of futures whose equations could not be solved
+from bayestwin.twin.grid import MOST_FAILED
 
 
 class TooManyFailed(Exception):

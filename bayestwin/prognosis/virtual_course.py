@@ -1,7 +1,7 @@
 """What one group of an arm goes through, and its futures solved: the timeline and the solver of the forecast.
 
 Always as many futures at once, so that one compiled program serves every arm; outputs are computed only where something
-reads them.
+reads them. Futures that fail on the model's grid of steps are solved on finer ones, as in a forecast.
 """
 
 from functools import partial
@@ -19,8 +19,10 @@ from bayestwin.prognosis.assessments import MOMENT, visit_times
 from bayestwin.prognosis.departures import carried_on, scaling_of, with_departures
 from bayestwin.prognosis.virtual_patients import VirtualPatients
 from bayestwin.records.record import ClinicalEvent, PatientRecord
+from bayestwin.twin.grid import next_grid
 
 TOGETHER = 1000  # futures solved and coded at once: what they carry stays in the processor's cache
+AGAIN = 64  # of them that failed, solved at once on a finer grid
 
 
 class Course(NamedTuple):
@@ -67,22 +69,42 @@ def course_of(model, arm, treatment: str | None, wait: float, months, per_month:
 
 
 class Solver:
-    """Solves futures of one course, always as many at once, so that one program serves all."""
+    """Solves futures of one course, always as many at once, so that one program serves all; those that fail again."""
 
     def __init__(self, model, people: VirtualPatients, course: Course, coder, markers):
         names = dict.fromkeys((*markers, *coder.outputs, *(model.observations[k].output for k in model.serial)))
         self.model, self.people, self.course = model, people, course
         self.read = tuple(sorted(model.observation_index[name] for name in names))
         self.values = coder.parameters
-        asked = [(float(t), False) for t in course.visits]
-        line, index = build_timeline(model, course.record(model), start=0.0, end=float(course.visits[-1]), asked=asked)
-        size = bucket(len(index), (48, 96, 192, 384))
-        self.index = np.concatenate([index, np.zeros(size - len(index), dtype=int)])
-        self.line = pad_timeline(line, bucket(len(line.start), (256, 512, 1024, 2048)))
+        self.lines: dict[int, tuple] = {}
+
+    def _line(self, finer: int) -> tuple:
+        """The timeline on a grid so many times finer than the model's, and where its visits stand."""
+        if finer not in self.lines:
+            record, end = self.course.record(self.model), float(self.course.visits[-1])
+            asked = [(float(t), False) for t in self.course.visits]
+            line, index = build_timeline(self.model, record, start=0.0, end=end, asked=asked, finer=finer)
+            size = bucket(len(index), (48, 96, 192, 384))
+            index = np.concatenate([index, np.zeros(size - len(index), dtype=int)])
+            line = pad_timeline(line, bucket(len(line.start), (256, 512, 1024, 2048)))
+            self.lines[finer] = jax.tree.map(jnp.asarray, line), index
+        return self.lines[finer]
 
     def __call__(self, draw, node, rows):
         """Outputs (P, V, K) of what is read, else 0; hazard integrals (P, V, H), ok (P,), values name -> (P,)."""
-        short = TOGETHER - len(draw)
+        found, finer = self._solved(draw, node, rows, 1, TOGETHER), 1
+        while not found[2].all() and (finer := next_grid(self.model, finer)):
+            failed = np.flatnonzero(~found[2])
+            size = bucket(len(failed), (AGAIN, TOGETHER))
+            again = self._solved(draw[failed], node[failed], rows[failed], finer, size)
+            solved = again[2]
+            for old, new in zip((*found[:3], *found[3].values()), (*again[:3], *again[3].values())):
+                old[failed[solved]] = new[solved]
+        return found
+
+    def _solved(self, draw, node, rows, finer: int, size: int):
+        """The same on one grid, `size` futures at once."""
+        short = size - len(draw)
         own, patient, classes = (np.concatenate([a, np.repeat(a[-1:], short, axis=0)]) for a in (draw, node, rows))
         psi, visits, hyper = self.people.psi[own, patient], len(self.course.visits), self.people.hyper
         used = [
@@ -90,6 +112,7 @@ class Solver:
             for a in (hyper.typical, hyper.effects, hyper.sigma, hyper.covariates)
         ]
         with jax.enable_x64(True):
+            line, index = self._line(finer)
             found = _solve(
                 self.model,
                 self.read,
@@ -98,10 +121,10 @@ class Solver:
                 classes,
                 self.people.terms[patient],
                 tuple(used),
-                jax.tree.map(jnp.asarray, self.line),
-                self.index,
+                line,
+                index,
             )
-        read, hazards, ok, values = (np.asarray(a)[: len(draw)] for a in found)
+        read, hazards, ok, values = (np.array(a)[: len(draw)] for a in found)
         outputs = np.zeros((len(draw), visits, len(self.model.observations)))
         outputs[:, :, self.read] = read[:, :visits]
         return outputs, hazards[:, :visits], ok, dict(zip(self.values, values.T))

@@ -248,6 +248,10 @@ class Steps:
     growth: float
     largest: float
 
+    def finer(self, times: int) -> "Steps":
+        """The grid with steps so many times shorter."""
+        return Steps(self.first / times, 1.0 + (self.growth - 1.0) / times, self.largest / times)
+
     def __post_init__(self):
         if not (0 < self.first <= self.largest and self.growth >= 1):
             raise ModelError(

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from bayestwin.twin.few_draws import FEWEST_DRAWS, draws_error
+from bayestwin.twin.grid import MOST_FAILED
 from bayestwin.twin.particles import (
     LARGEST_CLASS_GAP,
     LARGEST_GAP,
@@ -19,6 +20,7 @@ from bayestwin.twin.state import PASS, WITHHELD, UpdateInfo
 from bayestwin.twin.target import class_weights
 
 SMALLEST_ESS = 400.0
+SAID_FAILURES = 0.01  # share of proposals on which the solver gave up
 ISLANDS = 8  # of the agreed eight: what their largest gaps are as an error of the mean
 LARGEST_DRAWS_ERROR = LARGEST_GAP / np.sqrt(ISLANDS)  # of a posterior mean, in posterior SDs
 LARGEST_CLASS_ERROR = LARGEST_CLASS_GAP / np.sqrt(ISLANDS)  # of the chance of a response class
@@ -79,8 +81,9 @@ def judge(
     if too_few and FEWEST_DRAWS <= population_draws:
         left = f"the weight of {alive:.1f} of {population_draws} population draws is left: {too_few}"
         (failed if few else found).append(left + (f"; the population holds {most_draws()}" if few else ""))
-    if check.failures > 0.01:
-        found.append(f"the solver gave up on {check.failures:.1%} of proposals")
+    if check.failures > SAID_FAILURES:
+        said = f"the solver gave up on {check.failures:.1%} of proposals"
+        (failed if check.failures > MOST_FAILED else found).append(said)
     if not np.isfinite(w).all() or not np.isfinite(centre).all():
         failed.append("no particle explains the record")
     error = means.std(axis=0, ddof=1) / np.sqrt(islands)

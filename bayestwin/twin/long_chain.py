@@ -150,7 +150,7 @@ def by_long_chains(twin, failed, *, random_seed: int, accuracy: Accuracy):
     if why_not:
         info = replace(failed, reasons=(*failed.reasons, f"NUTS was not asked: {why_not}"))
         return replace(twin, history=(info,)), info
-    data = jax.tree.map(jnp.asarray, compile_record(model, twin.record))
+    data = jax.tree.map(jnp.asarray, compile_record(model, twin.record, finer=twin.finer))
     rng = np.random.default_rng([random_seed, 5])
     weights = np.exp(np.asarray(old.log_weights)).reshape(islands, -1)
     picked = [k * weights.shape[1] + rng.choice(weights.shape[1], p=w / w.sum()) for k, w in enumerate(weights)]

@@ -1,5 +1,6 @@
 """A twin's particles solved through a newer record, before anything of it is learnt; and what they expected."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import jax
@@ -10,6 +11,7 @@ from bayestwin.dynamics import NO_GRADIENT, Accuracy
 from bayestwin.errors import RecordError
 from bayestwin.individual import ClassLikelihood, compile_record, informative_labs, with_seen
 from bayestwin.twin.compare import difference
+from bayestwin.twin.grid import BORNE, next_grid
 from bayestwin.twin.particles import Particles
 from bayestwin.twin.surprise import surprises
 from bayestwin.twin.target import evaluator, log_target
@@ -39,9 +41,20 @@ def solve_through(twin, record, change, accuracy: Accuracy) -> Newer:
     return _from_the_beginning(twin, record, change, accuracy)
 
 
+def carried_through(twin, record, change, accuracy: Accuracy) -> tuple:
+    """(the twin, Newer): on a finer grid of steps, which the twin keeps, where more than a few draws fail on his."""
+    while True:
+        newer = solve_through(twin, record, change, accuracy)
+        finer = next_grid(twin.model, twin.finer)
+        if finer is None or not twin.weights @ ~np.asarray(newer.pieces.ok) > BORNE:
+            return twin, newer
+        twin = replace(twin, finer=finer)
+
+
 def _from_the_state(twin, record, accuracy) -> Newer:
     model, pop, old = twin.model, twin.population, twin.particles
-    data = jax.tree.map(jnp.asarray, compile_record(model, record, resume_at=twin.time, resumed=twin.applied))
+    how = {"resume_at": twin.time, "resumed": twin.applied, "finer": twin.finer}
+    data = jax.tree.map(jnp.asarray, compile_record(model, record, **how))
     classes = class_positions(twin.class_rows, np.asarray(data.classes))
     pieces = evaluator(model, accuracy)(old.psi, old.draw, pop, data, twin.rho, old.state[:, classes])
     labs = [lab for lab in informative_labs(model, record) if lab.time > twin.time]
@@ -63,7 +76,7 @@ def _from_the_beginning(twin, record, change, accuracy) -> Newer:
     model, old = twin.model, twin.particles
     labs = informative_labs(model, record)
     known = seen_labs(model, record, change)
-    data = jax.tree.map(jnp.asarray, with_seen(compile_record(model, record), known))
+    data = jax.tree.map(jnp.asarray, with_seen(compile_record(model, record, finer=twin.finer), known))
     pieces = evaluator(model, accuracy)(old.psi, old.draw, twin.population, data, twin.rho)
     made = Particles(
         old.psi,

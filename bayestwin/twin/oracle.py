@@ -17,6 +17,7 @@ from bayestwin.individual import compile_record, information_time
 from bayestwin.population.possible import refuse_impossible
 from bayestwin.twin.check import judge
 from bayestwin.twin.few_draws import FEWEST_DRAWS
+from bayestwin.twin.grid import carried, told
 from bayestwin.twin.particles import normalised, population_for
 from bayestwin.twin.smc import bridge
 from bayestwin.twin.state import CUT, Twin
@@ -74,13 +75,13 @@ def rebuild_twin(
         )
     with jax.enable_x64(True):
         key_start, key_bridge = jax.random.split(jax.random.key(random_seed))
-        data = compile_record(model, record)
         if not feedback:
             population_draws = draws_in_each_island(particles, islands, min(population_draws, population.size))
             reasons = (CUT, *reasons)
         hyper, _ = population.hyper_draws(population_draws)
-        pop = population_for(model, hyper, data.terms)
+        pop = population_for(model, hyper, compile_record(model, record).terms)
         psi, draw = from_population(key_start, pop, particles, islands=1 if feedback else islands)
+        data, pieces, finer = carried(model, record, psi, draw, pop, rho, accuracy)
         even = normalised(np.zeros(particles), islands)
         made, info = bridge(
             model,
@@ -93,6 +94,7 @@ def rebuild_twin(
             islands=islands,
             rho=rho,
             from_scratch=True,
+            pieces=pieces,
             feedback=feedback,
             accuracy=accuracy,
         )
@@ -101,10 +103,11 @@ def rebuild_twin(
             "new_labs": len(record.labs),
             "most_draws": lambda: population.size if feedback else 0,
         }
+        reasons = (*reasons, *told(model, finer))
         info = judge(model, made, info, islands, "oracle", reasons, started=data.relevant, **counts)
         info = replace(info, seconds=clock.perf_counter() - begin)
     twin = first_twin(population, record, made, pop, islands, rho, random_seed, info)
-    return replace(twin, feedback=feedback), info
+    return replace(twin, feedback=feedback, finer=finer), info
 
 
 def refuse_strangers(function: str, population, record, random_seed) -> None:

@@ -70,6 +70,7 @@ def twin_to_tree(twin: Twin) -> xr.DataTree:
         size=twin.size,
         from_fit=int(twin.from_fit),
         feedback=int(twin.feedback),
+        finer=twin.finer,
         record=json.dumps(asdict(twin.record)),
         history=json.dumps([asdict(i) for i in twin.history]),
         refusals=json.dumps([r.as_row() for r in twin.refusals]),
@@ -123,6 +124,7 @@ def _twin_from(tree, path, model):
         int(attrs.get("size", 0)),
         bool(attrs.get("from_fit", history[0].path == FROM_FIT)),
         bool(attrs.get("feedback", True)),
+        int(attrs.get("finer", 1)),
     )
 
 

@@ -61,6 +61,7 @@ def bridge(
     islands: int,
     rho: float,
     from_scratch: bool,
+    pieces=None,
     start_from=None,
     keep_draws: bool = False,
     feedback: bool = True,
@@ -69,6 +70,7 @@ def bridge(
     """Carry weighted particles to the target given the whole record in `data`.
 
     data : what the particles have learnt already is marked (`with_seen`); from_scratch : they have learnt nothing
+    pieces : the likelihood of the particles given `data`, where it is known already
     start_from (P,) : log target-without-prior at which the particles stand, unless from scratch
     keep_draws : the weights of the population draws are what they should be before the new labs: no move changes them
     feedback : False for the cut posterior, in which no lab changes them either
@@ -78,7 +80,8 @@ def bridge(
     Particles, BridgeInfo
     """
     data = jax.tree.map(jnp.asarray, data)
-    pieces = evaluator(model, accuracy)(psi, draw, population, data, rho)
+    if pieces is None:
+        pieces = evaluator(model, accuracy)(psi, draw, population, data, rho)
     old = jnp.asarray(np.zeros(pieces.alive.shape)) if from_scratch else old_likelihood(pieces)
     cloud, log_evidence, t, stages, worst_k = Cloud(psi, draw, pieces, old), np.zeros(islands), 0.0, 0, -np.inf
     own = None if feedback else np.asarray(population.drawn(draw))  # no move changes it, and no resampling

@@ -13,12 +13,13 @@ from bayestwin.errors import FitError
 from bayestwin.individual import compile_record, with_seen
 from bayestwin.population.possible import refuse_impossible
 from bayestwin.twin.check import judge
+from bayestwin.twin.grid import carried, told
 from bayestwin.twin.oracle import first_twin, refuse_strangers, refuse_uneven
 from bayestwin.twin.particles import level_given, normalised, population_for
 from bayestwin.twin.rungs import from_scratch
 from bayestwin.twin.smc import bridge
 from bayestwin.twin.state import FROM_FIT
-from bayestwin.twin.target import evaluator, full_likelihood, log_target
+from bayestwin.twin.target import full_likelihood, log_target
 from bayestwin.twin.update import update_twin
 
 
@@ -115,13 +116,12 @@ def _from_joint_fit(population, record, *, particles, islands, population_draws,
             "starting from the population would count the labs twice.",
         )
     model = population.model
-    data = compile_record(model, record)
     hyper, taken = population.hyper_draws(population_draws)
-    pop = population_for(model, hyper, data.terms)
+    pop = population_for(model, hyper, compile_record(model, record).terms)
     draw = np.arange(particles) % len(taken)
     psi = jnp.asarray(np.asarray(drawn[taken])[draw])
     draw = jnp.asarray(level_given(psi, draw, pop, np.random.default_rng([random_seed, 6])))
-    here = evaluator(model, accuracy)(psi, draw, pop, jax.tree.map(jnp.asarray, data), rho)
+    data, here, finer = carried(model, record, psi, draw, pop, rho, accuracy)
     made, info = bridge(
         model,
         psi,
@@ -137,7 +137,7 @@ def _from_joint_fit(population, record, *, particles, islands, population_draws,
         start_from=log_target(0.0, here.log_class, 0.0, full_likelihood(here), 1.0),
         accuracy=accuracy,
     )
-    why = ("started from the joint fit, which had learnt this patient's labs",)
+    why = ("started from the joint fit, which had learnt this patient's labs", *told(model, finer))
     info = judge(
         model,
         made,
@@ -151,4 +151,4 @@ def _from_joint_fit(population, record, *, particles, islands, population_draws,
     )
     info = replace(info, seconds=clock.perf_counter() - begin)
     twin = first_twin(population, record, made, pop, islands, rho, random_seed, info)
-    return replace(twin, from_fit=True)
+    return replace(twin, from_fit=True, finer=finer)

@@ -79,6 +79,7 @@ class Twin:
         update goes back to it
     from_fit : started from the joint fit, whose population draws have learnt labs of this patient already
     feedback : False for the cut posterior: the population draws keep equal weight whatever the labs say
+    finer : so many times finer than the model's is the grid of steps on which the record is solved, see `grid`
     """
 
     model: Any
@@ -97,6 +98,7 @@ class Twin:
     size: int = 0
     from_fit: bool = False
     feedback: bool = True
+    finer: int = 1
 
     def with_refusals(self, refusals):
         """The same twin with further refused rows of its patient (or of a whole file) noted, each once."""

@@ -26,7 +26,8 @@ from bayestwin.individual import compile_record, information_time, with_seen
 from bayestwin.twin.anchor import EVERY, gap, since_scratch
 from bayestwin.twin.check import judge
 from bayestwin.twin.compare import difference
-from bayestwin.twin.newer import expected, seen_labs, solve_through, surprise_rng, where_it_stands
+from bayestwin.twin.grid import told
+from bayestwin.twin.newer import carried_through, expected, seen_labs, solve_through, surprise_rng, where_it_stands
 from bayestwin.twin.oracle import refuse_record, start_applied
 from bayestwin.twin.particles import effective_size, log_sum_exp, normalised, pareto_k, unique_particles
 from bayestwin.twin.rungs import MORE, from_scratch, more_of
@@ -113,8 +114,9 @@ def update_twin(
 
 def _forward(twin, record, change, random_seed, rejuvenate_below, accuracy, population):
     """Rungs 1 and 2 for information added; population : that the next rung would start from, or None."""
-    model, islands, data = twin.model, twin.islands, compile_record(twin.model, record)
-    newer = solve_through(twin, record, change, accuracy)
+    stood = twin.finer
+    twin, newer = carried_through(twin, record, change, accuracy)
+    model, islands, data = twin.model, twin.islands, compile_record(twin.model, record, finer=twin.finer)
     surprise = expected(twin, newer, surprise_rng(twin, random_seed))
     made, check = _reweighted(twin, newer)
     path, enough = "reweight", rejuvenate_below * made.psi.shape[0]
@@ -125,7 +127,8 @@ def _forward(twin, record, change, random_seed, rejuvenate_below, accuracy, popu
     counts = {"new_labs": len(change.new_labs), "started": data.relevant}
     at_hand = partial(_draws_at_hand, population if twin.feedback else None, record)
     counts |= {"population_draws": twin.population.draws, "most_draws": at_hand}
-    info = judge(model, made, check, islands, path, () if twin.feedback else (CUT,), surprise=surprise, **counts)
+    why = (*(() if twin.feedback else (CUT,)), *(told(model, twin.finer) if twin.finer > stood else ()))
+    info = judge(model, made, check, islands, path, why, surprise=surprise, **counts)
     far = [f"{s.output} at {s.time:g}" for s in surprise if not s.tail >= ALL_BUT_IMPOSSIBLE]
     if far:
         lost = f"a mode may have been lost: {', '.join(far)} was all but impossible before"

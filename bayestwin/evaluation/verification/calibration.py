@@ -82,7 +82,7 @@ def true_twin(twin, truth):
     model = twin.model
     with jax.enable_x64(True):
         psi, draw = jnp.tile(truth.psi, (twin.islands, 1)), jnp.full(twin.islands, truth.draw)
-        data = jax.tree.map(jnp.asarray, compile_record(model, twin.record))
+        data = jax.tree.map(jnp.asarray, compile_record(model, twin.record, finer=twin.finer))
         pieces = evaluator(model, NO_GRADIENT)(psi, draw, twin.population, data, twin.rho)
         even = jnp.zeros(twin.islands)
         made = Particles(psi, draw, even, pieces.rows.sum(-1), pieces.alive, pieces.other, pieces.log_class, pieces.end)

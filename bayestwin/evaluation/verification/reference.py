@@ -113,7 +113,7 @@ class Target:
 
     def __init__(self, twin):
         self.twin, self.population = twin, twin.population
-        self.data = jax.tree.map(jnp.asarray, compile_record(twin.model, twin.record))
+        self.data = jax.tree.map(jnp.asarray, compile_record(twin.model, twin.record, finer=twin.finer))
         self.evaluate = evaluator(twin.model, NO_GRADIENT)
 
     def pieces(self, psi, draw):
