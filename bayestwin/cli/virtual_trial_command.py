@@ -96,7 +96,9 @@ def virtual_trial(
     if not found:
         return DIAGNOSTICS_FAILED
     asked = how | {"evidence": evidence.name if evidence else None, "not_learnt": list(not_learnt or ())}
-    for path in write_trials(known, found, out, published=evidence is not None, asked=asked, failed=failed):
+    everyone = chosen_arms(evidence, known.model, None, {}) if evidence is not None else ()
+    how_written = {"published": evidence is not None, "asked": asked, "failed": failed}
+    for path in write_trials(known, found, out, everyone, **how_written):
         say(f"wrote {path}")
     typer.echo("\n\n".join(one.printed() for one in found))
     return SOME_REFUSED if failed else DONE

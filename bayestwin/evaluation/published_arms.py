@@ -19,9 +19,9 @@ from bayestwin.specification.load import model_part
 from bayestwin.twin.surprise import sample_crps
 
 FRAME = (
-    "arm label trial treatment n outcome what month published low high mark use expectation expectation_low "
-    "expectation_high predicted predicted_low predicted_high predicted_low_999 predicted_high_999 pit inside_95 "
-    "inside_999 error crps crps_meta_analysis meta_analysis_trials in_sample outside"
+    "arm label trial treatment n counted_from outcome what month published low high mark use expectation "
+    "expectation_low expectation_high predicted predicted_low predicted_high predicted_low_999 predicted_high_999 pit "
+    "inside_95 inside_999 error crps crps_meta_analysis meta_analysis_trials in_sample outside"
 ).split()
 
 
@@ -31,6 +31,7 @@ def outcome_rows(trial, *, in_sample: bool, published: bool = True) -> list[dict
     for outcome in trial.outcomes:
         draws, arms = trial.draws_of(outcome), trial.predicted(outcome)
         row = {"arm": arm.name, "label": arm.label, "trial": arm.trial, "treatment": arm.treatment, "n": arm.n}
+        row["counted_from"] = arm.counted_from
         row |= {"outcome": outcome.name, "what": outcome.what, "month": outcome.month}
         row |= dict(zip(("expectation_low", "expectation", "expectation_high"), middle(draws, (0.025, 0.5, 0.975))))
         row["expectation"] = float(draws.mean()) if outcome.is_share else row["expectation"]

@@ -18,6 +18,7 @@ from bayestwin.jobs.whole_file import write_whole
 from bayestwin.plots.virtual_trial import plot_trial_curves
 from bayestwin.prognosis import VirtualTrial, virtual_trial
 from bayestwin.specification import TrialArm, read_evidence, read_mix
+from bayestwin.specification.read_evidence import NEVER_WAITS
 
 CURVES = {"pfs": "free of progression and death", "os": "alive"}
 
@@ -30,7 +31,7 @@ class Simulated(NamedTuple):
     def printed(self) -> str:
         """A few lines for the screen."""
         arm, rows = self.trial.arm, outcome_rows(self.trial, in_sample=True, published=bool(self.trial.arm.outcomes))
-        lines = [f"{arm.label or arm.name}: {arm.n} patients, {arm.treatment}"]
+        lines = [f"{arm.label or arm.name}: {arm.n} patients, {arm.treatment}, counted from {arm.counted_from}"]
         for row in rows:
             scale, unit = (100.0, "%") if not row["what"].endswith("_median") else (1.0, " months")
             ends = "{:.3g} to {:.3g}".format(scale * row["predicted_low"], scale * row["predicted_high"])
@@ -59,16 +60,31 @@ def chosen_arms(path, model, names, design) -> tuple[TrialArm, ...]:
 
 
 def own_arm(model, treatment: str, mix, design) -> TrialArm:
-    """An arm that nobody has published."""
+    """An arm that nobody has published: of treated patients where they wait for cells and no wait is asked for."""
     model.treatment(treatment)  # raises with the names allowed
     if model.progression is None:
         raise ModelError("a virtual trial needs a progression endpoint", subject=f"model {model.name}")
-    arm = TrialArm(treatment, treatment, 100, model.progression.visit_every, label=model.treatment(treatment).label)
+    known = model.treatment(treatment)
+    arm = TrialArm(treatment, treatment, 100, model.progression.visit_every, label=known.label)
+    if known.cell_therapy and not (design.get("wait") or design.get("not_started")):
+        arm = replace(arm, counted_from="infusion")
     return _designed(replace(arm, mix=read_mix(mix, model) if mix is not None else {}), design)
 
 
 def _designed(arm: TrialArm, design) -> TrialArm:
-    return replace(arm, **{name: value for name, value in design.items() if value is not None})
+    """The arm with what is asked for instead; ModelError where patients counted from treatment are to wait for it."""
+    asked = {name: value for name, value in design.items() if value is not None}
+    designed = replace(arm, **asked)
+    if designed.counted_from in NEVER_WAITS and (designed.wait > 0 or designed.not_started > 0):
+        name = "wait" if designed.wait > 0 else "not_started"
+        raise ModelError(
+            f"an arm that is counted from {designed.counted_from} holds treated patients only, from their first day",
+            subject=f"arm {arm.name}",
+            place=f"--{name.replace('_', '-')}",
+            value=getattr(designed, name),
+            allowed="0, or an arm that is counted from randomisation",
+        )
+    return designed
 
 
 def simulate_arm(population, arm: TrialArm, **how) -> Simulated:
@@ -90,13 +106,21 @@ def check_not_learnt(trials, arms) -> None:
 
 
 def in_sample(population, arm: TrialArm, not_learnt) -> bool:
-    """Was the population learnt from the arm? As its file says (attribute `arms`), else unless its trial is named."""
-    fitted = population.tree.attrs.get("arms")
-    return arm.name in json.loads(fitted) if fitted is not None else arm.trial not in not_learnt
+    """Was the population learnt from the arm's trial? As its file says (`trials`), else unless the trial is named.
+
+    By the trial, whatever the arm is called: patients of one trial are in its other arms and in pooled ones.
+    """
+    fitted = population.tree.attrs.get("trials")
+    return arm.trial in json.loads(fitted) if fitted is not None else arm.trial not in not_learnt
 
 
-def write_trials(population, simulated, folder: Path, *, published: bool, asked: dict, failed: dict) -> list[Path]:
-    """Tables, figures and provenance of simulated arms; the files written."""
+def write_trials(
+    population, simulated, folder: Path, arms, *, published: bool, asked: dict, failed: dict
+) -> list[Path]:
+    """Tables, figures and provenance of simulated arms; the files written.
+
+    arms : all that were published, simulated or not: the meta-analysis beside an arm is of all the others
+    """
     import pandas as pd
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -108,7 +132,9 @@ def write_trials(population, simulated, folder: Path, *, published: bool, asked:
         for name, curve in drawn.items():
             curves.append(pd.DataFrame({"arm": trial.arm.name, "endpoint": name, **curve}))
         files += _figures(trial, drawn, folder, published)
-    beside_meta_analysis(rows, [trial.arm for trial in trials], population.model, random_seed=asked["random_seed"])
+    mine = {trial.arm.name: trial.arm for trial in trials}
+    arms = [*mine.values(), *(arm for arm in arms if arm.name not in mine)]
+    beside_meta_analysis(rows, arms, population.model, random_seed=asked["random_seed"])
     said = provenance(population, trials, asked, failed)
     tables = {
         "outcomes.csv": outcomes_frame(rows).to_csv(index=False),
@@ -149,6 +175,7 @@ def provenance(population, trials, asked: dict, failed: dict) -> dict:
         "arms": {
             trial.arm.name: {
                 "trial": trial.arm.trial,
+                "counted_from": trial.arm.counted_from,
                 "n": trial.arm.n,
                 "measurable_at_screening": round(trial.entered, 4),
                 "not_solved": round(trial.failed, 5),

@@ -102,7 +102,7 @@ def virtual_trial(
     arm : TrialArm             of the population's model
     draws : int                population draws, evenly spaced
     patients : int             virtual patients of each draw, a multiple of 4; each in both classes of response
-    months : float             how far curves go; default: past every published outcome
+    months : float             how far curves go; default: past every published outcome. Never less than up to those
     between_trial : parameter -> SD between trials on its transformed scale, one per draw of the whole population;
         None takes what the population file says (`trial_effects_of`)
 
@@ -123,7 +123,7 @@ def virtual_trial(
     between = trial_effects_of(population) if between_trial is None else dict(between_trial)
     moved = effects_on_arm(model, arm, between, taken)
     rng = np.random.default_rng([random_seed, *arm.name.encode()])
-    horizon = months or _horizon(model, arm)
+    horizon = max(months, _published(arm)) if months else _horizon(model, arm)
     grid = np.unique([*np.arange(0.5, horizon + 0.25, 0.5), *(o.month for o in arm.outcomes if o.month)])
     how = {"population": population, "arm": arm, "patients": patients, "months": grid}
     groups = _groups(hyper=hyper, rng=rng, **how)
@@ -183,6 +183,14 @@ def _usable(model, arm, cells, draws: int) -> None:
             "and at the priors of the marker's baseline.",
             **where,
         )
+
+
+def _published(arm: TrialArm) -> float:
+    """Months that hold every published number, so that each has its place among simulated ones; 0 where there is none.
+
+    A grid that ends before a published median has no median but "not reached" on either side of it.
+    """
+    return max((o.value + 1.0 if o.what.endswith("_median") else (o.month or 0.0) for o in arm.outcomes), default=0.0)
 
 
 def _horizon(model, arm: TrialArm) -> float:

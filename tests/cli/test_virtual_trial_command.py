@@ -18,6 +18,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "prognosis"))
 from trial_model import trial_population
 
 from bayestwin.cli import app
+from bayestwin.jobs.virtual_trials import in_sample, own_arm
+from bayestwin.population import load_population
+from bayestwin.specification import load_model, read_evidence
 
 EVIDENCE = """
 [[arm]]
@@ -96,6 +99,56 @@ def test_arms_of_a_file_stand_beside_what_was_published(run, folder):
     said = json.loads((out / "provenance.json").read_text())
     assert said["random_seed"] == 1 and said["arms"]["one"]["measurable_at_screening"] == 1.0
     assert said["population_hash"] and said["model_hash"] and said["evidence"] == "evidence.toml"
+
+
+def test_one_arm_alone_has_the_meta_analysis_of_all_the_others(run, folder):
+    out = folder / "alone"
+    answer = run("--evidence", folder / "evidence.toml", "--arm", "two", "--out", out)
+    assert answer.exit_code == 0, answer.output
+    table = pd.read_csv(out / "outcomes.csv")
+    assert table["arm"].tolist() == ["two"] and table["meta_analysis_trials"].tolist() == [1]
+    assert table["crps_meta_analysis"].notna().all()
+
+
+def test_a_short_horizon_holds_the_published_median_all_the_same(run, folder):
+    """With 6 months asked for, half of all arms are at "not reached" on either side of a published median of 9."""
+    places = {}
+    for months in (6, 36):
+        out = folder / f"months_{months}"
+        few = ("--draws", 20, "--per-draw", 8, "--months", months)
+        answer = run("--evidence", folder / "evidence.toml", "--out", out, *few, small=False)
+        assert answer.exit_code == 0, answer.output
+        table = pd.read_csv(out / "outcomes.csv").set_index(["arm", "outcome"])
+        places[months] = table.loc[("one", "pfs_median"), "pit"]
+    assert places[6] == pytest.approx(places[36], abs=0.05) and places[6] > 0.0
+
+
+def test_an_arm_is_in_sample_by_its_trial_whatever_it_is_called(folder):
+    population = load_population(folder / "population.nc", load_model(folder / "trial"))
+    population.tree.attrs.update(trials=json.dumps(["Invented"]), arms=json.dumps(["of another name"]))
+    one, two = read_evidence(folder / "evidence.toml", population.model)
+    assert in_sample(population, one, ()) and not in_sample(population, two, ("Invented",))
+
+
+def test_who_is_counted_from_is_said_and_treated_patients_do_not_wait(run, folder):
+    file = folder / "treated.toml"
+    file.write_text(EVIDENCE.replace("n = 40", 'n = 40\ncounted_from = "infusion"'), encoding="utf-8")
+    answer = run("--evidence", file, "--arm", "one", "--out", folder / "treated")
+    assert answer.exit_code == 0 and "counted from infusion" in answer.stdout
+    assert pd.read_csv(folder / "treated" / "outcomes.csv")["counted_from"].unique().tolist() == ["infusion"]
+    said = json.loads((folder / "treated" / "provenance.json").read_text())
+    assert said["arms"]["one"]["counted_from"] == "infusion"
+    for option, value in (("--wait", 49), ("--not-started", 0.1)):
+        answer = run("--evidence", file, "--arm", "one", "--out", folder / "waits", option, value)
+        assert answer.exit_code == 2 and "treated patients only" in answer.output and option in answer.output
+    assert not (folder / "waits").exists()
+
+
+def test_cells_of_ones_own_arm_are_counted_from_infusion_unless_they_are_waited_for():
+    model = load_model("myeloma_car_t")
+    for design, said in (({}, "infusion"), ({"wait": 49.0}, "randomisation"), ({"not_started": 0.1}, "randomisation")):
+        assert own_arm(model, "ide_cel", None, design).counted_from == said
+    assert own_arm(model, "dara_rd", None, {}).counted_from == "randomisation"
 
 
 def test_an_arm_of_ones_own_needs_no_file_and_the_same_seed_gives_the_same_tables(run, folder):
