@@ -6,6 +6,7 @@ from bayestwin.dosing import Policy, Regimen, Schedule
 from bayestwin.dynamics import treatment_starts
 from bayestwin.errors import ModelError
 from bayestwin.prognosis.assessments import MOMENT
+from bayestwin.prognosis.eligibility import eligibility
 from bayestwin.prognosis.sequences import check_policy, check_schedule, policy_in_words, schedule_in_words
 from bayestwin.prognosis.starts import (
     Cut,
@@ -54,17 +55,6 @@ def current_treatment(model, record, now: float) -> tuple[float, str] | None:
     """(start, name) of the latest treatment started by `now`, or None."""
     started = [s for s in treatment_starts(model, record) if s[0] <= now]
     return started[-1] if started else None
-
-
-def eligibility(model, treatment, record, now: float) -> tuple[str, tuple[str, ...]]:
-    """(first rule the patient is outside of, or ""; rules that could not be checked)."""
-    seen = dict(record.covariates)
-    for _, name in treatment_starts(model, record):
-        if name != treatment.name:
-            seen.update(dict(model.treatment(name).sets))
-    checks = [(str(rule), rule.check(seen)) for rule in treatment.eligibility]
-    outside = next((text for text, ok in checks if ok is False), "")
-    return (f"the evidence holds for: {outside}" if outside else ""), tuple(text for text, ok in checks if ok is None)
 
 
 def make_plans(
@@ -216,7 +206,7 @@ def _given(model, record, row, sequence, cut: Cut) -> tuple[PatientRecord, str, 
                 value=f"{start - cut.now:g} {model.time_unit} after the data cut",
                 allowed=f"at least {earliest - cut.now:g} {model.time_unit}",
             )
-        why, not_checked = eligibility(model, known, made, cut.now)
+        why, not_checked = eligibility(model, known, made, start)
         refused, unknown = refused or why, (*unknown, *not_checked)
         if known.starts_with == "dose":
             given = doses_of(model, record, name, known.regimen, begin(model, record, cut, start))

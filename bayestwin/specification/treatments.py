@@ -11,6 +11,8 @@ class Eligibility:
     """One machine-readable condition of the evidence: the covariate must lie in a range or equal a value.
 
     A patient known to be outside gets no number; an unknown covariate is said.
+
+    counts_lines : the covariate is a number of lines of therapy: those begun since it was said add to it
     """
 
     covariate: str
@@ -18,6 +20,7 @@ class Eligibility:
     maximum: float | None = None
     equals: object = None
     text: str = ""
+    counts_lines: bool = False
 
     def check(self, covariates) -> bool | None:
         """True inside, False outside, None unknown."""

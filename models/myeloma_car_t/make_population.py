@@ -42,11 +42,13 @@ def posterior_of(model, sampling, evidence, trial, given) -> PopulationPosterior
     groups = {"posterior": sites, "between_trials": sampling.between_trials(ensemble), "sample_stats": {}}
     tree = xr.DataTree.from_dict({name: in_chains(values) for name, values in groups.items()})
     arms = [a for a in evidence.arms if a.trial != trial]
-    trials = len({a.trial for a in arms})
+    trials = sorted({a.trial for a in arms})
     tree.attrs.update(
         kind="population", model=model.name, model_hash=model.hash, rho=evidence.rho, random_seed=given.seed,
-        method="evidence", method_note=f"published outcomes of {len(arms)} arms of {trials} trials, no patient's data",
-        arms=json.dumps([a.name for a in arms]), left_out=trial, nodes=given.nodes,
+        method="evidence",
+        method_note=f"published outcomes of {len(arms)} arms of {len(trials)} trials, no patient's data",
+        arms=json.dumps([a.name for a in arms]), trials=json.dumps(trials),
+        left_out=trial, nodes=given.nodes,
         standard_errors_off=ensemble.off, misfit=ensemble.misfit,
         versions=json.dumps(versions()), created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         fitted_patients="[]", n_patients=0,

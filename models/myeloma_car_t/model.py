@@ -107,7 +107,7 @@ model = Model(
         *(parameter for name, row in ROWS.items() for parameter in response(name, row)),
         Parameter("f_nonresponder", unit="", scale="logit", typical=LogitNormal(median=0.82, sd_logit=0.3), between=Fixed(value=0.25),
                   source="calibration of T-cell arms", mark="derived"),
-        *cell_product("ide_cel", 231_000.0, 1.0, 0.01, 0.0173, (0.3, 0.5, 0.3), "US label geometric mean; half-life 40 d: detectable in 59 and 36 % at months 6 and 12", "memory"),
+        *cell_product("ide_cel", 231_000.0, 1.195, 0.01, 0.0173, (0.3, 0.5, 0.3), "US label geometric mean and CV of 178 %; half-life 40 d: detectable in 59 and 36 % at months 6 and 12", "memory"),
         *cell_product("cilta_cel", 44_000.0, 0.52, 0.001, 0.0231, (0.15, 0.4, 0.25), "CARTITUDE-1 Cmax, AUC, Tbql", "derived"),
         Parameter("Tmax", unit="day", scale="log", typical=LogNormal(median=12.0, sd_log=0.08), between=LogNormal(median=0.2, sd_log=0.3),
                   source="ide-cel 11 d, cilta-cel 12.7 d", mark="verified; ide-cel from memory"),

@@ -20,7 +20,7 @@ BY_CLASS = "no outcome of its own here: response as its class, wide as that is"
 
 def lines(minimum, maximum=None):
     """So many prior lines."""
-    return Eligibility("prior_lines", minimum=minimum, maximum=maximum)
+    return Eligibility("prior_lines", minimum=minimum, maximum=maximum, counts_lines=True)
 
 
 def free_of(covariate, text):
@@ -114,12 +114,12 @@ ROWS = {
         (lines(1), CD38, LEN), "POLLUX ORR, CR, PFS", **SHIELD),
     "dara_vd": Row(
         "Daratumumab, bortezomib, dexamethasone", ANTIBODY, 0.0302, 0.0085, 2.07, 0.02, "daratumumab 16 mg/kg weekly x 9, every three weeks x 5, then every four weeks (memory), with Vd for eight cycles",
-        "CASTOR, one randomised arm, 251 patients, response 84 %, median PFS 16.7 months",
+        "CASTOR, one randomised arm, 251 patients, response 84 % (memory), median PFS 16.7 months",
         (lines(1), CD38, BORT), "CASTOR ORR, CR, PFS", **SHIELD),
     "dara_pd": Row(
         "Daratumumab, pomalidomide, dexamethasone", ANTIBODY, 0.05, 0.010, 2.67, 0.22, "daratumumab 1800 mg SC weekly x 8, every two weeks x 8, then every four weeks, with Pd",
-        "APOLLO, one randomised arm, 151 patients, response 69 %, median PFS 12.4 months",
-        (lines(1), CD38), "APOLLO ORR, CR, PFS", by_request=False, **SHIELD),
+        "APOLLO, one randomised arm, 151 patients, response 69 %, median PFS 12.4 months (memory)",
+        (lines(1), CD38, POM), "APOLLO ORR, CR, PFS", "memory", by_request=False, **SHIELD),
     "isa_pd": Row(
         "Isatuximab, pomalidomide, dexamethasone", ANTIBODY, 0.05, 0.010, 2.3, 0.10, "isatuximab 10 mg/kg weekly x 4, then every two weeks, with Pd",
         "ICARIA (memory), one randomised arm, 154 patients, response 60 %, median PFS 11.5 months",
@@ -144,7 +144,7 @@ ROWS = {
         (lines(1), BORT), "CASTOR ORR, CR, PFS"),
     "pd": Row(
         "Pomalidomide, dexamethasone", OTHER, 0.0255, 0.2, 2.07, 0.02, "pomalidomide 4 mg on days 1 to 21 of 28, dexamethasone 40 mg weekly",
-        "APOLLO and ICARIA (memory), two randomised arms, 153 each, response 46 and 35 %, median PFS 6.9 and 6.5 months",
+        "APOLLO and ICARIA (both memory), two randomised arms, 153 each, response 46 and 35 %, median PFS 6.9 and 6.5 months",
         (lines(1), POM), "APOLLO ORR, CR, PFS"),
     "pvd": Row(
         "Pomalidomide, bortezomib, dexamethasone", OTHER, 0.04, 0.02, 2.2, 0.05, "pomalidomide 4 mg on days 1 to 14 of 21 with Vd (memory)",

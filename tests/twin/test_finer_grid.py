@@ -7,7 +7,7 @@ from level_model import as_population
 
 from bayestwin.records import Lab, PatientRecord
 from bayestwin.specification import load_model
-from bayestwin.twin import grid, load_twin, rebuild_twin, start_twin, update_twin
+from bayestwin.twin import grid, load_twin, newer, rebuild_twin, start_twin, update_twin
 from bayestwin.twin.grid import BORNE
 
 DECAY = '''
@@ -99,3 +99,22 @@ def test_without_it_the_fast_end_of_the_posterior_is_lost_and_the_twin_is_withhe
     assert mine[0] < mean - 0.3 * sd and mine[1] < 0.1 * sd
     assert info.verdict == "WITHHELD" and any("gave up" in why for why in info.reasons)
     assert info.solver_failures > grid.MOST_FAILED
+
+
+def test_a_later_lab_of_a_twin_with_two_response_classes(level_population, level_record, monkeypatch):
+    """Whether a draw fails is said for each class; all of one class failing asks for the next grid, twice."""
+    record = level_record((20.0, 20.5, 12.5), drug_at=2.5)
+    twin = start_twin(level_population, record.with_labs(record.labs[:2]), random_seed=1, **SIZES | {"particles": 400})
+    solve, asked = newer.solve_through, []
+
+    def with_failures(twin, *arguments):
+        found = solve(twin, *arguments)
+        ok = np.asarray(found.pieces.ok).copy()
+        ok[:, 0] = twin.finer == 4
+        asked.append((twin.finer, ok.shape[1]))
+        return found._replace(pieces=found.pieces._replace(ok=ok))
+
+    monkeypatch.setattr(newer, "solve_through", with_failures)
+    moved, info = update_twin(twin, record, random_seed=2, population=level_population)
+    assert asked == [(1, 2), (2, 2), (4, 2)] and moved.finer == 4
+    assert any("solved in steps" in why for why in info.reasons)

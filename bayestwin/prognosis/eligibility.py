@@ -1,0 +1,64 @@
+"""Whether the evidence of a treatment holds for a patient at the time at which it would start.
+
+What counts is what the record says by then: covariates as last said, and what earlier treatments make of them
+(`Treatment.sets`); a plan that lies ahead changes nothing. A rule that counts lines of therapy adds those begun since
+the number was last said. What is begun between leukapheresis and the cells bridges to them and is no line.
+"""
+
+from bayestwin.dynamics import treatment_starts
+from bayestwin.individual import beginning
+from bayestwin.records.record import covariate_changes
+
+
+def eligibility(model, treatment, record, now: float) -> tuple[str, tuple[str, ...]]:
+    """(first rule the patient is outside of at `now`, or ""; rules that could not be checked)."""
+    names = [rule.covariate for rule in treatment.eligibility]
+    seen, since = _as_last_said(record, names, now)
+    begun = [(time, name) for time, name in treatment_starts(model, record) if time <= now]
+    for _, name in begun:
+        seen.update(dict(model.treatment(name).sets))
+    if treatment.cell_therapy:  # decided before the cells are collected
+        taken = _last(record, "leukapheresis", now)
+        begun = [(time, name) for time, name in begun if taken is None or time < taken]
+    lines = _lines(model, record, begun)
+    for rule in treatment.eligibility:
+        if rule.counts_lines and isinstance(value := seen.get(rule.covariate), int | float):
+            said = since.get(rule.covariate, beginning(record))
+            seen[rule.covariate] = value + sum(time >= said for time in lines)
+    checks = [(str(rule), rule.check(seen)) for rule in treatment.eligibility]
+    outside = next((text for text, ok in checks if ok is False), "")
+    return (f"the evidence holds for: {outside}" if outside else ""), tuple(text for text, ok in checks if ok is None)
+
+
+def _as_last_said(record, names, now: float) -> tuple[dict, dict]:
+    """Covariates by `now`, and when those that changed were said last."""
+    seen, since = dict(record.covariates), {}
+    for time, name, value in covariate_changes(record, names):
+        if time <= now:
+            seen[name], since[name] = value, time
+    return seen, since
+
+
+def _lines(model, record, begun) -> list[float]:
+    """When lines of therapy began; one that is begun again while it is in force is no other."""
+    found: list[float] = []
+    in_force = None
+    for time, name in begun:
+        if name != in_force and not _bridges(model, record, time, name):
+            found.append(time)
+        in_force = name
+    return found
+
+
+def _bridges(model, record, time: float, name: str) -> bool:
+    """True for what is begun after a leukapheresis whose cells have not come yet."""
+    taken = _last(record, "leukapheresis", time)
+    if taken is None or model.treatment(name).cell_therapy:
+        return False
+    cells = (t for t, n in treatment_starts(model, record) if model.treatment(n).cell_therapy)
+    return not any(taken <= t <= time for t in cells)
+
+
+def _last(record, event: str, by: float) -> float | None:
+    """When an event happened last, up to a time."""
+    return max((e.time for e in record.events if e.event == event and e.time <= by), default=None)

@@ -1,0 +1,69 @@
+"""A row holds for what the record says by the time at which it would start, and for nothing that lies ahead."""
+
+import pytest
+
+from bayestwin.prognosis.plan import make_plans
+from bayestwin.records import ClinicalEvent, PatientRecord
+from bayestwin.specification import load_model
+
+MYELOMA = load_model("myeloma_car_t")
+FIT = {
+    "prior_bcma": 0, "prior_lines": 3, "triple_class_exposed": 1, "anti_cd38_refractory": 0,
+    "pomalidomide_refractory": 0, "lenalidomide_refractory": 0, "carfilzomib_refractory": 0,
+}  # fmt: skip
+BCMA = "no prior BCMA therapy"
+
+
+def why(name, events=(), now=20.0, **covariates):
+    """Why a row has no number, "" where it has one."""
+    made = tuple(ClinicalEvent(e, t, t, v) for e, t, v in events)
+    plan = make_plans(MYELOMA, PatientRecord("M-1", covariates=FIT | covariates, events=made), [name], now)[0]
+    return plan.refused
+
+
+def test_what_was_said_last_counts_from_then_on():
+    said = [("covariate", 100.0, "lenalidomide_refractory = 1"), ("covariate", 100.0, "prior_lines = 6")]
+    assert why("dara_rd", said, now=99.0) == ""
+    assert "lenalidomide" in why("dara_rd", said, now=100.0)
+    assert "prior_lines" in why("krd", said[1:], now=100.0) and why("krd", said[1:], now=99.0) == ""
+
+
+@pytest.mark.parametrize("rival", ["teclistamab", "cilta_cel", "elranatamab"])
+def test_a_plan_rules_out_no_rival_and_what_was_given_does(rival):
+    planned = [("leukapheresis", 5.0, ""), ("infusion", 54.0, "ide_cel")]
+    assert why(rival, planned) == ""
+    assert BCMA in why(rival, planned, now=54.0)
+
+
+def test_a_second_course_of_the_same_cells_is_prior_therapy_and_the_one_in_force_is_not():
+    once = [("infusion", 10.0, "ide_cel")]
+    assert why("ide_cel", once) == ""  # in force
+    assert BCMA in why("ide_cel", [*once, ("line_of_therapy", 200.0, "dara_pd")], now=300.0, prior_lines=2)
+
+
+def test_lines_begun_since_they_were_counted_add_to_them():
+    three = [("line_of_therapy", t, n) for t, n in ((0.0, "rd"), (100.0, "kd"), (200.0, "dara_vd"))]
+    assert why("ide_cel", three, now=99.0, prior_lines=3) == ""  # 3 and Rd
+    assert "2 <= prior_lines <= 4" in why("ide_cel", three, now=300.0, prior_lines=3)
+    assert "3 <= prior_lines" in why("teclistamab", three, now=50.0, prior_lines=1)
+    assert why("teclistamab", three, now=150.0, prior_lines=1) == ""
+    again = [("covariate", 150.0, "prior_lines = 3")]  # said between: the two before are in it
+    assert why("ide_cel", [*three, *again], now=300.0, prior_lines=1) == ""
+
+
+def test_a_line_begun_again_while_it_is_in_force_and_bridging_are_no_further_lines():
+    again = [("line_of_therapy", 0.0, "rd"), ("line_of_therapy", 50.0, "rd")]
+    assert why("ide_cel", again, now=60.0, prior_lines=3) == ""
+    bridged = [("line_of_therapy", 1.0, "rd"), ("leukapheresis", 14.0, ""), ("line_of_therapy", 20.0, "kd")]
+    assert why("ide_cel", bridged, now=40.0, prior_lines=3) == ""  # the fifth would be too many
+    after = [*bridged, ("infusion", 63.0, "ide_cel"), ("line_of_therapy", 300.0, "dara_pd")]
+    assert why("isa_kd", after, now=400.0, prior_lines=0) == ""  # Rd, cells, D-Pd
+    assert "1 <= prior_lines <= 3" in why("isa_kd", after, now=400.0, prior_lines=1)
+
+
+def test_a_schedule_is_asked_at_each_step():
+    from bayestwin.dosing import Schedule
+
+    record = PatientRecord("M-1", covariates=FIT)
+    rows = {"both": Schedule((("0 day", "teclistamab"), ("6 month", "elranatamab")))}
+    assert BCMA in make_plans(MYELOMA, record, rows, 20.0)[0].refused
