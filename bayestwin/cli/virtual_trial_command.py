@@ -45,6 +45,10 @@ def virtual_trial(
     ] = None,
     wait: Annotated[float | None, typer.Option(help="Days to the start of the treatment.", min=0.0, max=3650.0)] = None,
     drop_out: Annotated[float | None, typer.Option(help="Hazard of drop-out a year.", min=0.0, max=100.0)] = None,
+    assay_error: Annotated[
+        float | None,
+        typer.Option(help="Factor on the SD of every lab's error; default 1, or as published.", min=0.0, max=10.0),
+    ] = None,
     not_started: Annotated[
         float | None, typer.Option(help="Share who never get the treatment.", min=0.0, max=0.99)
     ] = None,
@@ -79,7 +83,7 @@ def virtual_trial(
 
     known = usable_population(population, model)
     design = {"n": patients, "visit_every": visit_every, "wait": wait}
-    design |= {"drop_out_per_year": drop_out, "not_started": not_started}
+    design |= {"drop_out_per_year": drop_out, "not_started": not_started, "assay_error": assay_error}
     if evidence is not None:
         arms = chosen_arms(evidence, known.model, arm, design)
     else:

@@ -100,7 +100,7 @@ def _code(model, people, course: Course, coder, solved, rules, floor, which, rng
     for name in dict.fromkeys((*marker, *coder.outputs)):
         latent = outputs[:, :, model.observation_index[name]]
         noise = standard_noise(model, model.observation_index[name], rng, (PATHS, *latent.shape))
-        seen[name] = seen_of(model, name, latent, sigma, noise)
+        seen[name] = seen_of(model, name, latent, sigma, course.assay_error * noise)
     luck, leaving = rng.standard_exponential((2, len(draw))), np.full(len(draw), np.inf)
     if course.drop_out > 0:
         leaving = rng.standard_exponential(len(draw)) / course.drop_out

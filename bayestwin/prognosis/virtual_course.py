@@ -30,7 +30,8 @@ class Course(NamedTuple):
 
     treatment : or None; start : model time at which it begins, and from which response and progression count
     visits (V,) : model times, the screening first; months (L,) : at which chances are kept; per_month : model time
-    drop_out : hazard per model time; endpoint : the model's, with the arm's visits
+    drop_out : hazard per model time; assay_error : factor on the labs' residual error
+    endpoint : the model's, with the arm's visits
     """
 
     treatment: str | None
@@ -39,6 +40,7 @@ class Course(NamedTuple):
     months: np.ndarray
     per_month: float
     drop_out: float
+    assay_error: float
     endpoint: Any
 
     def record(self, model) -> PatientRecord:
@@ -65,7 +67,9 @@ def course_of(model, arm, treatment: str | None, wait: float, months, per_month:
     if visits[0] > MOMENT:
         visits = np.concatenate([[MOMENT], visits])  # screening
     drop_out = arm.drop_out_per_year / (365.25 / DAYS_PER_MONTH * per_month)
-    return Course(treatment, start, visits, np.asarray(months, dtype=float), per_month, drop_out, endpoint)
+    return Course(
+        treatment, start, visits, np.asarray(months, dtype=float), per_month, drop_out, arm.assay_error, endpoint
+    )
 
 
 class Solver:

@@ -79,6 +79,7 @@ class TrialArm:
     visit_every : days between assessments; wait : days from time zero to the start of the treatment
     not_started : share of patients who never get it; instead : what they get from day 0, "" for nothing
     drop_out_per_year : hazard of leaving the trial, which censors
+    assay_error : factor on the SD of the residual error of every lab, 1 as the model has it
     outside : why the arm lies outside the model's context of use, "" where it does not
     mix : of the patients' covariates; what it does not name is missing; mix_marks : covariate -> mark
     """
@@ -94,6 +95,7 @@ class TrialArm:
     not_started: float = 0.0
     instead: str = ""
     drop_out_per_year: float = 0.0
+    assay_error: float = 1.0
     outside: str = ""
     source: str = ""
     mix: Mix = field(default_factory=dict, hash=False)

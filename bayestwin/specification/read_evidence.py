@@ -23,8 +23,8 @@ from bayestwin.specification.evidence_fields import Fields
 from bayestwin.specification.evidence_mix import read_marks, read_mix_table
 
 ARM = tuple(
-    "name label trial treatment n counted_from visit_every not_started instead wait drop_out_per_year outside source "
-    "mix mix_marks outcome".split()
+    "name label trial treatment n counted_from visit_every not_started instead wait drop_out_per_year assay_error "
+    "outside source mix mix_marks outcome".split()
 )
 OUTCOME = ("what", "value", "month", "low", "high", "mark", "use", "source")
 NEVER_WAITS = ("infusion", "first_dose")
@@ -113,6 +113,7 @@ def _arm(f: Fields, model) -> TrialArm:
         not_started=not_started,
         instead=instead,
         drop_out_per_year=f.number("drop_out_per_year", 0.0, low=0.0, said="a hazard, 0 or more"),
+        assay_error=f.number("assay_error", 1.0, low=0.0, said="a factor on the SD of the labs' error, 0 or more"),
         outside=f.text("outside", ""),
         source=f.text("source", ""),
         mix=read_mix_table(f.table.get("mix", {}), model, f.file, f"{f.place}, mix"),
