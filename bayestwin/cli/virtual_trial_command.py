@@ -101,8 +101,8 @@ def virtual_trial(
         return DIAGNOSTICS_FAILED
     asked = how | {"evidence": evidence.name if evidence else None, "not_learnt": list(not_learnt or ())}
     everyone = chosen_arms(evidence, known.model, None, {}) if evidence is not None else ()
-    how_written = {"published": evidence is not None, "asked": asked, "failed": failed}
-    for path in write_trials(known, found, out, everyone, **how_written):
+    written = write_trials(known, found, out, everyone, published=evidence is not None, asked=asked, failed=failed)
+    for path in written:
         say(f"wrote {path}")
     typer.echo("\n\n".join(one.printed() for one in found))
     return SOME_REFUSED if failed else DONE
