@@ -2,7 +2,8 @@
 
 What counts is what the record says by then: covariates as last said, and what earlier treatments make of them
 (`Treatment.sets`); a plan that lies ahead changes nothing. A rule that counts lines of therapy adds those begun since
-the number was last said. What is begun between leukapheresis and the cells bridges to them and is no line.
+the number was last said. What is begun between leukapheresis and the cells bridges to them and is no line; for the cells
+themselves nothing is that was begun since the patient set out for the leukapheresis.
 """
 
 from bayestwin.dynamics import treatment_starts
@@ -17,9 +18,9 @@ def eligibility(model, treatment, record, now: float) -> tuple[str, tuple[str, .
     begun = [(time, name) for time, name in treatment_starts(model, record) if time <= now]
     for _, name in begun:
         seen.update(dict(model.treatment(name).sets))
-    if treatment.cell_therapy:  # decided before the cells are collected
-        taken = _last(record, "leukapheresis", now)
-        begun = [(time, name) for time, name in begun if taken is None or time < taken]
+    taken = _last(record, "leukapheresis", now) if treatment.cell_therapy else None
+    if taken is not None:  # decided when the patient set out for it; what is begun on the way holds the myeloma
+        begun = [(time, name) for time, name in begun if time < taken - treatment.to_leukapheresis]
     lines = _lines(model, record, begun)
     for rule in treatment.eligibility:
         if rule.counts_lines and isinstance(value := seen.get(rule.covariate), int | float):

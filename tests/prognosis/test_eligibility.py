@@ -56,6 +56,9 @@ def test_a_line_begun_again_while_it_is_in_force_and_bridging_are_no_further_lin
     assert why("ide_cel", again, now=60.0, prior_lines=3) == ""
     bridged = [("line_of_therapy", 1.0, "rd"), ("leukapheresis", 14.0, ""), ("line_of_therapy", 20.0, "kd")]
     assert why("ide_cel", bridged, now=40.0, prior_lines=3) == ""  # the fifth would be too many
+    held = [("line_of_therapy", 5.0, "dara_pd"), ("leukapheresis", 9.0, "")]
+    assert why("ide_cel", held, now=40.0, prior_lines=4) == ""  # begun on the way to the leukapheresis
+    assert "2 <= prior_lines" in why("ide_cel", held[:1], now=40.0, prior_lines=4)
     after = [*bridged, ("infusion", 63.0, "ide_cel"), ("line_of_therapy", 300.0, "dara_pd")]
     assert why("isa_kd", after, now=400.0, prior_lines=0) == ""  # Rd, cells, D-Pd
     assert "1 <= prior_lines <= 3" in why("isa_kd", after, now=400.0, prior_lines=1)
