@@ -4,6 +4,7 @@ They read the rendered HTML with the standard parser, so they hold whatever the 
 """
 
 import re
+from collections import Counter
 from html.parser import HTMLParser
 
 from bayestwin.report.wording import HEADER, banned_words
@@ -108,7 +109,7 @@ def run_checks(document: dict, html: str, file_names=()) -> tuple[tuple[str, boo
     checks = [
         _inert(page, html),
         _wording(page),
-        _ranges(document),
+        _ranges(page, document),
         _limits(document),
         _research(page, html),
         _orphans(page),
@@ -140,9 +141,18 @@ def _wording(page):
     return "wording", banned_words(page.text())
 
 
-def _ranges(document):
-    """No chance without a range or the reason for its absence; no difference without range and rho."""
-    found = []
+def _ranges(page, document):
+    """No chance without a range or the reason for its absence; no difference without range and rho.
+
+    On the page a chance and its other frame ("not, at 12") are printed at most as often as their range.
+    """
+    printed = Counter(path for path, _ in page.elements)
+    found = [
+        f"{path} printed without its range"
+        for path, times in printed.items()
+        if re.search(r"landmarks/\d+/(other_)?shown$", path)
+        and times > printed[re.sub(r"(other_)?shown$", "range_shown", path)]
+    ]
     for row in document["treatments"]:
         found += [
             f"{row['id']} at {mark['month']:g}: no range"

@@ -10,14 +10,13 @@ import dataclasses
 import hashlib
 import json
 
-from bayestwin.report import json_change, json_comparisons, json_data, json_forecasts, json_trust, tables
+from bayestwin.report import json_change, json_comparisons, json_data, json_forecasts, json_page_1, json_trust, tables
 from bayestwin.report import warnings as rules
 from bayestwin.report.model import Change, ReportInput
 from bayestwin.report.summaries import replace_texts
 from bayestwin.report.wording import HEADER, NOT_RANDOMISED, Sayings, clean
 
 SCHEMA = "bayestwin.report/1"
-DENSE = 1850
 
 
 def report_id(inputs: ReportInput) -> str:
@@ -121,66 +120,13 @@ def build_document(inputs: ReportInput, warned, state: str) -> dict:
     }
     document["surprises"] = json_data.surprises(inputs, sayings, bare=state == rules.WITHHELD)
     document["response_observed"] = document["patient"]["response_observed"]
-    document["doubt_sentence"], document["doubt"] = _doubt(document, sayings)
+    document["doubt_sentence"], document["doubt"] = json_page_1.doubt(document, sayings)
     document["courses"] = tables.course_tables(inputs)
     document["captions"] = tables.captions(inputs, document)
     document["reasons_missing"] = _missing(inputs, document, state)
-    document["page_1"] = _page_1(document, sayings)
+    document["page_1"] = json_page_1.page_1(document, sayings)
     document["text"], document["files"] = sayings.entries, []
     return document
-
-
-def _doubt(document, sayings):
-    """Shares of the doubt about the main treatment's 12-month chance."""
-    main = document["treatments"][0] if document["treatments"] else None
-    mark = next((item for item in main["landmarks"] if item["month"] == rules.MAIN_MONTH), None) if main else None
-    if mark is None or mark["doubt"] is None:
-        return None, None
-    a, b, c = mark["doubt"]["shown"]
-    return sayings.say("T6", a=a, b=b, c=c), mark["doubt"]
-
-
-def _page_1(document, sayings):
-    """Which rows stand on page 1: at most three estimated ones, every refused one; and the pair sentence."""
-    rows, held, free = [], [], 3
-    for row in document["treatments"]:
-        if row["support"]["status"] == "estimated" and row["landmarks"]:
-            (rows if free > 0 else held).append(row["place"])
-            free -= 1
-        else:
-            (rows if len(rows) + len(held) < 6 else held).append(row["place"])
-    main = document["treatments"][0] if document["treatments"] else None
-    against = {}
-    for k, pair in enumerate(document["comparisons"]):
-        if main and pair["a"] == main["id"]:
-            against.setdefault(pair["b"], k)
-    pair = next(
-        (document["comparisons"][k] for k in against.values() if document["comparisons"][k].get("pairs_shown")), None
-    )
-    return {
-        "rows": rows,
-        "further": [document["treatments"][k]["label_short"] for k in held],
-        "against": against,
-        "pair_sentence": pair["sentences"][0] if pair else None,
-        "months": [mark["month_shown"] for mark in (main or {}).get("landmarks", [])][:3],
-        "dense": _load(document, sayings) > DENSE,
-        "frame": sayings.say("frame"),
-    }
-
-
-def _load(document, sayings):
-    """How much text page 1 carries, in characters: beyond DENSE its type is set smaller, so that it stays one A4 "
-    "page."""
-    texts = [document["patient"]["disease_shown"], document["patient"]["treatment_shown"], *document["first_reasons"]]
-    texts += [flag for row in document["trust"]["block_5"] for flag in row["flags"]] + [
-        row["facts_shown"] for row in document["trust"]["block_5"]
-    ]
-    texts += [row["label_short"] * 4 + row["evidence_short"] for row in document["treatments"]]
-    return sum(map(len, texts)) + sum(
-        len(entry["rendered"])
-        for entry in sayings.entries
-        if entry["template"] in ("T4row", "T3", "T7", "next", "nextif")
-    )
 
 
 def _missing(inputs, document, state):

@@ -31,7 +31,7 @@ def treatments(inputs: ReportInput, sayings) -> list[dict]:
 
 def estimated(row: TreatmentForecast) -> bool:
     """Whether numbers of this row may be shown."""
-    return row.support.estimated and (row.support.similar is None or row.support.similar >= 10)
+    return row.estimated
 
 
 def _treatment(inputs, row, place, sayings):

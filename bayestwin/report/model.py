@@ -33,6 +33,7 @@ from bayestwin.report.page_forecasts import (
     Support,
     Trajectory,
     TreatmentForecast,
+    report_order,
 )
 from bayestwin.report.page_patient import DEFAULT_HORIZON_MONTHS, Clock, LatestValue, ObservedResponse, Patient
 from bayestwin.report.page_trust import Comparator, ModelFacts, NextLab, NumericalCheck, TrackRecord
@@ -112,14 +113,8 @@ class ReportInput:
 
     def ordered_treatments(self) -> tuple[TreatmentForecast, ...]:
         """Current and planned first, then alphabetical: never by outcome."""
-        return tuple(
-            sorted(
-                self.treatments,
-                key=lambda t: (t.role not in ("current", "planned"), t.role != "current", t.label.casefold(), t.name),
-            )
-        )
+        return tuple(sorted(self.treatments, key=lambda t: report_order(t.role, t.label, t.name)))
 
     def main_treatment(self) -> TreatmentForecast | None:
-        """The current (else planned, else first) treatment: the one blocks 2, 4 and 6 speak of."""
-        rows = self.ordered_treatments()
-        return rows[0] if rows else None
+        """The first row with numbers: the one that lead, blocks 2 and 4, history and warnings speak of."""
+        return next((row for row in self.ordered_treatments() if row.estimated), None)

@@ -11,6 +11,12 @@ Range = tuple[float, float]
 DOT_LEVELS = tuple(round((2.5 + 5 * k) / 100, 3) for k in range(20))
 QUANTILE_LEVELS = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
 ROLES = ("current", "planned", "reference", "option")
+FEWEST_SIMILAR = 10
+
+
+def report_order(role: str, label: str, name: str) -> tuple:
+    """Sorting key of a report's rows: current, planned, then by label; never by outcome."""
+    return role not in ("current", "planned"), role != "current", label.casefold(), name
 
 
 @dataclass(frozen=True)
@@ -167,6 +173,11 @@ class TreatmentForecast:
     outcomes: tuple[Outcomes, ...] = ()
     responses: tuple[ResponseDepth, ...] = ()
     trajectories: tuple[Trajectory, ...] = ()
+
+    @property
+    def estimated(self) -> bool:
+        """Whether numbers of this row may be shown."""
+        return self.support.estimated and (self.support.similar is None or self.support.similar >= FEWEST_SIMILAR)
 
     def landmark(self, month: float) -> Landmark | None:
         """The landmark of `month`, or None."""

@@ -7,6 +7,7 @@ from bayestwin.report import rounding
 from bayestwin.report.json_forecasts import estimated
 from bayestwin.report.model import ReportInput
 from bayestwin.report.warnings import months
+from bayestwin.report.wording import short_label
 
 COURSE_MONTHS = 18.0  # how far ahead a lab is drawn; later it says more about the next treatment than about this one
 AHEAD_MONTHS = (1, 3, 6, 12, 18)
@@ -91,6 +92,8 @@ def _counts(inputs, output):
 def captions(inputs: ReportInput, document: dict) -> dict:
     """Static sentences that hold digits, so that every digit on a page has a place in the JSON."""
     horizon, cut = f"{inputs.clock.horizon_months:g}", inputs.clock.data_cut
+    main = inputs.main_treatment()
+    of = f" under {short_label(main.label)}" if main else ""
     crosses = any(row["event_time"] and any(row["event_time"]["died"]) for row in document["treatments"])
     return {
         "question_1": "1 Who and where now",
@@ -117,9 +120,9 @@ def captions(inputs: ReportInput, document: dict) -> dict:
         "early": "earliest tenth",
         "late": "latest tenth",
         "after": f"after {horizon} mo",
-        "fig_7": "What the 12-month doubt is made of. Only the first two parts can shrink.",
+        "fig_7": f"What the 12-month doubt{of} is made of. Only the first two parts can shrink.",
         "fig_7_title": "Where does the doubt about the 12-month chance come from?",
-        "fig_5": "Chance at 12 months at each past report with its 80 % range. It moves when data arrive; it is not "
+        "fig_5": f"Chance at 12 months{of} at each past report with its 80 % range. It moves when data arrive; it is not "
         "a trend of the disease.",
         "fig_5_title": "How did the 12-month chance move from report to report?",
         "fig_6": "One dot per lab when it arrived; a ring marks new labs. If the twin is right the dots are spread "
@@ -129,9 +132,7 @@ def captions(inputs: ReportInput, document: dict) -> dict:
         "range_note": "In brackets: how far the chance could move if the treatments were known better (80 % "
         "knowledge range); not the spread of patients.",
         "others": "Other models and other hospitals are not in this range.",
-        "bridge": "12-month chance of the current treatment, progression-free of 100 (80 % range)"
-        if _free(inputs) == "progression-free"
-        else "12-month chance of the current treatment, of 100 (80 % range)",
+        "bridge": f"12-month chance{of}, {_free(inputs)} of 100 (80 % range)",
         "dots": 'The 20 dots of figure 1, months; "later" is after the horizon',
         "doubt": "Doubt at each month",
         "at_12": "at 12 months",

@@ -261,7 +261,7 @@ def _monte_carlo(inputs):
         left = f"the weight of {alive:.1f} of {numbers.population_draws} population draws is left"
         yield _warn("W-NUM-MC", CAUTION, f"{left}: ranges of knowledge rest on few", population_draws=alive)
     main = inputs.main_treatment()
-    mark = main.landmark(MAIN_MONTH) if main and main.support.estimated else None
+    mark = main.landmark(MAIN_MONTH) if main else None
     if mark is not None and step_for(mark.mcse) is None:
         yield _warn(
             "W-NUM-MC",
