@@ -104,11 +104,8 @@ def move_patient(store, basis: Basis, key: str, *, rebuild_damaged: bool = False
     facts |= _main_chance(prognosis)
     report, facts["inside_80"] = _report(twins, twin, prognosis, past, rebuild_damaged)
     if report.status == WITHHELD:
-        fired = [w for w in report.document["warnings"] if w.get("fired") == "withheld"]
-        why = "; ".join(f"{w['code']}: {w['trigger']}" for w in fired) or "the page failed its own checks"
-        return Moved(
-            key, record.data_hash, HELD, f"the report is withheld ({why})", made, facts, clock.perf_counter() - begin
-        )
+        why = withheld_because(report.document)
+        return Moved(key, record.data_hash, HELD, why, made, facts, clock.perf_counter() - begin)
     common = {"file": report.name, "status": report.status, "parent": prognosis_kept.name}
     facts["report"] = report.name
     made["report"] = store.put(report.html.encode(), kind="report", suffix=".html", **common)
@@ -208,6 +205,12 @@ def _report(twins, twin, prognosis, past, rebuild_damaged):
     )
     inside, number = (sum(column) for column in zip(*counts))
     return make_report(replace(inputs, track=track_record(inside, number))), list(since)
+
+
+def withheld_because(document: dict) -> str:
+    """Why a report is withheld, in the words of its own reasons, which hold no forecast number."""
+    why = [f"{r['code']}: {r['text']}" for r in document["reasons"] if r["severity"] == WITHHELD]
+    return f"the report is withheld ({'; '.join(why)})"
 
 
 def _inside_80(twin, prognosis, record) -> tuple[int, int]:

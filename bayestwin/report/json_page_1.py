@@ -26,7 +26,9 @@ def doubt(document: dict, sayings):
 
 def page_1(document: dict, sayings) -> dict:
     """Which rows stand on page 1: at most three estimated ones, every refused one; and the pair sentence."""
-    rows, held, free = [], [], ROWS
+    rows: list[int] = []
+    held: list[int] = []
+    free = ROWS
     for row in document["treatments"]:
         if row["support"]["status"] == "estimated" and row["landmarks"]:
             (rows if free > 0 else held).append(row["place"])
@@ -34,7 +36,7 @@ def page_1(document: dict, sayings) -> dict:
         else:
             (rows if len(rows) + len(held) < PLACES else held).append(row["place"])
     main = main_row(document)
-    against = {}
+    against: dict[str, int] = {}
     for k, pair in enumerate(document["comparisons"]):
         if main and pair["a"] == main["id"]:
             against.setdefault(pair["b"], k)

@@ -122,8 +122,8 @@ def captions(inputs: ReportInput, document: dict) -> dict:
         "after": f"after {horizon} mo",
         "fig_7": f"What the 12-month doubt{of} is made of. Only the first two parts can shrink.",
         "fig_7_title": "Where does the doubt about the 12-month chance come from?",
-        "fig_5": f"Chance at 12 months{of} at each past report with its 80 % range. It moves when data arrive; it is not "
-        "a trend of the disease.",
+        "fig_5": f"Chance at 12 months{of} at each past report with its 80 % range. It moves when data arrive; it "
+        "is not a trend of the disease.",
         "fig_5_title": "How did the 12-month chance move from report to report?",
         "fig_6": "One dot per lab when it arrived; a ring marks new labs. If the twin is right the dots are spread "
         "evenly and 1 in 100 falls in the "

@@ -6,6 +6,8 @@ import pytest
 import report_examples
 from report_examples import example
 
+from bayestwin.jobs.move_patient import withheld_because
+from bayestwin.report import make_report
 from bayestwin.report import warnings as rules
 from bayestwin.report.json_data import surprise_words
 from bayestwin.report.model import Comparator, Comparison, DataEffect, EventForecast
@@ -122,3 +124,14 @@ def test_event_dots_are_quantiles_of_all_draws_and_deaths_are_marked_by_share():
     event = EventForecast.from_draws(months, died=died)
     assert list(event.dots) == sorted(event.dots) and sum(event.dot_died) == round(20 * event.death_share)
     assert abs(sum(dot == float("inf") for dot in event.dots) / 20 - event.after_horizon) <= 0.05
+
+
+def test_the_table_of_warnings_says_the_gravest_of_a_rule_that_fired_twice():
+    main = example().treatments[0]
+    marks = tuple(dataclasses.replace(mark, mcse=0.03, draws_error=0.03) for mark in main.landmarks)
+    report = make_report(example(treatments=(dataclasses.replace(main, landmarks=marks), *example().treatments[1:])))
+    fired = {row["code"]: row["fired"] for row in report.document["warnings"]}
+    assert report.status == rules.WITHHELD and fired["W-NUM-MC"] == "withheld"
+    assert withheld_because(report.document) == (
+        "the report is withheld (W-NUM-MC: Monte Carlo error of the 12-month chance is 3.0 points (at most 2.5))"
+    )
