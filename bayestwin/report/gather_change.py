@@ -1,85 +1,118 @@
-"""What moved since the last report, as plain values."""
+"""What moved since the last report, as plain values.
+
+Of the main row (gather_history.main_row) two forecasts are at hand, the last report's and this one's; what each of
+several causes did by itself is not. So the bridge has a row for the time that passed, which the old forecast tells,
+and one row for all else, which names every cause there was.
+"""
 
 import numpy as np
 
 from bayestwin.axes import DAYS_PER_MONTH
-from bayestwin.prognosis.plan import current_treatment
 from bayestwin.prognosis.quantities import chance_of
+from bayestwin.prognosis.time_on import step_quantiles
 from bayestwin.report import model as page
+from bayestwin.report.gather_history import MAIN_MONTH, main_row
 from bayestwin.report.gather_patient import day_text
+from bayestwin.report.record_changes import record_changes
 
-MAIN_MONTH = 12
-
-
-def change_since(twin, prognosis, previous):
-    """Block 2: what moved the 12-month chance of the treatment the patient is on, cause by cause."""
-    if twin.model.progression is None:
-        return page.Change(reason="this model has no event endpoint")
-    if previous is None:
-        return page.Change(reason="first report")
-    old_twin, old = previous
-    same = [
-        r
-        for r in prognosis.rows
-        if r.events is not None and r.plan.name in old.names and old.row(r.plan.name).events is not None
-    ]
-    same.sort(key=lambda r: {"current": 0, "planned": 1}.get(r.plan.role, 2))
-    if not same or MAIN_MONTH not in prognosis.landmarks or MAIN_MONTH not in old.landmarks:
-        return page.Change(
-            previous=f"forecast of {day_text(twin.model, old.now)}", reason="no treatment stands in both reports"
-        )
-    name = same[0].plan.name
-    before, after = old.chance(name, MAIN_MONTH), prognosis.chance(name, MAIN_MONTH)
-    gap = (prognosis.now - old.now) / DAYS_PER_MONTH
-    waited = _after_waiting(old, name, gap)
-    n_new = len(twin.record.labs) - len(old_twin.record.labs)
-    text = f"{n_new} new labs" + (
-        ", treatment started"
-        if current_treatment(twin.model, twin.record, prognosis.now)
-        != current_treatment(twin.model, old_twin.record, old.now)
-        else ""
-    )
-    steps = []
-    p80 = lambda c: None if c is None or c.knowledge is None else c.knowledge[0.8]  # noqa: E731
-    if waited is not None:
-        steps.append(
-            page.BridgeStep(
-                "time",
-                f"{gap:.1f} months passed without progression",
-                before.value,
-                waited.value,
-                p80(before),
-                p80(waited),
-            )
-        )
-    start = waited or before
-    steps.append(page.BridgeStep("labs", text, start.value, after.value, p80(start), p80(after)))
-    width = [c.knowledge[0.8][1] - c.knowledge[0.8][0] for c in (before, after) if c.knowledge is not None]
-    quarter, three = old.quantiles(name, (0.25, 0.75)) or (None, None)
-    return page.Change(
-        previous=f"forecast of {day_text(twin.model, old.now)}",
-        previous_when=day_text(twin.model, old.now),
-        steps=tuple(steps),
-        narrowed=1.0 - width[1] / width[0] if len(width) == 2 and width[0] > 0 and width[1] < width[0] else None,
-        previous_middle_half=(quarter, three) if quarter is not None else None,
-        version_changed=old.population_hash != prognosis.population_hash,
-    )
+FEWEST_LEFT = 0.05  # share of the old futures that must have got this far, to say what they held next
+NO_TIME = 0.05  # months under which no time has passed
 
 
-def _after_waiting(old, name, gap):
-    """The old forecast's 12-month chance given that `gap` months passed without an event.
+def change_since(twin, prognosis, previous, history=()):
+    """Block 2: what moved the 12-month chance of the main row, cause by cause.
 
-    None where that is past its horizon.
+    previous : (twin, prognosis) of the last report, or None; its number alone is then the last of `history`
     """
-    row = old.row(name)
+    if twin.model.progression is None:
+        changed = previous is not None and previous[1].population_hash != prognosis.population_hash
+        return page.Change(reason="this model has no event endpoint", version_changed=changed)
+    if previous is None:
+        return _from_number(twin, prognosis, history[-1]) if history else page.Change(reason="first report")
+    old_twin, old = previous
+    named = {
+        "previous": f"forecast of {day_text(twin.model, old.now)}",
+        "previous_when": day_text(twin.model, old.now),
+        "version_changed": old.population_hash != prognosis.population_hash or old.model.hash != prognosis.model.hash,
+    }
+    row = main_row(prognosis)
+    if row is None or MAIN_MONTH not in prognosis.landmarks or MAIN_MONTH not in old.landmarks:
+        return page.Change(**named, reason="there is no chance to compare with that of the last report")
+    name = row.plan.name
+    if name not in old.names or old.row(name).events is None:
+        return page.Change(**named, reason=f"the last report has no number for {row.plan.label}")
+    gap = (prognosis.now - old.now) / DAYS_PER_MONTH
+    goes_on = row.plan.role == old.row(name).plan.role == "current"
+    before, after = old.chance(name, MAIN_MONTH), prognosis.chance(name, MAIN_MONTH)
+    start, start_p80 = before.value, _p80(before)
+    steps = []
+    if goes_on and gap >= NO_TIME and (waited := _after_waiting(old, name, gap, before)) is not None:
+        text = f"{gap:.1f} months passed without progression"
+        steps.append(page.BridgeStep("time", text, start, waited[0], start_p80, waited[1]))
+        start, start_p80 = waited
+    causes = record_changes(twin.model, old_twin.record, twin.record, cut=old.now, now=prognosis.now).causes()
+    if named["version_changed"]:
+        causes += (("version", "model or population changed"),)
+    if not goes_on and gap >= NO_TIME:
+        causes += (("start", f"counted from {day_text(twin.model, prognosis.now)} now"),)
+    if not causes:
+        causes = (("none", "nothing new in the record; what differs is Monte Carlo error"),)
+    cause, text = "+".join(c for c, _ in causes), "; ".join(t for _, t in causes)
+    steps.append(page.BridgeStep(cause, text, start, after.value, start_p80, _p80(after)))
+    return page.Change(
+        **named, steps=tuple(steps), previous_middle_half=_middle_half(old, name, gap if goes_on else 0.0)
+    )
+
+
+def _from_number(twin, prognosis, last):
+    """The bridge where only the last report's number is at hand: its model or population is another."""
+    row, changed = main_row(prognosis), last.population_hash != prognosis.population_hash
+    named = {"previous": f"forecast of {last.when}", "previous_when": last.when, "version_changed": changed}
+    if row is None or last.chance is None or MAIN_MONTH not in prognosis.landmarks:
+        reason = last.reason or "there is no chance to compare with that of the last report"
+        return page.Change(**named, reason=reason)
+    after = prognosis.chance(row.plan.name, MAIN_MONTH)
+    same = last.data_hash == twin.record.data_hash
+    version = "model or population changed" if changed else "the last twin could not be read"
+    text = version if same else f"{version}, and the record; the parts are not told apart"
+    cause = ("version" if same else "labs+version") if changed else "rebuilt"
+    return page.Change(**named, steps=(page.BridgeStep(cause, text, last.chance, after.value, last.p80, _p80(after)),))
+
+
+def _p80(chance):
+    return None if chance.knowledge is None else chance.knowledge[0.8]
+
+
+def _after_waiting(old, name, gap, before):
+    """(chance, 80 % range) 12 months after `gap` months without an event, as the old forecast had it.
+
+    The forecast keeps its expected survival at landmarks only. So the printed chance is moved by what waiting does to
+    the share of drawn futures that get through 12 months: the same draws, so that no wait moves nothing. None where
+    that is past the horizon, or where few futures got this far.
+    """
     if gap + MAIN_MONTH > old.horizon:
         return None
-    there = row.events.event > gap
-    weights = old.weights * there
-    if weights.sum() < 0.05:
+    event = old.row(name).events.event
+    weights = old.weights * (event > gap)
+    if weights.sum() < FEWEST_LEFT:
         return None
     weights = weights / weights.sum()
-    later = (row.events.event > gap + MAIN_MONTH).astype(float)
-    with np.errstate(divide="ignore"):
-        log_weights = np.log(weights)
-    return chance_of(later, later**2, weights, old.draw, log_weights, old.islands)
+    later = (event > gap + MAIN_MONTH).astype(float)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        drawn = chance_of(later, later**2, weights, old.draw, np.log(weights), old.islands)
+    moved = float(np.clip(before.value + drawn.value - (old.weights * (event > MAIN_MONTH)).sum(), 0.0, 1.0))
+    limits = _p80(drawn)
+    if limits is not None:
+        limits = tuple(float(end) for end in np.clip(np.add(limits, moved - drawn.value), 0.0, 1.0))
+    return moved, limits
+
+
+def _middle_half(old, name, gap):
+    """Middle half of the old forecast, months from now, given that `gap` months passed without an event."""
+    event = old.row(name).events.event
+    left = event > gap
+    if old.weights[left].sum() < FEWEST_LEFT:
+        return (0.0, 0.0)
+    weights = old.weights[left] / old.weights[left].sum()
+    months = np.where(event > old.horizon, np.inf, event - gap)[left]
+    return step_quantiles(months, weights, (0.25, 0.75))

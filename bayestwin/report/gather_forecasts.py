@@ -5,9 +5,8 @@ import numpy as np
 from bayestwin.prognosis import compare_treatments
 from bayestwin.prognosis.moments import INFUSION
 from bayestwin.report import model as page
+from bayestwin.report.gather_history import MAIN_MONTH, main_row
 from bayestwin.twin.state import CUT
-
-MAIN_MONTH = 12
 
 
 def _landmarks(prognosis, row, endpoint):
@@ -96,8 +95,11 @@ def _joined(past, course):
 
 
 def comparison_entries(prognosis):
-    """A `page.Comparison` per treatment beside the first, at the main month; none where that is no landmark."""
-    rows = compare_treatments(prognosis, months=[MAIN_MONTH]).rows if MAIN_MONTH in prognosis.landmarks else ()
+    """A `page.Comparison` per treatment beside the main row, at the main month; none where that is no landmark."""
+    main = main_row(prognosis)
+    if main is None or MAIN_MONTH not in prognosis.landmarks:
+        return ()
+    rows = compare_treatments(prognosis, reference=main.plan.name, months=[MAIN_MONTH]).rows
     return tuple(
         page.Comparison(
             r.a,

@@ -37,7 +37,8 @@ def gather_report_input(
     twin, prognosis : the patient's twin and the forecast made from it
     population : PopulationPosterior for the convergence figures, or None
     previous : (twin, prognosis) of the last report, for block 2; None for a first report
-    refusals : refused rows beside those the twin has noted; history : past forecasts (page.PastForecast)
+    refusals : refused rows beside those the twin has noted
+    history : past forecasts of the main row (page.PastForecast, see gather_history), oldest first
     generated : ISO UTC time of the report, default now
     """
     _belong_together(twin, prognosis)
@@ -66,7 +67,7 @@ def gather_report_input(
         comparisons=comparison_entries(prognosis) if endpoint is not None else (),
         endpoint="progression or death" if endpoint is not None else "",
         endpoint_reason="" if endpoint is not None else "this model has no event endpoint",
-        change=change_since(twin, prognosis, previous),
+        change=change_since(twin, prognosis, previous, history),
         history=tuple(history),
         fit_p=None,
         comparators=(

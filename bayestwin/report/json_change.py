@@ -8,9 +8,12 @@ from bayestwin.report.warnings import MAIN_MONTH
 CAUSES = {
     "time": "time passed",
     "labs": "new labs",
-    "amended": "late or corrected labs",
+    "amended": "late, corrected or retracted labs",
     "doses": "doses and events",
     "version": "model version",
+    "start": "later start",
+    "rebuilt": "rebuilt twin",
+    "none": "nothing new",
 }
 
 
@@ -23,7 +26,7 @@ def change(inputs: ReportInput, sayings) -> dict:
     bridge = [
         {
             "cause": item.cause,
-            "step": CAUSES.get(item.cause, item.cause),
+            "step": _cause_words(item.cause),
             "text": item.text,
             "before": item.before,
             "after": item.after,
@@ -50,7 +53,11 @@ def change(inputs: ReportInput, sayings) -> dict:
         first, last = moved.steps[0].before, moved.steps[-1].after
         entry["moved"], entry["bold"] = last - first, abs(last - first) >= 0.15
         largest = max(moved.steps, key=lambda item: abs(item.after - item.before))
-        if rounding.nearest(first, step) != rounding.nearest(last, step):
+        if round(100 * abs(last - first), 6) < step:
+            entry["sentences"].append(
+                sayings.say("T7small", h=month, step=step, date=moved.previous_when or "the last report")
+            )
+        else:
             share = moved.expected_share
             expected = (
                 wording.TEMPLATES["T7unknown"]
@@ -64,7 +71,7 @@ def change(inputs: ReportInput, sayings) -> dict:
                     p0=_with_range(first, moved.steps[0].before_p80, step),
                     p1=_with_range(last, moved.steps[-1].after_p80, step),
                     date=moved.previous_when or "the last report",
-                    cause=CAUSES.get(largest.cause, largest.cause),
+                    cause=_cause_words(largest.cause),
                     expected=expected,
                 )
             )
@@ -94,6 +101,11 @@ def change(inputs: ReportInput, sayings) -> dict:
             sayings.say("T10", s=rounding.share_words(rounding.nearest(max(moved.narrowed, 0), 5)))
         )
     return entry
+
+
+def _cause_words(cause: str) -> str:
+    """One cause, or several that are not told apart, as printed."""
+    return wording.joined([CAUSES.get(part, part) for part in cause.split("+")])
 
 
 def _main_mark(inputs):

@@ -9,7 +9,9 @@ Range = tuple[float, float]
 class BridgeStep:
     """One cause in the bridge from the last report: chance before and after, each with its 80 % range.
 
-    cause : "time", "labs", "amended" (late, corrected, retracted), "doses" or "version"; text what happened in words
+    cause : "time", "labs", "amended" (late, corrected, retracted), "doses", "version", "start" (the treatment, not yet
+    given, is counted from another day), "rebuilt" or "none"; several that are not told apart joined by "+"
+    text : what happened in words
     """
 
     cause: str
@@ -25,8 +27,9 @@ class Change:
     """Block 2. previous : how the last report is named ("report 6 of 14 Feb 2026"), "" for a first report.
 
     prior_chance : the 12-month chance before any lab of this patient (first report)
-    expected_share : share of updates expected to move this far; narrowed : share by which labs narrowed the range
-    previous_middle_half : the 25 and 75 % points (months from then) of the last report's forecast
+    expected_share : share of updates expected to move this far
+    narrowed : share by which the labs narrowed the range that the forecast had before any of them
+    previous_middle_half : the 25 and 75 % points of the last report's forecast, months from the data cut of this one
     """
 
     previous: str = ""
@@ -45,7 +48,11 @@ class Change:
 
 @dataclass(frozen=True)
 class PastForecast:
-    """One past report's 12-month chance of the then current treatment; chance None = withheld."""
+    """One past report's 12-month chance of the row that this report speaks of.
+
+    chance None : withheld, or for `reason`; mcse : its Monte Carlo error, None = not kept
+    version : as printed; population_hash, data_hash : what it rested on, "" = not known
+    """
 
     time: float
     when: str
@@ -53,3 +60,7 @@ class PastForecast:
     p80: Range | None = None
     version: str = ""
     report_id: str = ""
+    reason: str = ""
+    mcse: float | None = None
+    population_hash: str = ""
+    data_hash: str = ""

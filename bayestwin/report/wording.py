@@ -41,6 +41,7 @@ TEMPLATES = {
     "T6": "About {a} % of the doubt is about this patient and can shrink with labs, {b} % is about what is known "
     "of the treatment, {c} % is chance.",
     "T7": "The {h}-month chance moved from {p0} to {p1} since {date}; main reason: {cause}. {expected}",
+    "T7small": "The {h}-month chance moved by less than {step} points since {date}.",
     "T7expected": "A move of this size was expected in {e} of 100 updates.",
     "T7unknown": "How often a move of this size was expected is not computed.",
     "T8": "{lab} of {date} was {value}; before it arrived the model expected {lo} to {hi} (80 %). Check sample and "
