@@ -23,9 +23,9 @@ from bayestwin.jobs.shipped_data import shipped_data
 from bayestwin.population import fit_population, load_population
 from bayestwin.prognosis import forecast
 from bayestwin.records import read_records
-from bayestwin.report import model as page
 from bayestwin.report import write_report
-from bayestwin.report.inputs import day_text, gather_report_input
+from bayestwin.report.gather_history import main_row, past_forecast, row_chances
+from bayestwin.report.inputs import gather_report_input
 from bayestwin.report.rounding import step_for
 from bayestwin.specification import load_model, model_folder
 from bayestwin.twin import start_twin, update_twin
@@ -133,8 +133,7 @@ def _follow(console, out, random_seed, particles, first_part) -> bool:
     population = load_population(model_folder("myeloma_car_t") / "population.nc", model)
     reading = demo_patients(model)
     table = Table("moment", "labs", *(model.treatment(name).label.split(" (")[0] for name in model.offered), "check")
-    history: list[page.PastForecast] = []
-    prognoses = []
+    prognoses: list = []
     twin, previous, report = None, None, None
     for number, (name, day) in enumerate(MOMENTS, 1):
         begin = clock.perf_counter()
@@ -165,7 +164,7 @@ def _follow(console, out, random_seed, particles, first_part) -> bool:
                     population=population,
                     previous=previous,
                     refusals=reading.refusals,
-                    history=tuple(history),
+                    history=_history(model, prognoses, prognosis),
                     report_number=number,
                 ),
                 out,
@@ -173,7 +172,6 @@ def _follow(console, out, random_seed, particles, first_part) -> bool:
             console.print(f"   report {number} ({name}): {report.path}")
         previous = (twin, prognosis)
         prognoses.append(prognosis)
-        history.append(_past(model, prognosis, day))
     console.print(table)
     console.print(
         "A dash: no number, because the patient is outside the treatment's evidence or has progressed under it. "
@@ -197,18 +195,13 @@ def _cell(prognosis, treatment) -> str:
     return f"{100 * chance.value:.0f}{limits}"
 
 
-def _past(model, prognosis, day):
-    """A past forecast for the history figure: the treatment in force, else the planned or first one with a number."""
-    rows = sorted(
-        (r for r in prognosis.rows if r.events is not None),
-        key=lambda r: {"current": 0, "planned": 1}.get(r.plan.role, 2),
-    )
-    if not rows:
-        return page.PastForecast(day, day_text(model, day))
-    chance = prognosis.chance(rows[0].plan.name, MAIN_MONTH)
-    return page.PastForecast(
-        day, day_text(model, day), chance.value, None if chance.knowledge is None else chance.knowledge[0.8]
-    )
+def _history(model, earlier, prognosis):
+    """What the earlier forecasts said of the row that the report of this one speaks of."""
+    main = main_row(prognosis)
+    if main is None:
+        return ()
+    rests = {"version": "reference population", "population_hash": prognosis.population_hash}
+    return tuple(past_forecast(model, old.now, row_chances(old), main.plan.name, **rests) for old in earlier)
 
 
 def _intervals(console, model, prognoses) -> None:

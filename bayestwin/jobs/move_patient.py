@@ -6,26 +6,20 @@ Everything is a function of the store's seed, the patient's key, the record and 
 killed and started again makes the same bytes as one that was not. (Wall time is logged, not kept, for that reason.)
 """
 
-import os
 import time as clock
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 
 from bayestwin.errors import RecordError, StoreError
-from bayestwin.evaluation.kept_forecasts import score_kept
-from bayestwin.evaluation.scores import coverage
 from bayestwin.jobs.basis import Basis, versions
+from bayestwin.jobs.patient_report import main_chance, patient_report, withheld_because
 from bayestwin.jobs.patient_rows import record_of, refusals_of
-from bayestwin.prognosis import forecast, load_prognosis
+from bayestwin.prognosis import forecast
 from bayestwin.prognosis.observed_endpoints import died_by
 from bayestwin.prognosis.row import DIED
 from bayestwin.prognosis.save import prognosis_to_tree
-from bayestwin.report.inputs import day_text, gather_report_input
-from bayestwin.report.model import PastForecast, TrackRecord
-from bayestwin.report.write import make_report
 from bayestwin.store import tree_bytes
 from bayestwin.store.items import current
 from bayestwin.store.outcomes import HELD, PUBLISHED, Outcome, outcomes_of
@@ -35,8 +29,6 @@ from bayestwin.twin.save import twin_to_tree
 
 PASS, WITHHELD = "PASS", "WITHHELD"
 EARLIER_TWINS = 5
-MAIN_MONTH = 12
-FEWEST = 5  # labs that came after forecasts, before a report says how these held
 
 
 @dataclass(frozen=True)
@@ -101,8 +93,8 @@ def move_patient(store, basis: Basis, key: str, *, rebuild_damaged: bool = False
     prognosis = forecast(twin, None, random_seed=seed)
     prognosis_kept = _keep(store, basis, prognosis_to_tree(prognosis), "prognosis", record, seed, twin_kept.name)
     made = {"twin": twin_kept, "prognosis": prognosis_kept}
-    facts |= _main_chance(prognosis)
-    report, facts["inside_80"] = _report(twins, twin, prognosis, past, rebuild_damaged)
+    facts |= main_chance(prognosis)
+    report, facts["inside_80"] = patient_report(twins, twin, prognosis, past, rebuild_damaged)
     if report.status == WITHHELD:
         why = withheld_because(report.document)
         return Moved(key, record.data_hash, HELD, why, made, facts, clock.perf_counter() - begin)
@@ -173,84 +165,3 @@ def _keep(store, basis, tree, kind, record, seed, parent=""):
 
 def _last(past: list[Outcome], role: str) -> str:
     return next((o.objects[role] for o in reversed(past) if role in o.objects), "")
-
-
-def _report(twins, twin, prognosis, past, rebuild_damaged):
-    """The report in memory, checked, and (inside, n): new labs within the 80 % range of the forecast before.
-
-    Block 2, history and track record come from what was published before.
-    """
-    basis = twins.basis
-    published = [o for o in past if o.status == PUBLISHED]
-    before = next((o for o in reversed(published) if o.basis == basis.name), None)
-    previous = None
-    if before is not None:
-        try:
-            with twins.store.files.at_hand(before.objects["prognosis"], ".nc") as path:
-                previous = (twins[before.objects["twin"]], load_prognosis(path, basis.model))
-        except StoreError:
-            if not rebuild_damaged:
-                raise  # else block 2 says that this is a first report
-    since = (0, 0) if previous is None else _inside_80(*previous, twin.record)
-    counts = [since, *(o.facts.get("inside_80", o.facts.get("held", (0, 0))) for o in published)]  # held: its old name
-    history = tuple(_past_forecast(basis.model, o) for o in published) if basis.model.progression is not None else ()
-    inputs = gather_report_input(
-        twin,
-        prognosis,
-        population=basis.population,
-        previous=previous,
-        history=history,
-        report_number=1 + len(published),
-        generated=generated_at(),
-    )
-    inside, number = (sum(column) for column in zip(*counts))
-    return make_report(replace(inputs, track=track_record(inside, number))), list(since)
-
-
-def withheld_because(document: dict) -> str:
-    """Why a report is withheld, in the words of its own reasons, which hold no forecast number."""
-    why = [f"{r['code']}: {r['text']}" for r in document["reasons"] if r["severity"] == WITHHELD]
-    return f"the report is withheld ({'; '.join(why)})"
-
-
-def _inside_80(twin, prognosis, record) -> tuple[int, int]:
-    """How many labs that came since lie within the 80 % range of this forecast, and of how many."""
-    seen = {(lab.lab_id, lab.time) for lab in twin.record.labs}
-    rows = [row for row in score_kept(prognosis, record) if (row["lab_id"], row["time"]) not in seen]
-    return int(coverage([row["pit"] for row in rows], 0.8).sum()), len(rows)
-
-
-def track_record(inside: int, number: int) -> TrackRecord:
-    """How the forecasts of one patient held, with Wilson's 90 % interval; not tested under FEWEST labs."""
-    if number < FEWEST:
-        return TrackRecord()
-    share, z2 = inside / number, 1.6449**2
-    centre, half = share + z2 / (2 * number), np.sqrt(z2 * (share * (1 - share) / number + z2 / (4 * number**2)))
-    low, high = ((centre + sign * half) / (1 + z2 / number) for sign in (-1, 1))
-    return TrackRecord("of this patient", number, share, (float(max(low, 0.0)), float(min(high, 1.0))))
-
-
-def generated_at() -> str:
-    """The time printed on a report: now, or SOURCE_DATE_EPOCH where reports must come out byte for byte the same."""
-    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
-    moment = datetime.fromtimestamp(int(epoch), UTC) if epoch.isdigit() else datetime.now(UTC)
-    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-def _main_chance(prognosis) -> dict[str, Any]:
-    """The 12-month chance of the treatment in force (else planned, else first), for the history of later reports."""
-    rows = sorted(
-        (r for r in prognosis.rows if r.events is not None),
-        key=lambda r: {"current": 0, "planned": 1}.get(r.plan.role, 2),
-    )
-    if not rows or MAIN_MONTH not in prognosis.landmarks:
-        return {}
-    chance = prognosis.chance(rows[0].plan.name, MAIN_MONTH)
-    knowledge = None if chance.knowledge is None else [float(v) for v in chance.knowledge[0.8]]
-    return {"treatment": rows[0].plan.name, "chance": float(chance.value), "knowledge": knowledge}
-
-
-def _past_forecast(model, outcome: Outcome) -> PastForecast:
-    facts = outcome.facts
-    limits = tuple(facts["knowledge"]) if facts.get("knowledge") else None
-    return PastForecast(facts["time"], day_text(model, facts["time"]), facts.get("chance"), limits)

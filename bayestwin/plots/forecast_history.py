@@ -9,11 +9,12 @@ from bayestwin.plots.style import BAND_80, BAND_EDGE, INK, MUTED, SMALL, month_t
 
 
 def plot_forecast_history(
-    months, chances, ranges, *, versions=(), events=(), ax=None, width_mm=186.0, height_mm=46.0, data=False
+    months, chances, ranges, *, versions=(), gaps=(), events=(), ax=None, width_mm=186.0, height_mm=46.0, data=False
 ):
     """Step line of past chances.
 
     months : of each report, from time zero; chances : 0 to 1 or None (withheld); ranges : (low, high) or None
+    gaps : per report what stands where there is no chance, default "withheld"
     events : (month, label) of treatments and labs
     """
     with quiet_style():
@@ -31,7 +32,7 @@ def plot_forecast_history(
                 ax.text(
                     (month + stop) / 2,
                     50,
-                    "withheld",
+                    gaps[k] if k < len(gaps) else "withheld",
                     fontsize=SMALL,
                     ha="center",
                     rotation=90,
@@ -67,7 +68,7 @@ def plot_forecast_history(
                     )
                     ax.axvline(month + shift * (end - first) / 900, color=MUTED, linewidth=0.6, zorder=2)
                 ax.annotate(
-                    f"model {versions[k]}",
+                    versions[k] if " " in versions[k] else f"model {versions[k]}",
                     (month, 0.02),
                     (4, 0),
                     xycoords=ax.get_xaxis_transform(),

@@ -9,6 +9,7 @@ import numpy as np
 
 from bayestwin.report.json_forecasts import estimated
 from bayestwin.report.model import ReportInput
+from bayestwin.report.rounding import step_for
 from bayestwin.report.tables import COURSE_MONTHS
 from bayestwin.report.warnings import months
 from bayestwin.report.wording import short_label, shorten
@@ -192,9 +193,10 @@ def _history(inputs, document):
         return {}
     ax = plot_forecast_history(
         [months(inputs, item.time) for item in past],
-        [item.chance for item in past],
+        [item.chance if step_for(item.mcse) else None for item in past],
         [item.p80 for item in past],
         versions=[item.version for item in past],
+        gaps=["no number" if item.reason else "withheld" for item in past],
         events=_event_marks(inputs),
         height_mm=44,
     )

@@ -254,13 +254,16 @@ def data_counts(inputs: ReportInput) -> str:
 
 
 def history(inputs: ReportInput) -> list[dict]:
-    """Past forecasts of the 12-month chance; a withheld one has no number."""
+    """Past forecasts of the main row's 12-month chance, each in the steps of its own error; some have no number."""
     rows = []
     for past in inputs.history:
-        shown = "withheld"
-        if past.chance is not None:
-            around = rounding.range_words(*past.p80, past.chance, 5) if past.p80 else "range not available"
-            shown = f"{rounding.points_words(rounding.nearest(past.chance, 5), 5)} ({around})"
+        shown = past.reason or "withheld"
+        step = rounding.step_for(past.mcse)
+        if past.chance is not None and step is None:
+            shown = "Monte Carlo error too large"
+        elif past.chance is not None:
+            around = rounding.range_words(*past.p80, past.chance, step) if past.p80 else "range not available"
+            shown = f"{rounding.points_words(rounding.nearest(past.chance, step), step)} ({around})"
         rows.append(
             {
                 "time": past.time,

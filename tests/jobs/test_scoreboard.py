@@ -16,7 +16,7 @@ from bayestwin.evaluation.pooled_surprise import swapped_samples
 from bayestwin.evaluation.scores import holm
 from bayestwin.jobs import scoreboard
 from bayestwin.jobs.ask_store import history
-from bayestwin.jobs.move_patient import track_record
+from bayestwin.jobs.patient_report import track_record
 from bayestwin.jobs.refresh import refresh
 from bayestwin.jobs.run_log import RunLog
 from bayestwin.jobs.scoreboard import gather, shifts

@@ -375,7 +375,7 @@ def example(**changes) -> ReportInput:
             narrowed=0.35,
         ),
         history=tuple(
-            PastForecast(t, f"day {t:g}", p, lim, "0.1.0")
+            PastForecast(t, f"day {t:g}", p, lim, "0.1.0", mcse=0.009)
             for t, p, lim in (
                 (0.0, 0.4, (0.2, 0.6)),
                 (49.0, 0.33, (0.18, 0.52)),

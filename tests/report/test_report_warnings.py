@@ -6,7 +6,7 @@ import pytest
 import report_examples
 from report_examples import example
 
-from bayestwin.jobs.move_patient import withheld_because
+from bayestwin.jobs.patient_report import withheld_because
 from bayestwin.report import make_report
 from bayestwin.report import warnings as rules
 from bayestwin.report.json_data import surprise_words
