@@ -6,14 +6,19 @@ from bayestwin.report.model import ObservedResponse
 def observed_response(table, unit: str) -> ObservedResponse:
     """What a response table says of the treatment in force, up to its last visit.
 
-    Confirmed progression, else the best confirmed response, else the category of the last visit, not confirmed.
+    Progression, coded or in the record's events, whichever the endpoint TTP ends with; else the best confirmed
+    response, else the category of the last visit, not confirmed.
     unit : "day" or "hour"
     """
     coded, visits = table.coded, table.assessments
+    ended = table.endpoint("TTP")
+    if ended is not None and ended.event:
+        worse = coded.progression
+        if worse is not None and worse.time == ended.time and worse.why == ended.reason:
+            return ObservedResponse("PD", f"{unit} {worse.time:g}", True, coded.measured_by)
+        return ObservedResponse("PD", f"{unit} {ended.time:g}", None, (ended.reason,))
     if not visits:
         return ObservedResponse("not yet assessed", basis=coded.measured_by)
-    if coded.progression is not None:
-        return ObservedResponse("PD", f"{unit} {coded.progression.time:g}", True, coded.measured_by)
     if coded.best:
         return ObservedResponse(coded.best, f"{unit} {coded.best_at:g}", True, coded.measured_by)
     last = visits[-1]

@@ -1,4 +1,4 @@
-"""What a report is told of earlier ones: their chances of the row it speaks of, and that they had another population."""
+"""What a report is told of earlier ones: their chances of the row it speaks of, and what population they had."""
 
 from datetime import UTC, datetime
 from types import SimpleNamespace

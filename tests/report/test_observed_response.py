@@ -11,9 +11,9 @@ MODEL = load_model("myeloma_car_t")
 STARTED = (0.0, "teclistamab")
 
 
-def shown(*values, now=1000.0, model=MODEL, started=STARTED):
+def shown(*values, now=1000.0, model=MODEL, started=STARTED, more=()):
     labs = tuple(Lab(f"L{k}", "m_protein", 28.0 * k, float(v), 28.0 * k) for k, v in enumerate(values))
-    events = (ClinicalEvent("line_of_therapy", 0.0, 0.0, "teclistamab"),)
+    events = (ClinicalEvent("line_of_therapy", 0.0, 0.0, "teclistamab"), *more)
     return _observed(model, PatientRecord("P", labs=labs, events=events), started, now)
 
 
@@ -31,6 +31,16 @@ def test_what_is_not_confirmed_says_so():
 def test_progression_needs_two_visits_here_too():
     assert shown(30, 10, 10, 16).category == "PR"
     assert shown(30, 10, 10, 16, 17) == ObservedResponse("PD", "day 84", True, ("serum M-protein",))
+
+
+def test_a_progression_in_the_record_ends_the_response_that_is_shown():
+    found = (ClinicalEvent("progression", 90.0, 90.0, "plasmacytoma"),)
+    said = ("progression as recorded (plasmacytoma)",)
+    assert shown(30, 10, 8, 8, more=found) == ObservedResponse("PD", "day 90", None, said)
+    assert shown(30, 10, 8, 8, more=found, now=89.0).category == "PR"
+    assert shown(30, more=found, now=100.0).category == "PD"  # without a visit too
+    later = (ClinicalEvent("progression", 200.0, 200.0, "imaging"),)
+    assert shown(30, 10, 10, 16, 17, more=later) == ObservedResponse("PD", "day 84", True, ("serum M-protein",))
 
 
 def test_before_a_treatment_and_without_criteria_nothing_is_coded():
