@@ -1,8 +1,10 @@
 """Outputs, labs, events and refused rows, as plain values."""
 
 from bayestwin.prognosis.plan import current_treatment
+from bayestwin.records import Lab
 from bayestwin.report import model as page
 from bayestwin.report.gather_patient import day_text, shown_value
+from bayestwin.report.record_changes import is_changed, lab_name
 
 LEVELS = page.QUANTILE_LEVELS
 
@@ -38,36 +40,64 @@ def output_entry(model, record, observation, now):
 def lab_ledger(twin, previous):
     """A `page.LabEntry` per lab of the record, in its order: state, value it replaced, what was expected of it.
 
-    previous : (twin, prognosis) of the last report, or None; without it no lab counts as new or late
+    Labs that were believed once and are no longer (retracted) follow with the value they had.
+    previous : (twin, prognosis) of the last report, or None. A lab is new that the last report had not seen, or not
+        with this value; without one every lab is, since nobody has been told of its surprise.
     """
     model, record = twin.model, twin.record
-    before = {(s.lab_id, s.time): s for info in twin.history for s in info.surprise}
-    seen = {(lab.lab_id, lab.time) for lab in previous[0].record.labs} if previous else None
-    replaced = {
-        (old.row.lab_id, old.row.time): old.row for old in getattr(record, "past", ()) if hasattr(old.row, "lab_id")
-    }
-    unit = {o.output: o.unit for o in model.observations}
+    learnt = {(s.lab_id, s.time): s for info in twin.history for s in info.surprise}
+    seen = {lab_name(lab): lab for lab in previous[0].record.labs} if previous else {}
+    replaced = {lab_name(old.row): old for old in record.past if isinstance(old.row, Lab)}  # the last version of each
     rows = []
     for lab in record.labs:
-        s = before.get((lab.lab_id, lab.time))
-        old = replaced.get((lab.lab_id, lab.time))
-        new = seen is not None and (lab.lab_id, lab.time) not in seen
-        late = new and lab.time < previous[1].now
+        s, old = learnt.get((lab.lab_id, lab.time)), replaced.pop(lab_name(lab), None)
+        before = seen.get(lab_name(lab))
+        late = previous is not None and before is None and lab.time < previous[1].now
         beyond = lab.censoring in ("left", "right")
         state = "corrected" if old is not None else "late" if late else "censored" if beyond else "used"
-        ends = None if s is None else s.ends
-        rows.append(page.LabEntry(
-            lab_id=lab.lab_id, output=lab.output, time=lab.time, known_time=lab.known_time, shown=shown_value(lab),
-            value=lab.value, comparator={"left": "<", "right": ">"}.get(lab.censoring, ""),
-            unit=unit.get(lab.output, ""), when=day_text(model, lab.time),
-            known_when=day_text(model, lab.known_time), state=state, old_value=old.value if old is not None else None,
-            replaces=shown_value(old) if old is not None else "", limit=lab.value if beyond else None,
-            forecast_before={q: s.quantiles[q] for q in LEVELS} if s is not None else None,
-            pit=ends, pit_drawn=s.pit if s is not None else None,
-            log_score=s.log_score if s is not None else None, alarm=s.alarm if s is not None else "", new=new,
-            upper=lab.upper, counted=s is not None and s.pit_range is not None,
-        ))  # fmt: skip
+        new = before is None or is_changed(before, lab)
+        corrected = {} if old is None else {"old_value": old.row.value, "replaces": shown_value(old.row)}
+        rows.append(page.LabEntry(**_reported(model, lab, s), **_scored(lab, s), **corrected, state=state, new=new))
+    for old in replaced.values():
+        lab, reason = old.row, f"retracted, known on {day_text(model, old.until)}"
+        given = _reported(model, lab, learnt.get((lab.lab_id, lab.time)))
+        rows.append(
+            page.LabEntry(**given, state="retracted", reason=reason, reason_letter="r", new=lab_name(lab) in seen)
+        )
     return tuple(rows)
+
+
+def _reported(model, lab, s):
+    """What a ledger row says of a lab as it was reported, and what was forecast before it arrived (s, or None)."""
+    unit = next((o.unit for o in model.observations if o.output == lab.output), "")
+    return {
+        "lab_id": lab.lab_id,
+        "output": lab.output,
+        "time": lab.time,
+        "known_time": lab.known_time,
+        "shown": shown_value(lab),
+        "value": lab.value,
+        "comparator": {"left": "<", "right": ">"}.get(lab.censoring, ""),
+        "unit": unit,
+        "when": day_text(model, lab.time),
+        "known_when": day_text(model, lab.known_time),
+        "limit": lab.value if lab.censoring in ("left", "right") else None,
+        "forecast_before": {q: s.quantiles[q] for q in LEVELS} if s is not None else None,
+        "upper": lab.upper,
+    }
+
+
+def _scored(lab, s):
+    """How surprising a lab was; nothing where what was learnt then was another value of it."""
+    if s is None or (s.value, s.censoring) != (lab.value, lab.censoring):
+        return {}
+    return {
+        "pit": s.ends,
+        "pit_drawn": s.pit,
+        "log_score": s.log_score,
+        "alarm": s.alarm,
+        "counted": s.pit_range is not None,
+    }
 
 
 def course_events(model, record, now):

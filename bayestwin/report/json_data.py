@@ -118,7 +118,7 @@ def labs(inputs: ReportInput) -> list[dict]:
     """The ledger: every lab with its state, what was forecast before it arrived, and how surprising it was."""
     labels = {output.name: output.label for output in inputs.outputs}
     quantified = {output.name: output.limit for output in inputs.outputs}
-    entries = []
+    entries, all_new = [], all(lab.new for lab in inputs.labs)  # then the word says nothing
     for lab in sorted(
         inputs.labs,
         key=lambda lab: (list(labels).index(lab.output) if lab.output in labels else 99, lab.time, lab.lab_id),
@@ -128,7 +128,7 @@ def labs(inputs: ReportInput) -> list[dict]:
         known = lab.known_when or (
             "same" if lab.known_time == lab.time else f"{inputs.clock.time_unit} {lab.known_time:g}"
         )
-        state = STATE_WORDS.get(lab.state, lab.state) + (" (new)" if lab.new else "")
+        state = STATE_WORDS.get(lab.state, lab.state) + (" (new)" if lab.new and not all_new else "")
         entries.append(
             {
                 "lab_id": lab.lab_id,

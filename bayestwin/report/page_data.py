@@ -28,13 +28,13 @@ class LabEntry:
 
     shown : value verbatim as reported, with comparator ("<0.5", "12.4"); value is the number on the axis
     state : one of LAB_STATES; reason says why it was rejected, late, corrected
-    reason_letter : u(nit), d(uplicate), t(ime) or i(mplausible) for rejected labs
+    reason_letter : u(nit), d(uplicate), t(ime) or i(mplausible) for rejected labs, r(etracted)
     assay_sd : SD of the assay error at this value in `unit`, None if not drawn
     forecast_before : QUANTILE_LEVELS -> value, predicted before the lab was learnt; None if not forecast
     pit : (low, high) of the one-step-ahead probability; equal for a measured value, an interval if censored;
           pit_drawn the randomised value that is plotted
     alarm : "ten times too high", "ten times too low" or "": what the value is more likely than right
-    new : arrived since the previous report
+    new : arrived, or got another value, since the previous report; without one every lab is new
     upper : of a value known to lie between two limits the upper one; `value` is then the lower, shown "5 to 10"
     counted : counted or graded, not measured; `pit` is then what was expected below the value and up to it
     moved_chance : leave-one-out change of the 12-month chance of the current treatment
