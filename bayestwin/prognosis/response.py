@@ -187,6 +187,11 @@ def codes_response(model) -> bool:
     return model_part(model, "endpoints") is not None
 
 
+def disease_words(model) -> tuple[str, ...]:
+    """The words by which the model's folder knows a death of its disease; () where it has no criteria."""
+    return tuple(getattr(model_part(model, "endpoints"), "DISEASE", ()))
+
+
 def _criteria(model):
     """The part of the model that codes response."""
     part = model_part(model, "endpoints")

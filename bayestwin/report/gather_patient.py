@@ -10,6 +10,7 @@ from bayestwin.prognosis.moments import INFUSION
 from bayestwin.prognosis.plan import current_treatment
 from bayestwin.prognosis.response import codes_response, response_table
 from bayestwin.report import model as page
+from bayestwin.report.gather_context import NOT_FOR, context_of, of_myeloma
 from bayestwin.report.observed_response import observed_response
 
 
@@ -70,19 +71,16 @@ def patient_entry(twin, now):
             if labs
             else page.LatestValue(name)
         )
-    if model.progression is not None:
+    if of_myeloma(model):
         named = {value.name for value in latest}
         latest += [page.LatestValue(name) for name in ("MRD", "Haemoglobin", "Creatinine") if name not in named]
     phase = "follow_up" if started is None else "on_treatment"
     if started and model.treatment(started[1]).cell_therapy and now - started[0] <= 28:
         phase = "early_cell_therapy"
-    problems = []
-    if "age_years" in seen and float(seen["age_years"]) < 18:
-        problems.append("younger than 18 years")
-    refractory = tuple(n for n, k in (("anti-CD38", "anti_cd38_refractory"),) if seen.get(k) in (1, 1.0))
+    context = context_of(model, record, now)
     return page.Patient(
         study_key=record.key,
-        diagnosis="Multiple myeloma" if model.progression is not None else model.label,
+        diagnosis=context.diagnosis,
         isotype=str(seen.get("isotype", "")).replace("_", " "),
         measurable_by=next(
             (
@@ -92,14 +90,17 @@ def patient_entry(twin, now):
             ),
             "",
         ),
-        line=int(seen["prior_lines"]) + 1 if "prior_lines" in seen else None,
-        refractory=refractory,
+        line=context.line,
+        lines_words=context.lines if model.progression is not None else "",
+        refractory=context.refractory,
+        refractory_words=context.refractory_words if of_myeloma(model) else "",
         treatment_now=model.treatment(started[1]).label if started else "none yet",
         treatment_day=int(now - started[0]) if started else None,
         response=_observed(model, record, started, now),
         latest=tuple(latest),
         phase=phase if model.progression is not None else "pharmacokinetic",
-        context_problems=tuple(problems),
+        context_problems=context.problems,
+        context_unknown=context.unknown,
     )
 
 
@@ -136,9 +137,7 @@ def model_facts(twin, population, seeds):
         seeds=seeds,
         versions=tuple(found),
         purpose=model.context_of_use,
-        not_for=("AL amyloidosis", "plasma cell leukaemia in first line", "patients under 18")
-        if model.progression is not None
-        else (),
+        not_for=NOT_FOR if of_myeloma(model) else (),
         trained_on=trained,
         synthetic=synthetic or model.progression is not None,
         known_limits=("Not tested on patients outside the data it was made from.", *_approximate(fitted)),

@@ -72,7 +72,7 @@ def gather_report_input(
         fit_p=None,
         comparators=(
             page.Comparator("Linear extrapolation of the marker", None, reason="not computed in this version"),
-            page.Comparator("R-ISS or MyCARe group", None, reason="the record does not hold the items of the score"),
+            page.Comparator("R-ISS or MyCARe group", None, reason="not computed in this version"),
         )
         if endpoint is not None
         else (),

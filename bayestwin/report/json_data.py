@@ -65,8 +65,10 @@ def valid_until(inputs: ReportInput) -> str:
 def patient(inputs: ReportInput) -> dict:
     """Block 1: disease, treatment now, observed response, last values."""
     who = inputs.patient
-    line = f"line {who.line}" if who.line is not None else "line not stated"
-    refractory = "refractory to " + ", ".join(who.refractory) if who.refractory else "no refractoriness recorded"
+    line = who.lines_words or (f"line {who.line}" if who.line is not None else "line not stated")
+    refractory = who.refractory_words or (
+        "refractory to " + ", ".join(who.refractory) if who.refractory else "refractoriness not recorded"
+    )
     disease = (
         ", ".join(part for part in (who.diagnosis, who.isotype, line, refractory) if part)
         if who.diagnosis

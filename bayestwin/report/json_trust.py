@@ -84,7 +84,10 @@ def block_5(inputs: ReportInput, warned, state: str, sayings) -> list[dict]:
 
 def _context(inputs):
     rows = inputs.treatments
-    inside = "inside the stated purpose" if not inputs.patient.context_problems else "outside the stated purpose"
+    unknown = ", ".join(inputs.patient.context_unknown)
+    inside = "inside the stated purpose" + (f" as far as recorded (not recorded: {unknown})" if unknown else "")
+    if inputs.patient.context_problems:
+        inside = "outside the stated purpose"
     return inside + (
         f"; {sum(estimated(row) for row in rows)} of {len(rows)} treatments estimated"
         if rows

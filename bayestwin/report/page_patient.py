@@ -55,7 +55,10 @@ class Patient:
 
     phase : "early_cell_therapy" (day 0 to 28 after infusion), "on_treatment" or "follow_up"; sets how old
             labs may be (7, 35, 100 days)
+    line : None where it is not recorded or not told by the treatments recorded; lines_words, refractory_words : as
+        printed, default from `line` and `refractory`
     context_problems : reasons why the patient is outside the model's purpose (W-CTX-OUT), empty if inside
+    context_unknown : what of it the record does not say ("age"), so that it was not looked at
     covariate_p : how usual the covariates are among training patients (W-CTX-EDGE), None = not computed
     """
 
@@ -71,4 +74,7 @@ class Patient:
     latest: tuple[LatestValue, ...] = ()
     phase: str = "on_treatment"
     context_problems: tuple[str, ...] = ()
+    context_unknown: tuple[str, ...] = ()
+    lines_words: str = ""
+    refractory_words: str = ""
     covariate_p: float | None = None
