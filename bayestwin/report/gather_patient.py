@@ -13,6 +13,8 @@ from bayestwin.report import model as page
 from bayestwin.report.gather_context import NOT_FOR, context_of, of_myeloma
 from bayestwin.report.observed_response import observed_response
 
+EARLY_DAYS = 28  # after cells, see warning_table.LAB_AGE_DAYS
+
 
 def day_text(model, time) -> str:
     """How a model time is printed."""
@@ -74,9 +76,6 @@ def patient_entry(twin, now):
     if of_myeloma(model):
         named = {value.name for value in latest}
         latest += [page.LatestValue(name) for name in ("MRD", "Haemoglobin", "Creatinine") if name not in named]
-    phase = "follow_up" if started is None else "on_treatment"
-    if started and model.treatment(started[1]).cell_therapy and now - started[0] <= 28:
-        phase = "early_cell_therapy"
     context = context_of(model, record, now)
     return page.Patient(
         study_key=record.key,
@@ -98,10 +97,21 @@ def patient_entry(twin, now):
         treatment_day=int(now - started[0]) if started else None,
         response=_observed(model, record, started, now),
         latest=tuple(latest),
-        phase=phase if model.progression is not None else "pharmacokinetic",
+        phase=_phase(model, started, now),
         context_problems=context.problems,
         context_unknown=context.unknown,
     )
+
+
+def _phase(model, started, now) -> str:
+    """How often labs are due: weekly early after cells, monthly on a treatment that goes on, else by follow-up."""
+    if model.progression is None:
+        return "pharmacokinetic"
+    if started is None:
+        return "follow_up"
+    if not model.treatment(started[1]).cell_therapy:
+        return "on_treatment"
+    return "early_cell_therapy" if now - started[0] <= EARLY_DAYS else "follow_up"
 
 
 def _observed(model, record, started, now):
