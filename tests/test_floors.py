@@ -164,7 +164,8 @@ def test_only_what_gathers_the_report_s_input_reaches_into_the_rooms_below():
         for target in imports(tree)
         if room_of(target) is not None and room_of(target) not in own
     }
-    gathering = {f"bayestwin.report.gather_{part}" for part in ("patient", "data", "forecasts", "change")}
+    parts = ("patient", "context", "data", "forecasts", "change", "history", "record", "clock")
+    gathering = {f"bayestwin.report.gather_{part}" for part in parts}
     assert reaching <= {"bayestwin.report.inputs", *gathering}
 
 

@@ -13,7 +13,7 @@ from bayestwin.prognosis.time_on import step_quantiles
 from bayestwin.report import model as page
 from bayestwin.report.gather_history import MAIN_MONTH, main_row
 from bayestwin.report.gather_patient import day_text
-from bayestwin.report.record_changes import record_changes
+from bayestwin.report.gather_record import record_changes
 
 FEWEST_LEFT = 0.05  # share of the old futures that must have got this far, to say what they held next
 NO_TIME = 0.05  # months under which no time has passed

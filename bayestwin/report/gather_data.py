@@ -4,7 +4,7 @@ from bayestwin.prognosis.plan import current_treatment
 from bayestwin.records import Lab
 from bayestwin.report import model as page
 from bayestwin.report.gather_patient import day_text, shown_value
-from bayestwin.report.record_changes import is_changed, lab_name
+from bayestwin.report.gather_record import is_changed, lab_name
 
 LEVELS = page.QUANTILE_LEVELS
 

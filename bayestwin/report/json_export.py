@@ -10,7 +10,16 @@ import dataclasses
 import hashlib
 import json
 
-from bayestwin.report import json_change, json_comparisons, json_data, json_forecasts, json_page_1, json_trust, tables
+from bayestwin.report import (
+    json_change,
+    json_comparisons,
+    json_data,
+    json_forecasts,
+    json_page_1,
+    json_trust,
+    json_warnings,
+    tables,
+)
 from bayestwin.report import warnings as rules
 from bayestwin.report.model import Change, ReportInput
 from bayestwin.report.summaries import replace_texts
@@ -109,7 +118,7 @@ def build_document(inputs: ReportInput, warned, state: str) -> dict:
             "numbers": json_trust.numbers_exact(inputs),
             "track_record": {"internal": dataclasses.asdict(inputs.track), "external": inputs.track.external or None},
         },
-        "warnings": json_trust.warning_rows(warned),
+        "warnings": json_warnings.warning_rows(inputs, warned, state),
         "next_information": json_change.next_information(inputs, sayings),
         "comparators": json_change.comparators(inputs, sayings),
         "assumptions": list(inputs.assumptions),

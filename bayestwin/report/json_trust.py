@@ -8,7 +8,6 @@ from bayestwin.report.json_data import data_counts
 from bayestwin.report.json_forecasts import estimated, finite
 from bayestwin.report.model import ReportInput
 
-GRAVITY = (rules.NOTE, rules.CAUTION, rules.WITHHELD)
 ROW_STATES = {rules.SHOWN: "in order", rules.CAUTION: "caution", rules.WITHHELD: "withheld"}
 PATHS = {
     "reweight": "labs learnt by reweighting",
@@ -259,14 +258,3 @@ def provenance(inputs: ReportInput) -> dict:
         "synthetic": m.synthetic,
         "rows": [{"name": name, "shown": shown or "not stated"} for name, shown in rows],
     }
-
-
-def warning_rows(warned) -> list[dict]:
-    """All rules with their thresholds, and whether each fired in this report."""
-    fired: dict[str, str] = {}
-    for item in warned:  # a rule can fire more than once: its gravest severity counts
-        fired[item.code] = max(fired.get(item.code, rules.NOTE), item.severity, key=GRAVITY.index)
-    return [
-        {"code": rule.code, "trigger": rule.trigger, "effect": rule.effect, "fired": fired.get(rule.code, "no").lower()}
-        for rule in warning_table.RULES
-    ]

@@ -12,9 +12,9 @@ from bayestwin.records.record import Superseded
 from bayestwin.report import warnings as rules
 from bayestwin.report.gather_change import change_since
 from bayestwin.report.gather_history import main_row, past_forecast, row_chances
+from bayestwin.report.gather_record import record_changes
 from bayestwin.report.json_change import change
 from bayestwin.report.model import BridgeStep, Change
-from bayestwin.report.record_changes import record_changes
 from bayestwin.report.wording import Sayings
 from bayestwin.specification import load_model
 
