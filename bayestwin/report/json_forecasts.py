@@ -78,7 +78,8 @@ def _treatment(inputs, row, place, sayings):
     entry["event_time"] = _event(inputs, row.event, sayings) if row.event else None
     entry["progression_time"] = _event(inputs, row.progression, sayings) if row.progression else None
     withheld = {mark["month"] for mark in entry["landmarks"] if mark["chance"] is None}
-    entry["outcomes"] = [_outcome(item) for item in row.outcomes if item.month not in withheld]
+    marks = {mark["month"]: mark for mark in entry["landmarks"]}
+    entry["outcomes"] = [_outcome(item, marks.get(item.month)) for item in row.outcomes if item.month not in withheld]
     entry["response"] = [_response(item) for item in row.responses]
     return entry
 
@@ -208,15 +209,19 @@ def _event(inputs: ReportInput, event: EventForecast, sayings) -> dict:
     }
 
 
-def _outcome(item):
-    parts = rounding.split((item.free, item.progressed, item.died), 100, 5)
+def _outcome(item, mark):
+    """Three outcomes in the steps of the landmark, whose chance and range are those of the first of them."""
+    step = mark["step"] if mark else 10
+    free = rounding.nearest(item.free, step)
+    parts = (free, *rounding.split((item.progressed, item.died), 100 - free, step))
     return {
+        "range_shown": mark["range_shown"] if mark else "range not available",
         "month": item.month,
         "month_shown": f"{item.month:g}",
         "free": item.free,
         "progressed": item.progressed,
         "died": item.died,
-        "shown": [rounding.points_words(part, 5) for part in parts],
+        "shown": [rounding.points_words(part, step) for part in parts],
     }
 
 

@@ -137,7 +137,7 @@ def captions(inputs: ReportInput, document: dict) -> dict:
         "doubt": "Doubt at each month",
         "at_12": "at 12 months",
         "pd": "Response categories of 100 patients: predicted serological response, confirmed rule applied",
-        "outcomes": "Three outcomes of 100 patients",
+        "outcomes": "Three outcomes of 100 patients; the range is that of the first, of the other two none is computed",
         "p50": "50 %",
         "p80": "80 %",
         "p95": "95 %",
