@@ -194,6 +194,9 @@ def report(
         Path | None, typer.Option(help="Prognosis of the last report.", exists=True, dir_okay=False)
     ] = None,
     number: Annotated[int, typer.Option(help="Which report of this patient: 1, 2, ...", min=1)] = 1,
+    as_of: Annotated[
+        str | None, typer.Option(help="ISO day on which it is read, if the record has dates; default today.")
+    ] = None,
 ):
     """Write the report of one patient: a self-contained page (HTML) and the same as JSON."""
     from bayestwin.prognosis import load_prognosis
@@ -209,7 +212,7 @@ def report(
         before = load_twin(previous_twin, loaded.model), load_prognosis(previous_prognosis, loaded.model)
         if before[0].key != loaded.key:
             raise usage_error(f"The twin of the last report is of another patient than {loaded.key}.")
-    gathered = gather_report_input(loaded, now, population=known, previous=before, report_number=number)
+    gathered = gather_report_input(loaded, now, population=known, previous=before, report_number=number, as_of=as_of)
     written = write_report(gathered, folder)
     typer.echo(f"{written.status}: wrote {written.path} and {written.json_path}")
     return DIAGNOSTICS_FAILED if written.status == "WITHHELD" else DONE

@@ -164,7 +164,7 @@ def _follow(console, out, random_seed, particles, first_part) -> bool:
                     population=population,
                     previous=previous,
                     refusals=reading.refusals,
-                    history=_history(model, prognoses, prognosis),
+                    history=_history(twin, prognoses, prognosis),
                     report_number=number,
                 ),
                 out,
@@ -195,13 +195,13 @@ def _cell(prognosis, treatment) -> str:
     return f"{100 * chance.value:.0f}{limits}"
 
 
-def _history(model, earlier, prognosis):
+def _history(twin, earlier, prognosis):
     """What the earlier forecasts said of the row that the report of this one speaks of."""
     main = main_row(prognosis)
     if main is None:
         return ()
     rests = {"version": "reference population", "population_hash": prognosis.population_hash}
-    return tuple(past_forecast(model, old.now, row_chances(old), main.plan.name, **rests) for old in earlier)
+    return tuple(past_forecast(twin.model, old.now, row_chances(old), main.plan.name, **rests) for old in earlier)
 
 
 def _intervals(console, model, prognoses) -> None:

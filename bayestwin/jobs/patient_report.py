@@ -44,7 +44,7 @@ def patient_report(twins, twin, prognosis, past, rebuild_damaged):
     since = (0, 0) if previous is None else _inside_80(*previous, twin.record)
     counts = [since, *(o.facts.get("inside_80", o.facts.get("held", (0, 0))) for o in published)]  # held: its old name
     main = main_row(prognosis) if basis.model.progression is not None else None
-    history = () if main is None else tuple(_past(o, basis, prognosis, main.plan.name) for o in published)
+    history = () if main is None else tuple(_past(o, twin, basis, prognosis, main.plan.name) for o in published)
     inputs = gather_report_input(
         twin,
         prognosis,
@@ -98,7 +98,7 @@ def main_chance(prognosis) -> dict[str, Any]:
     return {"treatment": row.plan.name, "chance": chance, "knowledge": knowledge, "chances": chances}
 
 
-def _past(outcome: Outcome, basis, prognosis, treatment: str) -> PastForecast:
+def _past(outcome: Outcome, twin, basis, prognosis, treatment: str) -> PastForecast:
     """What an earlier report gave for this treatment; outcomes of old stores kept one row, without its error."""
     facts, same = outcome.facts, outcome.basis == basis.name
     chances = facts.get("chances")
@@ -110,6 +110,7 @@ def _past(outcome: Outcome, basis, prognosis, treatment: str) -> PastForecast:
         facts["time"],
         chances,
         treatment,
+        twin.record.time_zero,
         version=f"population {outcome.basis[:8]}",
         population_hash=prognosis.population_hash if same else outcome.basis,
         data_hash=outcome.state_hash,

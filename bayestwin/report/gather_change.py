@@ -11,8 +11,8 @@ from bayestwin.axes import DAYS_PER_MONTH
 from bayestwin.prognosis.quantities import chance_of
 from bayestwin.prognosis.time_on import step_quantiles
 from bayestwin.report import model as page
+from bayestwin.report.gather_clock import day_text
 from bayestwin.report.gather_history import MAIN_MONTH, main_row
-from bayestwin.report.gather_patient import day_text
 from bayestwin.report.gather_record import record_changes
 
 FEWEST_LEFT = 0.05  # share of the old futures that must have got this far, to say what they held next
@@ -31,8 +31,8 @@ def change_since(twin, prognosis, previous, history=()):
         return _from_number(twin, prognosis, history[-1]) if history else page.Change(reason="first report")
     old_twin, old = previous
     named = {
-        "previous": f"forecast of {day_text(twin.model, old.now)}",
-        "previous_when": day_text(twin.model, old.now),
+        "previous": f"forecast of {day_text(twin.model, old.now, twin.record.time_zero)}",
+        "previous_when": day_text(twin.model, old.now, twin.record.time_zero),
         "version_changed": old.population_hash != prognosis.population_hash or old.model.hash != prognosis.model.hash,
     }
     row = main_row(prognosis)
@@ -54,7 +54,7 @@ def change_since(twin, prognosis, previous, history=()):
     if named["version_changed"]:
         causes += (("version", "model or population changed"),)
     if not goes_on and gap >= NO_TIME:
-        causes += (("start", f"counted from {day_text(twin.model, prognosis.now)} now"),)
+        causes += (("start", f"counted from {day_text(twin.model, prognosis.now, twin.record.time_zero)} now"),)
     if not causes:
         causes = (("none", "nothing new in the record; what differs is Monte Carlo error"),)
     cause, text = "+".join(c for c, _ in causes), "; ".join(t for _, t in causes)

@@ -3,7 +3,8 @@
 from bayestwin.prognosis.plan import current_treatment
 from bayestwin.records import Lab
 from bayestwin.report import model as page
-from bayestwin.report.gather_patient import day_text, shown_value
+from bayestwin.report.gather_clock import day_text
+from bayestwin.report.gather_patient import shown_value
 from bayestwin.report.gather_record import is_changed, lab_name
 
 LEVELS = page.QUANTILE_LEVELS
@@ -57,17 +58,21 @@ def lab_ledger(twin, previous):
         state = "corrected" if old is not None else "late" if late else "censored" if beyond else "used"
         new = before is None or is_changed(before, lab)
         corrected = {} if old is None else {"old_value": old.row.value, "replaces": shown_value(old.row)}
-        rows.append(page.LabEntry(**_reported(model, lab, s), **_scored(lab, s), **corrected, state=state, new=new))
+        rows.append(
+            page.LabEntry(
+                **_reported(model, lab, s, record.time_zero), **_scored(lab, s), **corrected, state=state, new=new
+            )
+        )
     for old in replaced.values():
-        lab, reason = old.row, f"retracted, known on {day_text(model, old.until)}"
-        given = _reported(model, lab, learnt.get((lab.lab_id, lab.time)))
+        lab, reason = old.row, f"retracted, known on {day_text(model, old.until, record.time_zero)}"
+        given = _reported(model, lab, learnt.get((lab.lab_id, lab.time)), record.time_zero)
         rows.append(
             page.LabEntry(**given, state="retracted", reason=reason, reason_letter="r", new=lab_name(lab) in seen)
         )
     return tuple(rows)
 
 
-def _reported(model, lab, s):
+def _reported(model, lab, s, zero):
     """What a ledger row says of a lab as it was reported, and what was forecast before it arrived (s, or None)."""
     unit = next((o.unit for o in model.observations if o.output == lab.output), "")
     return {
@@ -79,8 +84,8 @@ def _reported(model, lab, s):
         "value": lab.value,
         "comparator": {"left": "<", "right": ">"}.get(lab.censoring, ""),
         "unit": unit,
-        "when": day_text(model, lab.time),
-        "known_when": day_text(model, lab.known_time),
+        "when": day_text(model, lab.time, zero),
+        "known_when": day_text(model, lab.known_time, zero),
         "limit": lab.value if lab.censoring in ("left", "right") else None,
         "forecast_before": {q: s.quantiles[q] for q in LEVELS} if s is not None else None,
         "upper": lab.upper,
@@ -114,7 +119,9 @@ def course_events(model, record, now):
         if event.event in words and event.time <= now:
             label = model.treatment(event.value).label if event.value in model.treatment_names else event.value
             found.append(
-                page.CourseEvent(event.time, f"{words[event.event]} {label}".strip(), day_text(model, event.time))
+                page.CourseEvent(
+                    event.time, f"{words[event.event]} {label}".strip(), day_text(model, event.time, record.time_zero)
+                )
             )
     return tuple(found)
 

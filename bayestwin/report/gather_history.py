@@ -1,7 +1,7 @@
 """The row that a report speaks of, and the 12-month chance that earlier reports gave for it."""
 
 from bayestwin.report import model as page
-from bayestwin.report.gather_patient import day_text
+from bayestwin.report.gather_clock import day_text
 from bayestwin.report.page_forecasts import report_order
 
 MAIN_MONTH = 12
@@ -29,11 +29,14 @@ def row_chances(prognosis) -> dict[str, list]:
     return found
 
 
-def past_forecast(model, time, chances, treatment: str, **named) -> page.PastForecast:
-    """What a report of this time gave for a treatment, from its `row_chances`; further fields by name."""
+def past_forecast(model, time, chances, treatment: str, zero: str = "", **named) -> page.PastForecast:
+    """What a report of this time gave for a treatment, from its `row_chances`; further fields by name.
+
+    zero : the record's time zero, for the date
+    """
     if treatment not in chances:
         label = model.treatment(treatment).label if treatment in model.treatment_names else treatment
-        return page.PastForecast(time, day_text(model, time), **named, reason=f"no number for {label}")
+        return page.PastForecast(time, day_text(model, time, zero), **named, reason=f"no number for {label}")
     chance, low, high, mcse = chances[treatment]
     limits = None if low is None else (low, high)
-    return page.PastForecast(time, day_text(model, time), chance, limits, **named, mcse=mcse)
+    return page.PastForecast(time, day_text(model, time, zero), chance, limits, **named, mcse=mcse)

@@ -1,4 +1,4 @@
-"""The patient, the clock and the facts of the model, as plain values."""
+"""The patient, the numerical check and the facts of the model, as plain values."""
 
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
@@ -6,55 +6,14 @@ from importlib.metadata import PackageNotFoundError, version
 import numpy as np
 
 from bayestwin.prognosis.courses import is_followed
-from bayestwin.prognosis.moments import INFUSION
 from bayestwin.prognosis.plan import current_treatment
 from bayestwin.prognosis.response import codes_response, response_table
 from bayestwin.report import model as page
+from bayestwin.report.gather_clock import day_text
 from bayestwin.report.gather_context import NOT_FOR, context_of, of_myeloma
 from bayestwin.report.observed_response import observed_response
 
 EARLY_DAYS = 28  # after cells, see warning_table.LAB_AGE_DAYS
-
-
-def day_text(model, time) -> str:
-    """How a model time is printed."""
-    return f"{'hour' if model.time_unit == 'h' else 'day'} {time:g}"
-
-
-def _waiting(prognosis) -> str:
-    """Treatments that start later, when, who gets there, and whether those who do not are inside the forecast."""
-    model, rows = prognosis.model, [r for r in prognosis.rows if r.plan.new and r.plan.start > prognosis.now]
-    said, inside, outside = [], False, False
-    for row in rows:
-        share = prognosis.reached(INFUSION, row.plan.name) if row.plan.otherwise is not None else None
-        inside = inside or share is not None
-        outside = outside or (share is None and bool(row.moments))
-        there = "" if share is None else f", {100 * share:.0f} in 100 get there"
-        said.append(f"{row.plan.label} from {day_text(model, row.plan.start)}{there}")
-    if not said:
-        return ""
-    drop_out = "; drop-out before infusion is not" if outside else " and so is drop-out" if inside else ""
-    return f". Waiting time is inside the forecast ({'; '.join(said)}){drop_out}"
-
-
-def clock_entry(twin, prognosis, generated):
-    """The `page.Clock`: data cut, time zero, when the report was made and until when it is valid."""
-    model, now = twin.model, prognosis.now
-    started = current_treatment(model, twin.record, now)
-    statement = f"Month 0 is the data cut, {day_text(model, now)} after referral"
-    if started:
-        statement += f", {day_text(model, now - started[0])} of {model.treatment(started[1]).label}"
-    statement += _waiting(prognosis)
-    horizon = prognosis.horizon if model.progression is not None else 36.0
-    return page.Clock(
-        data_cut=day_text(model, now),
-        data_cut_time=now,
-        generated=generated,
-        time_zero="referral" if model.progression is not None else "start of record",
-        time_unit=model.time_unit,
-        horizon_months=float(horizon),
-        statement=statement + ".",
-    )
 
 
 def patient_entry(twin, now):
@@ -69,7 +28,9 @@ def patient_entry(twin, now):
             continue
         name = observation.label or observation.output
         latest.append(
-            page.LatestValue(name, shown_value(labs[-1]), observation.unit, day_text(model, labs[-1].time))
+            page.LatestValue(
+                name, shown_value(labs[-1]), observation.unit, day_text(model, labs[-1].time, record.time_zero)
+            )
             if labs
             else page.LatestValue(name)
         )

@@ -9,11 +9,13 @@ from datetime import UTC, datetime
 
 from bayestwin.errors import StoreError
 from bayestwin.prognosis.courses import is_followed
+from bayestwin.records.clocks import parse_as_of
 from bayestwin.report import model as page
 from bayestwin.report.gather_change import change_since
+from bayestwin.report.gather_clock import clock_entry, day_text
 from bayestwin.report.gather_data import course_events, lab_ledger, output_entry, refused_entry
 from bayestwin.report.gather_forecasts import assumption_lines, comparison_entries, treatment_entry
-from bayestwin.report.gather_patient import clock_entry, day_text, model_facts, numerical_check, patient_entry
+from bayestwin.report.gather_patient import model_facts, numerical_check, patient_entry
 
 __all__ = ["day_text", "gather_report_input"]
 
@@ -28,6 +30,7 @@ def gather_report_input(
     history=(),
     report_number=1,
     generated=None,
+    as_of=None,
     supersedes="",
 ) -> page.ReportInput:
     """Everything one report needs, as plain values.
@@ -40,8 +43,11 @@ def gather_report_input(
     refusals : refused rows beside those the twin has noted
     history : past forecasts of the main row (page.PastForecast, see gather_history), oldest first
     generated : ISO UTC time of the report, default now
+    as_of : day (ISO text, date or datetime) on which it is to be read, of a record with dates: how old its labs are
+        then; default the day of `generated`. A retrospective report of an old record needs it.
     """
     _belong_together(twin, prognosis)
+    as_of = "" if as_of is None else parse_as_of(as_of).date().isoformat()
     model, record, now = twin.model, twin.record, prognosis.now
     generated = generated or datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     seeds = (("twin", twin.random_seed), ("forecast", prognosis.random_seed))
@@ -53,7 +59,7 @@ def gather_report_input(
         identity=hashlib.sha256(identity.encode()).hexdigest(),
         report_number=report_number,
         supersedes=supersedes,
-        clock=clock_entry(twin, prognosis, generated),
+        clock=clock_entry(twin, prognosis, generated, as_of),
         patient=patient_entry(twin, now),
         model=model_facts(twin, population, seeds),
         numbers=numerical_check(twin, population, prognosis),

@@ -8,15 +8,14 @@ from bayestwin.report.model import ReportInput
 from bayestwin.report.warnings import (
     LAB_AGE_DAYS,
     is_surprising,
-    lab_age_days,
+    lab_age_at_cut,
     lab_when,
     may_be_tenfold,
     surprise_values,
 )
-from bayestwin.report.wording import short_label, shorten
+from bayestwin.report.wording import date_words, short_label, shorten
 from bayestwin.units import convert
 
-MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 STATE_WORDS = {
     "used": "used",
     "censored": "used, below limit",
@@ -52,12 +51,12 @@ def valid_until(inputs: ReportInput) -> str:
     """As given; else the day the newest lab becomes too old; else "not stated"."""
     if inputs.clock.valid_until:
         return inputs.clock.valid_until
-    age, limit = lab_age_days(inputs), LAB_AGE_DAYS.get(inputs.patient.phase)
+    age, limit = lab_age_at_cut(inputs), LAB_AGE_DAYS.get(inputs.patient.phase)
     if age is None or limit is None:
         return "not stated"
     if inputs.clock.data_cut_date:
         last = date.fromisoformat(inputs.clock.data_cut_date[:10]) + timedelta(days=limit - age)
-        return f"{last.day} {MONTHS[last.month - 1]} {last.year}"
+        return date_words(last)
     ahead = convert(limit - age, "day", inputs.clock.time_unit)
     return f"{inputs.clock.time_unit} {inputs.clock.data_cut_time + ahead:.0f}"
 

@@ -58,11 +58,13 @@ def withhold(inputs: ReportInput) -> ReportInput:
     treatments = tuple(type(row)(**{name: getattr(row, name) for name in keep}) for row in inputs.treatments)
     labs = tuple(dataclasses.replace(lab, forecast_before=None, moved_chance=None) for lab in inputs.labs)
     numbers = dataclasses.replace(inputs.numbers, monte_carlo_error=())
+    said = inputs.clock.statement_withheld or inputs.clock.statement
     return dataclasses.replace(
         inputs,
         treatments=treatments,
         labs=labs,
         numbers=numbers,
+        clock=dataclasses.replace(inputs.clock, statement=said),
         comparisons=(),
         history=(),
         next_lab=None,

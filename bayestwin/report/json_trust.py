@@ -96,10 +96,11 @@ def _context(inputs):
 
 def _data(inputs):
     age, limit = rules.lab_age_days(inputs), warning_table.LAB_AGE_DAYS.get(inputs.patient.phase)
+    at = "" if inputs.clock.data_cut_date else " at the data cut, today's age not known (no dates)"
     newest = (
         "no lab used yet"
         if age is None
-        else f"newest lab {age:.0f} d old" + (f" (limit {limit:.0f} d)" if limit else "")
+        else f"newest lab {age:.0f} d old{at}" + (f" (limit {limit:.0f} d)" if limit else "")
     )
     return f"{newest}; {data_counts(inputs)}"
 

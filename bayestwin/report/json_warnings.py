@@ -55,6 +55,7 @@ def _not_computed(inputs: ReportInput, code: str, severity: str | None) -> str:
         **dict.fromkeys(EFFECTS, "how far they move it" if effect else ""),
         "W-DATA-MISS": "" if planned else "which planned labs are missing",
         "W-FIT-2": "the score of the last six labs" if inputs.fit_p is None else "",
+        "W-DATA-OLD": "" if inputs.clock.data_cut_date else "the age today, since the record has no dates",
         "W-CTX-OUT": ", ".join(f"{name} not recorded" for name in who.context_unknown),
     }
     return ALL if of_all.get(code, False) else of_part.get(code, "")

@@ -13,8 +13,10 @@ class Clock:
     data_cut_time : the same in `time_unit` after time zero
     time_zero : the event that is time zero ("referral"); time_zero_date ISO or None
     generated : ISO UTC time, given by the caller (a report reads no clock of its own)
+    as_of : ISO day on which labs are as old as the report says, "" = that of `generated`; needs data_cut_date
     valid_until : printed date or day, or None (then computed from the newest lab where possible)
     statement : the clock in one sentence, with what is inside it (waiting time, bridging, drop-out)
+    statement_withheld : the same without what is a forecast (how many get to a treatment)
     """
 
     data_cut: str
@@ -27,6 +29,8 @@ class Clock:
     valid_until: str | None = None
     horizon_months: float = DEFAULT_HORIZON_MONTHS
     statement: str = ""
+    statement_withheld: str = ""
+    as_of: str = ""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ The table itself, with its thresholds, is warning_table.py.
 """
 
 import math
+from datetime import date
 
 from bayestwin.report.model import LabEntry, ReportInput
 from bayestwin.report.rounding import lab_value, nearest, step_for
@@ -63,6 +64,19 @@ def state_of(warned) -> str:
 
 
 def lab_age_days(inputs: ReportInput) -> float | None:
+    """Age of the newest informative lab when the report is read, days; at the data cut where the record has no dates.
+
+    None without labs.
+    """
+    age, cut = lab_age_at_cut(inputs), inputs.clock.data_cut_date
+    if age is None or not cut:
+        return age
+    asked = inputs.clock.as_of or inputs.clock.generated
+    since = (date.fromisoformat(asked[:10]) - date.fromisoformat(cut[:10])).days
+    return age + max(since, 0)
+
+
+def lab_age_at_cut(inputs: ReportInput) -> float | None:
     """Days between the newest informative lab and the data cut; None without labs."""
     times = [lab.time for lab in inputs.labs if lab.state in ("used", "censored", "late", "corrected")]
     return convert(inputs.clock.data_cut_time - max(times), inputs.clock.time_unit, "day") if times else None

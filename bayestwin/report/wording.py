@@ -79,6 +79,7 @@ BANNED = re.compile(
     re.IGNORECASE,
 )
 
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 VERBAL = (
     (0.90, "very likely"),
     (0.65, "likely"),
@@ -111,6 +112,11 @@ class Sayings:
             }
         )
         return f"/text/{len(self.entries) - 1}"
+
+
+def date_words(day) -> str:
+    """A date as printed: "14 Mar 2026"."""
+    return f"{day.day} {MONTHS[day.month - 1]} {day.year}"
 
 
 def verbal(confidence: float) -> str:

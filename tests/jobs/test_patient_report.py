@@ -29,7 +29,9 @@ def told(monkeypatch):
     twins = SimpleNamespace(basis=SimpleNamespace(name="new", model=MODEL, population=None), store=None)
 
     def ask(*past):
-        made.patient_report(twins, SimpleNamespace(model=MODEL, record=None), prognosis, list(past), False)
+        made.patient_report(
+            twins, SimpleNamespace(model=MODEL, record=SimpleNamespace(time_zero="")), prognosis, list(past), False
+        )
         return found
 
     return ask
