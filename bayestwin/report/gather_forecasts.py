@@ -6,6 +6,7 @@ from bayestwin.prognosis import compare_treatments
 from bayestwin.prognosis.moments import INFUSION
 from bayestwin.report import model as page
 from bayestwin.report.gather_history import MAIN_MONTH, main_row
+from bayestwin.report.wording import CLEAR_DIFFERENCE
 from bayestwin.twin.state import CUT
 
 
@@ -94,8 +95,11 @@ def _joined(past, course):
     )
 
 
-def comparison_entries(prognosis):
-    """A `page.Comparison` per treatment beside the main row, at the main month; none where that is no landmark."""
+def comparison_entries(prognosis, previous=None):
+    """A `page.Comparison` per treatment beside the main row, at the main month; none where that is no landmark.
+
+    previous : (twin, prognosis) of the last report, for differences that changed their sign
+    """
     main = main_row(prognosis)
     if main is None or MAIN_MONTH not in prognosis.landmarks:
         return ()
@@ -113,9 +117,21 @@ def comparison_entries(prognosis):
             r.months_gained,
             r.months_gained_p80,
             withheld=r.withheld,
+            sign_changed=previous is not None and sign_changed(previous[1], prognosis, r.a, r.b),
         )
         for r in rows
     )
+
+
+def sign_changed(old, new, a: str, b: str) -> bool:
+    """Whether b's chance minus a's, at least 5 points in both reports, has another sign in each."""
+    found = []
+    for prognosis in (old, new):
+        rows = {row.plan.name for row in prognosis.rows if row.events is not None}
+        if not {a, b} <= rows or MAIN_MONTH not in prognosis.landmarks:
+            return False
+        found.append(prognosis.chance(b, MAIN_MONTH).value - prognosis.chance(a, MAIN_MONTH).value)
+    return found[0] * found[1] < 0 and min(abs(d) for d in found) >= CLEAR_DIFFERENCE
 
 
 def _closer(correlation, rho: float) -> str:

@@ -70,7 +70,7 @@ def gather_report_input(
         events=course_events(model, record, now),
         refused=tuple(refused_entry(r) for r in twin.with_refusals(refusals).refusals),
         treatments=tuple(treatment_entry(prognosis, row, model, record) for row in prognosis.rows),
-        comparisons=comparison_entries(prognosis) if endpoint is not None else (),
+        comparisons=comparison_entries(prognosis, previous) if endpoint is not None else (),
         endpoint="progression or death" if endpoint is not None else "",
         endpoint_reason="" if endpoint is not None else "this model has no event endpoint",
         change=change_since(twin, prognosis, previous, history),

@@ -11,6 +11,7 @@ from bayestwin.records import ClinicalEvent, Lab, PatientRecord
 from bayestwin.records.record import Superseded
 from bayestwin.report import warnings as rules
 from bayestwin.report.gather_change import change_since
+from bayestwin.report.gather_forecasts import sign_changed
 from bayestwin.report.gather_history import main_row, past_forecast, row_chances
 from bayestwin.report.gather_record import record_changes
 from bayestwin.report.json_change import change
@@ -186,3 +187,13 @@ def test_after_a_change_of_population_the_last_number_alone_makes_the_bridge():
     assert "W-VERSION" in {w.code for w in rules.evaluate(example(change=found))}
     assert not change_since(twin(record()), ide_cel(population="o"), None, (last,)).version_changed
     assert change_since(twin(record()), ide_cel(), None).reason == "first report"
+
+
+def test_a_difference_of_five_points_that_changed_its_sign_is_known_as_such():
+    def pair(a, b):
+        return prognosis(("ide_cel", "current", chance(a, 0.3, 0.7)), ("cilta_cel", "option", chance(b, 0.3, 0.7)))
+
+    assert sign_changed(pair(0.5, 0.6), pair(0.6, 0.5), "ide_cel", "cilta_cel")
+    assert not sign_changed(pair(0.5, 0.6), pair(0.51, 0.5), "ide_cel", "cilta_cel")
+    assert not sign_changed(pair(0.5, 0.6), pair(0.5, 0.7), "ide_cel", "cilta_cel")
+    assert not sign_changed(ide_cel(), pair(0.6, 0.5), "ide_cel", "cilta_cel")
