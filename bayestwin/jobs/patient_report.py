@@ -53,6 +53,7 @@ def patient_report(twins, twin, prognosis, past, rebuild_damaged):
         history=history,
         report_number=1 + len(published),
         generated=generated_at(),
+        version_changed=before is not None and before.basis != basis.name,
     )
     inside, number = (sum(column) for column in zip(*counts))
     return make_report(replace(inputs, track=track_record(inside, number))), list(since)

@@ -5,6 +5,7 @@ With the `gather_*` modules beside it the only place of this room that reaches i
 
 import hashlib
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from bayestwin.errors import StoreError
@@ -32,6 +33,7 @@ def gather_report_input(
     generated=None,
     as_of=None,
     supersedes="",
+    version_changed=False,
 ) -> page.ReportInput:
     """Everything one report needs, as plain values.
 
@@ -45,6 +47,7 @@ def gather_report_input(
     generated : ISO UTC time of the report, default now
     as_of : day (ISO text, date or datetime) on which it is to be read, of a record with dates: how old its labs are
         then; default the day of `generated`. A retrospective report of an old record needs it.
+    version_changed : the last report, of which nothing else is at hand, was of another model or population
     """
     _belong_together(twin, prognosis)
     as_of = "" if as_of is None else parse_as_of(as_of).date().isoformat()
@@ -54,7 +57,7 @@ def gather_report_input(
     identity = json.dumps(
         [twin.record.data_hash, model.hash, twin.population_hash, seeds, prognosis.names, report_number]
     )
-    endpoint = model.progression
+    endpoint, change = model.progression, change_since(twin, prognosis, previous, history)
     return page.ReportInput(
         identity=hashlib.sha256(identity.encode()).hexdigest(),
         report_number=report_number,
@@ -73,7 +76,7 @@ def gather_report_input(
         comparisons=comparison_entries(prognosis, previous) if endpoint is not None else (),
         endpoint="progression or death" if endpoint is not None else "",
         endpoint_reason="" if endpoint is not None else "this model has no event endpoint",
-        change=change_since(twin, prognosis, previous, history),
+        change=replace(change, version_changed=change.version_changed or version_changed),
         history=tuple(history),
         fit_p=None,
         comparators=(

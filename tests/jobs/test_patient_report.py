@@ -40,7 +40,7 @@ def told(monkeypatch):
 def test_a_report_of_another_population_is_known_by_its_number_and_as_such(told):
     found = told(outcome("old", chances={"ide_cel": [0.75, 0.6, 0.85, 0.01], "cilta_cel": [0.8, None, None, 0.01]}))
     (last,) = found["history"]
-    assert found["previous"] is None and found["report_number"] == 2
+    assert found["previous"] is None and found["report_number"] == 2 and found["version_changed"]
     assert (last.chance, last.p80, last.mcse) == (0.75, (0.6, 0.85), 0.01)
     assert last.population_hash not in ("", "hash of new") and last.version == "population old"
 

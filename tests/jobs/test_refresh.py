@@ -248,3 +248,16 @@ def test_a_newer_population_makes_everyone_due_and_older_answers_stay(store, pop
     first, second = outcomes(store, "P-0")
     assert first.basis != second.basis and second.facts["path"] == "start" and first.state_hash == second.state_hash
     assert believed(store, "P-0", first.at).outcome == first and believed(store, "P-0", second.at).outcome == second
+
+
+def test_the_report_on_a_newer_population_warns_of_it_without_an_endpoint_too(
+    store, population, level_folder, tmp_path
+):
+    run(store, labs_csv(tmp_path / "labs.csv", patients=1))
+    draws = {name: values.values.reshape(-1) + 0.01 for name, values in population.posterior.data_vars.items()}
+    newer = as_population(population.model, draws)
+    newer.tree.attrs.update({k: v for k, v in population.tree.attrs.items() if k not in newer.tree.attrs})
+    keep_population(store, newer, model_text=str(level_folder))
+    run(store, None)
+    said = [json.loads(store.files.get(o.objects["report_json"], ".json")) for o in outcomes(store, "P-0")]
+    assert ["W-VERSION" in {reason["code"] for reason in page["reasons"]} for page in said] == [False, True]
