@@ -16,6 +16,7 @@ from bayestwin.report import (
     json_data,
     json_forecasts,
     json_page_1,
+    json_patient,
     json_trust,
     json_warnings,
     tables,
@@ -94,8 +95,8 @@ def build_document(inputs: ReportInput, warned, state: str) -> dict:
         "report_number_shown": str(inputs.report_number),
         **json_trust.status(inputs, warned, state, sayings),
         "subject": {"study_key": given.study_key},
-        "clock": json_data.clock(inputs),
-        "patient": json_data.patient(inputs),
+        "clock": json_patient.clock(inputs),
+        "patient": json_patient.patient(inputs),
         "disease": {
             "diagnosis": given.diagnosis,
             "isotype": given.isotype,

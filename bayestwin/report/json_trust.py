@@ -7,6 +7,7 @@ from bayestwin.report import warnings as rules
 from bayestwin.report.json_data import data_counts
 from bayestwin.report.json_forecasts import estimated, finite
 from bayestwin.report.model import ReportInput
+from bayestwin.report.number_rules import pareto_limit
 
 ROW_STATES = {rules.SHOWN: "in order", rules.CAUTION: "caution", rules.WITHHELD: "withheld"}
 PATHS = {
@@ -119,7 +120,7 @@ def _numbers(inputs):
     numbers = inputs.numbers
     parts = [
         f"{numbers.ess:.0f} effective draws" if numbers.ess is not None else "effective draws not computed",
-        f"Pareto k {numbers.pareto_k:.2f} (limit {rules.pareto_limit(numbers.particles):.2f})"
+        f"Pareto k {numbers.pareto_k:.2f} (limit {pareto_limit(numbers.particles):.2f})"
         if numbers.pareto_k is not None
         else "Pareto k not computed",
         PATHS.get(numbers.path, numbers.path),
@@ -147,7 +148,7 @@ def _record(inputs):
 def numbers_table(inputs: ReportInput) -> list[dict]:
     """The numerical check of the last update, one row per number with what it is compared with."""
     n = inputs.numbers
-    limit = rules.pareto_limit(n.particles)
+    limit = pareto_limit(n.particles)
     rows = [
         ("Verdict", n.verdict, "PASS is needed"),
         ("How the labs were learnt", PATHS.get(n.path, n.path or "not stated"), ""),
@@ -195,7 +196,7 @@ def numbers_exact(inputs: ReportInput) -> dict:
         "ess": finite(n.ess),
         "ess_population_draws": finite(n.ess_population_draws),
         "khat": finite(n.pareto_k),
-        "khat_limit": rules.pareto_limit(n.particles),
+        "khat_limit": pareto_limit(n.particles),
         "unique_particles": n.unique_particles,
         "acceptance": finite(n.acceptance),
         "island_agreement": finite(n.island_agreement),

@@ -37,6 +37,11 @@ class Warned:
     values: tuple[tuple[str, float | str], ...] = ()
 
 
+def warn(code, severity, text, bare=None, **values) -> Warned:
+    """A rule that fired; `bare` only where the text holds a forecast number."""
+    return Warned(code, severity, text, text if bare is None else bare, tuple(values.items()))
+
+
 RULES = (
     Rule(
         "W-CTX-OUT",

@@ -11,26 +11,23 @@ import math
 from datetime import date
 
 from bayestwin.report.model import LabEntry, ReportInput
-from bayestwin.report.rounding import lab_value, nearest, step_for
+from bayestwin.report.number_rules import NUMBER_RULES
+from bayestwin.report.rounding import lab_value, nearest
 from bayestwin.report.warning_table import (
     BASE_GAP,
     CAUTION,
     DATA_GAP,
-    FEW_DRAWS,
-    K_LIMIT,
     LAB_AGE_DAYS,
     MAIN_MONTH,
     MOVED,
     NOTE,
     PIT_TAIL,
-    RHAT_LIMIT,
-    RHAT_WITHHELD,
     SHOWN,
     SIMILAR,
-    TAIL_ESS,
     UNIT_RATIO,
     WITHHELD,
     Warned,
+    warn,
 )
 from bayestwin.units import convert
 
@@ -45,9 +42,7 @@ def evaluate(inputs: ReportInput) -> tuple[Warned, ...]:
         _data_counts,
         _surprise,
         _course,
-        _pareto,
-        _draws,
-        _monte_carlo,
+        *NUMBER_RULES,
         _moved,
         _version,
         _comparators,
@@ -82,22 +77,13 @@ def lab_age_at_cut(inputs: ReportInput) -> float | None:
     return convert(inputs.clock.data_cut_time - max(times), inputs.clock.time_unit, "day") if times else None
 
 
-def pareto_limit(draws: int | None) -> float:
-    """The k-hat limit for this sample size (Vehtari et al., PSIS)."""
-    return K_LIMIT if not draws or draws < 11 else min(1 - 1 / math.log10(draws), K_LIMIT)
-
-
-def _warn(code, severity, text, bare=None, **values):
-    return Warned(code, severity, text, text if bare is None else bare, tuple(values.items()))
-
-
 def _context(inputs):
     for problem in inputs.patient.context_problems:
-        yield _warn("W-CTX-OUT", WITHHELD, problem)
+        yield warn("W-CTX-OUT", WITHHELD, problem)
     p = inputs.patient.covariate_p
     if p is not None and p < 0.01:
         rare = "1000" if p < 0.001 else "100"
-        yield _warn(
+        yield warn(
             "W-CTX-EDGE",
             WITHHELD if p < 0.001 else CAUTION,
             f"fewer than 1 in {rare} training patients look like this patient",
@@ -108,9 +94,9 @@ def _context(inputs):
 def _support(inputs):
     for row in inputs.ordered_treatments():
         if not row.support.estimated:
-            yield _warn("W-SUPPORT", NOTE, f"{row.label}: not estimated ({row.support.reason})", treatment=row.name)
+            yield warn("W-SUPPORT", NOTE, f"{row.label}: not estimated ({row.support.reason})", treatment=row.name)
         elif row.support.similar is not None and row.support.similar < SIMILAR:
-            yield _warn(
+            yield warn(
                 "W-SUPPORT",
                 NOTE,
                 f"{row.label}: not estimated ({row.support.similar} similar patients, at least {SIMILAR} needed)",
@@ -122,7 +108,7 @@ def _support(inputs):
 def _data_age(inputs):
     limit, age = LAB_AGE_DAYS.get(inputs.patient.phase), lab_age_days(inputs)
     if limit is not None and age is not None and age > limit:
-        yield _warn(
+        yield warn(
             "W-DATA-OLD",
             WITHHELD if age > 2 * limit else CAUTION,
             f"newest lab is {age:.0f} days old (at most {limit:.0f} expected now)",
@@ -143,7 +129,7 @@ def _data_counts(inputs):
         effect = effects.get(kind)
         if effect is not None and abs(effect.chance_with - effect.chance_without) >= DATA_GAP:
             gap = abs(nearest(effect.chance_with, 5) - nearest(effect.chance_without, 5))
-            yield _warn(
+            yield warn(
                 code,
                 CAUTION,
                 f"{count} {kind} labs move the 12-month chance by about {max(gap, 5)} points",
@@ -151,9 +137,9 @@ def _data_counts(inputs):
                 count=count,
             )
         elif count:
-            yield _warn(code, NOTE, f"{count} {kind}", count=count)
+            yield warn(code, NOTE, f"{count} {kind}", count=count)
     if inputs.outputs and lab_age_days(inputs) is None:
-        yield _warn("W-DATA-MISS", CAUTION, "no lab of this patient used yet")
+        yield warn("W-DATA-MISS", CAUTION, "no lab of this patient used yet")
 
 
 def _surprise(inputs):
@@ -163,7 +149,7 @@ def _surprise(inputs):
             outside = "was outside what was expected" + (" (possible unit error)" if may_be_tenfold(lab) else "")
             said = outside if is_surprising(lab) else f"is more likely {lab.alarm} than right (possible unit error)"
             values = {"lab_id": lab.lab_id} | ({"pit": lab.pit[0]} if lab.pit else {})
-            yield _warn("W-FIT-1", CAUTION, f"{label} of {lab_when(lab, inputs)} {said}", **values)
+            yield warn("W-FIT-1", CAUTION, f"{label} of {lab_when(lab, inputs)} {said}", **values)
 
 
 def is_surprising(lab: LabEntry) -> bool:
@@ -194,7 +180,7 @@ def lab_when(lab: LabEntry, inputs: ReportInput) -> str:
 def _course(inputs):
     if inputs.fit_p is not None and inputs.fit_p < 0.01:
         rare = "1000" if inputs.fit_p < 0.001 else "100"
-        yield _warn(
+        yield warn(
             "W-FIT-2",
             WITHHELD if inputs.fit_p < 0.001 else CAUTION,
             f"labs contradict the model (fewer than 1 in {rare} courses are this far off)",
@@ -206,7 +192,7 @@ def _course(inputs):
             -3:
         ]
         if len(seen) == 3 and (all(pit[0] > 0.9 for _, pit in seen) or all(pit[1] < 0.1 for _, pit in seen)):
-            yield _warn(
+            yield warn(
                 "W-FIT-2",
                 CAUTION,
                 f"labs contradict the model (last 3 {output.label} values beyond the same end of the 80 % range)",
@@ -214,87 +200,11 @@ def _course(inputs):
             )
 
 
-def _pareto(inputs):
-    numbers = inputs.numbers
-    limit = pareto_limit(numbers.particles)
-    if numbers.pareto_k is not None and numbers.pareto_k > limit:
-        rebuilt = numbers.full_rebuild or numbers.path == "oracle"
-        text = f"Pareto k {numbers.pareto_k:.2f} above {limit:.2f}"
-        yield _warn(
-            "W-NUM-K",
-            NOTE if rebuilt else WITHHELD,
-            text + (", rebuilt from scratch" if rebuilt else ", not rebuilt"),
-            khat=numbers.pareto_k,
-            limit=limit,
-        )
-
-
-def _draws(inputs):
-    ess = inputs.numbers.ess
-    if ess is not None and ess < 1600:
-        yield _warn(
-            "W-NUM-ESS",
-            WITHHELD if ess < 400 else NOTE,
-            f"{ess:.0f} effective draws"
-            + (", at least 400 needed" if ess < 400 else ": chances in steps of 10 points"),
-            ess=ess,
-        )
-
-
-def _monte_carlo(inputs):
-    numbers = inputs.numbers
-    if numbers.verdict != "PASS":
-        why = "; ".join(numbers.reasons) or "no reason given"
-        yield _warn("W-NUM-MC", WITHHELD, f"the numerical check did not pass ({why})")
-    grave = [(numbers.rhat, RHAT_WITHHELD, "R-hat {:.3f}"), (numbers.divergence_share, 0.01, "divergent share {:.4f}")]
-    mild = [
-        (numbers.rhat, RHAT_LIMIT, "R-hat {:.3f}"),
-        (numbers.divergence_share, 0.0, "divergent share {:.4f}"),
-    ]
-    for severity, checks in ((WITHHELD, grave), (CAUTION, mild)):
-        over = [words.format(value) for value, limit, words in checks if value is not None and value > limit]
-        low = [
-            f"{name} draws {value:.0f}"
-            for name, value in (("bulk", numbers.ess_bulk), ("tail", numbers.ess_tail))
-            if severity == CAUTION and value is not None and value < TAIL_ESS
-        ]
-        if over or low:
-            yield _warn("W-NUM-MC", severity, "population fit: " + ", ".join(over + low))
-            break
-    if numbers.solver_failures is not None and numbers.solver_failures > 0.001:
-        share = f"solver failure share {numbers.solver_failures:.4f}"
-        yield _warn(
-            "W-NUM-MC", CAUTION, f"{share}: so many draws of the update or of a forecast have no numbers of their own"
-        )
-    if numbers.population_approximate:
-        yield _warn(
-            "W-NUM-MC", CAUTION, "the population posterior is approximate, not sampled: ranges may be too narrow"
-        )
-    alive = numbers.ess_population_draws
-    if alive is not None and alive < FEW_DRAWS <= (numbers.population_draws or 0):
-        left = f"the weight of {alive:.1f} of {numbers.population_draws} population draws is left"
-        yield _warn("W-NUM-MC", CAUTION, f"{left}: ranges of knowledge rest on few", population_draws=alive)
-    main = inputs.main_treatment()
-    mark = main.landmark(MAIN_MONTH) if main else None
-    if mark is not None and step_for(mark.mcse) is None:
-        yield _warn(
-            "W-NUM-MC",
-            WITHHELD,
-            f"Monte Carlo error of the 12-month chance is {100 * mark.mcse:.1f} points (at most 2.5)",
-            mcse=mark.mcse,
-        )
-    if mark is not None and step_for(mark.draws_error) is None:
-        # a twin that could rest on more draws fails its check; here they are all there are, and the range holds them
-        level = WITHHELD if step_for(mark.draws_error / 2.0) is None else CAUTION
-        points = f"{100 * mark.draws_error:.1f} points (withheld above 5)"
-        yield _warn("W-NUM-MC", level, f"other draws of the population would move the 12-month chance by {points}")
-
-
 def _moved(inputs):
     steps, main = inputs.change.steps, inputs.main_treatment()
     if steps and abs(steps[-1].after - steps[0].before) >= MOVED:
         gap = abs(nearest(steps[-1].after, 5) - nearest(steps[0].before, 5))
-        yield _warn(
+        yield warn(
             "W-MOVED",
             CAUTION,
             f"12-month chance moved by about {gap} points",
@@ -304,14 +214,14 @@ def _moved(inputs):
     if half and main and main.event is not None:
         median = main.event.quantiles[0.5]
         if not half[0] <= median <= half[1] and not (math.isinf(median) and math.isinf(half[1])):
-            yield _warn("W-MOVED", CAUTION, "the new middle of the forecast lies outside the old middle half")
+            yield warn("W-MOVED", CAUTION, "the new middle of the forecast lies outside the old middle half")
     if any(pair.sign_changed for pair in inputs.comparisons):
-        yield _warn("W-MOVED", CAUTION, "a difference between treatments changed its sign")
+        yield warn("W-MOVED", CAUTION, "a difference between treatments changed its sign")
 
 
 def _version(inputs):
     if inputs.change.version_changed:
-        yield _warn("W-VERSION", CAUTION, "model or prior changed since the last report")
+        yield warn("W-VERSION", CAUTION, "model or prior changed since the last report")
 
 
 def _comparators(inputs):
@@ -320,7 +230,7 @@ def _comparators(inputs):
     for rival in inputs.comparators if mark else ():
         if rival.chance is not None and abs(rival.chance - mark.chance) >= BASE_GAP:
             gap = abs(nearest(rival.chance, 5) - nearest(mark.chance, 5))
-            yield _warn(
+            yield warn(
                 "W-BASE",
                 CAUTION,
                 f"{rival.name} and the twin differ by about {gap} points at 12 months",
@@ -331,7 +241,7 @@ def _comparators(inputs):
 def _record(inputs):
     untested = [row.label for row in inputs.ordered_treatments() if not row.tested_outside]
     if untested:
-        yield _warn(
+        yield warn(
             "W-RECORD", NOTE, f"{len(untested)} of {len(inputs.treatments)} treatments not tested on outside patients"
         )
 

@@ -9,7 +9,7 @@ from report_examples import example
 
 from bayestwin.prognosis.moments import INFUSION
 from bayestwin.records import ClinicalEvent, Lab, PatientRecord
-from bayestwin.report import json_data, make_report
+from bayestwin.report import json_patient, make_report
 from bayestwin.report import warnings as rules
 from bayestwin.report.gather_clock import clock_entry, day_text
 from bayestwin.report.gather_data import lab_ledger
@@ -78,7 +78,7 @@ def test_labs_are_as_old_as_they_are_on_the_day_the_report_is_read(generated, as
     inputs = example(labs=lab_ledger(twin(), None), clock=clock, patient=who)
     assert rules.lab_age_days(inputs) == age
     assert rules.state_of([w for w in rules.evaluate(inputs) if w.code == "W-DATA-OLD"]) == state
-    assert json_data.valid_until(inputs) == "2 Nov 2025"  # 100 days after the newest lab, whenever it is read
+    assert json_patient.valid_until(inputs) == "2 Nov 2025"  # 100 days after the newest lab, whenever it is read
 
 
 def test_without_dates_the_age_is_that_at_the_data_cut_and_says_so():

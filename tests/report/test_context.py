@@ -6,7 +6,7 @@ import pytest
 from report_examples import example
 
 from bayestwin.records import ClinicalEvent, PatientRecord
-from bayestwin.report import json_data, make_report
+from bayestwin.report import json_patient, make_report
 from bayestwin.report.gather_patient import model_facts, patient_entry
 from bayestwin.report.json_trust import _context
 from bayestwin.specification import load_model
@@ -22,7 +22,7 @@ def entry(*events, now=100.0, model=MODEL, **covariates):
 
 
 def shown(*events, **covariates):
-    return json_data.patient(example(patient=entry(*events, **covariates)))["disease_full"]
+    return json_patient.patient(example(patient=entry(*events, **covariates)))["disease_full"]
 
 
 def test_every_recorded_refractoriness_is_listed():
