@@ -75,16 +75,17 @@ def record_visits(record, start, end=np.inf, *, window: float = 3.0, baseline_at
             group = []
         group.append(lab)
     chain, ratios = _chain(record, found), [_ratio(one) for one in found]
-    notes = _chain_notes(found, chain)
-    involved, dflc = _light_chains(found, chain)
+    involved, other = _light_chains(found, chain)
+    alone = np.isnan(other).all() or (np.isnan(other[0]) and not np.isnan(involved[0]))
+    notes = _chain_notes(found, chain, bool(alone and not np.isnan(involved).all()), bool(np.isnan(other).all()))
     visits = Visits(
         serum=_all(found, "m_protein"),
         serum_seen=np.array([one.seen("m_protein") for one in found]),
         urine=_all(found, "urine_m_protein"),
         urine_seen=np.array([one.seen("urine_m_protein") for one in found]),
         involved=involved,
-        dflc=dflc,
-        normal_ratio=np.array([_normal(one, ratio, chain) for one, ratio in zip(found, ratios)]),
+        dflc=involved if alone else involved - other,  # at every visit alike: a fall or rise is of one measure
+        normal_ratio=np.array([_normal(*one, chain) for one in zip(involved, other, ratios)]),
         **{name: _all(found, output) for output, name in DIRECT.items()},
     )
     return RecordVisits(np.array([one.time for one in found]), visits, chain, notes)
@@ -144,24 +145,22 @@ def _chain(record, visits) -> str:
 
 
 def _light_chains(visits, chain: str):
-    """Involved chains and dFLC, (V,) each; the involved one alone where the other was never measured."""
+    """Involved and uninvolved chains, (V,) each."""
     involved, other = _all(visits, "involved_flc"), _all(visits, "uninvolved_flc")
     kappa, lambda_ = _all(visits, "flc_kappa"), _all(visits, "flc_lambda")
     if chain:
         mine, less = (kappa, lambda_) if chain == "kappa" else (lambda_, kappa)
         involved, other = np.where(np.isnan(involved), mine, involved), np.where(np.isnan(other), less, other)
-    return involved, involved if np.isnan(other).all() else involved - other
+    return involved, other
 
 
-def _normal(visit: _Visit, ratio: float, chain: str) -> float:
+def _normal(involved: float, other: float, ratio: float, chain: str) -> float:
     """1 where the ratio of light chains is normal, 0 where it is not, not a number where that cannot be said."""
     low, high = NORMAL_RATIO
     if not np.isnan(ratio):
         return float(low <= ratio <= high)
-    involved, other = visit.of("involved_flc"), visit.of("uninvolved_flc")
-    if np.isnan(involved) or np.isnan(
-        other
-    ):  # nobody has 100 mg/L of one chain with a normal ratio but in renal failure
+    if np.isnan(involved) or np.isnan(other):
+        # nobody has 100 mg/L of one chain with a normal ratio but in renal failure
         return 0.0 if involved >= 100.0 and np.isnan(other) else np.nan
     if other <= 0:
         return np.nan
@@ -172,13 +171,14 @@ def _normal(visit: _Visit, ratio: float, chain: str) -> float:
     return float(as_kappa) if as_kappa == as_lambda else np.nan
 
 
-def _chain_notes(visits, chain: str) -> tuple[str, ...]:
-    """What had to be assumed of the light chains."""
+def _chain_notes(visits, chain: str, alone: bool, never: bool) -> tuple[str, ...]:
+    """What had to be assumed of the light chains. alone, never : uninvolved ones not at the baseline, at no visit"""
     measured = [name for name in CHAINS if any(name in one.values for one in visits)]
-    if measured == ["involved_flc"]:
+    if alone:
         return (
-            "uninvolved free light chains were not measured: the involved ones alone stand for the difference, and a "
-            "baseline of 100 mg/L or more counts as abnormal ratio",
+            f"uninvolved free light chains were not measured{'' if never else ' at the baseline'}: the involved ones "
+            "alone stand for the difference at every visit, and a baseline of 100 mg/L or more counts as abnormal "
+            "ratio where none was reported",
         )
     if measured and not chain and "involved_flc" not in measured:
         return ("the involved light chain is not known (covariate light_chain): free light chains are not used",)

@@ -167,6 +167,9 @@ def test_an_old_or_unmeasurable_baseline_and_light_chains_half_known_are_noted()
     alone = [(0, "involved_flc", 500), (28, "involved_flc", 49)]
     table = response_table(MYELOMA, patient(alone))
     assert "the involved ones alone" in " ".join(table.coded.notes) and table.assessments[0].category == "VGPR"
+    later = response_table(MYELOMA, patient([*alone, (28, "uninvolved_flc", 10)]))
+    assert "not measured at the baseline: the involved ones alone" in " ".join(later.coded.notes)
+    assert "(baseline difference 500 mg/L)" in str(later) and later.assessments[0].category == "VGPR"
     unknown = [(0, "flc_kappa", 500), (0, "flc_lambda", 490), (28, "flc_kappa", 50), (28, "flc_lambda", 50)]
     assert "covariate light_chain" in notes(patient(unknown))
     with pytest.raises(RecordError, match="light_chain: .*'both'.*kappa or lambda"):
