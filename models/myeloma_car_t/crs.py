@@ -7,8 +7,9 @@
     4                             more than one vasopressor                 positive pressure (CPAP, BiPAP, ventilation)
     5       death of it
 
-The worse of pressure and oxygen decides. Once tocilizumab or steroids were given fever is no longer required. That
-fever, hypotension or hypoxia has another cause cannot be seen in numbers: such days are to be left out of the record.
+The worse of pressure and oxygen decides. Once antipyretics, tocilizumab or steroids were given fever is no longer
+required. That fever, hypotension or hypoxia has another cause cannot be seen in numbers: such days are to be left out
+of the record.
 """
 
 from dataclasses import dataclass
@@ -32,7 +33,12 @@ CRS_LABS = (
     ),
     LabSpec("oxygen", "", (0.0, 4.0), unit_required=False, positive=False, words=OXYGEN, label="oxygen support"),
 )
-MASKING = ("tocilizumab", "steroid", "dexamethasone", "methylprednisolone", "anakinra", "siltuximab")
+# What takes fever away (against cytokines, steroids, antipyretics), by parts of names: methylprednisolone is "predniso"
+MASKING = (
+    *("tocilizumab", "siltuximab", "sarilumab", "anakinra"),
+    *("steroid", "corticoid", "dexameth", "betameth", "predniso", "cortiso"),
+    *("paracetamol", "acetaminophen", "metamizol", "ibuprofen", "antipyretic"),
+)
 WATCHED = 30.0  # days after the cells
 
 
@@ -59,7 +65,7 @@ def crs_grade(
     """ASTCT grade of one day.
 
     temperature : C, the highest; hypotension : 0 or 1; vasopressors : number, vasopressin not counted
-    oxygen : a word or number of `OXYGEN`; fever_masked : tocilizumab or steroids were given; died : of CRS
+    oxygen : a word or number of `OXYGEN`; fever_masked : one of MASKING was given; died : of CRS
     None : not known
     """
     if died:

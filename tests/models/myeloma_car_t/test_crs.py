@@ -98,6 +98,27 @@ def test_after_tocilizumab_fever_is_no_longer_needed():
     assert CRS.crs_by_day(watched(rows, given), 10.0)[2].value == 3
 
 
+@pytest.mark.parametrize(
+    ("drug", "masks"),
+    [
+        ("prednisolone 100 mg", True),
+        ("Prednisone", True),
+        ("methylprednisolone 1 g", True),
+        ("hydrocortisone", True),
+        ("Dexamethason", True),
+        ("glucocorticoids", True),
+        ("paracetamol 1 g", True),
+        ("Metamizole", True),
+        ("cefepime", False),
+        ("red cells", False),
+    ],
+)
+def test_every_steroid_and_antipyretic_hides_fever_and_an_antibiotic_does_not(drug, masks):
+    rows = [*all_day(11.0, 38.4), *all_day(12.5, 36.9, oxygen=3.0, vasopressors=1.0, hypotension=1.0)]
+    given = (ClinicalEvent("other", 11.6, 11.6, drug),)
+    assert CRS.crs_by_day(watched(rows, given), 10.0)[2].value == (3 if masks else 0)
+
+
 def test_what_was_not_recorded_is_named_and_a_death_of_it_is_grade_5():
     said = CRS.crs_sentences(watched([("temperature", 12.0, 38.5)]), 10.0)[0]
     assert said == (
