@@ -134,11 +134,19 @@ def scores(record, infusion: float) -> tuple[Score, Score]:
     """CAR-HEMATOTOX and MyCARe of one record before the cells given at `infusion`."""
     names = ("platelets", "neutrophils", "haemoglobin", "crp", "ferritin")
     labs = {name: before_lymphodepletion(record, name, infusion) for name in names}
-    flags = ("extramedullary", "plasma_cell_leukaemia", "lenalidomide_refractory", "high_risk_cytogenetics")
+    flags = ("extramedullary", "plasma_cell_leukaemia", "lenalidomide_refractory")
     sex = record.covariates.get("sex")
     limit = FERRITIN_NORMAL[sex] if sex in FERRITIN_NORMAL else tuple(FERRITIN_NORMAL.values())
     known = {name: flag(record, name) for name in flags}
-    return car_hematotox(**labs), mycare(**known, ferritin=labs["ferritin"], ferritin_normal=limit)
+    risk = high_risk(record)
+    more = {"high_risk_cytogenetics": risk, "ferritin": labs["ferritin"], "ferritin_normal": limit}
+    return car_hematotox(**labs), mycare(**known, **more)
+
+
+def high_risk(record) -> int | None:
+    """High-risk cytogenetics, 0, 1 or None: what is recorded as such, and del(17p) or t(4;14) that were found."""
+    found = [flag(record, name) for name in ("high_risk_cytogenetics", "del17p", "t_4_14")]
+    return 1 if 1 in found else found[0]
 
 
 def flag(record, name: str) -> int | None:

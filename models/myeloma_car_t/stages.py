@@ -13,7 +13,7 @@ Sources: Greipp et al. 2005, Palumbo et al. 2015 and D'Agostino et al. 2022, J C
 from dataclasses import dataclass
 from itertools import product
 
-from .scores import RECENT, flag
+from .scores import RECENT, flag, high_risk
 
 LDH_NORMAL = 250.0  # U/L, upper end (memory); laboratories differ
 B2M_LOW, B2M_HIGH, ALBUMIN = 3.5, 5.5, 35.0  # mg/L, mg/L, g/L
@@ -96,9 +96,7 @@ def stages(record, day: float) -> tuple[Stage, Stage]:
     )
     high = None if ldh is None else int(ldh > LDH_NORMAL)
     deletion, translocation, gain = (flag(record, name) for name in ("del17p", "t_4_14", "gain_1q"))
-    risk = flag(record, "high_risk_cytogenetics")
-    if 1 in (deletion, translocation):
-        risk = 1
+    risk = high_risk(record)
     if risk == 0:  # neither was found
         deletion, translocation = deletion or 0, translocation or 0
     return r_iss(own, risk, high), r2_iss(own, deletion, high, translocation, gain)

@@ -123,6 +123,16 @@ def test_the_table_of_a_patient_with_cells_prints_both_scores_with_what_was_seen
     assert "CRS grade (ASTCT): not available" in text
 
 
+@pytest.mark.parametrize("lesion", ["del17p", "t_4_14"])
+@pytest.mark.parametrize("recorded", [{"high_risk_cytogenetics": 0.0}, {}])
+def test_a_lesion_of_high_risk_counts_in_mycare_as_it_does_in_r_iss(lesion, recorded):
+    others = dict.fromkeys(("extramedullary", "plasma_cell_leukaemia", "lenalidomide_refractory"), 0.0)
+    record = patient([("ferritin", 40.0, 100.0, "none")], {**others, **recorded, lesion: 1.0})
+    assert str(SCORES.scores(record, 50.0)[1]) == "MyCARe: 1 of 4, low"
+    assert model_part(MYELOMA, "stages").stages(record, 50.0)[0].possible == ("II", "III")
+    assert SCORES.scores(patient([], {lesion: 0.0}), 50.0)[1].value is None  # one of them absent rules nothing out
+
+
 def test_a_flag_that_is_no_flag_is_refused():
     with pytest.raises(RecordError, match="patient P, lenalidomide_refractory: .*'yes'.*0, 1 or empty"):
         SCORES.scores(patient([], {"lenalidomide_refractory": "yes"}), 50.0)
