@@ -13,7 +13,7 @@ from bayestwin.errors import StoreError
 from bayestwin.jobs.errand import Errand, make_errand, ready
 from bayestwin.jobs.public_names import public_name
 from bayestwin.jobs.run_log import RunLog
-from bayestwin.store.outcomes import PUBLISHED, newest_number, outcomes_since
+from bayestwin.store.outcomes import PUBLISHED, tried_since
 
 RESTARTS = 3
 
@@ -23,15 +23,13 @@ def refresh_with_workers(store, basis, began: datetime, found, log: RunLog, work
 
     Raises
     ------
-    StoreError      workers died more often than `RESTARTS` times each; what they finished stands
+    StoreError      workers died more often than `RESTARTS` times each; what was finished stands
     """
     spawn = multiprocessing.get_context("spawn")
     errand = make_errand(store, basis, model_text, how["rebuild_damaged"])
     arguments = (errand, began, log.quiet, how)
     running = {k: spawn.Process(target=_work, args=arguments) for k in range(workers)}
-    left = RESTARTS * workers
-    with store.reading() as connection:
-        before = newest_number(connection)
+    left, given_up = RESTARTS * workers, False
     for process in running.values():
         process.start()
     while running:
@@ -43,17 +41,19 @@ def refresh_with_workers(store, basis, began: datetime, found, log: RunLog, work
             del running[k]
             if process.exitcode == 0:
                 continue
-            log.line("worker died", exit_code=process.exitcode, restarts_left=left - 1)
-            if left > 0:
-                left -= 1
-                running[k] = spawn.Process(target=_work, args=arguments)
-                running[k].start()
+            log.line("worker died", exit_code=process.exitcode, restarts_left=max(left - 1, 0))
+            if left == 0:
+                given_up = True
+                continue
+            left -= 1
+            running[k] = spawn.Process(target=_work, args=arguments)
+            running[k].start()
     with store.reading() as connection:
-        for outcome in outcomes_since(connection, before):
+        for outcome in tried_since(connection, began):
             found.counts[outcome.status] += 1
             if outcome.status != PUBLISHED:
                 found.problems[public_name(store, outcome.subject)] = outcome.reason
-    if left == 0:
+    if given_up:
         raise StoreError(
             "the workers died again and again",
             place="refresh",

@@ -47,15 +47,13 @@ def outcomes_of(connection: Connection, subject: str) -> list[Outcome]:
     return [_outcome(row) for row in connection.execute(wanted)]
 
 
-def newest_number(connection: Connection) -> int:
-    """Number of the newest outcome of all."""
-    return connection.execute(select(outcomes.c.id).order_by(outcomes.c.id.desc()).limit(1)).scalar() or 0
+def tried_since(connection: Connection, moment: datetime) -> list[Outcome]:
+    """Newest outcomes of the subjects that were tried since this moment, in order of their keys.
 
-
-def outcomes_since(connection: Connection, number: int) -> list[Outcome]:
-    """Outcomes of all subjects after this number."""
-    wanted = select(outcomes).where(outcomes.c.id > number).order_by(outcomes.c.id)
-    return [_outcome(row) for row in connection.execute(wanted)]
+    Not the rows since then: of an outcome that says what the one before it said no row is added.
+    """
+    wanted = select(outcomes).join(subjects, subjects.c.latest == outcomes.c.id).where(subjects.c.tried_at >= moment)
+    return sorted(map(_outcome, connection.execute(wanted)), key=lambda outcome: outcome.subject)
 
 
 def add_outcome(
