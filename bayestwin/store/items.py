@@ -39,11 +39,11 @@ def item(kind: str, content: Any, happened: float | None = None, known: float | 
 def current(connection: Connection, subjects=None, *, stored_by: datetime | None = None) -> dict[str, list[Item]]:
     """What is known of each subject, in the order in which it was stored.
 
-    subjects : keys, default all; stored_by : only what the store had by then
+    subjects : keys, default all; stored_by : only what the store had by then. What came after something stored later
+    than that came later too, whatever the clock said: where it was set back, a withdrawal would else precede its lab.
     """
     wanted = select(record_items).order_by(record_items.c.id)
-    if stored_by is not None:
-        wanted = wanted.where(record_items.c.stored_at <= stored_by)
+    later: set[str] = set()
     if subjects is None:
         parts = [connection.execute(wanted)]
     else:
@@ -53,6 +53,9 @@ def current(connection: Connection, subjects=None, *, stored_by: datetime | None
     found: dict[str, Counter[Item]] = {}
     for part in parts:
         for row in part:
+            if stored_by is not None and (row.subject in later or row.stored_at > stored_by):
+                later.add(row.subject)
+                continue
             mine = found.setdefault(row.subject, Counter())
             mine[Item(row.kind, row.body, row.happened, row.known)] += row.sign
     for mine in found.values():

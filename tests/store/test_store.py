@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from bayestwin.errors import StoreError
-from bayestwin.store import audit, schema
+from bayestwin.store import audit, items, schema
 from bayestwin.store.erase import erase_rows, erased_marks, remove_doomed
 from bayestwin.store.items import append, current, item
 from bayestwin.store.outcomes import (
@@ -42,6 +42,24 @@ def test_the_record_is_the_sum_of_what_came_and_went(store):
         earlier = current(connection, ["P-1"], stored_by=moment)["P-1"]
         assert sorted(earlier, key=repr) == sorted(first, key=repr)
         assert current(connection, ["P-2"]) == {}
+
+
+def test_a_clock_that_was_set_back_puts_no_withdrawal_before_its_lab(store, monkeypatch):
+    first, more = [item("lab", {"value": 1.5}, 1.0)], item("lab", {"value": 9.0}, 2.0)
+    with store.writing() as connection:
+        append(connection, "P-1", [], first)
+    between = now()
+    with store.writing() as connection:
+        append(connection, "P-1", first, [*first, more])
+    with monkeypatch.context() as patch:
+        patch.setattr(items, "now", lambda: now() - 2 * LATER)
+        with store.writing() as connection:
+            append(connection, "P-1", [*first, more], first)
+            append(connection, "P-2", [], [more])
+    with store.reading() as connection:
+        assert current(connection, stored_by=between - LATER) == {"P-2": [more]}
+        assert current(connection, stored_by=between) == {"P-1": first, "P-2": [more]}
+        assert current(connection, stored_by=now()) == {"P-1": first, "P-2": [more]}
 
 
 def test_a_refused_row_is_kept_once_in_the_order_in_which_it_came(store):
