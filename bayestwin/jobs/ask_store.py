@@ -20,7 +20,10 @@ ROLES = {"report": ".html", "report_json": ".json", "prognosis": ".nc", "twin": 
 
 @dataclass(frozen=True)
 class Believed:
-    """data : the stored bytes; outcome : what they belong to; note : "" or why newer data were not in it"""
+    """data : the stored bytes; outcome : what they belong to; note : "" or why newer data were not in it
+
+    newer data : what the store had taken in by that moment, whether or not it had been tried to work it in
+    """
 
     data: bytes
     outcome: Outcome
@@ -39,7 +42,8 @@ def believed(store, key: str, on, *, what: str = "report_json") -> Believed:
     StoreError      the file is missing or has changed
     """
     moment = parse_as_of(on)
-    past = [o for o in _known(store, key) if o.at <= moment]
+    known = _known(store, key)
+    past = known[: next((k for k, o in enumerate(known) if o.at > moment), len(known))]
     published = [o for o in past if o.status == PUBLISHED]
     if not published:
         raise RecordError(
@@ -49,14 +53,24 @@ def believed(store, key: str, on, *, what: str = "report_json") -> Believed:
             next_step="`bayestwin history` lists what was published when.",
         )
     answer = published[-1]
-    note = "" if past[-1] is answer else f"{WAITING}: {past[-1].reason}"
+    note = f"{WAITING}: {past[-1].reason}" if past[-1] is not answer else _not_worked_in(store, key, moment, answer)
     return Believed(store.files.get(answer.objects[what], ROLES[what]), answer, note)
 
 
+def _not_worked_in(store, key: str, moment, answer: Outcome) -> str:
+    """What is to be said where the record was another one by then than the answer's, though nothing was tried."""
+    try:
+        state = record_known(store, key, moment).data_hash
+    except StoreError as error:
+        return f"whether newer data were waiting cannot be said: {error}"
+    return "" if state == answer.state_hash else f"{WAITING}: they had not been worked in yet"
+
+
 def record_known(store, key: str, on):
-    """The record as the store had it at that moment."""
+    """The record as the store had it at that moment; on : as for `believed`."""
+    moment = parse_as_of(on)
     with store.reading() as connection:
-        items = current(connection, [key], stored_by=parse_as_of(on)).get(key, [])
+        items = current(connection, [key], stored_by=moment).get(key, [])
     return record_of(key, items)
 
 

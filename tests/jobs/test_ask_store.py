@@ -7,11 +7,14 @@ import pytest
 from level_store import labs_csv, settings
 
 from bayestwin.errors import RecordError, StoreError
+from bayestwin.jobs import ask_store
 from bayestwin.jobs.ask_store import believed, erase, history, record_known
-from bayestwin.jobs.basis import keep_population
+from bayestwin.jobs.basis import keep_population, load_basis
 from bayestwin.jobs.leases import Leases
 from bayestwin.jobs.refresh import refresh
 from bayestwin.jobs.run_log import RunLog
+from bayestwin.jobs.take_in import take_in
+from bayestwin.store import outcomes
 from bayestwin.store.encryption import VARIABLE
 from bayestwin.store.opening import create_store
 from bayestwin.store.outcomes import take
@@ -42,6 +45,31 @@ def test_what_was_believed_then_comes_back_byte_for_byte(store, tmp_path):
         believed(store, "P-1", then - timedelta(days=1))
     with pytest.raises(RecordError, match="patient P-9: no such patient in this store"):
         history(store, "P-9")
+
+
+def test_data_that_wait_are_said_also_where_nothing_was_tried_yet(store, tmp_path, monkeypatch):
+    run(store, labs_csv(tmp_path / "labs.csv", patients=1))
+    then = now()
+    more = labs_csv(tmp_path / "labs.csv", patients=1, more="P-0,4,m_protein,21.0,g/L\n")
+    take_in(store, load_basis(store).model.record_schema(), {"labs": more})
+    assert believed(store, "P-0", then).note == ""
+    waiting = believed(store, "P-0", now())
+    assert waiting.note == "superseded data waiting: they had not been worked in yet"
+    assert waiting.data == believed(store, "P-0", then).data
+    with (
+        monkeypatch.context() as patch
+    ):  # a clock that was set back by an hour: what came later is not believed earlier
+        patch.setattr(outcomes, "now", lambda: now() - timedelta(hours=1))
+        run(store, more)
+    with pytest.raises(RecordError, match="nothing had been published by then"):
+        believed(store, "P-0", then - timedelta(minutes=30))
+    assert believed(store, "P-0", now()).data != waiting.data and believed(store, "P-0", now()).note == ""
+    monkeypatch.setattr(ask_store, "record_of", damaged)
+    assert believed(store, "P-0", now()).note.startswith("whether newer data were waiting cannot be said: a row of")
+
+
+def damaged(key, items):
+    raise StoreError("a row of this record in the store is damaged")
 
 
 def _is_of(store, path, key):
