@@ -61,9 +61,13 @@ class Coded(NamedTuple):
     relapse_at: np.ndarray
 
 
-def code(v: Visits, criteria: Criteria = Criteria()) -> Coded:
-    """Response at each assessment, best confirmed response, progression, relapse from complete response."""
-    depth, worse = depths(v, criteria), progression(v, criteria)
+def code(v: Visits, criteria: Criteria = Criteria(), by: Measurable | None = None) -> Coded:
+    """Response at each assessment, best confirmed response, progression, relapse from complete response.
+
+    by : what the patient is followed by; default: what is measurable at baseline
+    """
+    by = measurable(v, criteria) if by is None else by
+    depth, worse = depths(v, criteria, by), progression(v, by)
     before = (worse.at[..., None] < 0) | (np.arange(v.serum.shape[-1]) < worse.at[..., None])
     usable = before & ~worse.met
     full, laboratory, unrepeated = (np.where(usable, d, NOT_EVALUABLE) for d in depth)
@@ -83,9 +87,9 @@ def code(v: Visits, criteria: Criteria = Criteria()) -> Coded:
     )
 
 
-def depths(v: Visits, criteria: Criteria = Criteria()) -> Depth:
+def depths(v: Visits, criteria: Criteria, by: Measurable) -> Depth:
     """Depth of response at each assessment; the baseline itself is not evaluable."""
-    by, marrow, spd = measurable(v, criteria), carried(v.marrow), carried(v.spd)
+    marrow, spd = carried(v.marrow), carried(v.spd)
     below = followed(v, by, marrow, spd)
     complete = (v.ife_serum == 0) & (v.ife_urine == 0) & (~by.chains | (v.normal_ratio == 1))
     stringent = complete & (v.normal_ratio == 1)

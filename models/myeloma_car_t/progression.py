@@ -19,7 +19,7 @@ import numpy as np
 from bayestwin.prognosis.rises import DUST, Rises, find_rises
 from bayestwin.specification import SerologicalRule
 
-from .visits import Criteria, Visits, first_true, measurable
+from .visits import Measurable, Visits, first_true
 
 SERUM = SerologicalRule("m_protein", relative=0.25, absolute=5.0, high_nadir=50.0, high_absolute=10.0)
 URINE = SerologicalRule("urine_m_protein", relative=0.25, absolute=200.0)
@@ -51,9 +51,8 @@ class Progressed(NamedTuple):
     lesions: np.ndarray
 
 
-def progression(v: Visits, criteria: Criteria = Criteria()) -> Progressed:
-    """The first progression that the assessments establish."""
-    by = measurable(v, criteria)
+def progression(v: Visits, by: Measurable) -> Progressed:
+    """The first progression that the assessments establish. by : what the patient is followed by"""
     no_protein = ~(by.serum | by.urine)
     no_chains = no_protein & ~by.chains
     nothing = no_chains & ~by.marrow & ~by.lesion

@@ -11,13 +11,14 @@ or, in light-chain disease, 100 mg/L of involved light chains with an abnormal r
 
 Assumed, since the model says nothing of these tests: immunofixation of urine is what it is in serum, the marrow is
 clear where it is negative, and there is no plasmacytoma. So CR here is what the protein allows. Response counts from
-the visit at which the treatment starts, and ends with progression, death and drop-out.
+the visit at which the treatment starts, and ends with progression, death and drop-out. By what a patient is followed is
+decided at screening, as entry is: who was taken in with 6 g/L can respond though 4.9 were left at the start.
 """
 
 import numpy as np
 
 from .imwg import CR, PR, code
-from .visits import Criteria, Visits
+from .visits import Criteria, Measurable, Visits, measurable
 
 OUTPUTS = ("m_protein", "involved_flc", "uninvolved_flc")
 PARAMETERS = ("light_chain", "FLC_floor", "IFE_limit")
@@ -29,12 +30,17 @@ STEEP = 3.0  # log-odds of a positive immunofixation per ln of M-protein, as in 
 
 def response_of_arrays(labs):
     """(entered, response, complete) of P simulated courses (bayestwin.prognosis.virtual_response.SimulatedLabs)."""
-    chains, floor = labs.values["light_chain"] > 0.5, labs.values["FLC_floor"]
-    protein, involved = labs.screening["m_protein"], labs.screening["involved_flc"]
-    by_chains = (involved >= TRIALS.chains_measurable) & (involved > NORMAL * floor)
-    entered = np.where(chains, by_chains, protein >= TRIALS.serum_measurable)
-    best = code(simulated_trial_visits(labs), TRIALS).best
+    by = at_screening(labs)
+    entered = np.where(labs.values["light_chain"] > 0.5, by.chains[:, 0], by.serum[:, 0])
+    best = code(simulated_trial_visits(labs), TRIALS, by).best
     return entered, best >= PR, best >= CR
+
+
+def at_screening(labs) -> Measurable:
+    """By what each of P patients is followed, (P, 1) each."""
+    protein, involved = labs.screening["m_protein"], labs.screening["involved_flc"]
+    known = {"serum": protein, "involved": involved, "normal_ratio": involved <= NORMAL * labs.values["FLC_floor"]}
+    return measurable(Visits.of((len(protein), 1), **{name: x[:, None] for name, x in known.items()}), TRIALS)
 
 
 def simulated_trial_visits(labs) -> Visits:

@@ -19,7 +19,8 @@ class Words:
 
     def __init__(self, found: RecordVisits, coded: Coded, rules: Criteria):
         self.found, self.coded, self.v = found, coded, found.visits
-        self.by, self.depth = measurable(found.visits, rules), depths(found.visits, rules)
+        self.by = measurable(found.visits, rules)
+        self.depth = depths(found.visits, rules, self.by)
 
     def measured_by(self) -> dict[str, str]:
         """Marker -> its baseline, of what is measurable."""

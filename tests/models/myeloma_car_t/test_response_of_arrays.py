@@ -91,6 +91,7 @@ def test_arrays_are_coded_as_their_records_are(folder, arrays):
 def test_an_antibody_that_immunofixation_sees_does_not_hide_a_complete_response(arrays):
     labs = courses(2, 4)
     gone = labs._replace(
+        screening={**labs.screening, "m_protein": np.full(4, 20.0)},
         latent={**labs.latent, "m_protein": np.full((4, 12), 1e-3)},
         seen={**labs.seen, "m_protein": np.where(VISITS > 0, 0.5, 20.0) * np.ones((4, 1))},
         values={**labs.values, "light_chain": np.zeros(4)},
@@ -105,10 +106,43 @@ def test_one_reading_is_no_response_and_who_cannot_be_followed_is_not_in_the_tri
         latent={**labs.latent, "m_protein": fallen_once},
         seen={**labs.seen, "m_protein": fallen_once, "involved_flc": np.full((2, 12), 12.0)},
         values={**labs.values, "light_chain": np.zeros(2)},
-        screening={**labs.screening, "m_protein": np.array([20.0, 4.0])},
+        screening={**labs.screening, "m_protein": np.array([20.0, 4.0]), "involved_flc": np.full(2, 12.0)},
     )
     entered, response, _ = arrays.response_of_arrays(once)
     assert entered.tolist() == [True, False] and not response.any()
+
+
+def fallen(labs, at_start, left, *, chains):
+    """A course: screened at 6 g/L or 150 mg/L, `at_start` when the treatment starts, then `left` three times."""
+    rows = {"m_protein": (6.0, 0.5), "involved_flc": (150.0, 12.0), "uninvolved_flc": (10.0, 10.0)}
+    followed = "involved_flc" if chains else "m_protein"
+    seen = {name: np.full((1, 5), other) for name, (_, other) in rows.items()}
+    seen[followed] = np.array([[rows[followed][0], at_start, left, left, left]])
+    return labs._replace(
+        screening={name: values[:, 0] for name, values in seen.items()},
+        seen=seen,
+        latent=seen,
+        values={"light_chain": np.array([float(chains)]), "FLC_floor": np.array([FLOOR]), "IFE_limit": np.array([0.2])},
+        begin=1,
+    )
+
+
+@pytest.mark.parametrize(
+    ("chains", "at_start", "left", "responds"),
+    [
+        (False, 6.0, 1.8, True),
+        (False, 4.9, 1.5, True),  # measurable at screening is enough: 69 % down
+        (False, 4.9, 2.6, False),  # 47 % down, and seen
+        (True, 99.0, 30.0, True),  # the difference falls from 89 to 20
+        (True, 99.0, 60.0, False),
+    ],
+)
+def test_what_was_measurable_at_screening_is_followed_though_bridging_took_it_below(
+    arrays, chains, at_start, left, responds
+):
+    labs = fallen(courses(4, 1), at_start, left, chains=chains)
+    entered, response, _ = arrays.response_of_arrays(labs)
+    assert entered.tolist() == [True] and response.tolist() == [responds]
 
 
 def test_the_folder_says_what_it_reads_and_the_hash_of_the_model_does_not_hold_it(folder):
