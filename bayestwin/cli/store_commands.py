@@ -88,6 +88,7 @@ def store_population(
 ):
     """Make a store, or give one a newer population posterior; every twin then rests on it."""
     from bayestwin.jobs.basis import keep_population
+    from bayestwin.jobs.publish import publish_all
     from bayestwin.prognosis.quantities import FEWEST_DRAWS
     from bayestwin.store.opening import create_store
 
@@ -105,6 +106,8 @@ def store_population(
     opened = create_store(store, files=files, settings=settings, encrypt=encrypt)
     place = str(Path(model).absolute()) if model and (Path(model) / "model.py").is_file() else known.model.name
     new = keep_population(opened, known, model_text=place)
+    if new:
+        publish_all(opened)  # reports that rest on the one before say so from now on
     kept = {name: opened.settings[name] for name in ("seed", "sizes")}
     if kept != {"seed": seed, "sizes": sizes}:
         say(f"Note: this store was made with seed {kept['seed']} and {kept['sizes']}; they stay.")

@@ -76,15 +76,23 @@ def _files_of(store, entry: InForce) -> dict[str, tuple[str, str] | bytes]:
         found[f"{stem}{suffix}{SEALED if store.files.cipher else ''}"] = (entry.published.objects[role], suffix)
     if not entry.fresh:
         why = discreet(store, entry.subject, _why(entry))
-        text = f"Newer data of this patient are known and not in this report.\n{why}\n"
+        text = f"{_ahead(entry)}\n{why}\n"
         found[f"{stem}.superseded_data_waiting.txt"] = text.encode()
     return found
 
 
 def _why(entry: InForce) -> str:
-    if entry.newest.number == entry.published.number:
-        return "They have not been worked in yet; the next refresh does so."
-    return f"The newer forecast is not shown: {entry.newest.reason}"
+    if entry.newest.number != entry.published.number:
+        return f"The newer forecast is not shown: {entry.newest.reason}"
+    what = "They have" if entry.other_record else "The newer population has"
+    return f"{what} not been worked in yet; the next refresh does so."
+
+
+def _ahead(entry: InForce) -> str:
+    """What is ahead of the report that is shown."""
+    if entry.other_record or entry.newest.state_hash != entry.published.state_hash:
+        return "Newer data of this patient are known and not in this report."
+    return "A newer population is in use, and this report rests on the one before it."
 
 
 def _write_missing(store, wanted) -> list[str]:

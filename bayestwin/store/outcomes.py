@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, insert, or_, select, update
 
-from bayestwin.store.schema import now, outcomes, subjects
+from bayestwin.store.schema import meta, now, outcomes, subjects
 
 PUBLISHED, HELD, FAILED = "published", "held", "failed"
 
@@ -112,12 +112,18 @@ def due(connection: Connection, basis: str, run_began: datetime, *, subject: str
 
 @dataclass(frozen=True)
 class InForce:
-    """What is shown for a subject. fresh : the outcome in force speaks of the record as it now is"""
+    """What is shown for a subject.
+
+    fresh : the outcome in force speaks of the record as it now is and rests on the basis now in use
+    other_record, other_basis : the newest outcome, whatever it came to, speaks of another one
+    """
 
     subject: str
     fresh: bool
     published: Outcome | None
     newest: Outcome | None
+    other_record: bool = False
+    other_basis: bool = False
 
 
 def in_force(connection: Connection, *, subject: str | None = None) -> list[InForce]:
@@ -129,11 +135,13 @@ def in_force(connection: Connection, *, subject: str | None = None) -> list[InFo
     wanted = select(subjects.c.subject, subjects.c.state_hash, *sides).select_from(joined)
     if subject is not None:
         wanted = wanted.where(subjects.c.subject == subject)
-    found = []
+    found, basis = [], connection.execute(select(meta.c.basis)).scalar()
     for row in connection.execute(wanted):
         newest, published = _side(row, "latest"), _side(row, "shown")
-        fresh = newest is not None and newest.status == PUBLISHED and newest.state_hash == row.state_hash
-        found.append(InForce(row.subject, fresh, published, newest))
+        other_record = newest is not None and newest.state_hash != row.state_hash
+        other_basis = newest is not None and basis is not None and newest.basis != basis
+        fresh = newest is not None and newest.status == PUBLISHED and not (other_record or other_basis)
+        found.append(InForce(row.subject, fresh, published, newest, other_record, other_basis))
     return sorted(found, key=lambda entry: entry.subject)
 
 

@@ -11,6 +11,7 @@ from bayestwin.jobs import move_patient
 from bayestwin.jobs import refresh as refresh_module
 from bayestwin.jobs.ask_store import believed
 from bayestwin.jobs.basis import keep_population
+from bayestwin.jobs.publish import publish_all
 from bayestwin.jobs.refresh import problem_lines, refresh
 from bayestwin.jobs.run_log import RunLog
 from bayestwin.prognosis import simulate
@@ -244,6 +245,9 @@ def test_a_newer_population_makes_everyone_due_and_older_answers_stay(store, pop
     newer = as_population(population.model, draws)
     newer.tree.attrs.update({k: v for k, v in population.tree.attrs.items() if k not in newer.tree.attrs})
     assert keep_population(store, newer, model_text=str(level_folder))
+    assert publish_all(store) == [] and states(store) == {"P-0": "superseded data waiting"}  # as a killed run leaves it
+    (note,) = store.files.reports.glob("*.txt")
+    assert note.read_text(encoding="utf-8").startswith("A newer population is in use, and this report rests on the one")
     assert run(store, None).counts == {"published": 1} and not run(store, labs).counts
     first, second = outcomes(store, "P-0")
     assert first.basis != second.basis and second.facts["path"] == "start" and first.state_hash == second.state_hash

@@ -44,6 +44,26 @@ def test_the_record_is_the_sum_of_what_came_and_went(store):
         assert current(connection, ["P-2"]) == {}
 
 
+def test_an_answer_on_an_earlier_basis_is_not_in_force_as_it_stands(store):
+    kept = store.put(b"draws", kind="population", suffix=".nc")
+    with store.writing() as connection:
+        store.record_object(connection, kept)
+        set_state(connection, "P-1", "a")
+        add_outcome(connection, "P-1", "a", "b1", PUBLISHED, "", {}, {})
+    with store.reading() as connection:
+        assert in_force(connection)[0].fresh  # of a store without a basis nothing is known
+    with store.writing() as connection:
+        store.set_basis(connection, "b2")
+    with store.reading() as connection:
+        (shown,) = in_force(connection)
+        assert list(due(connection, "b2", now() - LATER)) == ["P-1"]
+        assert not shown.fresh and shown.other_basis and not shown.other_record
+    with store.writing() as connection:
+        add_outcome(connection, "P-1", "a", "b2", PUBLISHED, "", {}, {})
+    with store.reading() as connection:
+        assert in_force(connection)[0].fresh
+
+
 def test_a_clock_that_was_set_back_puts_no_withdrawal_before_its_lab(store, monkeypatch):
     first, more = [item("lab", {"value": 1.5}, 1.0)], item("lab", {"value": 9.0}, 2.0)
     with store.writing() as connection:
