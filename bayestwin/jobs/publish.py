@@ -23,15 +23,19 @@ INDEX = "current.json"
 
 
 def publish_one(store, key: str) -> None:
-    """Bring the files of one patient to what the store says; older ones of the patient go."""
+    """Bring the files of one patient to what the store says: first the new ones, then the index, then older ones go.
+
+    Where a new one cannot be written nothing else is touched; `publish_all` tells it.
+    """
     with store.writing() as connection:
-        wanted = {}
         for entry in in_force(connection, subject=key):
             wanted = _files_of(store, entry)
-        _write_missing(store, wanted)
-        for old in published_files(connection, key):
-            if old not in wanted:
-                remove_durably(store.files.reports / old)
+            if _write_missing(store, wanted):
+                return
+            _write_entry(store, entry)
+            for old in published_files(connection, key):
+                if old not in wanted:
+                    remove_durably(store.files.reports / old)
 
 
 def publish_all(store) -> list[str]:
@@ -45,14 +49,28 @@ def publish_all(store) -> list[str]:
         for entry in entries:
             wanted |= _files_of(store, entry)
         problems = _write_missing(store, wanted)
-        for path in store.files.reports.glob("bt_*") if store.files.reports.is_dir() else ():
+        _write_index(store, [_index_entry(store, entry) for entry in entries])
+        for path in store.files.reports.glob("bt_*"):
             if path.name not in wanted:
                 remove_durably(path)
-        index = json.dumps([_index_entry(store, entry) for entry in entries], indent=1) + "\n"
-        target = store.files.reports / INDEX
-        if not target.is_file() or target.read_text(encoding="utf-8") != index:
-            write_durably(target, index.encode())
     return problems
+
+
+def _write_index(store, entries: list[dict]) -> None:
+    index, target = json.dumps(entries, indent=1) + "\n", store.files.reports / INDEX
+    if not target.is_file() or target.read_text(encoding="utf-8") != index:
+        write_durably(target, index.encode())
+
+
+def _write_entry(store, entry: InForce) -> None:
+    """One patient's entry of the index anew; the others stay as they are until `publish_all`."""
+    try:
+        entries = json.loads((store.files.reports / INDEX).read_text(encoding="utf-8"))
+        others = {one["patient"]: one for one in entries}
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
+        return  # `publish_all` makes it anew
+    mine = _index_entry(store, entry)
+    _write_index(store, list((others | {mine["patient"]: mine}).values()))
 
 
 def published_files(connection, key: str) -> list[str]:

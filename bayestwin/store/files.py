@@ -56,7 +56,7 @@ class ObjectFiles:
 
         Raises
         ------
-        StoreError      the file is missing, or has changed since it was written
+        StoreError      the file is missing, cannot be read, or has changed since it was written
         """
         path = self.path(name, suffix)
         try:
@@ -66,6 +66,13 @@ class ObjectFiles:
                 "a file of the store is missing",
                 place=path.name,
                 next_step="Restore it from a backup; `bayestwin verify-store` lists all that is missing.",
+            ) from error
+        except OSError as error:  # a bad sector, a permission: this file's trouble, and nobody else's
+            raise StoreError(
+                "a file of the store cannot be read",
+                place=path.name,
+                value=error.strerror or type(error).__name__,
+                next_step="Look at the disk and the permissions, or restore the file from a backup.",
             ) from error
         if self.cipher:
             data = self.cipher.open(data, name)

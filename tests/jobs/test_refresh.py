@@ -1,13 +1,15 @@
 """Refresh: exactly those whose record changed, once; what fails is told and loses nothing."""
 
+import errno
 import json
 from dataclasses import replace
+from pathlib import Path
 
 from level_model import as_population
 from level_store import PARTICLES, labs_csv
 
 from bayestwin.errors import FitError
-from bayestwin.jobs import move_patient
+from bayestwin.jobs import move_patient, publish
 from bayestwin.jobs import refresh as refresh_module
 from bayestwin.jobs.ask_store import believed
 from bayestwin.jobs.basis import keep_population
@@ -33,9 +35,12 @@ def published(store):
     return {path.name: path.read_bytes() for path in store.files.reports.glob("bt_*")}
 
 
+def index(store):
+    return json.loads((store.files.reports / "current.json").read_text(encoding="utf-8"))
+
+
 def states(store):
-    entries = json.loads((store.files.reports / "current.json").read_text(encoding="utf-8"))
-    return {entry["patient"]: entry["state"] for entry in entries}
+    return {entry["patient"]: entry["state"] for entry in index(store)}
 
 
 def outcomes(store, key):
@@ -236,6 +241,38 @@ def test_a_damaged_report_is_told_and_stops_nobody(store, tmp_path):
     found = run(store, labs_csv(tmp_path / "labs.csv", patients=2, more=NEW_LAB))
     assert found.counts == {"published": 1} and len(found.unusable) == 1
     assert f"the report {last.facts['report']}.html cannot be shown" in found.unusable[0]
+
+
+def test_a_file_that_the_disk_does_not_give_stops_nobody_else(store, tmp_path, monkeypatch):
+    run(store, labs_csv(tmp_path / "labs.csv", patients=2))
+    name, read = outcomes(store, "P-1")[-1].objects["twin"], Path.read_bytes
+
+    def bad_sector(path):
+        if path.name.startswith(name):
+            raise OSError(errno.EIO, "Input/output error")
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", bad_sector)
+    more = NEW_LAB + NEW_LAB.replace("P-1", "P-0")
+    found = run(store, labs_csv(tmp_path / "labs.csv", patients=2, more=more))
+    assert found.counts == {"published": 1, "failed": 1}
+    assert "a file of the store cannot be read (found 'Input/output error')" in found.problems["P-1"]
+    assert any("cannot be read" in said for said in verify_store(store).problems)
+
+
+def test_the_index_names_a_report_that_is_there_at_every_moment_of_a_run(store, tmp_path, monkeypatch):
+    run(store, labs_csv(tmp_path / "labs.csv", patients=2))
+    first, seen, remove = index(store), [], publish.remove_durably
+
+    def removed(path):
+        remove(path)
+        seen.append([entry["report"] for entry in index(store)])
+
+    monkeypatch.setattr(publish, "remove_durably", removed)
+    run(store, labs_csv(tmp_path / "labs.csv", patients=2, more=NEW_LAB))
+    there = {path.stem for path in store.files.reports.glob("bt_*.html")}
+    assert seen and all(set(names) <= there for names in seen)
+    assert [entry["report"] for entry in first] != seen[0] == [entry["report"] for entry in index(store)]
 
 
 def test_a_newer_population_makes_everyone_due_and_older_answers_stay(store, population, level_folder, tmp_path):
