@@ -100,8 +100,8 @@ def move_patient(store, basis: Basis, key: str, *, rebuild_damaged: bool = False
         return Moved(key, record.data_hash, HELD, why, made, facts, clock.perf_counter() - begin)
     common = {"file": report.name, "status": report.status, "parent": prognosis_kept.name}
     facts["report"] = report.name
-    made["report"] = store.put(report.html.encode(), kind="report", suffix=".html", **common)
-    made["report_json"] = store.put(report.json.encode(), kind="report_json", suffix=".json", **common)
+    made["report"] = store.put(report.html.encode(), kind="report", suffix=".html", subject=key, **common)
+    made["report_json"] = store.put(report.json.encode(), kind="report_json", suffix=".json", subject=key, **common)
     return Moved(key, record.data_hash, PUBLISHED, "", made, facts, clock.perf_counter() - begin)
 
 
@@ -160,7 +160,7 @@ def _keep(store, basis, tree, kind, record, seed, parent=""):
         "population": basis.name,
         "parent": parent,
     }
-    return store.put(tree_bytes(tree), kind=kind, suffix=".nc", **provenance)
+    return store.put(tree_bytes(tree), kind=kind, suffix=".nc", subject=record.key, **provenance)
 
 
 def _last(past: list[Outcome], role: str) -> str:

@@ -2,11 +2,12 @@
 
     here: due ──lease──▶ worker: move_patient, files ──Moved──▶ here: commit, publish, let go
 
-A worker reads the record from the store, writes the files of an update and gives back their names; it decides nothing
-and commits nothing. So a worker that dies costs its patient another try elsewhere, and what comes out is what one
-process makes: every update is a function of the store's seed, the patient's record and the population. Workers reach
-the database and the folder of files by the same addresses as this process, and hold the same versions; one patient at
-a time in each of their processes. Nothing is forked: Dask's own nannies spawn.
+A worker reads the record from the store, writes the files of an update (each is said in the database first, so that an
+erasure finds it) and gives back their names; it decides nothing and commits nothing. So a worker that dies costs its
+patient another try elsewhere, and what comes out is what one process makes: every update is a function of the store's
+seed, the patient's record and the population. Workers reach the database and the folder of files by the same addresses
+as this process, and hold the same versions; one patient at a time in each of their processes. Nothing is forked: Dask's
+own nannies spawn.
 """
 
 import logging

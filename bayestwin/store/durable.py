@@ -1,6 +1,7 @@
 """Write a file whole or not at all, and so that it survives the machine going down."""
 
 import errno
+import glob
 import os
 import secrets
 from pathlib import Path
@@ -25,7 +26,7 @@ def write_durably(path, data: bytes) -> Path:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.parent / f".{this_process()}.{secrets.token_hex(4)}.part"
+    unfinished = path.parent / f".{this_process()}.{path.name}.{secrets.token_hex(4)}.part"
     try:
         with open(unfinished, "wb") as file:
             file.write(data)
@@ -56,6 +57,12 @@ def remove_durably(path: Path) -> None:
     path.unlink(missing_ok=True)
     if path.parent.is_dir():
         _sync_folder(path.parent)
+
+
+def remove_halves(path: Path) -> None:
+    """Remove what anybody left half-written of one file; only where nobody may be writing it."""
+    for half in path.parent.glob(f".*.{glob.escape(path.name)}.*.part"):
+        half.unlink(missing_ok=True)
 
 
 def remove_unfinished(folder: Path) -> int:

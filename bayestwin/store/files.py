@@ -43,6 +43,10 @@ class ObjectFiles:
         """Where an object lies; spread over folders by its first two letters."""
         return self.objects / name[:2] / f"{name}{suffix}{SEALED if self.cipher else ''}"
 
+    def place(self, name: str, suffix: str) -> str:
+        """The path of an object within the folder of the store, as tables hold it."""
+        return self.path(name, suffix).relative_to(self.folder).as_posix()
+
     def put(self, data: bytes, suffix: str) -> str:
         """Keep bytes; their name. What is there already is not written again."""
         name = content_hash(data)

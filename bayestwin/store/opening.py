@@ -20,7 +20,7 @@ from bayestwin.store.plain_errors import plain_errors
 from bayestwin.store.schema import meta, now
 from bayestwin.store.store import Store
 
-SCHEMA = "0002"
+SCHEMA = "0003"
 FIRST = "0001"  # kept the files of s.db in s.files
 MAKE = "bayestwin store-population"
 OURS = {"subjects", "record_items", "outcomes"}  # tables by which a store is told from other databases

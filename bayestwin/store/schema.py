@@ -8,6 +8,7 @@
     outcomes       append-only: what each update came to (published, held, failed), with the objects it made
     audit          append-only: who did what to whom, as a hash chain
     doomed_files   files of an erased patient that are still to be removed
+    intended_files files that are being written for a patient, and are no objects yet
     refused        append-only: every row of a file that was not used, once, with its place and the reason
 
 The store knows no medicine: a record item is a kind, two times and a JSON body; what they mean is known upstairs.
@@ -135,6 +136,12 @@ audit = Table(
     Column("hash", HASH, nullable=False),
 )
 doomed_files = Table("doomed_files", metadata, Column("name", String(200), primary_key=True))
+intended_files = Table(
+    "intended_files",
+    metadata,
+    Column("name", String(200), primary_key=True),
+    Column("subject", KEY, nullable=False, index=True),
+)
 refused = Table(
     "refused",
     metadata,

@@ -13,8 +13,8 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.engine import Engine
 
-from bayestwin.store import audit
-from bayestwin.store.files import ObjectFiles
+from bayestwin.store import audit, intended
+from bayestwin.store.files import ObjectFiles, content_hash
 from bayestwin.store.plain_errors import plain_errors
 from bayestwin.store.schema import meta, now, objects
 
@@ -60,9 +60,26 @@ class Store:
         """What stands for a study key in the audit log."""
         return audit.mark_of(self.salt, subject)
 
-    def put(self, data: bytes, *, kind: str, suffix: str, **provenance) -> Kept:
-        """Write the file of an object; `record_object` makes it part of the store."""
-        return Kept(self.files.put(data, suffix), suffix, kind, len(data), provenance)
+    def put(self, data: bytes, *, kind: str, suffix: str, subject: str | None = None, **provenance) -> Kept:
+        """Write the file of an object; `record_object` makes it part of the store.
+
+        subject : whose it is; then the database knows of the file before it is there (intended.py)
+
+        Raises
+        ------
+        StoreError      the subject was erased meanwhile; nothing was written
+        """
+        kept = Kept(content_hash(data), suffix, kind, len(data), provenance)
+        if subject is None:
+            self.files.put(data, suffix)
+            return kept
+        place = self.files.place(kept.name, suffix)
+        with self.writing() as connection:
+            intended.intend(connection, subject, place)
+        with self.writing() as connection:
+            intended.refuse_unintended(connection, place)
+            self.files.put(data, suffix)
+        return kept
 
     def record_object(self, connection: Connection, kept: Kept, subject: str | None = None) -> None:
         """Enter an object whose file lies there; entered once, however often it is made."""
@@ -70,6 +87,7 @@ class Store:
             row = {"id": kept.name, "subject": subject, "kind": kept.kind, "suffix": kept.suffix, "size": kept.size}
             provenance = json.dumps(kept.provenance, sort_keys=True)
             connection.execute(insert(objects).values(**row, provenance=provenance, stored_at=now()))
+        intended.done(connection, self.files.place(kept.name, kept.suffix))
 
     def object(self, connection: Connection, name: str) -> Kept | None:
         """What the store knows of an object."""

@@ -8,6 +8,7 @@ from level_store import labs_csv, settings
 
 from bayestwin.errors import RecordError, StoreError
 from bayestwin.jobs import ask_store
+from bayestwin.jobs import refresh as refresh_module
 from bayestwin.jobs.ask_store import believed, erase, history, record_known
 from bayestwin.jobs.basis import keep_population, load_basis
 from bayestwin.jobs.leases import Leases
@@ -89,6 +90,20 @@ def test_an_erased_patient_is_gone_and_is_not_taken_in_again(store, tmp_path):
     with pytest.raises(RecordError, match="no such patient"):
         erase(store, "P-1")
     assert verify_store(store).problems == [] and verify_store(store).orphans == []
+
+
+def test_an_erasure_reaches_what_a_run_that_was_killed_before_its_commit_had_written(store, tmp_path, monkeypatch):
+    population = store.files.listed()
+
+    def killed(*given):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(refresh_module, "_commit", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(store, labs_csv(tmp_path / "labs.csv", patients=1))
+    assert len(store.files.listed() - population) == 4 == len(verify_store(store).orphans)
+    assert erase(store, "P-0") == 4 and store.files.listed() == population
 
 
 def test_a_patient_whom_a_refresh_is_working_on_is_not_erased(store, tmp_path):

@@ -11,10 +11,12 @@ from bayestwin.errors import StoreError, StoreOptionError
 from bayestwin.store import opening
 from bayestwin.store.address import make_engine, store_url
 from bayestwin.store.encryption import VARIABLE
+from bayestwin.store.intended import intended_of
 from bayestwin.store.items import append, current, item
 from bayestwin.store.opening import SCHEMA, create_store, migrate_store, open_store
+from bayestwin.store.outcomes import set_state
 from bayestwin.store.refused import keep_refused
-from bayestwin.store.schema import metadata
+from bayestwin.store.schema import metadata, now, objects
 from bayestwin.store.verify import verify_store
 
 
@@ -118,7 +120,8 @@ def test_a_store_of_the_first_schema_is_migrated_and_loses_nothing(tmp_path, mon
         kept = old.put(b"draws", kind="twin", suffix=".nc")
         with old.writing() as connection:
             append(connection, "P-1", [], [item("lab", {"value": 1.5})])
-            old.record_object(connection, kept, "P-1")
+            row = {"id": kept.name, "subject": "P-1", "kind": "twin", "suffix": ".nc", "size": 5, "provenance": "{}"}
+            connection.execute(sa.insert(objects).values(**row, stored_at=now()))
         old.close()
     assert (tmp_path / "s.files" / "objects").is_dir()
     with pytest.raises(StoreError, match="older bayestwin.*store-migrate"):
@@ -133,6 +136,26 @@ def test_a_store_of_the_first_schema_is_migrated_and_loses_nothing(tmp_path, mon
     with pytest.raises(StoreError, match="cannot be changed"):
         with store.writing() as connection:
             connection.execute(sa.text("UPDATE refused SET body = '{}'"))
+
+
+def test_a_store_of_the_second_schema_is_migrated_and_then_knows_what_it_is_about_to_write(tmp_path, monkeypatch):
+    url = str(tmp_path / "s.db")
+    with monkeypatch.context() as patch:
+        patch.setattr(opening, "SCHEMA", "0002")
+        old = create_store(url)
+        with old.writing() as connection:
+            set_state(connection, "P-1", "a")
+        old.close()
+    with pytest.raises(StoreError, match="older bayestwin.*'schema 0002'.*store-migrate"):
+        open_store(url)
+    assert migrate_store(url) == ("0002", SCHEMA)
+    store = open_store(url)
+    assert store.files.folder == tmp_path / "s.db.files" and verify_store(store).problems == []
+    kept = store.put(b"draws", kind="twin", suffix=".nc", subject="P-1")
+    with store.writing() as connection:
+        assert intended_of(connection, "P-1") == [store.files.place(kept.name, ".nc")]
+        store.record_object(connection, kept, "P-1")
+        assert intended_of(connection, "P-1") == []
 
 
 def test_a_first_store_that_has_no_old_folder_or_named_one_keeps_its_place(tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from bayestwin.errors import StoreError
-from bayestwin.store import audit, items, schema
+from bayestwin.store import audit, intended, items, schema
 from bayestwin.store.erase import erase_rows, erased_marks, remove_doomed
 from bayestwin.store.items import append, current, item
 from bayestwin.store.outcomes import (
@@ -173,6 +173,40 @@ def test_objects_are_entered_once_and_carry_their_provenance(store):
         assert store.object(connection, kept.name) == kept and kept.provenance == {"seed": 3}
     found = verify_store(store)
     assert found.problems == [] and found.orphans == [] and found.objects == 1
+
+
+def test_what_a_killed_run_had_written_is_erased_too_and_nothing_is_written_afterwards(store):
+    with store.writing() as connection:
+        set_state(connection, "P-1", "a")
+        set_state(connection, "P-2", "a")
+    left = store.put(b"draws of P-1", kind="twin", suffix=".nc", subject="P-1")  # killed here: no row of it
+    other = store.put(b"draws of P-2", kind="twin", suffix=".nc", subject="P-2")
+    path = store.files.path(left.name, ".nc")
+    half = path.parent / f".elsewhere-1-1.{path.name}.0a0b0c0d.part"  # of a machine that is gone
+    half.write_bytes(b"draws of")
+    assert len(verify_store(store).orphans) == 2
+    with store.writing() as connection:
+        assert erase_rows(store, connection, "P-1") == 1
+    assert remove_doomed(store) == 1 and not path.is_file() and not half.is_file()
+    assert store.files.get(other.name, ".nc") == b"draws of P-2"
+    with pytest.raises(StoreError, match="not in the store any more; nothing was written"):
+        store.put(b"draws of P-1", kind="twin", suffix=".nc", subject="P-1")
+    assert not path.is_file()
+
+
+def test_a_process_that_slept_through_an_erasure_writes_nothing(store, monkeypatch):
+    with store.writing() as connection:
+        set_state(connection, "P-1", "a")
+    intend = intended.intend
+
+    def then_asleep(connection, subject, name):
+        intend(connection, subject, name)
+        erase_rows(store, connection, "P-1")
+
+    monkeypatch.setattr(intended, "intend", then_asleep)
+    with pytest.raises(StoreError, match="not in the store any more"):
+        store.put(b"draws of P-1", kind="twin", suffix=".nc", subject="P-1")
+    assert remove_doomed(store) == 1 and store.files.listed() == set()
 
 
 def test_an_erased_subject_leaves_an_audit_line_and_nothing_else(store):
