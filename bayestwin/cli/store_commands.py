@@ -173,11 +173,18 @@ def refresh(
     for line in (*found.unusable, *problem_lines(found)):
         say(line)
     typer.echo(found.summary())
-    published = found.counts["published"]
+    return _code_of(found)
+
+
+def _code_of(found) -> int:
+    """Exit code of a refresh. A death is no failed check; all patients asked for (of the files, else of the store)
+    failing is nothing usable."""
+    published, failed = found.counts["published"], found.counts["failed"]
     nothing = found.stopped or not found.known and (found.unusable or found.refusals)
+    nothing = nothing or failed and failed >= (found.known or found.patients)
     if nothing and not published:
         return NOTHING_USABLE
-    if found.counts["held"] and not published:
+    if found.counts["held"] > found.died and not published:
         return DIAGNOSTICS_FAILED
     trouble = found.problems or found.unusable or found.refusals or found.stopped or found.erased
     return SOME_REFUSED if trouble else DONE

@@ -19,6 +19,7 @@ from bayestwin.jobs.public_names import discreet, public_name, public_refusal
 from bayestwin.jobs.publish import publish_all, publish_one
 from bayestwin.jobs.run_log import RunLog
 from bayestwin.jobs.take_in import take_in, without_unusable_labs
+from bayestwin.prognosis.row import DIED
 from bayestwin.records.refusal import Refusal
 from bayestwin.store import audit
 from bayestwin.store.durable import DiskFull, remove_unfinished
@@ -29,7 +30,9 @@ from bayestwin.store.schema import now
 
 @dataclass
 class Refreshed:
-    """What a run did. counts : status -> patients; refusals : rows; waiting : patients who are not current
+    """What a run did. counts : status -> patients; refusals : rows
+
+    waiting, patients : who are not current, and all there are; died : of the held those who had died
     problems : patient, as others may read it -> reason
     stopped : why the run ended early (a full disk), "" where it did not
     unusable : files that could not be read, reports that could not be shown
@@ -47,6 +50,8 @@ class Refreshed:
     notes: tuple[str, ...] = ()
     stopped: str = ""
     waiting: int = 0
+    patients: int = 0
+    died: int = 0
     seconds: float = 0.0
 
     def summary(self) -> str:
@@ -180,6 +185,7 @@ def _commit(store, basis, leases, moved: Moved) -> bool:
 
 def _tell(store, log, found: Refreshed, moved: Moved) -> None:
     found.counts[moved.status] += 1
+    found.died += moved.reason == DIED
     fields = {**moved.facts, "seconds": round(moved.seconds, 2)}
     name = public_name(store, moved.key)
     if moved.reason:
@@ -239,7 +245,11 @@ def refresh(
         found.stopped = str(error)
         log.line("stopped", reason=found.stopped)
     with store.reading() as connection:
-        found.waiting = sum(not entry.fresh for entry in in_force(connection))
+        shown = in_force(connection)
+        left = {} if found.stopped else due(connection, basis.name, began)
+    found.waiting, found.patients = sum(not entry.fresh for entry in shown), len(shown)
+    for key in left:
+        found.problems.setdefault(public_name(store, key), "still due: another run is working on this patient")
     found.seconds = (now() - began).total_seconds()
     log.line("done", **dict(found.counts), waiting=found.waiting, seconds=round(found.seconds, 1))
     return found

@@ -13,6 +13,7 @@ from bayestwin.errors import StoreError
 from bayestwin.jobs.errand import Errand, make_errand, ready
 from bayestwin.jobs.public_names import public_name
 from bayestwin.jobs.run_log import RunLog
+from bayestwin.prognosis.row import DIED
 from bayestwin.store.outcomes import PUBLISHED, tried_since
 
 RESTARTS = 3
@@ -51,6 +52,7 @@ def refresh_with_workers(store, basis, began: datetime, found, log: RunLog, work
     with store.reading() as connection:
         for outcome in tried_since(connection, began):
             found.counts[outcome.status] += 1
+            found.died += outcome.reason == DIED
             if outcome.status != PUBLISHED:
                 found.problems[public_name(store, outcome.subject)] = outcome.reason
     if given_up:

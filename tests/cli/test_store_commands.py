@@ -4,6 +4,7 @@ import json
 import shutil
 import sqlite3
 import sys
+from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from level_model import as_population, level_draws, write_level_model
 from level_store import labs_csv
 
 from bayestwin.cli import app
+from bayestwin.jobs import refresh as refresh_module
 from bayestwin.specification import load_model
 
 
@@ -61,6 +63,27 @@ def test_run_again_nothing_is_done_and_a_refused_row_is_exit_code_1(store, tmp_p
     assert "0 published" in run("refresh", "--store", url).stdout
     bad = labs_csv(tmp_path / "labs.csv", patients=2, more="P-1,9,m_protein,1000,g/L\n")
     assert "1 rows refused" in run("refresh", "--store", url, "--labs", bad, code=1).stdout
+
+
+@pytest.mark.parametrize(
+    ("came", "code"),
+    [
+        ({"counts": {"held": 1}, "died": 1, "known": 40, "problems": {"P-0": "the patient has died"}}, 1),
+        ({"counts": {"held": 2}, "died": 1, "known": 40, "problems": {"P-1": "islands disagree"}}, 4),
+        ({"counts": {"held": 1, "published": 1}, "known": 40, "problems": {"P-1": "islands disagree"}}, 1),
+        ({"counts": {"failed": 5}, "known": 5, "problems": {"P-1": "damaged"}}, 3),
+        ({"counts": {"failed": 5}, "patients": 5, "problems": {"P-1": "damaged"}}, 3),
+        ({"counts": {"failed": 1}, "known": 40, "problems": {"P-1": "damaged"}}, 1),
+        ({"counts": {"failed": 1}, "patients": 40, "problems": {"P-1": "damaged"}}, 1),
+        ({"counts": {"failed": 4, "published": 1}, "known": 5, "problems": {"P-1": "damaged"}}, 1),
+        ({"known": 5, "waiting": 1, "problems": {"P-1": "still due"}}, 1),
+        ({"known": 5, "waiting": 1}, 0),  # held some nights ago, and nothing new
+    ],
+)
+def test_the_exit_code_of_a_night(store, monkeypatch, came, code):
+    counts = Counter(came.pop("counts", {}))
+    monkeypatch.setattr(refresh_module, "refresh", lambda *_, **__: refresh_module.Refreshed(counts, **came))
+    run("refresh", "--store", store[0], code=code)
 
 
 def test_a_file_that_cannot_be_used_is_exit_code_3_and_named(store, tmp_path):

@@ -3,6 +3,7 @@
 import errno
 import json
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 from level_model import as_population
@@ -19,7 +20,8 @@ from bayestwin.jobs.run_log import RunLog
 from bayestwin.prognosis import simulate
 from bayestwin.store import files
 from bayestwin.store.durable import DiskFull
-from bayestwin.store.outcomes import outcomes_of
+from bayestwin.store.outcomes import outcomes_of, take
+from bayestwin.store.schema import now
 from bayestwin.store.verify import content_digest, verify_store
 from bayestwin.twin import target
 
@@ -196,6 +198,15 @@ def test_draws_solved_in_blocks_are_those_solved_at_once_also_where_a_model_has_
     assert run(in_blocks, labs).counts == {"published": 1}
     simulate._solve.clear_cache()
     assert content_digest(in_blocks) == content_digest(at_once)
+
+
+def test_a_patient_whom_another_run_has_is_said_to_be_due_still(store, tmp_path):
+    run(store, labs_csv(tmp_path / "labs.csv", patients=1))
+    with store.writing() as connection:
+        assert take(connection, "P-0", "elsewhere-1-1", now() + timedelta(hours=1))
+    found = run(store, labs_csv(tmp_path / "labs.csv", patients=1, more=NEW_LAB.replace("P-1", "P-0")))
+    assert not found.counts and (found.waiting, found.patients) == (1, 1)
+    assert problem_lines(found) == ["patient P-0: still due: another run is working on this patient"]
 
 
 def test_a_run_that_lost_its_lease_writes_nothing(store, tmp_path, monkeypatch):
