@@ -1,8 +1,8 @@
 """Leases: who works on which patient, so that two refreshes at once neither do one twice nor lose one.
 
-A lease names its process and ends by the clock. While a process works, a thread renews what it holds; a killed process
-of this machine is seen to be gone at once, one of another machine when its lease runs out. A process that lost its
-lease (it was stopped for longer than that) finds out when it wants to write, and writes nothing.
+A lease names its process, and the run within it, and ends by the clock. While a process works, a thread renews what it
+holds; a killed process of this machine is seen to be gone at once, one of another machine when its lease runs out. A
+process that lost its lease (it was stopped for longer than that) finds out when it wants to write, and writes nothing.
 """
 
 import threading
@@ -10,17 +10,17 @@ from datetime import timedelta
 
 from bayestwin.errors import StoreError
 from bayestwin.store.outcomes import release, renew, state_of, take
-from bayestwin.store.process import is_gone, this_process
+from bayestwin.store.process import is_gone, one_of_this_process
 from bayestwin.store.schema import now
 
 LENGTH_SECONDS = 180.0
 
 
 class Leases:
-    """The leases of this process in one store; use as a context manager."""
+    """The leases of one run in one store; use as a context manager."""
 
     def __init__(self, store, *, seconds: float = LENGTH_SECONDS):
-        self.store, self.seconds, self.me = store, seconds, this_process()
+        self.store, self.seconds, self.me = store, seconds, one_of_this_process()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="bayestwin leases", daemon=True)
 

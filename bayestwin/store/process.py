@@ -5,9 +5,12 @@ the old process. Of a process on another machine nothing is known; its leases en
 """
 
 import hashlib
+import itertools
 import os
 import platform
 from pathlib import Path
+
+_numbers = itertools.count(1)
 
 
 def this_process() -> str:
@@ -15,10 +18,16 @@ def this_process() -> str:
     return f"{_machine()}-{os.getpid()}-{_began(os.getpid())}"
 
 
+def one_of_this_process() -> str:
+    """A name that nobody else has, of this process too: <machine>-<pid>-<began>-<number>."""
+    return f"{this_process()}-{next(_numbers)}"
+
+
 def is_gone(name: str) -> bool:
     """True where the named process ran on this machine and has ended; False where it lives or nothing is known."""
     machine, _, rest = name.partition("-")
     pid, _, began = rest.partition("-")
+    began = began.partition("-")[0]
     if machine != _machine() or not pid.isdigit():
         return False
     if began != "0":

@@ -1,6 +1,8 @@
 """What a store answers about the past, and what is left after an erasure."""
 
 import os
+import subprocess
+import sys
 from datetime import timedelta
 
 import pytest
@@ -19,6 +21,7 @@ from bayestwin.store import outcomes
 from bayestwin.store.encryption import VARIABLE
 from bayestwin.store.opening import create_store
 from bayestwin.store.outcomes import take
+from bayestwin.store.process import is_gone
 from bayestwin.store.schema import now
 from bayestwin.store.verify import verify_store
 
@@ -115,6 +118,25 @@ def test_a_patient_whom_a_refresh_is_working_on_is_not_erased(store, tmp_path):
     assert len(history(store, "P-0")) == 1
     with Leases(store) as leases:
         assert not leases.take("P-0")
+
+
+def test_two_runs_of_one_process_do_not_share_a_lease(store, tmp_path):
+    take_in(store, load_basis(store).model.record_schema(), {"labs": labs_csv(tmp_path / "labs.csv", patients=1)})
+    with Leases(store) as one, Leases(store) as other:
+        assert one.take("P-0") and one.take("P-0") and not other.take("P-0")
+        with store.reading() as connection:
+            assert one.holds(connection, "P-0") and not other.holds(connection, "P-0")
+        other.let_go("P-0")
+        assert not other.take("P-0") and not is_gone(one.me)
+        one.let_go("P-0")
+        assert other.take("P-0")
+    dead = subprocess.run(
+        [sys.executable, "-c", "from bayestwin.store.process import one_of_this_process as o; print(o())"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert is_gone(dead.stdout.strip())
 
 
 def test_an_encrypted_store_works_and_leaves_no_plain_draw_or_report(population, level_folder, tmp_path, monkeypatch):

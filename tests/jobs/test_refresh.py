@@ -80,6 +80,7 @@ def test_a_patient_who_has_died_is_held_with_his_twin_and_nothing_is_forecast(st
     found = refresh(store, {"labs": labs, "events": events}, log=QUIET)
     (outcome,) = outcomes(store, "P-0")
     assert found.counts == {"held": 1} and problem_lines(found) == ["patient P-0: the patient has died"]
+    assert found.died == 1
     assert set(outcome.objects) == {"twin"} and not list(store.files.reports.glob("bt_*"))
     assert not refresh(store, {"labs": labs, "events": events}, log=QUIET).counts
 
