@@ -24,6 +24,7 @@ class Errand:
     basis: str
     model_text: str | None
     rebuild_damaged: bool
+    as_of: str | None
     versions: tuple[tuple[str, str], ...]
 
 
@@ -34,12 +35,12 @@ class Unfit:
     reason: str
 
 
-def make_errand(store, basis, model_text: str | None, rebuild_damaged: bool) -> Errand:
+def make_errand(store, basis, model_text: str | None, rebuild_damaged: bool, as_of=None) -> Errand:
     """The errand of workers that are to do what this process would do."""
     from bayestwin.jobs.basis import versions
 
     url = store.engine.url.render_as_string(hide_password=False)
-    return Errand(url, store.salt, basis.name, model_text, rebuild_damaged, tuple(versions().items()))
+    return Errand(url, store.salt, basis.name, model_text, rebuild_damaged, as_of, tuple(versions().items()))
 
 
 @functools.lru_cache(maxsize=1)
@@ -79,7 +80,7 @@ def move_there(errand: Errand, key: str):
     with _one_at_a_time, dask.config.set(scheduler="synchronous"):
         try:
             store, basis = ready(errand)
-            return move_or_fail(store, basis, key, errand.rebuild_damaged)
+            return move_or_fail(store, basis, key, errand.rebuild_damaged, errand.as_of)
         except BayestwinError as error:
             return Unfit(f"a worker cannot use the store: {error}")
         except OSError as error:

@@ -44,10 +44,11 @@ class Moved:
     seconds: float = 0.0
 
 
-def move_patient(store, basis: Basis, key: str, *, rebuild_damaged: bool = False) -> Moved:
+def move_patient(store, basis: Basis, key: str, *, rebuild_damaged: bool = False, as_of=None) -> Moved:
     """Bring one patient's twin, forecast and report to the record that the store holds.
 
     rebuild_damaged : where the file of the last twin is damaged, start again from the whole record
+    as_of : day of the report, from which the age of dated labs counts; None for today
 
     Raises
     ------
@@ -94,7 +95,7 @@ def move_patient(store, basis: Basis, key: str, *, rebuild_damaged: bool = False
     prognosis_kept = _keep(store, basis, prognosis_to_tree(prognosis), "prognosis", record, seed, twin_kept.name)
     made = {"twin": twin_kept, "prognosis": prognosis_kept}
     facts |= main_chance(prognosis)
-    report, facts["inside_80"] = patient_report(twins, twin, prognosis, past, rebuild_damaged)
+    report, facts["inside_80"] = patient_report(twins, twin, prognosis, past, rebuild_damaged, as_of)
     if report.status == WITHHELD:
         why = withheld_because(report.document)
         return Moved(key, record.data_hash, HELD, why, made, facts, clock.perf_counter() - begin)

@@ -25,7 +25,7 @@ WITHHELD = "WITHHELD"
 FEWEST = 5  # labs that came after forecasts, before a report says how these held
 
 
-def patient_report(twins, twin, prognosis, past, rebuild_damaged):
+def patient_report(twins, twin, prognosis, past, rebuild_damaged, as_of=None):
     """The report in memory, checked, and (inside, n): new labs within the 80 % range of the forecast before.
 
     past : outcomes of the patient, oldest first; twins : reads stored twins
@@ -53,6 +53,7 @@ def patient_report(twins, twin, prognosis, past, rebuild_damaged):
         history=history,
         report_number=1 + len(published),
         generated=generated_at(),
+        as_of=as_of,
         version_changed=before is not None and before.basis != basis.name,
     )
     inside, number = (sum(column) for column in zip(*counts))

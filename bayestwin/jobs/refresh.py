@@ -107,10 +107,14 @@ def refresh_due(
     log: RunLog,
     *,
     rebuild_damaged=False,
+    as_of=None,
     lease_seconds=None,
     after=lambda moved: None,
 ) -> None:
-    """Move every patient who is due and free, until none is left. after : called with each `Moved`"""
+    """Move every patient who is due and free, until none is left. after : called with each `Moved`
+
+    as_of : day of the reports, from which the age of dated labs counts; None for today
+    """
     timing = {} if lease_seconds is None else {"seconds": lease_seconds}
     with Leases(store, **timing) as leases:
         tried: set[tuple[str, str]] = set()
@@ -123,12 +127,13 @@ def refresh_due(
                 if not leases.take(key):
                     continue
                 try:
-                    moved = still_due(store, basis, key, began) and move_or_fail(store, basis, key, rebuild_damaged)
-                    if moved:
-                        tried.add((key, moved.state_hash or state))
-                        moved_any = True
-                        if finish(store, basis, leases, moved, found, log):
-                            after(moved)
+                    if not still_due(store, basis, key, began):
+                        continue
+                    moved = move_or_fail(store, basis, key, rebuild_damaged, as_of)
+                    tried.add((key, moved.state_hash or state))
+                    moved_any = True
+                    if finish(store, basis, leases, moved, found, log):
+                        after(moved)
                 finally:
                     leases.let_go(key)
             if not moved_any:
@@ -141,10 +146,10 @@ def still_due(store, basis, key, began) -> bool:
         return bool(due(connection, basis.name, began, subject=key))
 
 
-def move_or_fail(store, basis, key, rebuild_damaged) -> Moved:
+def move_or_fail(store, basis, key, rebuild_damaged, as_of=None) -> Moved:
     """One patient; whatever goes wrong with them alone is their outcome, a full disk or lost database is not."""
     try:
-        moved = move_patient(store, basis, key, rebuild_damaged=rebuild_damaged)
+        moved = move_patient(store, basis, key, rebuild_damaged=rebuild_damaged, as_of=as_of)
         return replace(moved, reason=discreet(store, key, moved.reason))
     except (DiskFull, OSError):
         raise
@@ -215,14 +220,14 @@ def refresh(
     workers : int                   processes; each is a run of its own, started afresh and never forked
     scheduler : str                 address of a Dask scheduler whose workers do the work; see scheduler.py
     rebuild_damaged : bool          start a twin again from the record where its file is damaged
-    reading                         as_of, time_unit, snapshot: as for `read_records`
+    reading                         as_of (day of the reports, too), time_unit, snapshot: as for `read_records`
 
     Returns
     -------
     Refreshed                       what was done and what is waiting, with reasons
     """
     log, found, began = log or RunLog(), Refreshed(), now()
-    how = {"rebuild_damaged": rebuild_damaged, "lease_seconds": lease_seconds}
+    how = {"rebuild_damaged": rebuild_damaged, "lease_seconds": lease_seconds, "as_of": reading.get("as_of")}
     try:
         remove_unfinished(store.files.folder)
         remove_doomed(store)

@@ -44,6 +44,7 @@ def refresh_on_cluster(
     model_text,
     *,
     rebuild_damaged=False,
+    as_of=None,
     lease_seconds=None,
 ) -> None:
     """Move every patient who is due and free on the workers of a Dask cluster.
@@ -55,7 +56,7 @@ def refresh_on_cluster(
     StoreOptionError    no address of a scheduler
     StoreError          the extra is missing; no scheduler answers, or it has no worker; a worker cannot do the work
     """
-    errand = make_errand(store, basis, model_text, rebuild_damaged)
+    errand = make_errand(store, basis, model_text, rebuild_damaged, as_of)
     timing = {} if lease_seconds is None else {"seconds": lease_seconds}
     with _client(address) as client, Leases(store, **timing) as leases:
         run = _Run(store, basis, began, found, log, client, leases, errand)

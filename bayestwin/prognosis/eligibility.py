@@ -2,8 +2,8 @@
 
 What counts is what the record says by then: covariates as last said, and what earlier treatments make of them
 (`Treatment.sets`); a plan that lies ahead changes nothing. A rule that counts lines of therapy adds those begun since
-the number was last said. What is begun between leukapheresis and the cells bridges to them and is no line; for the cells
-themselves nothing is that was begun since the patient set out for the leukapheresis.
+the number was last said. What is begun between leukapheresis and the cells bridges to them and is no line; for the
+cells themselves nothing is that was begun since the patient set out for the leukapheresis.
 """
 
 from bayestwin.dynamics import treatment_starts

@@ -10,14 +10,16 @@ from level_model import as_population
 from level_store import PARTICLES, labs_csv
 
 from bayestwin.errors import FitError
-from bayestwin.jobs import move_patient, publish
+from bayestwin.jobs import move_patient, patient_report, publish
 from bayestwin.jobs import refresh as refresh_module
 from bayestwin.jobs.ask_store import believed
-from bayestwin.jobs.basis import keep_population
+from bayestwin.jobs.basis import keep_population, load_basis
+from bayestwin.jobs.errand import make_errand
 from bayestwin.jobs.publish import publish_all
 from bayestwin.jobs.refresh import problem_lines, refresh
 from bayestwin.jobs.run_log import RunLog
 from bayestwin.prognosis import simulate
+from bayestwin.report.warnings import lab_age_days
 from bayestwin.store import files
 from bayestwin.store.durable import DiskFull
 from bayestwin.store.outcomes import outcomes_of, take
@@ -314,3 +316,23 @@ def test_the_report_on_a_newer_population_warns_of_it_without_an_endpoint_too(
     run(store, None)
     said = [json.loads(store.files.get(o.objects["report_json"], ".json")) for o in outcomes(store, "P-0")]
     assert ["W-VERSION" in {reason["code"] for reason in page["reasons"]} for page in said] == [False, True]
+
+
+def test_the_day_that_is_asked_for_is_the_day_of_the_report(store, tmp_path, monkeypatch):
+    """A registry that is taken in years later is old news today: --as-of says on which day its reports are read."""
+    labs = tmp_path / "labs.csv"
+    dates = "".join(f"P-7,2021-03-0{d}T08:00Z,m_protein,{19 + d},g/L\n" for d in (1, 2, 3))
+    labs.write_text("patient,time,output,value,unit\n" + dates, encoding="utf-8")
+    gather, ages = patient_report.gather_report_input, []
+
+    def told(*arguments, **how):
+        inputs = gather(*arguments, **how)
+        ages.append(lab_age_days(inputs))
+        return inputs
+
+    monkeypatch.setattr(patient_report, "gather_report_input", told)
+    assert run(store, labs, as_of="2021-03-10").counts == {"published": 1}
+    labs.write_text(labs.read_text(encoding="utf-8") + "P-7,2021-03-04T08:00Z,m_protein,21,g/L\n", encoding="utf-8")
+    assert run(store, labs).counts == {"published": 1}
+    assert ages[0] == 7.0 and ages[1] > 1700.0  # SOURCE_DATE_EPOCH is the last day of 2025
+    assert make_errand(store, load_basis(store), None, False, "2021-03-10").as_of == "2021-03-10"
