@@ -61,7 +61,7 @@ def score_kept(prognosis, record) -> list[dict]:
                 "scale": "ln" if observation.log_scale else "natural",
             }
             | ({} if lab.upper is None else {UPPER: lab.upper})
-            | (_scored_whole(course, lab) if observation.discrete else _scored(course, lab, observation.log_scale))
+            | _scored(course, lab, observation, _own_number(record.key, lab))
         )
     return rows
 
@@ -80,8 +80,15 @@ def _came_true(row, starts, now: float, time: float, slack: float) -> bool:
     return [name for _, name in later] == [row.plan.name] and abs(later[0][0] - row.plan.start) <= slack
 
 
-def _scored(course, lab, log_scale: bool) -> dict:
-    """Median, 80 % range, CRPS and PIT of one lab."""
+def _scored(course, lab, observation, u: float) -> dict:
+    """Median, 80 % range, CRPS and PIT of one lab; u : where in its interval a PIT stands that is drawn."""
+    if observation.discrete:
+        return _scored_whole(course, lab, u)
+    return _scored_measured(course, lab, observation.log_scale, u)
+
+
+def _scored_measured(course, lab, log_scale: bool, u: float) -> dict:
+    """The same of what is measured."""
     from scipy.special import ndtr, ndtri
 
     known = np.array([np.interp(lab.time, course.times, q) for q in course.quantiles])
@@ -91,11 +98,11 @@ def _scored(course, lab, log_scale: bool) -> dict:
     crps = _crps(ends[0] - beyond_limits(_drawn_out(ndtri(FINE), z, on_scale), ends, lab.censoring))
     rising = np.maximum.accumulate(on_scale) + 1e-9 * np.arange(len(z))
     below = [float(p) for p in ndtr(_drawn_out(np.array(ends), rising, z))]
-    pit = pit_of(below, lab.censoring, _own_number(lab))
+    pit = pit_of(below, lab.censoring, u)
     return {"median": known[3], "low_80": known[1], "high_80": known[5], "crps": crps, "pit": pit}
 
 
-def _scored_whole(course, lab) -> dict:
+def _scored_whole(course, lab, u: float) -> dict:
     """The same of what is counted or graded."""
     from scipy.special import ndtr, ndtri
 
@@ -104,7 +111,7 @@ def _scored_whole(course, lab) -> dict:
     crps = _crps(lab.value - np.maximum(np.round(_drawn_out(ndtri(FINE), z, known)), 0.0))
     rising = np.maximum.accumulate(known) + 1e-9 * np.arange(len(z))
     below = [float(p) for p in ndtr(_drawn_out(lab.value + np.array([-0.5, 0.5]), rising, z))]
-    pit = pit_of(below, "interval", _own_number(lab))
+    pit = pit_of(below, "interval", u)
     return {"median": known[3], "low_80": known[1], "high_80": known[5], "crps": crps, "pit": pit}
 
 
@@ -113,9 +120,9 @@ def _crps(error) -> float:
     return 2.0 * float(np.mean(np.where(error >= 0, FINE * error, (FINE - 1.0) * error)))
 
 
-def _own_number(lab) -> float:
-    """A uniform number that belongs to this lab, for a randomised PIT."""
-    return np.random.default_rng(zlib.crc32(f"{lab.lab_id}@{lab.time}".encode())).random()
+def _own_number(patient: str, lab) -> float:
+    """A uniform number that belongs to this lab of this patient, for a randomised PIT: many have a lab of one name."""
+    return np.random.default_rng(zlib.crc32(f"{patient}:{lab.lab_id}@{lab.time}".encode())).random()
 
 
 def _drawn_out(at, x, y):

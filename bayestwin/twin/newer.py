@@ -120,6 +120,7 @@ def expected(twin, newer: Newer, rng: np.random.Generator):
         old.log_weights,
         twin.population,
         old.draw,
+        key=twin.key,
         rng=rng,
     )
 

@@ -10,6 +10,7 @@ Sources: Gneiting and Raftery (2007), JASA 102:359; Gneiting and Ranjan (2011), 
 Czado, Gneiting and Held (2009), Biometrics 65:1254 (of counts, the randomised PIT and the ranked probability score).
 """
 
+import zlib
 from dataclasses import dataclass
 
 import jax
@@ -131,12 +132,19 @@ def pit_of(below, censoring: str, u: float) -> float:
     return low + u * (high - low)
 
 
+def patients_own(u: float, key: str) -> float:
+    """A uniform number of this patient out of one that patients with the same seed share: PITs that are drawn must be
+    independent between patients, or a visit that many of them have counts as that many labs."""
+    return np.random.default_rng([int(u * 2**53), zlib.crc32(key.encode())]).random()
+
+
 def surprises(
-    model, labs, pieces, class_probability, log_weights, population, draw, *, rng: np.random.Generator
+    model, labs, pieces, class_probability, log_weights, population, draw, *, key: str, rng: np.random.Generator
 ) -> tuple[Surprise, ...]:
     """Predictive summary of each new lab, in the order of the rows of `pieces`; none where no particle has weight.
 
     pieces : ClassLikelihood (P, C, N) at the labs' times given what was known before; class_probability (P, C)
+    key : of the patient
     """
     # a particle whose solve failed has no prediction and no say
     fine = np.asarray(pieces.ok).all(axis=1) & np.isfinite(np.asarray(pieces.prediction)).all(axis=(1, 2))
@@ -161,9 +169,9 @@ def surprises(
         )
         mixture = predictions[:, :, n], sigma[:, None, :], joint, simulated, weights
         if observation.discrete:
-            law = _of_counted(model, k, lab, *mixture, rng)
+            law = _of_counted(model, k, lab, *mixture, patients_own(rng.random(), key))
         else:
-            law = _of_measured(model, k, lab, *mixture, departure, rng)
+            law = _of_measured(model, k, lab, *mixture, departure, patients_own(rng.random(), key))
         found.append(
             Surprise(
                 lab_id=lab.lab_id,
@@ -180,8 +188,8 @@ def surprises(
     return tuple(found)
 
 
-def _of_measured(model, k, lab, prediction, sigma, joint, simulated, weights, departure, rng) -> dict:
-    """Scores of a measured lab. prediction, joint (P, C) of the mixture; simulated, weights (P,) of the draws."""
+def _of_measured(model, k, lab, prediction, sigma, joint, simulated, weights, departure, u) -> dict:
+    """Scores of a measured lab. prediction, joint (P, C): mixture; simulated, weights (P,): draws; u : for the PIT."""
     observation, assay = model.observations[k], model.observations[k].assay_of(lab)
     location, scale = location_and_scale(model, k, prediction, sigma, assay=assay, xp=np)
     location, scale = departed(location, scale, departure, xp=np)
@@ -195,7 +203,7 @@ def _of_measured(model, k, lab, prediction, sigma, joint, simulated, weights, de
         "quantiles": dict(zip(QUANTILES, (float(q) for q in weighted_quantiles(simulated, weights, QUANTILES)))),
         "crps": sample_crps(beyond_limits(on_scale, ends, lab.censoring), weights, ends[0]),
         "log_score": _log_score(joint, log_p),
-        "pit": pit_of(below, lab.censoring, rng.random()),
+        "pit": pit_of(below, lab.censoring, u),
     }
     if lab.censoring == "none" and lab.value > 0:
         at, width = (np.broadcast_to(a, joint.shape).ravel() for a in (location, scale))
@@ -205,7 +213,7 @@ def _of_measured(model, k, lab, prediction, sigma, joint, simulated, weights, de
     return found | _mean_and_sd(on_scale, weights)
 
 
-def _of_counted(model, k, lab, prediction, sigma, joint, simulated, weights, rng) -> dict:
+def _of_counted(model, k, lab, prediction, sigma, joint, simulated, weights, u) -> dict:
     """Scores of a lab that is counted or graded, of categories from their chances; arrays as for `_of_measured`."""
     values = model.observations[k].distribution.values
     if values is not None:
@@ -220,7 +228,7 @@ def _of_counted(model, k, lab, prediction, sigma, joint, simulated, weights, rng
         "quantiles": dict(zip(QUANTILES, (float(q) for q in whole_quantiles(simulated, weights, QUANTILES)))),
         "crps": sample_crps(simulated, weights, lab.value),
         "log_score": _log_score(joint, log_p),
-        "pit": below + rng.random() * (at - below),
+        "pit": below + u * (at - below),
         "pit_range": (below, at),
     } | _mean_and_sd(simulated, weights)
 

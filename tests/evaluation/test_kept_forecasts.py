@@ -72,6 +72,14 @@ def test_a_censored_lab_has_the_scores_of_the_censored_distribution():
     assert row["crps"] == pytest.approx(brute, abs=0.01)
 
 
+def test_the_drawn_pits_of_patients_whose_labs_have_one_name_are_independent():
+    """Labs without an id are named output@time: a visit that all have must not count as one lab many times over."""
+    rows = [score_kept(prognosis([CURRENT]), record((150.0, 15.0, "left"), key=f"K-{n}"))[0] for n in range(200)]
+    share = np.array([row["pit"] for row in rows]) / stats.norm.cdf((np.log(15.0) - np.log(20.0)) / 0.3)
+    assert stats.kstest(share, "uniform").pvalue > 0.01
+    assert score_kept(prognosis([CURRENT]), record((150.0, 15.0, "left"), key="K-7"))[0] == rows[7]
+
+
 def test_a_lab_between_two_limits_is_scored_beyond_them_only():
     (row,) = score_kept(prognosis([CURRENT]), record((150.0, 15.0, ("interval", 25.0))))
     low, high = ((np.log(end) - np.log(20.0)) / 0.3 for end in (15.0, 25.0))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import stats
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -97,6 +98,18 @@ def test_a_lab_is_not_seen_before_it_is_predicted(walks):
     other = record.with_labs([replace(lab, value=50.0) if lab.time == 28 else lab for lab in record.labs])
     mine, theirs = (rival_rows(walks, r, random_seed=1) for r in (record, other))
     assert mine[1]["mean"] == theirs[1]["mean"] and mine[2]["mean"] != theirs[2]["mean"]
+
+
+def test_the_drawn_pits_of_patients_with_one_seed_are_independent(walks):
+    def pit(key):
+        patient = course(key, [4.0, 5.0, 0.5], [0, 28, 56], censoring=["none", "none", "left"])
+        (asked,) = walks.predict(panels(patient)[-1], random_seed=1)
+        row = rival_rows(walks, patient, random_seed=1)[-1]
+        return np.array([asked.pit, row["pit"]]) / np.exp(asked.log_score)
+
+    shares = np.array([pit(f"P-{n}") for n in range(100)])
+    assert all(stats.kstest(column, "uniform").pvalue > 0.01 for column in shares.T)
+    assert (pit("P-7") == shares[7]).all()
 
 
 def test_a_patient_of_the_training_cohort_is_refused(walks):

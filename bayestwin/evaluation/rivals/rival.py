@@ -5,6 +5,7 @@ error scale, from nothing but what was known before the panel (and the treatment
 What is counted or graded has no such scale: rivals leave it out, and a comparison counts it as the twin's only.
 """
 
+import zlib
 from abc import ABC, abstractmethod
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -44,13 +45,19 @@ class Rival(ABC):
 
         random_seed : for the PIT of censored labs
         """
-        return self.scored(panel, self.forecasts([panel])[0], np.random.default_rng(random_seed))
+        rng = np.random.default_rng([random_seed, _number(panel.newer)])
+        return self.scored(panel, self.forecasts([panel])[0], rng)
 
     def scored(self, panel, forecasts, rng) -> tuple[Surprise, ...]:
         """The labs of a panel against their forecasts."""
         labs = observed_labs(self.model, panel)
         observations = [self.model.observations[self.model.observation_index[lab.output]] for lab in labs]
         return tuple(score_lab(o, lab, f, rng) for o, lab, f in zip(observations, labs, forecasts))
+
+
+def _number(record) -> int:
+    """What sets the drawn PITs of one patient apart from those of others with the same seed."""
+    return zlib.crc32(record.key.encode())
 
 
 def observed_labs(model, panel):
@@ -94,7 +101,7 @@ def rival_rows(
     asked = [(k, panel) for k, panel in asked if panel.labs and not changes_the_past(fitted.model, panel)]
     rows = []
     for (k, panel), said in zip(asked, fitted.forecasts([panel for _, panel in asked])):
-        expected = fitted.scored(panel, said, np.random.default_rng([random_seed, k]))
+        expected = fitted.scored(panel, said, np.random.default_rng([random_seed, k, _number(record)]))
         verdict = PASS if all(f.ok for f in said) else WITHHELD
         rows += prediction_rows(fitted.model, panel.newer, expected, n_seen=len(panel.known.labs), verdict=verdict)
     return rows
