@@ -1,8 +1,9 @@
 """Did the sampler arrive? Thresholds, verdict and the reasons for it.
 
 R-hat < 1.01, bulk and tail ESS > 400 (rank-normalised; Vehtari et al. 2021), divergences under 0.1 % and not
-clustered, E-BFMI > 0.3. Clustered means: the divergent draws lie closer together than draws do, in some
-population parameter (their mean differs from the overall mean by more than 4 standard errors).
+clustered, E-BFMI > 0.3; every draw is a number, and nothing sampled never moved. Clustered means: the divergent draws
+lie closer together than draws do, in some population parameter (their mean differs from the overall mean by more than
+4 standard errors).
 """
 
 from dataclasses import dataclass, field
@@ -72,16 +73,18 @@ def approximate(posterior, method: str, note: str) -> Diagnostics:
     return Diagnostics(False, (why,), float("nan"), float("nan"), float("nan"), 0, count, float("nan"), approximate=why)
 
 
-def diagnose(posterior, stats) -> Diagnostics:
+def diagnose(posterior, stats, *, fixed=()) -> Diagnostics:
     """Check the population-level posterior.
 
     posterior : xarray Dataset with dims chain, draw; stats : Dataset with diverging, energy
+    fixed : variables that are constants and not sampled
     """
     import arviz_stats
 
-    posterior = moving(posterior)
+    reasons = unsound(posterior, fixed)
+    posterior = _entries(posterior, lambda array: _finite(array) & _moves(array))
     rhat, bulk, tail = (
-        f(posterior)
+        f(posterior) if len(posterior) else posterior
         for f in (
             arviz_stats.rhat,
             lambda d: arviz_stats.ess(d, method="bulk"),
@@ -92,16 +95,15 @@ def diagnose(posterior, stats) -> Diagnostics:
     def extreme(dataset, pick):
         values = {}
         for name in dataset.data_vars:
-            array = np.asarray(dataset[name], dtype=float)
-            values[name] = float("nan") if np.isnan(array).all() else float(pick(array))  # one chain has no R-hat
-        name = (max if pick is np.nanmax else min)(values, key=values.get)
-        return name, values[name]
+            values[name] = float(pick(np.asarray(dataset[name], dtype=float)))  # NaN where one entry is: one chain
+        unknown = (name for name, value in values.items() if np.isnan(value))
+        name = next(unknown, None) or (max if pick is np.max else min)(values, key=values.get, default="")
+        return name, values.get(name, float("nan"))
 
-    (r_name, r), (b_name, b), (t_name, t) = extreme(rhat, np.nanmax), extreme(bulk, np.nanmin), extreme(tail, np.nanmin)
+    (r_name, r), (b_name, b), (t_name, t) = extreme(rhat, np.max), extreme(bulk, np.min), extreme(tail, np.min)
     energy, divergent = np.asarray(stats["energy"]), np.asarray(stats["diverging"])
     ebfmi = float((np.square(np.diff(energy, axis=1)).mean(axis=1) / energy.var(axis=1)).min())
     where = clustered(posterior, divergent) or ""
-    reasons = []
     if np.asarray(stats["energy"]).shape[0] < 2:
         reasons.append("one chain only: R-hat cannot be judged")
     if not r < LIMITS["rhat"]:
@@ -135,20 +137,62 @@ def diagnose(posterior, stats) -> Diagnostics:
 def moving(posterior):
     """The posterior without entries that never move (a Cholesky factor has some); each entry of an array that has
     such entries becomes a scalar of its own, named like correlation_cholesky[CL, ka]."""
+    return _entries(posterior, _moves)
+
+
+def unsound(posterior, fixed=()) -> list[str]:
+    """What is no draw at all: values that are not finite, and what was to be sampled and never moved."""
+    reasons = []
+    for name, array in _entries(posterior, lambda array: ~_finite(array)).data_vars.items():
+        broken = int((~np.isfinite(np.asarray(array, dtype=float))).sum())
+        reasons.append(f"{broken} draws of {name} are not finite")
+    sampled = posterior[[name for name in posterior.data_vars if name not in fixed]]
+    stuck = _entries(sampled, lambda array: _finite(array) & _still(array) & ~_by_construction(array))
+    return reasons + [f"{name} never moved" for name in stuck.data_vars]
+
+
+def _entries(posterior, wanted):
+    """The entries for which `wanted(array)`, one answer per entry, is True; whole arrays where it is of all."""
     import xarray as xr
 
     found = {}
     for name, array in posterior.data_vars.items():
-        still = np.asarray(array.std(("chain", "draw"))) <= 1e-12
-        if not still.any():
+        array = array.transpose("chain", "draw", ...)
+        kept = np.asarray(wanted(array))
+        if kept.all():
             found[name] = array
             continue
-        own = [d for d in array.dims if d not in ("chain", "draw")]
-        for place in np.argwhere(~still) if own else ():
+        own = array.dims[2:]
+        for place in np.argwhere(kept) if own else ():
             entry = array.isel(dict(zip(own, place)), drop=True)
             labels = [str(array[d].values[k]) if d in array.coords else str(k) for d, k in zip(own, place)]
             found[f"{name}[{', '.join(labels)}]"] = entry
     return xr.Dataset(found)
+
+
+def _finite(array):
+    return np.isfinite(np.asarray(array, dtype=float)).all(axis=(0, 1))
+
+
+def _moves(array):
+    return ~(_still(array) | _by_construction(array))
+
+
+def _still(array):
+    """Entries that differ from their first draw by no more than rounding."""
+    values = np.asarray(array, dtype=float)
+    with np.errstate(invalid="ignore"):  # infinite draws
+        return np.ptp(values, axis=(0, 1)) <= 1e-12 * np.abs(values[0, 0])
+
+
+def _by_construction(array):
+    """Entries of a Cholesky factor of a correlation that are constants: 0 above the diagonal, 1 in its first place."""
+    values = np.asarray(array, dtype=float)
+    found = np.zeros(values.shape[2:], dtype=bool)
+    if found.ndim == 2 and found.shape[0] == found.shape[1]:
+        found = np.triu(np.abs(values).max(axis=(0, 1)) <= 1e-12, 1)
+        found[0, 0] = (np.abs(values[..., 0, 0] - 1.0) <= 1e-9).all()
+    return found
 
 
 def clustered(posterior, divergent) -> str | None:

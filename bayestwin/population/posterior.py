@@ -59,7 +59,13 @@ class PopulationPosterior:
         method = str(self.tree.attrs.get("method", "nuts"))
         if method in APPROXIMATIONS:
             return approximate(self.posterior, method, str(self.tree.attrs.get("method_note", "")))
-        return diagnose(self.posterior, self.tree["sample_stats"].to_dataset())
+        return diagnose(self.posterior, self.tree["sample_stats"].to_dataset(), fixed=self._fixed)
+
+    @property
+    def _fixed(self) -> list[str]:
+        """Sites kept as constants: what a file of priors fixed."""
+        changed = json.loads(self.tree.attrs.get("other_priors") or "{}")
+        return [name for name, prior in changed.items() if prior.startswith("fixed")]
 
     @property
     def hash(self) -> str:

@@ -58,6 +58,40 @@ def test_the_summary_has_a_row_for_what_moves(made_population):
     assert np.isfinite(table.to_numpy(dtype=float)).all()
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_draws_that_are_no_numbers_fail_and_are_named(value):
+    broken = np.random.default_rng(2).standard_normal(SHAPE)
+    broken[2, 10:12] = value
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert diagnose(*made(CL_pop=broken)).reasons == ("2 draws of CL_pop are not finite",)
+    posterior, stats = made()
+    posterior["correlation_cholesky"][1, 3, 1, 1] = value
+    assert diagnose(posterior, stats).reasons == ("1 draws of correlation_cholesky[V, V] are not finite",)
+
+
+def test_what_never_moves_fails_unless_it_is_a_constant_of_the_model():
+    posterior, stats = made(V_pop=np.full(SHAPE, 0.7))
+    assert diagnose(posterior, stats).reasons == ("V_pop never moved",)
+    assert diagnose(posterior, stats, fixed=["V_pop"]).passed
+    posterior, stats = made()
+    posterior["correlation_cholesky"][..., 1, 0] = 0.0
+    posterior["correlation_cholesky"][..., 1, 1] = 1.0
+    reasons = ("correlation_cholesky[V, CL] never moved", "correlation_cholesky[V, V] never moved")
+    assert diagnose(posterior, stats).reasons == reasons
+
+
+def test_a_parameter_of_tiny_size_is_judged_like_any_other():
+    slow = 1e-13 * np.repeat(np.random.default_rng(6).standard_normal((4, 5)), 100, axis=1)
+    assert any("bulk ESS" in r and "of CL_pop" in r for r in diagnose(*made(CL_pop=slow)).reasons)
+
+
+def test_nothing_that_can_be_judged_fails():
+    posterior, stats = made()
+    verdict = diagnose(posterior[["CL_pop"]] * np.nan, stats)
+    assert not verdict.passed and verdict.reasons[0] == "2000 draws of CL_pop are not finite"
+
+
 def test_a_chain_that_stands_elsewhere_fails_by_r_hat():
     shifted = np.random.default_rng(2).standard_normal(SHAPE)
     shifted[0] += 1.0
