@@ -186,13 +186,7 @@ def plot_forecasts(
         thick = _thickness(ax, [lab["time"] for lab in labs], last - first + 2 * margin)
         for lab in labs:
             _interval(ax, lab, thick, low)
-        marks = [_mark(lab) for lab in labs if lab["limit_flag"] != "right"]
-        draw_labs(ax, marks, floor=low, top=high)
-        for lab in labs:
-            if lab["limit_flag"] == "right":
-                ax.plot([lab["time"]] * 2, [lab["observed"], high], color=INK, linewidth=0.6, zorder=4)
-                hollow = {"markerfacecolor": "white", "markeredgecolor": INK, "markeredgewidth": 0.8}
-                ax.plot([lab["time"]], [lab["observed"]], "^", markersize=4, zorder=5, **hollow)
+        draw_labs(ax, [_mark(lab) for lab in labs], floor=low, top=high)
         _treatments(ax, labs)
         ax.set_ylabel(f"{label} ({unit})" if unit else label, labelpad=2)
         said = "; dotted: withheld" if not all(lab["passed"] for lab in labs) else ""
@@ -235,7 +229,8 @@ def _mark(lab):
     mark = {"x": lab["time"], "value": lab["observed"], "state": "used"}
     if lab["limit_flag"] == "interval":
         return mark | {"upper": lab["observed_to"]}
-    return mark | ({"state": "censored", "limit": lab["observed"]} if lab["limit_flag"] == "left" else {})
+    beyond = {"left": "<", "right": ">"}.get(lab["limit_flag"])
+    return mark | ({"state": "censored", "comparator": beyond, "limit": lab["observed"]} if beyond else {})
 
 
 def _treatments(ax, labs):

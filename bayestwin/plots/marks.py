@@ -1,7 +1,8 @@
 """Marks for labs and forecasts on a time axis: what was observed, and bands of what may come (report_spec 2.1).
 
-Observed and forecast never share a mark. Below-limit labs stand at the limit, not at half of it or at zero; a lab
-known to lie between two limits is a bar from one to the other.
+Observed and forecast never share a mark. A lab beyond a limit stands at the limit, not at half of it or at zero: a
+hollow triangle that points to where the value lies, with a stem to that end of the axis. A lab known to lie between two
+limits is a bar from one to the other.
 """
 
 import numpy as np
@@ -38,8 +39,9 @@ def draw_futures(ax, x, samples, *, cut=None):
 def draw_labs(ax, labs, *, floor, top):
     """Observed labs, each state with its own mark.
 
-    labs : dicts with x, value, state, and where known comparator, shown, limit, upper (end of an interval), assay_sd,
-    before (0.1 and 0.9 limits), old_value, letter. `floor` and `top` are the axis ends.
+    labs : dicts with x, value, state, and where known comparator ("<" or ">"; a censored lab without one lies below),
+    shown, limit, upper (end of an interval), assay_sd, before (0.1 and 0.9 limits), old_value, letter. `floor` and
+    `top` are the axis ends.
     """
     for lab in labs:
         x, y, state = lab["x"], lab.get("value"), lab["state"]
@@ -76,12 +78,11 @@ def draw_labs(ax, labs, *, floor, top):
             ax.plot(
                 [x, x], [y, lab["upper"]], "_-", color=INK, linewidth=1.2, markersize=5, markeredgewidth=0.8, zorder=5
             )
-        elif state == "censored" or lab.get("comparator") == "<":
-            y = lab.get("limit") or y
-            ax.plot([x, x], [floor, y], color=INK, linewidth=0.6, zorder=4)
-            ax.plot(
-                [x], [y], "v", markerfacecolor="white", markeredgecolor=INK, markersize=4, markeredgewidth=0.8, zorder=5
-            )
+        elif beyond := lab.get("comparator") or ("<" if state == "censored" else ""):
+            y, (mark, end) = lab.get("limit") or y, {"<": ("v", floor), ">": ("^", top)}[beyond]
+            ax.plot([x, x], [y, end], color=INK, linewidth=0.6, zorder=4)
+            hollow = {"markerfacecolor": "white", "markeredgecolor": INK, "markeredgewidth": 0.8}
+            ax.plot([x], [y], mark, markersize=4, zorder=5, **hollow)
         else:
             if lab.get("assay_sd"):
                 ax.plot(

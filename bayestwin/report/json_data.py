@@ -12,7 +12,7 @@ from bayestwin.report.warnings import (
 
 STATE_WORDS = {
     "used": "used",
-    "censored": "used, below limit",
+    "censored": "used",
     "late": "late, used",
     "corrected": "corrected, used",
     "rejected": "rejected",
@@ -21,6 +21,8 @@ STATE_WORDS = {
     "missing": "planned, missing",
     "overdue": "overdue",
 }
+USED = ("used", "censored", "late", "corrected")
+LIMIT_WORDS = {"<": "below limit", ">": "above limit"}
 
 
 def labs(inputs: ReportInput) -> list[dict]:
@@ -37,7 +39,8 @@ def labs(inputs: ReportInput) -> list[dict]:
         known = lab.known_when or (
             "same" if lab.known_time == lab.time else f"{inputs.clock.time_unit} {lab.known_time:g}"
         )
-        state = STATE_WORDS.get(lab.state, lab.state) + (" (new)" if lab.new and not all_new else "")
+        words = (STATE_WORDS.get(lab.state, lab.state), LIMIT_WORDS.get(_beyond(lab), ""))
+        state = ", ".join(word for word in words if word) + (" (new)" if lab.new and not all_new else "")
         entries.append(
             {
                 "lab_id": lab.lab_id,
@@ -68,6 +71,11 @@ def labs(inputs: ReportInput) -> list[dict]:
             }
         )
     return entries
+
+
+def _beyond(lab) -> str:
+    """On which side of a limit a used lab lies, "<" or ">", or "" for neither; a censored one that says not, below."""
+    return "" if lab.state not in USED else lab.comparator or ("<" if lab.state == "censored" else "")
 
 
 def _expected(before, limits, limit, unit):
@@ -145,11 +153,12 @@ def refused(inputs: ReportInput) -> list[dict]:
 def data_counts(inputs: ReportInput) -> str:
     """ "24 labs used, 1 late, 1 corrected, 2 rejected, 3 rows refused"."""
     count = lambda *states: sum(lab.state in states for lab in inputs.labs)  # noqa: E731
-    parts = [f"{count('used', 'censored', 'late', 'corrected')} labs used"]
+    beyond = [_beyond(lab) for lab in inputs.labs]
+    parts = [f"{count(*USED)} labs used"]
     parts += [
         f"{number} {name}"
         for name, number in (
-            ("below limit", count("censored")),
+            *((words, beyond.count(side)) for side, words in LIMIT_WORDS.items()),
             ("late", count("late")),
             ("corrected", count("corrected")),
             ("retracted", count("retracted")),

@@ -21,6 +21,7 @@ from bayestwin.plots import (
 )
 from bayestwin.plots.marker_course import course_range
 from bayestwin.plots.marks import draw_labs
+from bayestwin.plots.style import new_axes
 from bayestwin.plots.svg import to_svg
 
 X = np.linspace(0, 30, 40)
@@ -107,6 +108,18 @@ def test_dots_never_overlap_and_keep_their_month():
 
 def test_a_censored_lab_stands_at_its_limit_not_at_half_of_it(drawn):
     assert [line.get_ydata()[0] for line in drawn["course"].lines if line.get_marker() == "v"] == [0.5]
+
+
+@pytest.mark.parametrize("state", ["censored", "late", "corrected"])
+@pytest.mark.parametrize(("comparator", "mark", "end"), [("<", "v", 0.1), (">", "^", 100.0)])
+def test_a_lab_beyond_a_limit_points_to_where_the_value_lies_whatever_its_state(state, comparator, mark, end):
+    ax = new_axes(100, 40, left=10, right=2, bottom=8, top=2)
+    lab = {"x": 1.0, "value": 5.0, "state": state, "comparator": comparator, "limit": 5.0}
+    draw_labs(ax, [lab], floor=0.1, top=100.0)
+    stem, triangle, *ring = ax.lines
+    assert list(stem.get_ydata()) == [5.0, end]
+    assert (triangle.get_marker(), triangle.get_markerfacecolor(), triangle.get_ydata()[0]) == (mark, "white", 5.0)
+    assert [line.get_markerfacecolor() for line in ring] == ([] if state == "censored" else ["none"])
 
 
 def test_a_rejected_lab_off_the_scale_stands_at_the_edge_as_a_cross(drawn):

@@ -3,13 +3,14 @@
 import dataclasses
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import report_examples
-from report_examples import HOSTILE, example
+from report_examples import HOSTILE, example, lab
 
 from bayestwin.records import Lab, PatientRecord
 from bayestwin.report import json_data, make_report, write_report
@@ -206,6 +207,25 @@ def test_the_ledger_of_a_twin_says_what_was_reported_of_each_lab():
     assert [e.state for e in entries] == ["used", "censored", "censored", "used"]
     assert [e.upper for e in entries] == [None, None, None, 10.0]
     assert [e.limit for e in entries] == [None, 0.5, 90.0, None]
+
+
+def test_a_lab_above_its_limit_is_said_and_counted_as_above_it_whatever_its_state():
+    """A positive MRD finding is a level above the sensitivity of the test."""
+    states = (("<", "censored"), (">", "censored"), (">", "late"), ("<", "corrected"), ("", "used"), (">", "rejected"))
+    labs = tuple(
+        lab(n, "m_protein", 400.0 + n, 5.0, "g/L", state=state, comparator=side, limit=5.0 if side else None)
+        for n, (side, state) in enumerate(states)
+    )
+    inputs = replace(example(), labs=labs)
+    assert [entry["state_shown"] for entry in json_data.labs(inputs)] == [
+        "used, below limit",
+        "used, above limit",
+        "late, used, above limit",
+        "corrected, used, below limit",
+        "used",
+        "rejected",
+    ]
+    assert json_data.data_counts(inputs).startswith("5 labs used, 2 below limit, 2 above limit, 1 late, 1 corrected")
 
 
 def test_the_surprise_sentence_says_what_was_expected(made):
