@@ -4,16 +4,16 @@ VPC. Labs of one output are put into bins of time with about equal numbers; in e
 observed values, and of each replicate's values, whose spread over replicates makes a band. Prediction-corrected, every
 value of a bin is multiplied by the bin's median PRED over its own PRED (on the ln scale that is a shift), so that
 doses and covariates that differ do not widen the bands. A censored value stands at its limit, and so does a simulated
-value beyond that lab's limit; beside it the share of labs under the limit is compared. A value known to lie between two
-limits is drawn from that lab's replicates between them, always with the same seed. Of an output in categories the
-lines are the share of each category instead of percentiles. What is counted or graded is neither prediction-corrected
-(a category times a factor is none) nor given NPDE (uncorrelated categories are none).
+value beyond that lab's limit (see lab_limits); beside it the share of labs under the limit is compared. A value known
+to lie between two limits is drawn from that lab's replicates between them, always with the same seed. Of an output in
+categories the lines are the share of each category instead of percentiles. What is counted or graded is neither
+prediction-corrected (a category times a factor is none) nor given NPDE (uncorrelated categories are none).
 
 NPDE. For each patient's labs of one output, y and one half of its replicates are made uncorrelated with mean and
 Cholesky factor of the other half, on the error scale, so that y is treated as the replicates are that it is ranked
 among; pd is the share of these below y, npde its normal score. Under the model
-they are independent standard normal. A censored lab first gets a value drawn from the replicates under its limit; so
-does every value of a replicate under that limit, else labs of one patient would hang together less than theirs do.
+they are independent standard normal. A lab beyond a limit first gets a value drawn from the replicates there; so does
+every value of a replicate beyond that limit, else labs of one patient would hang together less than theirs do.
 
 Sources: Bergstrand, Hooker, Wallin and Karlsson (2011), AAPS J 13:143 (pcVPC); Brendel et al. (2006), Pharm Res
 23:2036; Comets, Brendel and Mentre (2008), Comput Methods Programs Biomed 90:154 (NPDE, its tests); Nguyen et al.
@@ -25,6 +25,7 @@ from dataclasses import replace
 import numpy as np
 
 from bayestwin.errors import FitError
+from bayestwin.evaluation.lab_limits import Limits, at_limits, below_limit, limits_of, upper_ends
 from bayestwin.labs import TINY
 
 PERCENTILES = (10.0, 50.0, 90.0)
@@ -56,8 +57,9 @@ def vpc(
     DataFrame       one row per bin and line: bin, from_time, to_time, middle (median time), labs, line ("10", "50",
                     "90" and, where the output has limits, "below limit", a share; "share of 0" ... of categories),
                     observed, low, median, high;
-                    attribute left_out: labs without a PRED above 0 (before the first dose), which prediction
-                    correction cannot divide by
+                    attributes left_out: labs without a PRED above 0 (before the first dose), which prediction
+                    correction cannot divide by; no_dose: those without a dose before, of which "since_dose" knows
+                    no time
 
     Raises
     ------
@@ -72,17 +74,17 @@ def vpc(
         raise _only_measured(output, "prediction-corrected", "Leave prediction_corrected out.")
     if prediction_corrected:
         mine = _with_a_prediction(mine)
-    at = mine.labs[time].to_numpy(float)
-    y, simulated = _at_limits(mine)
+    at, limits = mine.labs[time].to_numpy(float), limits_of(mine)
+    y, simulated = at_limits(mine, limits)
     if prediction_corrected:
         y, simulated = _corrected(mine, at, y, simulated, bins)
-    below, below_simulated = _below(mine)
+    below, below_simulated = below_limit(mine, limits)
     rows = []
     for number, members in enumerate(bins_of(at, bins)):
         place = {"bin": number, "from_time": at[members].min(), "to_time": at[members].max()}
         place |= {"middle": float(np.median(at[members])), "labs": len(members)}
         for value in categories:
-            shares = (simulated[:, members] == value).mean(axis=1)
+            shares = _share(np.where(np.isnan(simulated), np.nan, simulated == value)[:, members])
             line = {"line": f"share of {value}", "observed": (y[members] == value).mean()}
             rows.append(place | line | _band(shares, probability))
         for q in () if categories else percentiles:
@@ -91,10 +93,11 @@ def vpc(
                 place | {"line": f"{q:g}", "observed": np.percentile(y[members], q)} | _band(lines, probability)
             )
         if below is not None:
-            shares = below_simulated[:, members].mean(axis=1)
+            shares = _share(below_simulated[:, members])
             rows.append(place | {"line": "below limit", "observed": below[members].mean()} | _band(shares, probability))
     table = pd.DataFrame(rows)
     table.attrs["left_out"] = int((found.labs["output"] == output).sum()) - len(mine.labs)
+    table.attrs["no_dose"] = int(np.isnan(at).sum())
     return table
 
 
@@ -122,54 +125,18 @@ def bins_of(at, count: int) -> list[np.ndarray]:
     return [known[place == k] for k in range(len(edges) + 1)]
 
 
+def _share(said):
+    """Share of the labs (R, N) of which it is true, per replicate, without those that could not be solved; NaN where
+    none could."""
+    solved = ~np.isnan(said)
+    with np.errstate(invalid="ignore"):
+        return np.nansum(said, axis=1) / solved.sum(axis=1)
+
+
 def _band(values, probability):
     """Median and band over replicates."""
     low, high = 50 * (1 - probability), 50 * (1 + probability)
     return dict(zip(("low", "median", "high"), np.nanpercentile(values, [low, 50, high])))
-
-
-def _limits(mine):
-    """Lower limit of each lab where it has one: its own if censored, else the median of those that are, else the
-    output's usual one but no more than the lab itself; NaN for none."""
-    usual = mine.model.observations[mine.model.observation_index[mine.labs["output"].iloc[0]]].lower_limit
-    observed, left = mine.labs["observed"].to_numpy(float), (mine.labs["limit_flag"] == "left").to_numpy()
-    others = float(np.median(observed[left])) if left.any() else np.nan if usual is None else float(usual)
-    return np.where(left, observed, np.where(observed >= others, others, np.nan))
-
-
-def _upper_limits(mine):
-    """Upper limit of each lab where it has one: its own if censored there, else the median of those that are, but no
-    less than the lab itself; NaN for none."""
-    right, top = (mine.labs["limit_flag"] == "right").to_numpy(), mine.labs["observed"].to_numpy(float)
-    others = float(np.median(top[right])) if right.any() else np.nan
-    return np.where(right, top, np.where(np.fmax(top, _upper(mine.labs)) <= others, others, np.nan))
-
-
-def _upper(labs):
-    """Upper end of each lab that is an interval, else NaN."""
-    return labs["observed_to"].to_numpy(float) if "observed_to" in labs else np.full(len(labs), np.nan)
-
-
-def _at_limits(mine):
-    """Observed (N,) and simulated (R, N) values, both no further than the limits, intervals drawn from the
-    replicates."""
-    limit, upper, simulated = _limits(mine), _upper_limits(mine), mine.simulated
-    low, high = mine.labs["observed"].to_numpy(float), _upper(mine.labs)
-    y, rng = np.fmax(low, limit), np.random.default_rng(0)
-    for n in np.flatnonzero(mine.labs["limit_flag"] == "interval"):
-        pool = mine.simulated[(mine.simulated[:, n] > low[n]) & (mine.simulated[:, n] < high[n]), n]
-        y[n] = rng.choice(pool) if len(pool) else 0.5 * (low[n] + high[n])
-    simulated = np.where(simulated < limit, limit, simulated)  # a failed solve stays NaN
-    return y, np.where(simulated > upper, upper, simulated)
-
-
-def _below(mine):
-    """Which labs are under their limit, observed and simulated; (None, None) without limits."""
-    limit = _limits(mine)
-    if np.isnan(limit).all():
-        return None, None
-    with np.errstate(invalid="ignore"):
-        return (mine.labs["limit_flag"] == "left").to_numpy(), mine.simulated < limit
 
 
 def _with_a_prediction(mine):
@@ -213,7 +180,7 @@ def npde(found, output: str, *, random_seed: int):
         raise _only_measured(output, "given NPDE", "Look at its VPC, and at the PIT of a replay.")
 
     mine, rng, rows = found.of(output), np.random.default_rng(random_seed), []
-    log_scale, limits = mine.labs["scale"].iloc[0] == "ln", _limits(mine)
+    log_scale, limits = mine.labs["scale"].iloc[0] == "ln", limits_of(mine)
     for key, part in mine.labs.groupby("patient", sort=False):
         place = part.index.to_numpy()
         simulated = mine.simulated[:, place]
@@ -226,11 +193,11 @@ def npde(found, output: str, *, random_seed: int):
                 allowed=f"at least {replicates_needed(len(place))}",
                 next_step="Ask for more replicates (count=).",
             )
-        y, upper, limit = part["observed"].to_numpy(float), _upper(part), limits[place]
+        y, to, own = part["observed"].to_numpy(float), upper_ends(part), Limits(*(a[place] for a in limits))
         if log_scale:
             y, simulated = np.log(np.maximum(y, TINY)), np.log(np.maximum(simulated, TINY))
-            upper, limit = np.log(upper), np.log(limit)
-        y, simulated = _imputed(y, part["limit_flag"].to_numpy(), simulated, limit, upper, rng)
+            to, own = np.log(to), own._replace(lower=np.log(own.lower), upper=np.log(own.upper))
+        y, simulated = _imputed(y, to, simulated, own, rng)
         own, others = _uncorrelated(y, simulated[1::2], simulated[::2])
         smallest = 1.0 / (2.0 * len(others))
         pd_ = np.clip((others < own).mean(axis=0), smallest, 1.0 - smallest)
@@ -239,19 +206,21 @@ def npde(found, output: str, *, random_seed: int):
     return pd.concat(rows, ignore_index=True)
 
 
-def _imputed(y, flags, simulated, limit, upper, rng):
+def _imputed(y, to, simulated, limits, rng):
     """(y, simulated) with every value beyond a limit or between two, of y and of the replicates, drawn anew from the
-    replicates there, each lab by itself."""
+    replicates there, each lab by itself. to : upper end of a lab that is an interval, else NaN"""
     found, replicates = y.copy(), simulated.copy()
     for n in range(len(y)):
-        low, high = {"right": (y[n], np.inf), "interval": (y[n], upper[n])}.get(flags[n], (-np.inf, limit[n]))
-        edge = 0.5 * (low + high) if np.isfinite(low + high) else low if np.isfinite(low) else high
-        beyond = (simulated[:, n] > low) & (simulated[:, n] < high)
-        pool = np.sort(simulated[beyond, n])
-        if len(pool):
-            replicates[beyond, n] = rng.choice(pool, len(pool))
-        if flags[n] != "none":
-            found[n] = rng.choice(pool) if len(pool) else edge
+        between, below, above = (y[n], to[n]), (-np.inf, limits.lower[n]), (limits.upper[n], np.inf)
+        kinds = ((between, True),) if np.isfinite(to[n]) else ((below, limits.below[n]), (above, limits.above[n]))
+        for (low, high), lies_there in kinds:
+            beyond = (simulated[:, n] > low) & (simulated[:, n] < high)  # NaN: no limit
+            pool = np.sort(simulated[beyond, n])
+            if len(pool):
+                replicates[beyond, n] = rng.choice(pool, len(pool))
+            if lies_there:
+                edge = 0.5 * (low + high) if np.isfinite(low + high) else low if np.isfinite(low) else high
+                found[n] = rng.choice(pool) if len(pool) else edge
     return found, replicates
 
 

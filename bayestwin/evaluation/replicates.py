@@ -36,6 +36,8 @@ COLUMNS = (
     "observed",
     "observed_to",
     "limit_flag",
+    "limit",
+    "laboratory",
     "scale",
     "pred",
 )
@@ -149,9 +151,17 @@ def _row(model, record, lab, pred) -> dict:
         "observed": lab.value,
         "observed_to": np.nan if lab.upper is None else lab.upper,
         "limit_flag": lab.censoring,
+        "limit": _own_limit(observation, lab),
+        "laboratory": lab.laboratory,
         "scale": "ln" if observation.log_scale else "natural",
         "pred": float(pred),
     }
+
+
+def _own_limit(observation, lab) -> float:
+    """Lower limit that a lab says of itself; NaN for none. A finding lies on one side of the limit it says."""
+    says = lab.censoring in ("none", "left") or bool(observation.findings)
+    return np.nan if not says or lab.limit is None or lab.upper is not None else lab.limit
 
 
 def _since_dose(record, lab) -> float:

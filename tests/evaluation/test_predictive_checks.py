@@ -3,6 +3,7 @@
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import matplotlib
 import numpy as np
@@ -19,7 +20,8 @@ from level_model import as_population
 from bayestwin.cli import app
 from bayestwin.dosing import DoseEvent
 from bayestwin.errors import FitError
-from bayestwin.evaluation.predictive_checks import bins_of, npde, npde_tests, replicates_needed, vpc
+from bayestwin.evaluation.lab_limits import Limits, limits_of
+from bayestwin.evaluation.predictive_checks import _imputed, bins_of, npde, npde_tests, replicates_needed, vpc
 from bayestwin.evaluation.random_effects import against_covariates, random_effects, shrinkage
 from bayestwin.evaluation.replicates import Replicates, _row, replicates
 from bayestwin.population import PopulationPosterior
@@ -125,7 +127,7 @@ def test_prediction_correction_takes_away_what_pred_explains():
     without = vpc(Replicates(found.model, predose, simulated, 0.0), "m_protein", prediction_corrected=True)
     bins = without.drop_duplicates("bin")
     assert without.attrs["left_out"] == len(labs) - bins["labs"].sum() == np.ceil(len(labs) / 20)
-    assert corrected.attrs == plain.attrs == {"left_out": 0}
+    assert corrected.attrs == plain.attrs == {"left_out": 0, "no_dose": 0}
     with pytest.raises(FitError, match="PRED.*above 0"):
         vpc(Replicates(found.model, labs.assign(pred=-1.0), simulated, 0.0), "m_protein", prediction_corrected=True)
 
@@ -165,11 +167,104 @@ def test_values_over_an_upper_limit_stand_at_it(made):
     )
     further.loc[0, "limit_flag"] = "none"
     found = vpc(Replicates(FakeModel(None), further, failed, 0.0), "m_protein", percentiles=(100.0,), bins=1)
-    assert found["high"][0] > 21.0  # of the lab that lies beyond the others' limit
+    # a lab that lies beyond the others' limit stands there too: a limit of its own would be chosen by its value
+    assert found["observed"][0] == found["low"][0] == found["high"][0] == 21.0
     failed[:, :-40] = np.nan
     both = labs.assign(observed=np.clip(values, 19.0, 21.0), limit_flag=np.where(values < 19.0, "left", flags))
     table = vpc(Replicates(FakeModel(19.0), both, failed, 0.0), "m_protein", percentiles=(50.0,), bins=1)
     assert 19.0 < table["median"][0] < 21.0
+
+
+def limited(made, seed, own, *, say="all", laboratory=""):
+    """Labs of one replicate under limits `own`; say : "all", or "censored" where measured labs do not say theirs."""
+    flags = np.where(made.simulated[seed] < own, "left", "none")
+    said = np.where((flags == "left") | (say == "all"), own, np.nan)
+    labs = made.labs.assign(observed=np.maximum(made.simulated[seed], own), limit_flag=flags)
+    return Replicates(FakeModel(20.0), labs.assign(limit=said, laboratory=laboratory), made.simulated[::5], 0.0)
+
+
+LABORATORIES = np.where(np.arange(160) % 2, "A", "B")
+TWO_LIMITS = np.where(LABORATORIES == "A", 17.0, 21.0)
+
+
+@pytest.mark.parametrize(
+    "how", [{}, {"say": "censored"}, {"say": "censored", "laboratory": LABORATORIES}], ids=("own", "unsaid", "by name")
+)
+def test_a_right_model_passes_whatever_labs_say_of_two_limits(made, how):
+    """Limits had been guessed from other labs, by the value of the lab: a right model expected other shares."""
+    held, p = [], []
+    for seed in range(15):
+        found = limited(made, seed, TWO_LIMITS, **how)
+        table = vpc(found, "m_protein", percentiles=(10.0, 50.0), bins=1).set_index("line")
+        assert "below limit" in table.index
+        held.append((table["observed"] >= table["low"]) & (table["observed"] <= table["high"]))
+        p.append(npde_tests(npde(replace(found, simulated=made.simulated), "m_protein", random_seed=seed))["p"])
+    assert np.mean(held, axis=0).min() > 0.7 and np.mean(np.array(p) < 0.05) <= 0.27
+
+
+def test_labs_that_say_their_limit_have_no_other(made):
+    """The usual limit of the model is 20, and an assay that measures below it says so."""
+    table = vpc(limited(made, 0, np.full(160, 2.0)), "m_protein", bins=1).set_index("line")
+    assert table.loc["below limit", ["observed", "low", "median", "high"]].tolist() == [0.0] * 4
+    assert table.loc["10", "observed"] == np.percentile(made.simulated[0], 10)
+
+
+def test_the_usual_limit_stands_where_labs_say_none_and_none_lies_below_it(made):
+    silent = limited(made, 0, np.full(160, -50.0))
+    silent = replace(silent, labs=silent.labs.drop(columns=["limit", "laboratory"]))
+    assert "below limit" not in set(vpc(silent, "m_protein")["line"])  # values below 20: it is no limit here
+    above = replace(silent, labs=silent.labs.assign(observed=np.maximum(silent.labs["observed"], 20.5)))
+    table = vpc(above, "m_protein", bins=1).set_index("line")
+    assert table.loc["below limit", "observed"] == 0.0 and table.loc["below limit", "low"] > 0.3
+
+
+def test_one_diluted_sample_does_not_set_the_limit_of_all(made):
+    own = np.where(np.arange(160) == 3, 60.0, 17.0)
+    table = vpc(limited(made, 0, own, say="censored"), "m_protein", bins=1).set_index("line")
+    assert table.loc["50", "observed"] == pytest.approx(np.median(made.simulated[0]), abs=0.5)
+
+
+def test_solves_that_failed_are_in_no_share(made):
+    """A fifth of the solves fail: the expected share below the limit had been a fifth lower."""
+    found = limited(made, 0, np.full(160, 20.0))
+    failed = found.simulated.copy()
+    failed[:, ::5] = np.nan
+    all_of_them, rest = (
+        vpc(replace(found, simulated=s), "m_protein", bins=1).set_index("line") for s in (found.simulated, failed)
+    )
+    assert rest.loc["below limit", "median"] == pytest.approx(all_of_them.loc["below limit", "median"], abs=0.03)
+
+
+def test_solves_that_failed_are_in_no_share_of_a_category():
+    labs = pd.DataFrame({"patient": np.arange(100), "lab_id": "", "output": "m_protein", "time": 1.0})
+    labs = labs.assign(observed=np.arange(100) % 2, limit_flag="none", scale="natural", pred=1.0)
+    simulated = np.random.default_rng(1).integers(0, 2, (200, 100)).astype(float)
+    simulated[:, ::5] = np.nan
+    model = FakeModel(None)
+    model.observations[0].discrete, model.observations[0].distribution = True, SimpleNamespace(values=(0, 1))
+    table = vpc(Replicates(model, labs, simulated, 0.0), "m_protein", bins=1)
+    assert table["median"].to_numpy() == pytest.approx([0.5, 0.5], abs=0.02)
+
+
+def test_labs_before_the_first_dose_are_counted_where_the_time_is_since_a_dose(made):
+    since = np.where(np.arange(160) < 7, np.nan, made.labs["time"])
+    table = vpc(replace(made, labs=made.labs.assign(since_dose=since)), "m_protein", time="since_dose", bins=1)
+    assert table.attrs["no_dose"] == 7 and table["labs"].iloc[0] == 153
+
+
+def test_replicates_over_an_upper_limit_are_drawn_anew_for_measured_labs_too():
+    """Two labs that hang together, one measured and one over 1: where both are over it they must no longer do so."""
+    z = np.random.default_rng(1).multivariate_normal([0.0, 0.0], [[1.0, 0.95], [0.95, 1.0]], 4000)
+    nothing = np.full(2, np.nan)
+    limits = Limits(nothing, np.ones(2), np.array([False, False]), np.array([False, True]))
+    y, drawn = _imputed(np.array([0.3, 1.0]), nothing, z, limits, np.random.default_rng(2))
+    both = (z > 1.0).all(axis=1)
+    assert np.corrcoef(z[both].T)[0, 1] > 0.7 and abs(np.corrcoef(drawn[both].T)[0, 1]) < 0.15
+    assert (drawn > 1.0).tolist() == (z > 1.0).tolist() and (drawn[z < 1.0] == z[z < 1.0]).all()
+    assert y[0] == 0.3 and y[1] > 1.0
+    labs = pd.DataFrame({"output": "m_protein", "observed": [0.3, 1.0], "limit_flag": ["none", "right"]})
+    found = limits_of(Replicates(FakeModel(None), labs, z, 0.0))
+    assert found.upper.tolist() == [1.0, 1.0] and found.above.tolist() == [False, True]
 
 
 def test_npde_are_the_whitened_values_of_the_closed_form(known, made):
