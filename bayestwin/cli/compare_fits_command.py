@@ -46,7 +46,6 @@ def compare_fits(
     seed: Seed = 1,
 ):
     """Leave-one-patient-out scores (PSIS with k-hat), stacking weights and prior sensitivity of fits, side by side."""
-    from bayestwin.evaluation.fit_comparison import KHAT
     from bayestwin.evaluation.fit_comparison import compare_fits as compare
 
     names = [path.stem for path in populations]
@@ -69,11 +68,8 @@ def compare_fits(
     found.khat.to_csv(out / "patients.csv", index=False)
     typer.echo(found.table.to_string(index=False, float_format="{:.3g}".format))
     for name in names:
-        column = found.khat[f"khat {name}"]
-        bad = found.khat["patient"][~(column <= KHAT)]
-        if len(bad):
-            say(f"{name}: k-hat above {KHAT:g} for {', '.join(map(str, bad[:10]))}: their score is not to be trusted; "
-                "fit again without them")  # fmt: skip
+        for note in found.notes[name]:
+            say(f"{name}: {note}")
         table = found.sensitivity[name]
         table.to_csv(out / f"prior_sensitivity_{name}.csv")
         said = table[~table["diagnosis"].isin(["✓", "-", ""])]

@@ -1,5 +1,6 @@
 """Marginal likelihood of each patient against its closed form, leave-one-patient-out against fitting anew, stacking."""
 
+import json
 from types import SimpleNamespace
 
 import arviz_stats
@@ -8,14 +9,17 @@ import numpy as np
 import numpyro.distributions as dist
 import pandas as pd
 import pytest
+import xarray as xr
 from scipy import stats
 from typer.testing import CliRunner
 
 from bayestwin.cli import app
 from bayestwin.errors import FitError
-from bayestwin.evaluation.fit_comparison import compare_fits
+from bayestwin.evaluation import fit_comparison
+from bayestwin.evaluation.fit_comparison import _notes, _same_data, compare_fits
 from bayestwin.evaluation.patient_log_likelihood import _log_priors, patient_log_likelihood
 from bayestwin.population import PopulationPosterior
+from bayestwin.population.posterior import patient_mark
 from bayestwin.records import ClinicalEvent, Cohort, Lab, PatientRecord
 from bayestwin.specification import LKJ
 from bayestwin.specification.correlation import Block
@@ -124,7 +128,7 @@ def stands_for(*outputs):
     named = [dict(zip(("output", "unit", "derived_from"), one), derived_within=0.5) for one in outputs]
     index = {one["output"]: k for k, one in enumerate(named)}
     observations = tuple(SimpleNamespace(**one) for one in named)
-    return SimpleNamespace(model=SimpleNamespace(observations=observations, observation_index=index))
+    return SimpleNamespace(model=SimpleNamespace(observations=observations, observation_index=index, progression=None))
 
 
 def test_fits_that_learnt_from_other_labs_of_the_same_rows_are_not_compared():
@@ -136,6 +140,72 @@ def test_fits_that_learnt_from_other_labs_of_the_same_rows_are_not_compared():
     two = stands_for(marker, ("change", "g/L", ("m_protein",)))
     with pytest.raises(FitError, match="change in g/L at 2 is read by one alone.*derived from the same others"):
         compare_fits({"one": one, "two": two}, {"one": cohort, "two": cohort}, random_seed=1)
+
+
+@pytest.mark.parametrize(
+    ("hazards", "events", "says"),
+    [
+        ({"death_hazard": "death"}, ("death",), "death at 200 is read by two alone"),
+        ({"death_hazard": "death"}, (), "survival at 3 is read by two alone"),
+        ({"progression_hazards": ("other",)}, ("assessed",), "freedom from a progression.* at 200 is read by two"),
+        ({"progression_hazards": ("other",)}, ("progression",), "a progression that is not.* at 200 is read by two"),
+        ({"progression_hazards": ("other",)}, ("death",), None),
+    ],
+)
+def test_fits_of_which_one_scores_events_are_not_compared(hazards, events, says):
+    """Both had been compared on their labs alone, while the density of one held the death too."""
+    (record,) = patients(1)
+    record = PatientRecord(
+        record.key, record.labs, events=tuple(ClinicalEvent(e, 200.0, 200.0, "imaging") for e in events)
+    )
+    fits = {"one": stands_for(("m_protein", "g/L", ())), "two": stands_for(("m_protein", "g/L", ()))}
+    endpoint = {"death_hazard": None, "death_hazards": (), "progression_hazards": (), "way_of": lambda *_: None}
+    fits["two"].model.progression = SimpleNamespace(**(endpoint | hazards))
+    cohorts = dict.fromkeys(fits, Cohort((record,)))
+    if says is None:
+        return _same_data(fits, cohorts)
+    with pytest.raises(FitError, match=says + ".*whose hazards are of the same events"):
+        _same_data(fits, cohorts)
+
+
+def test_patients_whom_the_fit_has_not_learnt_from_are_scored_without_weights_and_named(population, monkeypatch):
+    """Importance weights take out of the draws a patient who was never in them: the far one's score was too low."""
+    tree, cohort = population.tree.copy(), patients()
+    fitted = [patient_mark(record) for record in cohort][:-2]
+    tree.attrs.update(fitted_patients=json.dumps([*fitted, "somebody else"]), fitted_records="{}")
+    values = np.array([exact(population, record) for record in cohort])
+    values[:-1], values[-1] = (
+        0.5 * values[:-1],
+        4.0 * values[-1],
+    )  # far from the others: draws differ in what they say of it
+    data = {"patient_record": (("patient", "chain", "draw"), values[:, None])}
+    groups = {
+        "posterior": population.tree["posterior"].to_dataset(),
+        "log_likelihood": xr.Dataset(data, {"patient": [r.key for r in cohort]}),
+        "importance": xr.Dataset({"ess": ("patient", [90.0] * 7 + [12.0])}, {"patient": [r.key for r in cohort]}),
+    }
+    monkeypatch.setattr(fit_comparison, "patient_log_likelihood", lambda *_, **__: xr.DataTree.from_dict(groups))
+    monkeypatch.setattr(arviz_stats, "psense_summary", lambda *_: None)
+    fit = PopulationPosterior(population.model, tree)
+    found = compare_fits({"fit": fit}, {"fit": cohort}, random_seed=1)
+    elpd = found.khat["elpd fit"].to_numpy()
+    assert elpd[-2:] == pytest.approx(np.log(np.exp(values[-2:]).mean(axis=1)))
+    weighted = arviz_stats.loo(xr.DataTree.from_dict(groups), pointwise=True)
+    assert elpd[:-2] == pytest.approx(weighted.elpd_i.values[:-2]) and elpd[-1] > weighted.elpd_i.values[-1] + 0.05
+    row = found.table.iloc[0]
+    assert row["elpd"] == pytest.approx(elpd.sum()) and row["se"] == pytest.approx(np.sqrt(8) * elpd.std())
+    assert row["good_k"] == pytest.approx(1 - 1 / np.log10(100)) and row["khat_above"] == 0
+    assert found.notes["fit"] == (
+        "not fitted on P-6, P-7: scored as patients to come, without importance weights",
+        "1 of 7 fitted patients are not in these files and have no score",
+        "fewer than 25 effective points for P-7: ask for more points",
+    )
+
+
+def test_k_hat_is_judged_by_the_number_of_draws(population):
+    """At 200 draws the estimate is not to be trusted above 0.57, not 0.7."""
+    (note,) = _notes(population, patients(2), [], ["P-1"], 0.5654, [])
+    assert note.startswith("k-hat above 0.57 for P-1: their score is not to be trusted")
 
 
 def test_fits_that_speak_of_other_labs_or_units_are_not_compared():
