@@ -21,6 +21,7 @@ import jax
 import numpy as np
 
 from bayestwin.errors import ModelError
+from bayestwin.individual import beginning
 from bayestwin.prognosis.particles import forecast_draws
 from bayestwin.prognosis.simulate import trajectories
 from bayestwin.twin.particles import effective_size, normalised
@@ -57,8 +58,8 @@ def visit_log_likelihood(marker, times, at, strength: float) -> np.ndarray:
 def visit_sensitivity(twin, strengths, *, random_seed: int, fewest: float = FEWEST) -> tuple[Moved, ...]:
     """Weights of a twin's particles had its visits come at a rate that goes with the marker to these powers.
 
-    The visits are the distinct times of the labs of the progression marker. Particles are in the order of the twin, so
-    that draws of a forecast made of it may be averaged with these weights.
+    The visits are the distinct times of the labs of the progression marker, from the beginning of the record on.
+    Particles are in the order of the twin, so that draws of a forecast made of it may be averaged with these weights.
 
     Raises
     ------
@@ -73,7 +74,7 @@ def visit_sensitivity(twin, strengths, *, random_seed: int, fewest: float = FEWE
         raise ModelError(
             "a visit process needs visits", subject=f"patient {twin.key}", value=len(at), allowed="two or more"
         )
-    times = np.linspace(0.0, twin.time, GRID)
+    times = np.linspace(beginning(record), twin.time, GRID)
     rng = np.random.default_rng([random_seed, twin.updates, 23])
     with jax.enable_x64(True):
         draws = forecast_draws(twin, twin.rho, rng)

@@ -7,10 +7,11 @@ import pytest
 from relapsing_model import relapsing_population
 
 from bayestwin.errors import ModelError
+from bayestwin.evaluation import visit_sensitivity as visits
 from bayestwin.evaluation.visit_mechanisms import Mechanism, follow_cohort, latent_courses
 from bayestwin.evaluation.visit_sensitivity import visit_log_likelihood, visit_sensitivity
 from bayestwin.individual import compile_record
-from bayestwin.records import PatientRecord
+from bayestwin.records import Lab, PatientRecord
 from bayestwin.twin import start_twin
 
 SIZES = {"population_draws": 50, "islands": 4}
@@ -108,6 +109,22 @@ def test_a_constant_course_is_as_likely_under_every_strength_and_a_visit_at_a_pe
     assert found[1][0] == pytest.approx(-3 * np.log(100.0)) and found[1][1] > found[1][0]
     exact = 0.02 * 265.0 - 3 * np.log((np.exp(2.0) - 1.0) / 0.02)  # closed form, up to the centring that cancels
     assert found[1][1] == pytest.approx(exact, abs=1e-3)
+
+
+def test_the_time_at_risk_of_a_visit_begins_where_the_record_does(population, monkeypatch):
+    """Visits before time zero counted, and the time that they were made in did not."""
+    asked, real = {}, visits.trajectories
+
+    def followed(twin, draws, plan, times, **how):
+        outputs, events, ok = real(twin, draws, plan, times, **how)
+        asked.update(times=times, solved=np.isfinite(outputs[ok]).all() and ok.all())
+        return outputs, events, ok
+
+    monkeypatch.setattr(visits, "trajectories", followed)
+    labs = tuple(Lab(f"m@{t}", "m_protein", t, 20.0, t) for t in (-100.0, -50.0, 0.0, 50.0, 100.0))
+    twin = start_twin(population, PatientRecord("S-1", labs=labs), particles=200, random_seed=1, **SIZES)
+    visit_sensitivity(twin, (1.0,), random_seed=1)
+    assert (asked["times"][0], asked["times"][-1], asked["solved"]) == (-100.0, 100.0, True)
 
 
 def test_strength_zero_is_the_twin_itself_and_few_visits_are_refused(population, ignorable):
