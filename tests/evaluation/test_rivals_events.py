@@ -103,6 +103,9 @@ def test_covariates_are_what_was_known_at_the_landmark():
     value, slope, missing, since, landmark, on, off = covariates_at(model, record, 45.0)
     assert (value, slope, missing) == (pytest.approx(np.log(2)), pytest.approx(np.log(2) / 20), 0.0)
     assert (since, landmark, on, off) == (pytest.approx(np.log1p(35.0)), 45.0, 1.0, 0.0)
+    later = replace(record, events=(*record.events, ClinicalEvent("line_of_therapy", 40.0, 60.0, OFF)))
+    assert covariates_at(model, later, 45.0).tolist() == covariates_at(model, record, 45.0).tolist()  # not known yet
+    assert covariates_at(model, later, 65.0)[-2:].tolist() == [0.0, 1.0]
     nothing = covariates_at(model, course("N", [1.0], [50]), 45.0)
     assert np.isnan(nothing[:2]).all() and nothing[2] == 1.0
 

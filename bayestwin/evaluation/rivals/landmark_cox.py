@@ -151,7 +151,7 @@ def covariates_at(model, record, landmark: float) -> np.ndarray:
         between = labs[-1].time - labs[-2].time if len(labs) > 1 else 0.0
         slope = (y[1] - y[0]) / between if between > 0 else 0.0
         found += [y[-1], slope, 0.0] if labs else [np.nan, np.nan, 1.0]
-    clock = course_of(model, record)
+    clock = course_of(model, known)
     now = clock.treatment(landmark)
     found += [np.log1p(clock.since(landmark)), landmark]
     return np.array([*found, *(float(name == now) for name in model.treatment_names)], dtype=float)
