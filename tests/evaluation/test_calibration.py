@@ -78,6 +78,32 @@ def test_knowledge_ranges_are_counted_and_those_that_could_not_be_had_too():
     assert table.loc[0.8, "low"] == pytest.approx(0.05**0.5) and table.loc[0.8, "high"] == 1.0
 
 
+def with_knowledge(held, patients=100):
+    """Uniform ranks beside a knowledge range that held the truth in this share of patients at each level."""
+    name, ranks = "knowledge of P(T > 12 months)", rows_of((np.arange(patients) + 0.5) / patients)
+    covered = {f"covered_{level}": np.arange(patients) < share * patients for level, share in held.items()}
+    rows = rows_of([np.nan] * patients, quantity=name, kind="knowledge").assign(**covered)
+    return Calibration(pd.concat([ranks, rows]))
+
+
+@pytest.mark.parametrize("held", [{50: 0.0, 80: 0.0, 95: 0.0}, {50: 0.5, 80: 0.6, 95: 0.95}, {50: 0.8, 80: 0.9, 95: 1}])
+def test_knowledge_ranges_that_do_not_hold_what_they_say_are_not_calibrated(held):
+    """Ranges that held nothing had been printed beside "All are calibrated"."""
+    found = with_knowledge(held)
+    assert found.miscalibrated == ("knowledge of P(T > 12 months)",)
+    assert "NOT CALIBRATED: knowledge of P(T > 12 months)" in found.sentence
+    assert f"80 % knowledge ranges held the true chance in {100 * held[80]:.0f} % (" in found.sentence
+
+
+def test_knowledge_ranges_that_hold_are_said_to_and_those_not_had_are_counted():
+    found = with_knowledge({50: 0.46, 80: 0.83, 95: 0.93})
+    assert found.miscalibrated == () and "All are calibrated" in found.sentence
+    assert found.sentence.endswith("80 % knowledge ranges held the true chance in 83 % (76 to 89) of 100 patients.")
+    rows = found.rows.copy()
+    rows.loc[(rows["kind"] == "knowledge") & (rows["patient"] < "SIM-0020"), "covered_80"] = np.nan
+    assert Calibration(rows).sentence.endswith("of 80 patients. 20 knowledge ranges could not be had.")
+
+
 @pytest.fixture(scope="module")
 def censored(tmp_path_factory):
     """50 made-up draws of the model with censored labs and a hazard; the residual SD is far from its square root."""

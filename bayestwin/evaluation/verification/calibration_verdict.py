@@ -3,7 +3,9 @@
 For each quantity the distribution function of its PITs is compared with the uniform one at all points at once: the
 least of the pointwise binomial tails, and how often uniform PITs have one as small (so p < 0.01 says that the curve
 leaves its simultaneous 99 % band). Over all quantities together Holm's adjusted p under 1 % says NOT CALIBRATED: of a
-hundred sound programs one is called so. Patients whose twin failed its numerical check are counted and left out.
+hundred sound programs one is called so. Of each knowledge range the number of patients in whom it held the true chance
+is binomial; these p are adjusted among themselves in the same way. Patients whose twin failed its numerical check are
+counted and left out.
 
 Source: Sailynoja, Burkner and Vehtari (2022), Statistics and Computing 32:32.
 """
@@ -54,8 +56,8 @@ class Calibration:
 
     @cached_property
     def knowledge(self):
-        """One line per landmark and level (DataFrame): share of patients whose range held the true chance, and its 90 %
-        limits (Clopper and Pearson); ranges that could not be had are counted."""
+        """One line per landmark and level (DataFrame): share of patients whose range held the true chance, its 90 %
+        limits (Clopper and Pearson), Holm's adjusted p of the level; ranges that could not be had are counted."""
         import pandas as pd
 
         rows, lines = self.usable[self.usable["kind"] == "knowledge"], []
@@ -64,13 +66,20 @@ class Calibration:
                 held = part.get(f"covered_{level}", pd.Series(dtype=float)).dropna()
                 low, high = _limits(int(held.sum()), len(held))
                 line = {"quantity": quantity, "level": level / 100, "covered": held.mean(), "low": low, "high": high}
+                line |= {"p": _binomial_p(int(held.sum()), len(held), level / 100)}
                 lines.append(line | {"patients": len(held), "no_range": len(part) - len(held)})
-        return pd.DataFrame(lines)
+        table = pd.DataFrame(lines)
+        if lines:
+            table["p_adjusted"] = holm(table.pop("p"))
+        return table
 
     @property
     def miscalibrated(self) -> tuple[str, ...]:
-        """Quantities whose ranks are not uniform."""
-        return tuple(self.summary.loc[~self.summary["calibrated"], "quantity"])
+        """Quantities whose ranks are not uniform, and those whose knowledge range does not hold as often as it says."""
+        ranks = tuple(self.summary.loc[~self.summary["calibrated"], "quantity"])
+        table = self.knowledge
+        wrong = () if table.empty else table.loc[table["p_adjusted"] < FALSE_ALARM, "quantity"]
+        return ranks + tuple(dict.fromkeys(wrong))
 
     @property
     def sentence(self) -> str:
@@ -90,7 +99,24 @@ class Calibration:
             f"Least p {worst['p']:.2g} ({worst['quantity']}), adjusted {worst['p_adjusted']:.2g}; "
             f"{outside} of {len(table)} leave their own 99 % band."
         )
-        return " ".join(said)
+        return " ".join([*said, *self._said_of_knowledge])
+
+    @property
+    def _said_of_knowledge(self):
+        """How often 80 % knowledge ranges held the true chance; nothing where they were not asked."""
+        table = self.knowledge
+        if table.empty:
+            return
+        held = [
+            f"{100 * line.covered:.0f} % ({100 * line.low:.0f} to {100 * line.high:.0f}) of {line.patients}"
+            for line in table[table["level"] == 0.8].itertuples()
+            if line.patients
+        ]
+        if held:
+            yield f"80 % knowledge ranges held the true chance in {'; '.join(held)} patients."
+        missing = int(table.loc[table["level"] == 0.8, "no_range"].sum())
+        if missing:
+            yield f"{missing} knowledge ranges could not be had."
 
     def __repr__(self) -> str:
         return f"<Calibration: {self.sentence}>"
@@ -120,6 +146,13 @@ def _least_tails(size: int) -> np.ndarray:
     counts = np.random.default_rng(SEED).multinomial(size, cells, size=SIMULATIONS).cumsum(axis=1)[:, :-1]
     every = _tails(np.arange(size + 1.0)[:, None], size)
     return every[counts, np.arange(len(GRID))].min(axis=1)
+
+
+def _binomial_p(hits: int, count: int, share: float) -> float:
+    """Two-sided p of so many hits; 1 of none."""
+    from scipy.stats import binomtest
+
+    return float(binomtest(hits, count, share).pvalue) if count else 1.0
 
 
 def _limits(hits: int, count: int, tail: float = 0.05) -> tuple[float, float]:
