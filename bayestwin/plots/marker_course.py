@@ -88,20 +88,20 @@ def plot_marker_course(
 
 
 def course_range(quantile_sets, labs, *, limit=None, scale="log") -> tuple[float, float]:
-    """Axis ends that hold the 80 % bands, the labs and the limit, shared by the panels of one figure."""
+    """Axis ends that hold every lab that is used, its limit, the model's usual limit and the 80 % bands, shared by the
+    panels of one figure; on a log axis no band reaches further down than a fourth of the usual limit asks."""
     kept = [
         end
         for lab in labs
         if lab["state"] not in ("rejected", "duplicate", "retracted")
-        for end in (lab.get("value"), lab.get("upper"))
+        for end in (lab.get("value"), lab.get("upper"), lab.get("limit"))
         if end is not None
     ]
     top = max([float(np.nanmax(np.asarray(q)[5])) for q in quantile_sets] + kept + ([limit] if limit else []))
+    lowest = [float(np.nanmin(np.asarray(q)[1])) for q in quantile_sets]
     if scale != "log":
-        low = min([float(np.nanmin(np.asarray(q)[1])) for q in quantile_sets] + kept)
-        return min(0.0, low), top * 1.08 if top > 0 else 1.0
-    values = [float(np.nanmin(np.asarray(q)[1])) for q in quantile_sets] + [value for value in kept if value > 0]
-    low = min([value for value in values if value > 0] + [top])
+        return min([0.0, *lowest, *kept]), top * 1.08 if top > 0 else 1.0
+    low = min([value for value in lowest if value > 0] + [top])
     if limit:
         low = max(min(low, limit / 2), limit / 4)
-    return max(low, top / 1e7) / 1.3, top * 1.6
+    return min([max(low, top / 1e7), *(value for value in kept if value > 0)]) / 1.3, top * 1.6

@@ -122,6 +122,23 @@ def test_a_lab_beyond_a_limit_points_to_where_the_value_lies_whatever_its_state(
     assert [line.get_markerfacecolor() for line in ring] == ([] if state == "censored" else ["none"])
 
 
+def test_every_lab_that_is_used_is_on_the_axis_however_far_below_the_usual_limit():
+    """MRD at 1e-6 and a value of a newer assay, under a usual limit of 1e-5."""
+    labs = [
+        {"x": 1.0, "value": 1e-3, "state": "used"},
+        {"x": 2.0, "value": 2e-7, "state": "used"},
+        {"x": 3.0, "value": 1e-6, "limit": 1e-6, "state": "censored", "comparator": "<"},
+        {"x": 4.0, "value": 1e-9, "state": "rejected"},
+    ]
+    ax = plot_marker_course(X, Q * 1e-5, scale="log", cut=6.0, limit=1e-5, labs=labs)
+    low, high = ax.get_ylim()
+    assert 1e-8 < low <= 2e-7 and high >= 1e-3
+    assert course_range([Q * 1e-9], [], limit=1e-5)[0] == pytest.approx(
+        1e-5 / 4 / 1.3
+    )  # a band alone does not ask so far
+    assert course_range([Q], [{"value": 1e-8, "state": "late"}])[0] <= 1e-8
+
+
 def test_a_rejected_lab_off_the_scale_stands_at_the_edge_as_a_cross(drawn):
     crosses = [line.get_ydata()[0] for line in drawn["course"].lines if line.get_marker() == "x"]
     assert crosses == [drawn["course"].get_ylim()[1]]
