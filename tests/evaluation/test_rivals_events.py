@@ -195,3 +195,14 @@ def test_the_weighted_score_of_censored_patients_is_that_of_the_same_patients_un
     g = censoring_survival(time, event)
     from_half = brier_parts(as_rows(p[later[1]], time[later[1]], event[later[1]], 0.5, landmark=0.5), g)
     assert from_half.mean() == pytest.approx(np.mean((p[later[0]] - (truth[later[0]] > 1.0)) ** 2), abs=0.015)
+
+
+def test_forecasts_without_a_number_are_counted_apart():
+    """They left the mean and stayed in the number of landmarks and patients that it was said to rest on."""
+    about = {"landmark": 0.0, "horizon": 10.0, "forecaster": "twin", "event": True}
+    rows = [about | {"patient": f"P-{k}", "time": 5.0 + k, "probability": 0.5 if k > 5 else np.nan} for k in range(12)]
+    (found,) = event_scores(rows, random_seed=1).to_dict("records")
+    assert [found[name] for name in ("landmarks", "events", "patients", "without_number")] == [6, 0, 6, 6]
+    assert found["brier"] == pytest.approx(0.25)
+    (none,) = event_scores([row | {"probability": np.nan} for row in rows], random_seed=1).to_dict("records")
+    assert np.isnan(none["brier"]) and (none["landmarks"], none["without_number"]) == (0, 12)

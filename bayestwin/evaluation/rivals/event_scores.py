@@ -59,7 +59,8 @@ def event_scores(rows, *, random_seed: int, probability: float = 0.9):
 
     Returns
     -------
-    DataFrame       forecaster, horizon, brier, low, high, landmarks (rows at risk), events (in time), patients
+    DataFrame       forecaster, horizon, brier, low, high, landmarks (rows at risk with a number), events (in time),
+                    patients, without_number (rows that have none)
     """
     import pandas as pd
 
@@ -67,7 +68,8 @@ def event_scores(rows, *, random_seed: int, probability: float = 0.9):
     once = table.drop_duplicates("patient")
     uncensored = censoring_survival(once["time"].to_numpy(float), once["event"].to_numpy(bool))
     found = []
-    for (forecaster, horizon), mine in table.groupby(["forecaster", "horizon"], sort=False):
+    for (forecaster, horizon), asked in table.groupby(["forecaster", "horizon"], sort=False):
+        mine = asked[asked["probability"].notna()]
         parts = brier_parts(mine, uncensored)
         value, low, high = clustered_interval(
             parts, mine["patient"].to_numpy(), random_seed=random_seed, probability=probability
@@ -76,6 +78,7 @@ def event_scores(rows, *, random_seed: int, probability: float = 0.9):
         found.append(
             {"forecaster": forecaster, "horizon": horizon, "brier": value, "low": low, "high": high}
             | {"landmarks": len(mine), "events": int(in_time.sum()), "patients": mine["patient"].nunique()}
+            | {"without_number": len(asked) - len(mine)}
         )
     return pd.DataFrame(found)
 
