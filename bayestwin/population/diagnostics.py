@@ -164,9 +164,7 @@ def _entries(posterior, wanted):
             continue
         own = array.dims[2:]
         for place in np.argwhere(kept) if own else ():
-            entry = array.isel(dict(zip(own, place)), drop=True)
-            labels = [str(array[d].values[k]) if d in array.coords else str(k) for d, k in zip(own, place)]
-            found[f"{name}[{', '.join(labels)}]"] = entry
+            found[_entry_name(name, array, place)] = array.isel(dict(zip(own, place)), drop=True)
     return xr.Dataset(found)
 
 
@@ -196,13 +194,22 @@ def _by_construction(array):
 
 
 def clustered(posterior, divergent) -> str | None:
-    """The scalar parameter in which divergent draws pile up, or None; needs at least three of them."""
+    """The parameter, or entry of an array, in which divergent draws pile up, or None; needs at least three of them."""
     if divergent.sum() < 3:
         return None
-    for name in posterior.data_vars:
-        values = np.asarray(posterior[name])
-        if values.ndim == 2 and values.std() > 0:
-            gap = abs(values[divergent].mean() - values.mean()) / (values.std() / np.sqrt(divergent.sum()))
-            if gap > 4.0:
-                return name
+    for name, array in posterior.data_vars.items():
+        array = array.transpose("chain", "draw", ...)
+        for place in np.ndindex(array.shape[2:]):
+            values = np.asarray(array)[(..., *place)]
+            if values.std() > 0:
+                gap = abs(values[divergent].mean() - values.mean()) / (values.std() / np.sqrt(divergent.sum()))
+                if gap > 4.0:
+                    return _entry_name(name, array, place)
     return None
+
+
+def _entry_name(name, array, place) -> str:
+    """Name of one entry, like correlation_cholesky[CL, ka]; of a scalar its own."""
+    own = array.dims[2:]
+    labels = [str(array[d].values[k]) if d in array.coords else str(k) for d, k in zip(own, place)]
+    return f"{name}[{', '.join(labels)}]" if own else str(name)

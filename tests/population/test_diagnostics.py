@@ -126,6 +126,18 @@ def test_few_divergences_fail_where_they_pile_up():
         assert diagnose(posterior, stats).reasons == reasons
 
 
+def test_few_divergences_fail_where_they_pile_up_in_an_entry_of_an_array():
+    """Factors of laboratories and slopes of a horseshoe are arrays, in which nobody had looked."""
+    shape, rng = (4, 2000), np.random.default_rng(4)
+    values, dims = rng.standard_normal((*shape, 3)), ("chain", "draw", "assay_bias_psa_site")
+    low = np.zeros(shape, bool)
+    low[np.unravel_index(np.argsort(values[..., 1].ravel())[:6], shape)] = True
+    coords = {"assay_bias_psa_site": ["A", "B", "C"]}
+    posterior = xr.Dataset({"assay_bias_psa": (dims, values)}, coords=coords)
+    stats = xr.Dataset({"diverging": (dims[:2], low), "energy": (dims[:2], rng.standard_normal(shape))})
+    assert diagnose(posterior, stats).reasons == ("6 divergences, clustered in assay_bias_psa[B]",)
+
+
 def test_energy_that_creeps_fails_by_e_bfmi():
     creeping = np.cumsum(np.random.default_rng(5).standard_normal(SHAPE), axis=1)
     assert any(r.startswith("E-BFMI") for r in diagnose(*made(energy=creeping)).reasons)
