@@ -23,7 +23,7 @@ from bayestwin.errors import FitError
 from bayestwin.evaluation.lab_limits import Limits, limits_of
 from bayestwin.evaluation.predictive_checks import _imputed, bins_of, npde, npde_tests, replicates_needed, vpc
 from bayestwin.evaluation.random_effects import against_covariates, random_effects, shrinkage
-from bayestwin.evaluation.replicates import Replicates, _row, replicates
+from bayestwin.evaluation.replicates import Replicates, _own_limit, _row, replicates
 from bayestwin.population import PopulationPosterior
 from bayestwin.records import Cohort, Lab, PatientRecord
 from bayestwin.specification import load_model
@@ -200,6 +200,14 @@ def test_a_right_model_passes_whatever_labs_say_of_two_limits(made, how):
         held.append((table["observed"] >= table["low"]) & (table["observed"] <= table["high"]))
         p.append(npde_tests(npde(replace(found, simulated=made.simulated), "m_protein", random_seed=seed))["p"])
     assert np.mean(held, axis=0).min() > 0.7 and np.mean(np.array(p) < 0.05) <= 0.27
+
+
+def test_the_limit_of_a_lab_is_its_own_limit_of_quantification_and_of_a_finding_its_sensitivity():
+    measured, found = SimpleNamespace(findings=()), SimpleNamespace(findings=("negative", "positive"))
+    lab = lambda value, kind="none", limit=None: Lab("a", "y", 1.0, value, 1.0, kind, limit)  # noqa: E731
+    said = [lab(5.0, limit=0.5), lab(0.5, "left", 0.5), lab(5.0), lab(90.0, "right", 90.0), lab(1.0, "interval", 2.0)]
+    assert [_own_limit(measured, one) for one in said] == pytest.approx([0.5, 0.5, *[np.nan] * 3], nan_ok=True)
+    assert _own_limit(found, lab(1e-5, "right", 1e-5)) == 1e-5  # positive: not below it
 
 
 def test_labs_that_say_their_limit_have_no_other(made):
