@@ -37,8 +37,12 @@ def write_population(path, *, seed, stuck=False):
     draws["beta_V_weight_kg"] = 1.0 + 0.2 * rng.standard_normal((4, 300))
     draws["ka_pop"][0] *= 1.5 if stuck else 1.0
     posterior = {name: (("chain", "draw"), values) for name, values in draws.items()}
-    uncorrelated = np.broadcast_to(np.eye(3), (4, 300, 3, 3))
-    posterior["correlation_cholesky"] = (("chain", "draw", "parameter_a", "parameter_b"), uncorrelated)
+    nearly = np.array(np.broadcast_to(np.eye(3), (4, 300, 3, 3)))  # what never moves fails a fit
+    for row, column in ((1, 0), (2, 0), (2, 1)):
+        nearly[..., row, column] = nearly[..., column, row] = 0.01 * np.random.default_rng(row + column).random(
+            (4, 300)
+        )
+    posterior["correlation_cholesky"] = (("chain", "draw", "parameter_a", "parameter_b"), np.linalg.cholesky(nearly))
     stats = {"diverging": np.zeros((4, 300), bool), "energy": rng.standard_normal((4, 300))}
     tree = xr.DataTree.from_dict(
         {
