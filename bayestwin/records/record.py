@@ -13,6 +13,15 @@ from typing import Any
 
 from bayestwin.dosing import DoseEvent
 from bayestwin.errors import RecordError
+from bayestwin.records.first_values import (
+    AT_FIRST,
+    COVARIATE,
+    IN_ROW,
+    SAID,
+    covariate_in,
+    first_values,
+    from_beginning,
+)
 
 
 @dataclass(frozen=True)
@@ -67,24 +76,9 @@ class ClinicalEvent:
     status: str = "final"
 
 
-# What is said of a covariate that acts on a parameter is an event too; its `value` is "name = value".
-COVARIATE = "covariate"  # it becomes another from this time on (events.csv)
-IN_ROW = "covariate_in_row"  # so says a row of an event table, which need not be a change
-AT_FIRST = "covariate_at_first"  # what the first row says is said of the patient without a time too (patients.csv)
-
-
 def covariate_event(name: str, value: float | str, event: str = COVARIATE) -> ClinicalEvent:
     """The event of what is said of a covariate, its times left at 0."""
     return ClinicalEvent(event, 0.0, 0.0, f"{name} = {value!r}" if isinstance(value, float) else f"{name} = {value}")
-
-
-def covariate_in(text: str) -> tuple[str, float | str]:
-    """Covariate and value that such an event holds."""
-    name, _, said = (part.strip() for part in text.partition("="))
-    try:
-        return name, float(said)
-    except ValueError:
-        return name, said
 
 
 @dataclass(frozen=True)
@@ -120,16 +114,27 @@ class PatientRecord:
         object.__setattr__(self, "events", tuple(sorted(self.events, key=lambda r: (r.time, r.event))))
 
     def known_at(self, known_time: float) -> "PatientRecord":
-        """The record as it stood at `known_time`: later rows are left out, later corrections undone."""
+        """The record as it stood at `known_time`: later rows are left out, later corrections undone.
+
+        A first value that only a statement gives goes with that statement; patients.csv has no clock.
+        """
         believed = [s.row for s in self.past if s.row.known_time <= known_time < s.until]
         believed += [r for r in self.labs if r.known_time <= known_time]
         believed += [r for r in self.doses if r.known_time <= known_time]
         believed += [r for r in self.events if r.known_time <= known_time]
+        labs = tuple(r for r in believed if isinstance(r, Lab))
+        doses = tuple(r for r in believed if isinstance(r, DoseEvent))
+        events = [r for r in believed if isinstance(r, ClinicalEvent) and r.event != AT_FIRST]
+        covariates, first, twice = first_values(from_beginning(self), (*labs, *doses), events)
+        for name in twice:
+            said = covariate_event(name, covariates[name], AT_FIRST)
+            events.append(replace(said, time=first, known_time=first))
         return replace(
             self,
-            labs=tuple(r for r in believed if isinstance(r, Lab)),
-            doses=tuple(r for r in believed if isinstance(r, DoseEvent)),
-            events=tuple(r for r in believed if isinstance(r, ClinicalEvent)),
+            labs=labs,
+            doses=doses,
+            events=tuple(events),
+            covariates=covariates,
             past=tuple(s for s in self.past if s.until <= known_time),
         )
 
@@ -157,7 +162,7 @@ class PatientRecord:
 
 def covariate_changes(record: PatientRecord, names: Iterable[str]) -> list[tuple[float, str, float | str]]:
     """(time, covariate, value from then on) of the covariates named, in order of time; without repetitions."""
-    found = ((e.time, *covariate_in(e.value)) for e in record.events if e.event in (COVARIATE, IN_ROW))
+    found = ((e.time, *covariate_in(e.value)) for e in record.events if e.event in SAID)
     reached, changes = dict(record.covariates), []
     for time, name, value in sorted((one for one in found if one[1] in names), key=lambda one: one[:2]):
         if reached.get(name) != value:

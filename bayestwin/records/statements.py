@@ -17,22 +17,14 @@ from dataclasses import dataclass, field, replace
 
 from bayestwin.labs import OCCASION
 from bayestwin.records.drafts import Draft
+from bayestwin.records.first_values import AT_FIRST, IN_ROW, SAID, covariate_in, first_record, from_beginning
 from bayestwin.records.identity import Believed
 from bayestwin.records.patients import Person, Place
 from bayestwin.records.placing import Placed
-from bayestwin.records.record import (
-    AT_FIRST,
-    COVARIATE,
-    IN_ROW,
-    ClinicalEvent,
-    PatientRecord,
-    covariate_event,
-    covariate_in,
-)
+from bayestwin.records.record import ClinicalEvent, PatientRecord, covariate_event
 from bayestwin.records.refusal import Findings, RowRefused, shown_key
 from bayestwin.records.row_statements import written_order
 
-SAID = (COVARIATE, IN_ROW)  # statements with a time
 EARLIER = "the earlier record"
 
 
@@ -96,18 +88,18 @@ def resolve(
     rows : labs, doses and events as believed now; believed : statements; blanks : empty cells of used rows
     """
     said = [e for e in believed.rows if isinstance(e, ClinicalEvent)]
-    first = first_record(rows, said)
-    from_beginning: dict[str, tuple[float | str, Place | None]] = {
-        name: (value, None) for name, value in _from_beginning(base, effects).items()
+    first = first_record((r for r in rows if not isinstance(r, ClinicalEvent)), said)
+    always: dict[str, tuple[float | str, Place | None]] = {
+        name: (value, None) for name, value in (from_beginning(base) if base else {}).items() if name in effects
     }
     for name in effects:
         if name in person.covariates:
-            from_beginning[name] = person.covariates[name], person.places.get(name)
+            always[name] = person.covariates[name], person.places.get(name)
     result = Resolved()
     for name in effects:
         mine = [e for e in said if covariate_in(e.value)[0] == name]
         start = next((e for e in mine if e.time == first), None)
-        value = from_beginning.get(name)
+        value = always.get(name)
         if start is not None and value is not None and start.event == IN_ROW:
             start, value = _agreed(key, name, start, value, believed.sources.get(id(start)), findings)
             if start is None:
@@ -119,7 +111,7 @@ def resolve(
                 result.events.append(replace(covariate_event(name, value[0], AT_FIRST), time=first, known_time=first))
         elif at_first is not None:
             result.covariates[name] = at_first
-        elif name not in from_beginning:
+        elif name not in always:
             if name not in distributed:
                 _tell_missing(key, name, first, blanks, mine, findings)
             elif mine:
@@ -129,27 +121,6 @@ def resolve(
                 )
         result.events += mine
     return result
-
-
-def first_record(rows: Sequence, said: Sequence[ClinicalEvent]) -> float | None:
-    """Time of a patient's first record: the first lab, dose or row of an event table that says a covariate."""
-    times = [r.time for r in rows if not isinstance(r, ClinicalEvent)] + [e.time for e in said if e.event == IN_ROW]
-    return min(times, default=None)
-
-
-def _from_beginning(base: PatientRecord | None, effects: Sequence[str]) -> dict[str, float | str]:
-    """First values of the earlier record that do not just repeat what its first row says."""
-    if base is None:
-        return {}
-    said = [e for e in base.events if e.event in SAID]
-    first = first_record((*base.labs, *base.doses), said)
-    in_first = dict(covariate_in(e.value) for e in said if e.time == first)
-    marked = {covariate_in(e.value)[0] for e in base.events if e.event == AT_FIRST}
-    return {
-        name: base.covariates[name]
-        for name in effects
-        if name in base.covariates and (name in marked or in_first.get(name) != base.covariates[name])
-    }
 
 
 def _agreed(key: str, name: str, start: ClinicalEvent, value: tuple, source: Placed | None, findings: Findings):
