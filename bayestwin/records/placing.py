@@ -164,7 +164,9 @@ def settle_ties(
     The first dose, or doses in a row, get 0, the next 2 and so on; a lab between them gets the odd number in
     between, a lab before all of them -1. Without a said sequence a lab comes first (a trough): in an event table too,
     where a dose of that time stands in another file. A dose that resets or settles the whole state, and the one after
-    it, begin a new number: their order matters. In an event table a lab at the time of an additional or lagged dose of
+    it, begin a new number: their order matters. A lab of a tidy file that says a place after the dose stands after all
+    doses of its time in the earlier record too, and gets 1 where none is known: an additional or lagged dose may arrive
+    then, and a dose may become known later. In an event table a lab at the time of an additional or lagged dose of
     an earlier row is written after it, and gets 0 in the place of -1; so does one after a dose whose lag is a
     parameter, since it might arrive then.
     """
@@ -192,6 +194,8 @@ def settle_ties(
             order = 2 * block + (0 if is_dose else 1)
             if order < 0 and p.draft.table and _sent_to(p.body.time, doses, lagged):
                 order = 0
+            if not is_dose and not p.draft.table and (p.draft.sequence or 0) > 0:
+                order = max([order, 1, *(d.order + 1 for d in earlier if isclose(d.time, p.body.time, rel_tol=1e-12))])
             for one in (p, *again.get(id(p), ())):
                 if not isinstance(one.body, ClinicalEvent):
                     settled.append(replace(one, body=replace(one.body, order=order)))
