@@ -31,3 +31,37 @@ def test_a_lab_said_after_the_dose_sees_it_also_a_repeated_one_and_one_of_anothe
     asked = [(lab.time, lab.order if lab.order >= 0 else False) for lab in record.labs]
     found = simulate_outputs(one_compartment, {"ka": 1.0, "CL": 5.0, "V": 50.0}, record.doses, asked)
     assert found[0] == pytest.approx([expected], rel=1e-6)
+
+
+ORDERED = "patient,time,known_time,amount,unit,route,order,status\n"
+BOTH = "1,24,24,100,mg,iv,,\n1,24,24,50,mg,iv,2,\n"
+
+
+@pytest.mark.parametrize("rows", ["1,24,24,100,mg,iv,1,\n", BOTH, BOTH + "1,24,24,75,mg,iv,3,\n"])
+def test_doses_with_an_order_that_are_sent_again_are_known_already(read, one_compartment, rows):
+    schema = one_compartment.record_schema()
+    first = read(schema, doses=ORDERED + rows)
+    again = read(schema, doses=ORDERED + rows, base=first.cohort)
+    assert again.cohort == first.cohort and again.unchanged == rows.count("\n") and not again.refusals
+    snapshot = read(schema, doses=ORDERED + rows, base=first.cohort, snapshot=True)
+    assert snapshot.cohort == first.cohort and not snapshot.refusals
+    in_parts = None
+    for row in rows.splitlines(keepends=True):
+        in_parts = read(schema, doses=ORDERED + row, base=in_parts).cohort
+    assert sorted(d.amount for d in in_parts["1"].doses) == sorted(d.amount for d in first.cohort["1"].doses)
+
+
+def test_one_of_two_doses_of_a_time_is_corrected_or_withdrawn_in_a_later_reading(read, one_compartment):
+    schema = one_compartment.record_schema()
+    base = read(schema, doses=ORDERED + BOTH).cohort
+
+    def amounts(rows):
+        reading = read(schema, doses=ORDERED + rows, base=base)
+        return sorted(d.amount for d in reading.cohort["1"].doses), [r.reason for r in reading.refusals]
+
+    resent, changed = BOTH.splitlines(keepends=True)[0], "1,24,30,60,mg,iv,2,corrected\n"
+    assert amounts(resent + changed) == ([60.0, 100.0], [])
+    assert amounts(resent + changed.replace("corrected", "retracted")) == ([100.0], [])
+    assert amounts(resent + "1,24,30,60,mg,iv,2,\n")[0] == [50.0, 100.0]
+    kept, reasons = amounts(changed)  # 100 or 50 mg is meant
+    assert kept == [50.0, 100.0] and "whether this row corrects it is not said" in reasons[0]
