@@ -54,8 +54,8 @@ def _as_before(group: list[Placed], known: dict[int, Body], findings: Findings) 
         return group
     numbers: dict[int, int] = {}
     for copy, rows in sorted(copies.items()):
-        left = (n for n in known if n not in numbers.values())
-        said = next((n for n in left if any(same(p.body, known[n]) for p in rows)), 0)
+        free = (n for n in known if n not in numbers.values())
+        said = next((n for n in free if any(same(p.body, known[n]) for p in rows)), 0)
         if said:
             numbers[copy] = said
     found = []

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from math import isclose
 
 from bayestwin.dosing import DoseEvent
+from bayestwin.records.chains import Version, chains_of
 from bayestwin.records.names import Body, own_name, with_clear_names
 from bayestwin.records.placing import Placed
 from bayestwin.records.record import COVARIATE, IN_ROW, ClinicalEvent, Lab, PatientRecord, Superseded, covariate_in
@@ -34,16 +35,6 @@ class Believed:
     unchanged: int = 0
 
 
-@dataclass(frozen=True)
-class Version:
-    """One row of a name; body None withdraws; placed None means it comes from the earlier record."""
-
-    known: float
-    body: Body | None
-    placed: Placed | None = None
-    rank: int = -1
-
-
 def believe(
     placed: Iterable[Placed],
     base: PatientRecord | None,
@@ -56,7 +47,7 @@ def believe(
     base : the record these rows are put onto, if any
     snapshot_of : kind of row -> known_time from which a row absent here is withdrawn
     """
-    result, chains = Believed(), _chains_of(base, routes)
+    result, chains = Believed(), chains_of(base, routes)
     file_chains: dict[str, list[Version]] = {}
     earlier = [v.body for chain in chains.values() for v in chain if isinstance(v.body, Lab)]
     for p in with_clear_names(list(placed), earlier, findings):
@@ -89,38 +80,10 @@ def _instead(v: Version, since: float) -> Version:
     return replace(v, known=known, body=replace(v.body, known_time=known) if v.body else None, rank=RANK["corrected"])
 
 
-def _chains_of(base: PatientRecord | None, routes) -> dict[str, list[Version]]:
-    """The earlier record as versions by name, oldest first."""
-    chains: dict[str, list[Version]] = {}
-    if base is None:
-        return chains
-    counts: dict[str, int] = {}
-    rows: list[Body] = [*base.labs, *base.doses, *base.events]
-    for row in rows:
-        key = _key(row, routes)
-        if isinstance(row, DoseEvent):
-            counts[key] = counts.get(key, 0) + 1
-            key = own_name(row, counts[key], routes)
-        chains.setdefault(key, []).append(Version(row.known_time, row))
-    for old in base.past:
-        chain = chains.setdefault(_key(old.row, routes), [])
-        chain.append(Version(old.row.known_time, old.row))
-        starts = [v.known for v in chain] + [
-            s.row.known_time for s in base.past if _key(s.row, routes) == _key(old.row, routes)
-        ]
-        if old.until not in starts or old.until == old.row.known_time:
-            chain.append(Version(old.until, None))
-    return {key: sorted(chain, key=lambda v: v.known) for key, chain in chains.items()}
-
-
 def _kind(row: Body) -> Kind:
     if isinstance(row, ClinicalEvent) and row.event == IN_ROW:
         return IN_ROW, covariate_in(row.value)[0]
     return COVARIATE if isinstance(row, ClinicalEvent) and row.event == COVARIATE else type(row)
-
-
-def _key(row: Body, routes) -> str:
-    return f"lab {row.lab_id}" if isinstance(row, Lab) else own_name(row, 1, routes)
 
 
 def _refuse(version: Version, reason: str, column: str, allowed: str, next_step: str, findings: Findings) -> None:

@@ -65,3 +65,20 @@ def test_one_of_two_doses_of_a_time_is_corrected_or_withdrawn_in_a_later_reading
     assert amounts(resent + "1,24,30,60,mg,iv,2,\n")[0] == [50.0, 100.0]
     kept, reasons = amounts(changed)  # 100 or 50 mg is meant
     assert kept == [50.0, 100.0] and "whether this row corrects it is not said" in reasons[0]
+
+
+@pytest.mark.parametrize("tidy", [True, False])
+def test_a_dose_stays_when_the_other_one_of_its_time_was_withdrawn_in_an_earlier_reading(read, one_compartment, tidy):
+    schema, lab = one_compartment.record_schema(), "patient,time,output,value,unit\n1,25,concentration,2,mg/L\n"
+    if tidy:
+        both = {"doses": ORDERED + BOTH}
+        one = {"doses": ORDERED + "1,24,24,100,mg,iv,,\n1,24,30,50,mg,iv,2,retracted\n"}
+    else:
+        head = "ID,TIME,DV,AMT,EVID,CMT\n1,24,.,100,1,2\n"
+        both, one = {"event_table": head + "1,24,.,50,1,2\n"}, {"event_table": head}
+    base = read(schema, **both).cohort
+    base = read(schema, base=base, snapshot=not tidy, **one).cohort
+    for tables in ({"labs": lab}, one, both if tidy else one):
+        reading = read(schema, base=base, **tables)
+        assert [d.amount for d in reading.cohort["1"].doses] == [100.0]
+        assert reading.cohort["1"].past == base["1"].past
