@@ -22,6 +22,8 @@ from bayestwin.individual.missing import first_covariates, known_values
 from bayestwin.individual.occasions import check_occasions
 from bayestwin.individual.parameters import CovariateChanges, covariate_course, covariate_terms
 from bayestwin.individual.residuals import BETWEEN, CENSORING
+from bayestwin.records.event_rows import PROOF_OF_LIFE
+from bayestwin.records.placing import latest_after_death
 from bayestwin.records.record import covariate_changes
 
 SEROLOGICAL = ("serological", "m_protein", "flc", "biochemical", "")
@@ -89,7 +91,10 @@ def beginning(record) -> float:
 
 
 def vital_facts(model, record) -> dict:
-    """Times of what is known of the hazards: alive, death, free of other progression, other progression."""
+    """Times of what is known of the hazards: alive, death, free of other progression, other progression.
+
+    A patient with labs or events on the day of death lived until the last of them: a date is the first moment of a day.
+    """
     events = record.events
     deaths = [e.time for e in events if e.event == "death"]
     if len(set(deaths)) > 1:
@@ -100,18 +105,18 @@ def vital_facts(model, record) -> dict:
             value=deaths,
             next_step="Retract one of them.",
         )
-    # doses and treatments may be planned, and so are no proof of life
-    alive = [lab.time for lab in record.labs] + [
-        e.time for e in events if e.event in ("assessed", "progression", "last_known_alive", "imaging", "transfusion")
-    ]
+    alive = [lab.time for lab in record.labs] + [e.time for e in events if e.event in PROOF_OF_LIFE]
     facts = {"alive": max(alive, default=0.0), "death": deaths[0] if deaths else None}
-    if deaths and facts["alive"] > deaths[0]:
+    latest = latest_after_death(deaths[0], model.time_unit) if deaths else np.inf
+    if deaths and deaths[0] < facts["alive"] <= latest:
+        facts["death"] = facts["alive"]
+    if facts["alive"] > latest:
         raise RecordError(
             "something was recorded after death",
             subject=f"patient {record.key}",
             place="labs or events",
             value=facts["alive"],
-            allowed=f"times up to {deaths[0]:g}",
+            allowed=f"times up to {latest:g}, a day after the death",
             next_step="Correct the date of death or retract the later row.",
         )
     seen = sorted(e.time for e in events if e.event == "progression" and e.value.strip().lower() not in SEROLOGICAL)

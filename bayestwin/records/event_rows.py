@@ -26,6 +26,8 @@ EVENTS = (
 STARTS_TREATMENT = ("line_of_therapy", "infusion")
 # Nobody knows these before they happen; the others may have been planned.
 NEVER_PLANNED = ("assessed", "progression", "death", "last_known_alive")
+# Doses and treatments may be planned, and so are no proof of life.
+PROOF_OF_LIFE = ("assessed", "progression", "last_known_alive", "imaging", "transfusion")
 
 
 def event_drafts(table: Table, schema: RecordSchema, clock: Clock, keys, findings: Findings) -> list[Draft]:

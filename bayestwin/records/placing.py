@@ -13,7 +13,7 @@ from math import inf, isclose
 from bayestwin.dosing import DoseEvent
 from bayestwin.records.clocks import LONGEST_YEARS, Moment
 from bayestwin.records.drafts import Draft
-from bayestwin.records.event_rows import NEVER_PLANNED
+from bayestwin.records.event_rows import NEVER_PLANNED, PROOF_OF_LIFE
 from bayestwin.records.record import ClinicalEvent, Lab
 from bayestwin.records.refusal import Findings, RowRefused, shown_key
 from bayestwin.units import convert
@@ -249,6 +249,16 @@ def time_of_death(rows: Sequence) -> float | None:
     return min((r.time for r in rows if isinstance(r, ClinicalEvent) and r.event == "death"), default=None)
 
 
+def latest_after_death(death: float, time_unit: str) -> float:
+    """Until when something may be said to have happened to one who died: a death known by its date counts from the
+    first moment of that day."""
+    return death + convert(1.0, "day", time_unit)
+
+
+def _proves_life(body: Lab | DoseEvent | ClinicalEvent) -> bool:
+    return isinstance(body, Lab) or (isinstance(body, ClinicalEvent) and body.event in PROOF_OF_LIFE)
+
+
 def refuse_after_death(
     rows: list, death: float | None, sources: dict[int, Placed], time_unit: str, findings: Findings
 ) -> list:
@@ -258,10 +268,14 @@ def refuse_after_death(
     """
     if death is None:
         return rows
-    kept = []
+    kept, latest = [], latest_after_death(death, time_unit)
     for body in rows:
         source = sources.get(id(body))
-        if source is None or body.time <= death + convert(1.0, "day", time_unit):
+        if source is None or body.time <= latest:
+            if source is not None and body.time > death and _proves_life(body):
+                findings.tally(
+                    "labs and events within a day after the patient's death, which counts from the last of them"
+                )
             kept.append(body)
             continue
         findings.refuse(
@@ -272,7 +286,7 @@ def refuse_after_death(
                 "it is said to have happened after the patient's death",
                 column="time",
                 value=f"{body.time:.6g}",
-                allowed=f"up to {death:.6g}, the time of death",
+                allowed=f"up to {latest:.6g}, a day after the death",
                 next_step="Correct this time or the time of death.",
             ),
             source.draft.cells,

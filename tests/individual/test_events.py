@@ -4,9 +4,12 @@ The model of these tests has H_death(t) = h t^2 / 2 and H_relapse(t) = q t; h = 
 """
 
 from dataclasses import replace
+from io import StringIO
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
 
 from bayestwin.errors import RecordError
@@ -18,6 +21,7 @@ from bayestwin.individual import (
     vital_facts,
     ways_named,
 )
+from bayestwin.records import read_records
 from bayestwin.records.record import ClinicalEvent, PatientRecord
 
 H, Q = 0.002, 0.01
@@ -163,8 +167,33 @@ def test_two_deaths_are_refused(hazards_in_closed_form):
 
 def test_a_lab_after_death_is_refused_with_the_time_allowed(hazards_in_closed_form, make_lab):
     record = PatientRecord("P-001", labs=(make_lab("size", 40, 1.0),), events=(event("death", 12),))
-    with pytest.raises(RecordError, match=r"recorded after death.*40.0.*times up to 12.*Correct the date"):
+    with pytest.raises(
+        RecordError, match=r"recorded after death.*40.0.*times up to 13, a day after the death.*Correct the date"
+    ):
         vital_facts(hazards_in_closed_form, record)
+
+
+def test_a_lab_on_the_day_of_death_moves_the_death_to_it(hazards_in_closed_form, make_lab):
+    model, labs = hazards_in_closed_form, (make_lab("size", 12.4, 1.0),)
+    records = [PatientRecord("P-001", labs=labs, events=(event("death", time),)) for time in (12, 12.4)]
+    dated, timed = ({k: v for k, v in vital_facts(model, record).items()} for record in records)
+    assert dated == timed and dated["death"] == 12.4
+    for one, other in zip(*(jax.tree.leaves(compile_record(model, record)) for record in records), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("day", ["2026-01-13", "2026-01-12", "2026-01-11"])
+def test_what_the_readers_accept_near_a_death_stops_no_cohort(hazards_in_closed_form, day):
+    model = hazards_in_closed_form
+    tables = {
+        "patients": "patient,time_zero\nP-1,2026-01-01\n",
+        "labs": f"patient,time,output,value,unit\nP-1,{day}T08:30,size,1,1\n",
+        "events": "patient,time,event\nP-1,2026-01-12,death\n",
+    }
+    reading = read_records(model.record_schema(), **{k: pd.read_csv(StringIO(t), dtype=str) for k, t in tables.items()})
+    assert bool(reading.refusals) == (day == "2026-01-13")
+    assert any("counts from the last of them" in note for note in reading.notes) == (day == "2026-01-12")
+    assert vital_facts(model, reading.cohort["P-1"])["death"] == (11 + 8.5 / 24 if day == "2026-01-12" else 11.0)
 
 
 def test_planned_doses_and_treatments_are_no_information_about_the_patient(make_lab):
