@@ -34,11 +34,11 @@ def drivers_of(model) -> tuple[Driver, ...]:
     """The parts of a model that are stepped in closed form while the rest is solved; none where it says Adaptive()."""
     if isinstance(model.steps, Adaptive) or solved_exactly(model):
         return ()
-    return _found(model.vector_field, model)
+    return _found(model)
 
 
 @lru_cache(maxsize=256)
-def _found(vector_field, model) -> tuple[Driver, ...]:
+def _found(model) -> tuple[Driver, ...]:
     program, first = program_of(model)
     linear = _linear_alone(program, first, len(model.states))
     sources: dict[int, set[int]] = {i: set() for i in linear}

@@ -54,14 +54,9 @@ def solved_exactly(model) -> bool:
     return len(model.states) <= MOST_STATES and is_linear(model)
 
 
+@lru_cache(maxsize=256)
 def is_linear(model) -> bool:
     """True where the vector field of a model is linear in its states between events, for all parameters."""
-    # by the function too: two fields made in a notebook by one factory have the same source, and so the same model hash
-    return _found(model.vector_field, model)
-
-
-@lru_cache(maxsize=256)
-def _found(vector_field, model) -> bool:
     program, first = program_of(model)
     size = len(model.states)
     return all(kind != NEITHER for kind in kinds_of_slopes(program, first, [LINEAR] * size))

@@ -20,10 +20,11 @@ from multiprocessing.util import Finalize
 from pathlib import Path
 
 from bayestwin.errors import ModelError, refuse_no_path
+from bayestwin.specification.function_hash import MODEL_FOLDERS
 from bayestwin.specification.sites import with_sites_from
 from bayestwin.specification.source_hash import code_hash, hash_of_model
 
-PACKAGE = "_bayestwin_model_"  # the name under which a folder runs begins so
+PACKAGE = MODEL_FOLDERS  # the name under which a folder runs begins so
 _loaded: dict[tuple[str, str], object] = {}  # by the hash of the model and that of the whole folder
 _sources: dict[tuple[str, str], dict[str, str]] = {}  # by hash and folder, as are the names of packages
 _packages: dict[tuple[str, str], str] = {}

@@ -13,7 +13,7 @@ u.since("ide_cel") the time since its start (negative before). Drift is already 
 """
 
 import hashlib
-import inspect
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -24,6 +24,7 @@ from bayestwin.labs import OCCASION, RecordSchema
 from bayestwin.specification.check_model import check_model
 from bayestwin.specification.correlation import Block, blocks_of
 from bayestwin.specification.dose_parameters import Dosing
+from bayestwin.specification.function_hash import source_text, values_read
 from bayestwin.specification.missing_covariates import CategoryCovariate, is_summed_out
 from bayestwin.specification.occasions import Occasions
 from bayestwin.specification.parameters import (
@@ -82,14 +83,16 @@ class Model:
         """Hash of the source; two models are equal when their hashes are."""
         if self.source_hash:
             return self.source_hash
-        functions = (
-            self.initial_state,
-            self.vector_field,
-            self.at_treatment,
-            *self.outputs.values(),
-            *self.hazards.values(),
-        )
-        code = "".join(_source(f) for f in functions if f is not None)
+        functions = {
+            "initial_state": self.initial_state,
+            "vector_field": self.vector_field,
+            "at_treatment": self.at_treatment,
+            **{f"outputs, {name}": function for name, function in self.outputs.items()},
+            **{f"hazards, {name}": function for name, function in self.hazards.items()},
+            **{f"treatment {t.name}, never_starts": t.never_starts for t in self.treatments},
+        }
+        functions = {name: function for name, function in functions.items() if function is not None}
+        code = "".join(source_text(function) for function in functions.values()) + values_read(functions, self.name)
         body = repr(
             (
                 self.name,
@@ -114,8 +117,13 @@ class Model:
                 *((o.output, o.assay_by, _said(o.assay_scale)) for o in self.observations if o.assay_scale),
                 *((o.output, o.distribution) for o in self.observations if o.discrete),
                 *((o.output, o.assay_by, "bias", _said(o.assay_bias)) for o in self.observations if o.assay_bias),
+                *((o.output, o.derived_from, o.derived_within) for o in self.observations if o.derived_from),
+                *((o.output, "findings", o.findings) for o in self.observations if o.findings),
+                *(("dose_unit", self.dose_unit) if self.dose_unit else ()),
+                *(("covariate_units", dict(self.covariate_units)) if self.covariate_units else ()),
             )
         )
+        body = re.sub(r" at 0x[0-9a-f]+", "", body)  # where a function lies in memory; what it is stands in `code`
         return hashlib.sha256((code + body).encode()).hexdigest()
 
     def __eq__(self, other):
@@ -319,10 +327,3 @@ class Model:
 def _said(factors):
     """What a model file says of laboratories; which of them a cohort named is no part of it."""
     return factors if isinstance(factors, Sites) else dict(factors)
-
-
-def _source(function) -> str:
-    try:
-        return inspect.getsource(function)
-    except (OSError, TypeError):
-        return repr(function.__code__.co_code) + repr(function.__code__.co_consts)
