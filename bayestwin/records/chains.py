@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 
 from bayestwin.dosing import DoseEvent
-from bayestwin.records.names import Body, own_name
+from bayestwin.records.names import Body, named_by_time, own_name
 from bayestwin.records.placing import Placed
-from bayestwin.records.record import Lab, PatientRecord, Superseded
+from bayestwin.records.record import ClinicalEvent, Lab, PatientRecord, Superseded
+
+RANK = {"final": 0, "corrected": 1, "retracted": 2}
 
 
 @dataclass(frozen=True)
@@ -63,3 +65,24 @@ def _add_past_doses(chains: dict[str, list[Version]], past: list[Superseded], co
 
 def key_of(row: Body, routes) -> str:
     return f"lab {row.lab_id}" if isinstance(row, Lab) else own_name(row, 1, routes)
+
+
+def meant_by(key: str, chains: dict[str, list[Version]], new: dict[str, list[Version]]) -> list[str] | None:
+    """Names that a correction or withdrawal may mean which finds no earlier row under its own; None where it finds one.
+
+    Labs without lab_id and doses have a name per place among the doses of their time (`order`), events of which a
+    patient may have several at once one per value.
+    """
+    mine = new[key]
+    if key in chains or any(v.rank < RANK["corrected"] for v in mine):
+        return None
+    body = mine[0].placed.body
+    if isinstance(body, Lab) and not named_by_time(body):
+        return None
+    named = {k for k, versions in chains.items() if versions[-1].body is not None}
+    named |= {k for k, versions in new.items() if any(v.rank < RANK["corrected"] for v in versions)}
+    return sorted(k for k in named if _stem(k, body) == _stem(key, body))
+
+
+def _stem(key: str, body: Body) -> str:
+    return " ".join(key.split(" ")[:2]) if isinstance(body, ClinicalEvent) else key.partition("#")[0]

@@ -11,18 +11,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from math import isclose
 
-from bayestwin.dosing import DoseEvent
-from bayestwin.records.chains import Version, chains_of
+from bayestwin.records.chains import RANK, Version, chains_of
+from bayestwin.records.contradictions import DUPLICATE, contradicted, refuse, with_what_is_meant
 from bayestwin.records.names import Body, own_name, with_clear_names
 from bayestwin.records.placing import Placed
 from bayestwin.records.record import COVARIATE, IN_ROW, ClinicalEvent, Lab, PatientRecord, Superseded, covariate_in
-from bayestwin.records.refusal import Findings, RowRefused
+from bayestwin.records.refusal import Findings
 from bayestwin.records.same import same
 
-DUPLICATE = "the row is a duplicate"
 # Of rows, to a snapshot: labs, doses, events, changes of covariates, one covariate in the rows of event tables
 Kind = type | str | tuple[str, str]
-RANK = {"final": 0, "corrected": 1, "retracted": 2}
 
 
 @dataclass
@@ -64,6 +62,7 @@ def believe(
         if isinstance(kind, tuple) and kind in snapshot_of and key in chains:
             version = _instead(version, snapshot_of[kind])
         file_chains.setdefault(key, []).append(version)
+    file_chains = with_what_is_meant(file_chains, chains, findings)
     for key, versions in chains.items():
         known = next((_kind(v.body) for v in versions if v.body is not None), None)
         if known in snapshot_of and key not in file_chains and versions[-1].body is not None:
@@ -86,63 +85,6 @@ def _kind(row: Body) -> Kind:
     return COVARIATE if isinstance(row, ClinicalEvent) and row.event == COVARIATE else type(row)
 
 
-def _refuse(version: Version, reason: str, column: str, allowed: str, next_step: str, findings: Findings) -> None:
-    """Set one version aside; a dose so lost leaves a hole, a duplicate does not."""
-    if version.placed is None:  # rows of the earlier record were accepted once
-        return
-    draft, body = version.placed.draft, version.placed.body
-    if column == "value" and draft.said is None:
-        column = _says(body, draft.cells)
-    problem = RowRefused(reason, column=column, allowed=allowed, next_step=next_step)
-    findings.refuse(draft.patient, draft.file, draft.row, problem, draft.cells, whole=draft.said is None)
-    if isinstance(body, DoseEvent) and reason != DUPLICATE:
-        findings.holes[draft.patient] = None
-
-
-def _says(body: Body, cells: Mapping[str, str]) -> str:
-    """The column in which two rows of one name differ."""
-    if isinstance(body, DoseEvent):
-        return "amount" if "amount" in cells else "amt"
-    if isinstance(body, Lab):
-        return "value" if "value" in cells else "dv"
-    return "time" if body.event == "death" else "value" if cells.get("value") else "event"
-
-
-def _contradicted(v: Version, other: Version, findings: Findings) -> None:
-    """Refuse a version that another one of the same known_time contradicts."""
-    a, b = v.body, other.body
-    if b is None:
-        by = f"{other.placed.draft.file} row {other.placed.draft.row}" if other.placed else "the earlier record"
-        return _refuse(
-            v,
-            f"{by} withdraws what this row corrects, and nothing says which became known later",
-            "status",
-            "a correction or a withdrawal at one known_time",
-            "It counts as withdrawn. If the corrected value holds, give its row a later known_time.",
-            findings,
-        )
-    if isinstance(a, ClinicalEvent) and isinstance(b, ClinicalEvent) and a.event in (COVARIATE, IN_ROW):
-        (name, here), (_, there) = covariate_in(a.value), covariate_in(b.value)
-        where = f"{other.placed.draft.file} row {other.placed.draft.row}" if other.placed else "the earlier record"
-        return _refuse(
-            v,
-            f"{name} is {here} here and {there} in {where}, at one time",
-            v.placed.draft.column if v.placed else "",
-            "one value of a covariate at one time",
-            "Correct the row that is wrong; a change needs a time of its own, a correction a later known_time.",
-            findings,
-        )
-    return _refuse(
-        v,
-        "another row says otherwise, and nothing says which became known later",
-        "value",
-        "one value per name and known_time",
-        "If one corrects the other, give it a later known_time or status = corrected"
-        + ("; two measurements need two lab_ids." if isinstance(v.body, Lab) else "."),
-        findings,
-    )
-
-
 def _follow(before: list[Version], new: list[Version], result: Believed, findings: Findings) -> None:
     """Walk the versions of one name in the order in which they became known."""
     new = _dated_last(before, new)
@@ -151,13 +93,13 @@ def _follow(before: list[Version], new: list[Version], result: Believed, finding
     steps = [v for v in fresh if not any(_rivals(v, w) for w in (*before, *fresh))]
     for v in fresh:
         if v not in steps:
-            _contradicted(v, next(w for w in (*before, *fresh) if _rivals(v, w)), findings)
+            contradicted(v, next(w for w in (*before, *fresh) if _rivals(v, w)), findings)
     current: Version | None = None
     said_by: set[str] = set()  # files of this reading that say what is believed
     for v in sorted((*before, *steps), key=_in_order):
         body, believed = v.body, current.body if current else None
         if body is None and believed is None:
-            _refuse(
+            refuse(
                 v,
                 "there is nothing to withdraw",
                 "status",
@@ -166,12 +108,12 @@ def _follow(before: list[Version], new: list[Version], result: Believed, finding
                 findings,
             )
             continue
-        if body is not None and believed is not None and same(body, believed):
+        if body is not None and believed is not None and _same(v, believed):
             if v.placed and v.placed.draft.file not in said_by:  # files that overlap are no mistake
                 said_by.add(v.placed.draft.file)
                 result.unchanged += _counts(v)
                 continue
-            _refuse(
+            refuse(
                 v,
                 DUPLICATE,
                 "value",
@@ -200,22 +142,22 @@ def _rivals(v: Version, w: Version) -> bool:
     """True if `v` contradicts `w`: other value, known at the same time, and no status that puts one after the other;
     or a correction of what `w` withdraws at that time.
 
-    Two deaths at different times, neither with a known_time, do so too: that the later one became known later would
-    be read from the very thing they disagree on.
+    Two deaths at different times, neither with a known_time, do so too, and two labs of one lab_id: that the later one
+    became known later would be read from the very thing they disagree on.
     """
     if w is v or v.body is None:
         return False
     if w.body is None:
         corrects = v.placed is not None and v.placed.draft.status == "corrected"
         return corrects and isclose(v.known, w.known, abs_tol=1e-9)
-    if not isclose(v.known, w.known, abs_tol=1e-9) and not (_undated_death(v) and _undated_death(w)):
+    if not isclose(v.known, w.known, abs_tol=1e-9) and not (_undated(v) and _undated(w)):
         return False
-    return (v.rank == w.rank or (w.placed is None and v.rank == 0)) and not same(v.body, w.body)
+    return (v.rank == w.rank or (w.placed is None and v.rank == 0)) and not _same(v, w.body)
 
 
-def _undated_death(v: Version) -> bool:
-    """True for a death of which nothing says when it became known."""
-    if not isinstance(v.body, ClinicalEvent) or v.body.event != "death":
+def _undated(v: Version) -> bool:
+    """True for a death or a lab of which nothing says when it became known."""
+    if not isinstance(v.body, Lab) and not (isinstance(v.body, ClinicalEvent) and v.body.event == "death"):
         return False
     return v.placed.draft.known is None if v.placed else isclose(v.known, v.body.time, abs_tol=1e-9)
 
@@ -238,12 +180,20 @@ def _dated_last(before: list[Version], new: list[Version]) -> list[Version]:
     return result
 
 
+def _same(v: Version, body: Body) -> bool:
+    """The same value, and of a row that says its `order` the same side of the doses of its time."""
+    said = v.placed.draft.sequence if v.placed and not v.placed.draft.table else None
+    if said is not None and isinstance(body, Lab) and (said > 0) != (body.order > 0):
+        return False
+    return same(v.body, body)
+
+
 def _known_already(v: Version, before: list[Version]) -> bool:
     """True if the earlier record holds this version."""
     if not before:
         return False
     if v.body is None:
         return before[-1].body is None
-    if before[-1].body is not None and same(v.body, before[-1].body):
+    if before[-1].body is not None and _same(v, before[-1].body):
         return True
-    return any(w.body is not None and same(v.body, w.body) and isclose(v.known, w.known, abs_tol=1e-9) for w in before)
+    return any(w.body is not None and _same(v, w.body) and isclose(v.known, w.known, abs_tol=1e-9) for w in before)

@@ -1,7 +1,7 @@
 """The name of a row: what makes two rows speak of the same lab, dose or event.
 
 A lab is named by its lab_id, else by output and time; a dose by compartment and time; an event by its name and
-time, a death by being one.
+time, and where there may be several at once (`SEVERAL`) its value; a death by being one.
 """
 
 from bayestwin.dosing import DoseEvent
@@ -10,6 +10,7 @@ from bayestwin.records.record import COVARIATE, IN_ROW, ClinicalEvent, Lab, cova
 from bayestwin.records.refusal import Findings, RowRefused
 
 Body = Lab | DoseEvent | ClinicalEvent
+SEVERAL = ("progression", "imaging", "transfusion", "other")  # events of which one moment may hold two, told by value
 
 
 def own_name(body: Body, copy: int, routes) -> str:
@@ -23,7 +24,7 @@ def own_name(body: Body, copy: int, routes) -> str:
         return "death"
     if body.event in (COVARIATE, IN_ROW):
         return f"covariate {covariate_in(body.value)[0]}@{body.time:.9g}"
-    many = body.value if body.event in ("imaging", "transfusion", "other") else ""
+    many = body.value if body.event in SEVERAL else ""
     return f"event {body.event}@{body.time:.9g} {many}"
 
 

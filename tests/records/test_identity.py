@@ -226,3 +226,59 @@ def test_a_death_is_one_event_that_can_be_corrected_not_two(read, rows):
     text += "P1,102,110,death,,corrected\nP1,50,,assessed,,\n"
     reading = read(events="\n".join(text.split("\n")[: rows + 1]) + "\n")
     assert [e.time for e in reading.cohort["P1"].events if e.event == "death"] == [102.0]
+
+
+def test_a_lab_id_reused_at_other_times_is_refused_everywhere_and_takes_no_lab_away(read):
+    rows = "CONC,0,,m_protein,9,g/L,", "CONC,24,,m_protein,5,g/L,", "CONC,48,,m_protein,3,g/L,"
+    reading = read(labs=labs(*rows))
+    assert values(reading.cohort["P1"]) == [] and [r.column for r in reading.refusals] == ["lab_id"] * 3
+    assert all("another row gives this lab_id the time" in r.reason for r in reading.refusals)
+    first = read(labs=labs(rows[0])).cohort
+    later = read(labs=labs(*rows[1:]), base=first)
+    assert values(later.cohort["P1"]) == [9.0] and len(later.refusals) == 2
+    moved = read(labs=labs(rows[0], "CONC,24,,m_protein,9,g/L,corrected"))
+    assert not moved.refusals and [lab.time for lab in moved.cohort["P1"].labs] == [24.0]
+
+
+ORDERED = "patient,lab_id,time,known_time,output,value,unit,status,order\n"
+
+
+@pytest.mark.parametrize(("first", "then"), [("", "1"), ("1", "")])
+def test_a_correction_at_another_place_of_its_time_is_refused_not_counted_beside_what_it_corrects(read, first, then):
+    old = ORDERED + f"P1,,24,24,m_protein,2.3,g/L,,{first}\n"
+    new = f"P1,,24,30,m_protein,2.4,g/L,corrected,{then}\n"
+    for reading in (read(labs=ORDERED + new, base=read(labs=old).cohort), read(labs=old + new)):
+        assert values(reading.cohort["P1"]) == [2.3]
+        (refusal,) = reading.refusals
+        assert refusal.column == "status" and "which is not said" in refusal.reason
+    withdrawn = f"P1,,24,30,m_protein,2.3,g/L,retracted,{first}\n"
+    mended = read(labs=ORDERED + withdrawn + new.replace("corrected", ""), base=read(labs=old).cohort)
+    assert not mended.refusals and [(x.value, x.order) for x in mended.cohort["P1"].labs] == [(2.4, 1 if then else -1)]
+
+
+def test_the_order_of_a_named_lab_can_be_corrected(read):
+    base = read(labs=ORDERED + "P1,A,24,24,m_protein,2.3,g/L,,\n").cohort
+    reading = read(labs=ORDERED + "P1,A,24,30,m_protein,2.3,g/L,corrected,1\n", base=base)
+    assert [lab.order for lab in reading.cohort["P1"].labs] == [1] and not reading.refusals
+    assert [lab.order for lab in reading.at(25)["P1"].labs] == [-1]
+    said = read(labs=ORDERED + "P1,A,24,24,m_protein,2.3,g/L,,1\n", base=base)
+    assert [lab.order for lab in said.cohort["P1"].labs] == [-1] and len(said.refusals) == 1
+
+
+EVENTS = "patient,time,known_time,event,value,status\n"
+
+
+def test_progression_by_blood_and_by_imaging_on_one_day_are_two_findings(read):
+    def found(rows, base=None):
+        reading = read(events=EVENTS + rows, base=base)
+        return [e.value for e in reading.cohort["P1"].events], len(reading.refusals), reading.cohort
+
+    both = "P1,56,,progression,serological,\nP1,56,,progression,extramedullary,\n"
+    values_of, refused, base = found(both)
+    assert (values_of, refused) == (["extramedullary", "serological"], 0)
+    assert found(both, base)[:2] == (values_of, 0)
+    assert found("P1,56,60,progression,serological,retracted\n", base)[:2] == (["extramedullary"], 0)
+    assert found("P1,56,60,progression,,retracted\n", base)[:2] == (values_of, 1)  # which is not said
+    one = found("P1,56,,progression,serological,\n")[2]
+    assert found("P1,56,60,progression,,retracted\n", one)[:2] == ([], 0)
+    assert found("P1,56,60,progression,extramedullary,corrected\n", one)[:2] == (["extramedullary"], 0)
