@@ -7,7 +7,7 @@ guessed. A correction and a withdrawal that became known together agree that the
 the correction is refused.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from math import isclose
 
@@ -39,16 +39,19 @@ def believe(
     snapshot_of: Mapping[Kind, float],
     routes,
     findings: Findings,
+    held: Collection[Kind] = (),
 ) -> Believed:
     """Current and past rows of one patient.
 
     base : the record these rows are put onto, if any
-    snapshot_of : kind of row -> known_time from which a row absent here is withdrawn
+    snapshot_of : kind of row -> known_time from which a row absent here is withdrawn; held : kinds of which a row was
+        refused, so that nothing is withdrawn
     """
     result, chains = Believed(), chains_of(base, routes)
+    placed, aside = list(placed), set(findings.set_aside)
     file_chains: dict[str, list[Version]] = {}
     earlier = [v.body for chain in chains.values() for v in chain if isinstance(v.body, Lab)]
-    for p in with_clear_names(list(placed), earlier, findings):
+    for p in with_clear_names(placed, earlier, findings):
         body = p.body
         if isinstance(body, Lab) and body.lab_id:
             name = body.lab_id
@@ -63,9 +66,17 @@ def believe(
             version = _instead(version, snapshot_of[kind])
         file_chains.setdefault(key, []).append(version)
     file_chains = with_what_is_meant(file_chains, chains, findings)
+    unclear = findings.set_aside - aside
+    held = {*held, *(_kind(p.body) for p in placed if (p.draft.file, p.draft.row) in unclear)}
     for key, versions in chains.items():
         known = next((_kind(v.body) for v in versions if v.body is not None), None)
         if known in snapshot_of and key not in file_chains and versions[-1].body is not None:
+            if known in held:
+                findings.tally(
+                    "rows of the earlier record that are absent from the snapshot were kept, since rows of their "
+                    "patient and kind were refused and may be these"
+                )
+                continue
             versions.append(Version(snapshot_of[known], None))
             findings.tally("rows of the earlier record that are absent from the snapshot were withdrawn")
     for key in [*chains, *(k for k in file_chains if k not in chains)]:

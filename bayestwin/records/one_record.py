@@ -1,6 +1,6 @@
 """One patient's record from the rows of all files, the row of patients.csv and the earlier record."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from bayestwin.dosing import DoseEvent
@@ -16,9 +16,10 @@ from bayestwin.records.refusal import Findings, shown_key
 from bayestwin.records.statements import once_per_file, other_covariates, resolve, says_covariate, split_base
 
 
-def whole_record_of(tables: Iterable[str], covariates: Iterable[str]) -> tuple[Kind, ...]:
-    """Kinds of rows of which a snapshot of these tables is the whole record.
+def whole_record_of(tables: Mapping[str, str], covariates: Iterable[str]) -> dict[str, tuple[Kind, ...]]:
+    """Kinds of rows of which a snapshot is the whole record, by file.
 
+    tables : file -> name of its table
     covariates : those that an event table has a column for; of others it says nothing and takes nothing back
     """
     kinds: dict[str, tuple[Kind, ...]] = {
@@ -27,7 +28,20 @@ def whole_record_of(tables: Iterable[str], covariates: Iterable[str]) -> tuple[K
         "events": (ClinicalEvent, COVARIATE),
         "event_table": (Lab, DoseEvent, *((IN_ROW, name) for name in covariates)),
     }
-    return tuple(kind for name in tables for kind in kinds.get(name, ()))
+    return {file: kinds.get(name, ()) for file, name in tables.items()}
+
+
+def _held(key: str, snapshot_of: Mapping[str, tuple[Kind, ...]], findings: Findings) -> set[Kind]:
+    """Kinds of which a row of this patient was refused: what it would have named is not absent.
+
+    A refused cell of a row that is used otherwise, a covariate in an event table, holds back covariates alone.
+    """
+    held: set[Kind] = set()
+    for refusal in findings.refusals:
+        if refusal.key == key:
+            whole = (refusal.file, refusal.row) in findings.set_aside
+            held |= {kind for kind in snapshot_of.get(refusal.file, ()) if whole or isinstance(kind, tuple)}
+    return held
 
 
 def one_record(
@@ -35,14 +49,15 @@ def one_record(
     drafts: list[Draft],
     person: Person,
     base: PatientRecord | None,
-    snapshot_of: Iterable[Kind],
+    snapshot_of: Mapping[str, tuple[Kind, ...]],
     as_of: datetime,
     schema: RecordSchema,
     findings: Findings,
 ) -> tuple[PatientRecord, int]:
     """The record as believed now, and how many rows the earlier record held already.
 
-    drafts : readable rows, and what they say of covariates; snapshot_of : kinds whose rows are the whole record
+    drafts : readable rows, and what they say of covariates
+    snapshot_of : file -> kinds whose rows there are the whole record
     """
     rows = [d for d in drafts if not says_covariate(d.body)]
     zero = _zero(key, [d for d in drafts if d.said is None or _tells(d, schema)], person, base, findings)
@@ -54,9 +69,9 @@ def one_record(
         withdrawn_at = Moment(date=as_of).after(zero.date, schema.time_unit)
     elif base is not None:
         withdrawn_at = max(withdrawn_at, base.last_time)
-    withdrawing = dict.fromkeys(snapshot_of, withdrawn_at)
+    withdrawing = dict.fromkeys((kind for kinds in snapshot_of.values() for kind in kinds), withdrawn_at)
     known_rows, known_said = split_base(base)
-    found = believe(placed, known_rows, withdrawing, schema.routes, findings)
+    found = believe(placed, known_rows, withdrawing, schema.routes, findings, _held(key, snapshot_of, findings))
     death = time_of_death(found.rows)
     kept = refuse_after_death(found.rows, death, found.sources, schema.time_unit, findings)
     statements = [d for d in drafts if says_covariate(d.body) and (d.file, d.row) not in findings.set_aside]
@@ -64,7 +79,8 @@ def one_record(
     statements = [d for d in statements if d.said is None or d.said[0] in schema.effects]
     stated = _placed_statements(statements, zero, as_of, schema.time_unit, findings)
     acting = [p for p in stated if p.draft.said is None or _tells(p.draft, schema)]
-    said = believe(once_per_file(acting), known_said, withdrawing, schema.routes, findings)
+    held = _held(key, snapshot_of, findings)
+    said = believe(once_per_file(acting), known_said, withdrawing, schema.routes, findings, held)
     said.rows = refuse_after_death(said.rows, death, said.sources, schema.time_unit, findings)
     blanks = [p for p in stated if p.draft.said is not None and p.draft.said[1] is None]
     first = resolve(key, kept, said, blanks, person, base, schema.effects, findings, schema.distributed)

@@ -93,7 +93,7 @@ def read_records(
     for draft in _all_rows(tables, statements, people, earlier, schema, clock, keys, findings):
         drafts.setdefault(draft.patient, []).append(draft)
     records, unchanged = dict(earlier), 0
-    whole = whole_record_of(dict.fromkeys(name for name, _ in tables), asked) if snapshot else ()
+    whole = whole_record_of({table.file: name for name, table in tables}, asked) if snapshot else {}
     for key, mine in drafts.items():
         person = people.get(key, Person())
         records[key], known = one_record(key, mine, person, earlier.get(key), whole, now, schema, findings)

@@ -170,6 +170,28 @@ def test_a_snapshot_withdraws_what_is_absent_and_says_so(read):
     assert values(second.at(7)["P1"]) == [31.0, 30.0]
 
 
+@pytest.mark.parametrize(
+    "refused",
+    [
+        "b,6,6,m_protein,30,,",  # no unit
+        "b,6,6,m_protein,30 g,g/L,",
+        "b,6,6,nonsense,30,g/L,",
+        ",6,6,m_protein,30,g/L,",  # without its lab_id, so that the earlier record contradicts it
+        "b,6,5,m_protein,30,g/L,",  # known before it was drawn
+        "b,6,6,m_protein,31,g/L,",
+    ],
+)
+def test_a_snapshot_withdraws_no_lab_of_a_patient_with_a_refused_lab_and_says_so(read, refused):
+    base = read(labs=labs("a,5,6,m_protein,31,g/L,", "b,6,6,m_protein,30,g/L,")).cohort
+    base = read(labs=labs("x,1,1,m_protein,9,g/L,").replace("P1", "P2"), base=base).cohort
+    rows = labs("a,5,6,m_protein,31,g/L,", refused) + "P2,y,2,2,m_protein,8,g/L,\n"
+    reading = read(labs=rows, base=base, snapshot=True)
+    assert values(reading.cohort["P1"]) == [31.0, 30.0] and values(reading.cohort["P2"]) == [8.0]
+    assert [r.row for r in reading.refusals] == [3]
+    told = [note for note in reading.notes if "were kept, since rows of their patient" in note]
+    assert bool(told) == (not refused.startswith("b,6,6,m_protein,31"))  # a contradicted lab is not absent
+
+
 def test_correction_and_retraction_reach_a_record_read_earlier(read):
     first = read(labs=labs("a,5,6,m_protein,31,g/L,", "b,6,6,m_protein,30,g/L,"))
     second = read(
