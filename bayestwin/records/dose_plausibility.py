@@ -16,6 +16,7 @@ from bayestwin.units import SIZES, compatible, convert, size_of
 # No one dose of a drug weighs more than a kilogram or less than a picogram, and none runs in within 0.1 s.
 POSSIBLE_MG = (1e-9, 1e6)
 SHORTEST_SECONDS = 0.1
+SIZE_COVARIATES = ("weight_kg", "height_cm", "bsa_m2")
 UNUSUAL = 1000.0  # times the median dose: a gram taken for a milligram
 
 
@@ -88,4 +89,20 @@ def note_missing_sizes(records: Mapping[str, PatientRecord], schema: RecordSchem
             findings.note(
                 f"no {needed}, so no forecast of {', '.join(treatments)}, dosed per {per}: "
                 f"patient{'s' * (len(without) > 1)} {', '.join(without[:8])}{more}."
+            )
+
+
+def note_changed_size(base: PatientRecord | None, record: PatientRecord, findings: Findings) -> None:
+    """Say that doses of the earlier record were read with another size of the patient: an amount per kg or m2 among
+    them is kept as it was computed then, since the record does not hold how it was written.
+    """
+    kept = [] if base is None else [dose for dose in base.doses if dose in record.doses]
+    for name in SIZE_COVARIATES:
+        before = None if base is None else base.covariates.get(name)
+        if kept and before is not None and record.covariates.get(name) != before:
+            now = record.covariates.get(name, "not known")
+            findings.note(
+                f"patient {shown_key(record.key)}: {name} is {now} and was {before} when {len(kept)} "
+                f"dose{'s' * (len(kept) > 1)} of the earlier record {'were' if len(kept) > 1 else 'was'} read. Amounts "
+                "per kg or m2 among them stand as computed then: send these rows again with status = corrected."
             )

@@ -7,6 +7,7 @@ from bayestwin.dosing import DoseEvent
 from bayestwin.labs import RecordSchema
 from bayestwin.records.clocks import Moment, parse_zero, zero_text
 from bayestwin.records.copies import with_copies
+from bayestwin.records.dose_plausibility import note_changed_size
 from bayestwin.records.drafts import Draft
 from bayestwin.records.identity import Kind, believe
 from bayestwin.records.patients import Person
@@ -99,6 +100,7 @@ def one_record(
         time_zero=zero_text(zero.date) if zero.date else "",
         past=tuple(sorted([*found.past, *said.past], key=lambda s: (s.row.time, s.until, repr(s.row)))),
     )
+    note_changed_size(base, record, findings)
     return record, found.unchanged + said.unchanged
 
 

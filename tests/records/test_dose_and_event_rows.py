@@ -145,6 +145,22 @@ def test_a_planned_dose_may_be_known_before_it_is_given_but_not_lie_in_the_futur
     assert not read(doses=DOSES + dose(time="2026-03-01", addl="1", ii="7"), as_of="2026-03-10").refusals
 
 
+def test_a_size_that_is_corrected_later_is_told_where_doses_were_read_with_the_earlier_one(read):
+    given, weight = DOSES + dose(amount="16", unit="mg/kg"), "patient,weight_kg\nP1,"
+    base = read(patients=weight + "70\n", doses=given).cohort
+    again = read(patients=weight + "85\n", base=base)
+    (note,) = (note for note in again.notes if "as computed then" in note)
+    assert "weight_kg is 85.0 and was 70.0 when 1 dose of the earlier record was read" in note
+    assert only_dose(again).amount == 1120.0
+    mended = read(
+        patients=weight + "85\n", doses=DOSES + dose(amount="16", unit="mg/kg", status="corrected"), base=again.cohort
+    )
+    assert only_dose(mended).amount == 1360.0 and not mended.refusals
+    assert not any(
+        "as computed then" in note for note in [*mended.notes, *read(patients=weight + "70\n", base=base).notes]
+    )
+
+
 @pytest.mark.parametrize(("order", "expected"), [("", -1), ("-1", -1), ("1", 1), ("0", -1)])
 def test_in_tidy_files_the_observation_comes_first_unless_order_says_otherwise(read, order, expected):
     labs = f"patient,time,output,value,unit,order\nP1,5,m_protein,31,g/L,{order}\n"
