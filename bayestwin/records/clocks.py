@@ -22,12 +22,19 @@ LONGEST_YEARS = 100
 
 @dataclass(frozen=True)
 class Moment:
-    """A cell of time: a number in the model's time unit, or a date (UTC)."""
+    """A cell of time: a number in the model's time unit, or a date (UTC). day : as written, in the zone of the cell"""
 
     number: float | None = None
     date: datetime | None = None
     whole_day: bool = False
     zoned: bool = False
+    day: str = ""
+
+    def covers(self, other: "Moment") -> bool:
+        """True for a whole day on which, or before which, another moment lies, in UTC or by the days as written."""
+        if not self.whole_day or self.date is None or other.date is None:
+            return False
+        return self.date.date() >= other.date.date() or self.day >= other.day
 
     def before(self, other: "Moment") -> bool:
         """True if both are numbers or both dates, and this one is earlier."""
@@ -127,4 +134,4 @@ def _dated(text: str, column: str) -> Moment:
             allowed="years 1900 to 2200",
             next_step="Correct the year.",
         )
-    return Moment(date=found, whole_day=len(text) == 10, zoned=zoned)
+    return Moment(date=found, whole_day=len(text) == 10, zoned=zoned, day=text[:10])

@@ -81,12 +81,7 @@ def _place(draft: Draft, zero: Zero, as_of: datetime, time_unit: str) -> Placed:
     known = time
     if draft.known is not None:
         known = _on_clock(draft.known, "known_time", zero, as_of, time_unit)
-        if (
-            draft.known.whole_day
-            and draft.known.date
-            and draft.time.date
-            and draft.known.date.date() == draft.time.date.date()
-        ):
+        if draft.known.covers(draft.time):
             known = max(known, time)  # the day of the specimen, not its first moment
     planned = isinstance(draft.body, DoseEvent) or (
         isinstance(draft.body, ClinicalEvent) and draft.body.event not in NEVER_PLANNED

@@ -76,6 +76,20 @@ def test_a_result_known_on_the_day_of_its_specimen_is_not_known_before_it(read):
     assert not reading.refusals and reading.cohort["P1"].labs[1].known_time == reading.cohort["P1"].labs[1].time
 
 
+@pytest.mark.parametrize(
+    ("drawn", "known"),
+    [
+        ("2026-03-09T22:30-05:00", "2026-03-09"),
+        ("2026-03-09T22:30-05:00", "2026-03-10"),
+        ("2026-03-09T00:30+02:00", "2026-03-09"),
+    ],
+)
+def test_the_day_of_a_specimen_is_that_of_its_own_zone(read, drawn, known):
+    reading = read(labs=HEAD + lab("2026-01-01") + lab(drawn, known), as_of="2026-06-01")
+    assert not reading.refusals and reading.cohort["P1"].labs[1].known_time >= reading.cohort["P1"].labs[1].time
+    assert read(labs=HEAD + lab("2026-01-01") + lab(drawn, "2026-03-07"), as_of="2026-06-01").refusals
+
+
 def test_plain_numbers_among_dates_need_a_declared_time_zero(read):
     labs = HEAD + lab("2026-01-05") + lab("7")
     (refusal,) = read(labs=labs, as_of="2026-06-01").refusals
