@@ -137,6 +137,16 @@ def _individual_parameters(model) -> None:
     varying = {p.name for p in model.parameters if p.between is not None}
     for drift in model.drift:
         _need(model, drift.parameter, "drift", {p.name for p in model.parameters})
+        for name, least, allowed in (("every", 0.0, f"more than 0 {model.time_unit}s"), ("steps", 0, "1 or more")):
+            value = getattr(drift, name)
+            if not least < value < float("inf"):
+                raise ModelError(
+                    "a drift needs steps in time",
+                    subject=f"model {model.name}",
+                    place=f"drift of {drift.parameter}, {name}",
+                    value=value,
+                    allowed=allowed,
+                )
     for name in model.response_correlation.parameters if model.response_correlation else ():
         _need(model, name, "response correlation", varying)
 
@@ -232,7 +242,7 @@ def _endpoints(model) -> None:
                 subject=f"model {model.name}",
                 next_step="Add a rule without `when`.",
             )
-        for name in (*endpoint.progression_hazards, *([endpoint.death_hazard] if endpoint.death_hazard else [])):
+        for name in (*endpoint.progression_hazards, *endpoint.death_hazards):
             _need(model, name, "progression endpoint", set(model.hazards))
         for name in endpoint.recorded_as:
             _need(model, name, "recorded_as", {*endpoint.progression_hazards, *endpoint.death_hazards})

@@ -98,6 +98,21 @@ CONTRADICTIONS = {
     ),
     "route to nowhere": ({"routes": {"oral": "gut"}}, "route oral: unknown name", "'gut'"),
     "correlation over": ({"correlation": LKJ(over=("p",))}, "correlation: unknown name", "one of f, k"),
+    "drift that stands still": (
+        {"drift": (Drift("k", every=0.0, steps=4, sd=HALF),)},
+        "drift of k, every: a drift needs steps",
+        "more than 0 days",
+    ),
+    "drift without steps": (
+        {"drift": (Drift("k", every=90, steps=0, sd=HALF),)},
+        "drift of k, steps: a drift needs steps",
+        "1 or more",
+    ),
+    "other way to die": (
+        {"endpoints": (Progression((RULE,), 28.0, death_hazard="death", other_death_hazards=("no_such_hazard",)),)},
+        "progression endpoint: unknown name",
+        "'no_such_hazard'",
+    ),
     "drift of": ({"drift": (Drift("g", every=90, steps=4, sd=HALF),)}, "drift: unknown name", "'g'"),
     "class parameter": (classed(parameter="x"), "response class: unknown name", "'x'"),
     "class replacement": (classed(replaced_by="y"), "response class: unknown name", "'y'"),
