@@ -22,7 +22,7 @@ from bayestwin.individual.missing import first_covariates, known_values
 from bayestwin.individual.occasions import check_occasions
 from bayestwin.individual.parameters import CovariateChanges, covariate_course, covariate_terms
 from bayestwin.individual.residuals import BETWEEN, CENSORING
-from bayestwin.records.event_rows import PROOF_OF_LIFE
+from bayestwin.records.event_rows import PROOF_OF_LIFE, SAYS_NOTHING_BEFORE
 from bayestwin.records.placing import latest_after_death
 from bayestwin.records.record import covariate_changes
 
@@ -85,8 +85,10 @@ def information_time(record) -> float:
 
 
 def beginning(record) -> float:
-    """Time of the initial state: the patient's time zero, or the earliest row if that is earlier."""
-    rows = [r.time for r in (*record.labs, *record.doses, *record.events)]
+    """Time of the initial state: the patient's time zero, or the earliest row that says something of the states or
+    hazards if that is earlier; a biopsy or a visit before says nothing, and leaves the initial state where it is."""
+    rows = [r.time for r in (*record.labs, *record.doses)]
+    rows += [e.time for e in record.events if e.event not in SAYS_NOTHING_BEFORE]
     return min([0.0, *rows])
 
 

@@ -28,6 +28,8 @@ STARTS_TREATMENT = ("line_of_therapy", "infusion")
 NEVER_PLANNED = ("assessed", "progression", "death", "last_known_alive")
 # Doses and treatments may be planned, and so are no proof of life.
 PROOF_OF_LIFE = ("assessed", "progression", "last_known_alive", "imaging", "transfusion")
+# Before the beginning these say nothing that a model reads: somebody was alive, and looked at.
+SAYS_NOTHING_BEFORE = ("leukapheresis", "assessed", "last_known_alive", "imaging", "transfusion", "other")
 
 
 def event_drafts(table: Table, schema: RecordSchema, clock: Clock, keys, findings: Findings) -> list[Draft]:

@@ -9,6 +9,7 @@ from bayestwin.records.clocks import Moment, parse_zero, zero_text
 from bayestwin.records.copies import with_copies
 from bayestwin.records.dose_plausibility import note_changed_size
 from bayestwin.records.drafts import Draft
+from bayestwin.records.event_rows import SAYS_NOTHING_BEFORE
 from bayestwin.records.identity import Kind, believe
 from bayestwin.records.patients import Person
 from bayestwin.records.placing import Placed, Zero, place, refuse_after_death, settle_ties, time_of_death, time_zero
@@ -86,8 +87,15 @@ def one_record(
     blanks = [p for p in stated if p.draft.said is not None and p.draft.said[1] is None]
     first = resolve(key, kept, said, blanks, person, base, schema.effects, findings, schema.distributed)
     covariates = first.covariates | other_covariates(others, person, base, schema.effects, findings)
-    if any(r.time < 0 for r in kept):
-        findings.tally("rows before the patient's time zero, in patients with such rows; see docs/files.md")
+    if any(r.time < 0 for r in kept if not (isinstance(r, ClinicalEvent) and r.event in SAYS_NOTHING_BEFORE)):
+        findings.tally(
+            "rows before the patient's time zero, so that the model's initial state is that of the earliest lab, "
+            "dose or start of a treatment, in patients with such rows; see docs/files.md"
+        )
+    elif any(r.time < 0 for r in kept):
+        findings.tally(
+            "visits and other events before the patient's time zero, which say nothing, in patients with such rows"
+        )
     events = [*(r for r in kept if isinstance(r, ClinicalEvent)), *first.events]
     record = PatientRecord(
         key=key,

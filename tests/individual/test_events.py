@@ -14,6 +14,7 @@ import pytest
 
 from bayestwin.errors import RecordError
 from bayestwin.individual import (
+    beginning,
     compile_record,
     information_time,
     prior_mean,
@@ -194,6 +195,21 @@ def test_what_the_readers_accept_near_a_death_stops_no_cohort(hazards_in_closed_
     assert bool(reading.refusals) == (day == "2026-01-13")
     assert any("counts from the last of them" in note for note in reading.notes) == (day == "2026-01-12")
     assert vital_facts(model, reading.cohort["P-1"])["death"] == (11 + 8.5 / 24 if day == "2026-01-12" else 11.0)
+
+
+@pytest.mark.parametrize("name", ["other", "imaging", "transfusion", "assessed", "last_known_alive", "leukapheresis"])
+def test_what_says_nothing_before_time_zero_leaves_the_initial_state_where_it_is(
+    hazards_in_closed_form, make_lab, name
+):
+    labs, model = (make_lab("size", 0, 1.0), make_lab("size", 9, 1.0)), hazards_in_closed_form
+    without, beside = (PatientRecord("P-001", labs=labs, events=events) for events in ((), (event(name, -400),)))
+    assert beginning(beside) == beginning(without) == 0.0
+    for one, other in zip(*(jax.tree.leaves(compile_record(model, r)) for r in (without, beside)), strict=True):
+        np.testing.assert_array_equal(one, other)
+    earlier = PatientRecord(
+        "P-001", labs=(*labs, make_lab("size", -3, 1.0)), events=(event("infusion", -5, "ide_cel"),)
+    )
+    assert beginning(earlier) == -5.0
 
 
 def test_planned_doses_and_treatments_are_no_information_about_the_patient(make_lab):
