@@ -22,8 +22,8 @@ from bayestwin.individual.missing import first_covariates, known_values
 from bayestwin.individual.occasions import check_occasions
 from bayestwin.individual.parameters import CovariateChanges, covariate_course, covariate_terms
 from bayestwin.individual.residuals import BETWEEN, CENSORING
+from bayestwin.records.after_death import latest_after_death
 from bayestwin.records.event_rows import PROOF_OF_LIFE, SAYS_NOTHING_BEFORE
-from bayestwin.records.placing import latest_after_death
 from bayestwin.records.record import covariate_changes
 
 SEROLOGICAL = ("serological", "m_protein", "flc", "biochemical", "")

@@ -8,6 +8,7 @@ from bayestwin.records.chains import RANK, Version, meant_by
 from bayestwin.records.names import Body
 from bayestwin.records.record import COVARIATE, IN_ROW, ClinicalEvent, Lab, covariate_in
 from bayestwin.records.refusal import Findings, RowRefused
+from bayestwin.records.same import same
 
 DUPLICATE = "the row is a duplicate"
 
@@ -66,6 +67,16 @@ def contradicted(v: Version, other: Version, findings: Findings) -> None:
             "one lab_id per measured value",
             "Give each measurement its own lab_id, or none. If one row corrects the other, say status = corrected or a "
             "later known_time.",
+            findings,
+        )
+    if isinstance(a, Lab) and isinstance(b, Lab) and same(a, b):
+        return refuse(
+            v,
+            "another row of this lab stands on the other side of the doses of its time, and nothing says which became "
+            "known later",
+            "order",
+            "one order per name and known_time",
+            "If one corrects the other, give it a later known_time or status = corrected.",
             findings,
         )
     return refuse(

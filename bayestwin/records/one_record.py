@@ -5,6 +5,7 @@ from datetime import datetime
 
 from bayestwin.dosing import DoseEvent
 from bayestwin.labs import RecordSchema
+from bayestwin.records.after_death import refuse_after_death, time_of_death
 from bayestwin.records.clocks import Moment, parse_zero, zero_text
 from bayestwin.records.copies import with_copies
 from bayestwin.records.dose_plausibility import note_changed_size
@@ -12,10 +13,11 @@ from bayestwin.records.drafts import Draft
 from bayestwin.records.event_rows import SAYS_NOTHING_BEFORE
 from bayestwin.records.identity import Kind, believe
 from bayestwin.records.patients import Person
-from bayestwin.records.placing import Placed, Zero, place, refuse_after_death, settle_ties, time_of_death, time_zero
+from bayestwin.records.placing import Placed, Zero, place, time_zero
 from bayestwin.records.record import COVARIATE, IN_ROW, ClinicalEvent, Lab, PatientRecord
 from bayestwin.records.refusal import Findings, shown_key
 from bayestwin.records.statements import once_per_file, other_covariates, resolve, says_covariate, split_base
+from bayestwin.records.ties import note_troughs_of_steady_states, settle_ties
 
 
 def whole_record_of(tables: Mapping[str, str], covariates: Iterable[str]) -> dict[str, tuple[Kind, ...]]:
@@ -87,6 +89,7 @@ def one_record(
     blanks = [p for p in stated if p.draft.said is not None and p.draft.said[1] is None]
     first = resolve(key, kept, said, blanks, person, base, schema.effects, findings, schema.distributed)
     covariates = first.covariates | other_covariates(others, person, base, schema.effects, findings)
+    note_troughs_of_steady_states(kept, found.sources, findings)
     if any(r.time < 0 for r in kept if not (isinstance(r, ClinicalEvent) and r.event in SAYS_NOTHING_BEFORE)):
         findings.tally(
             "rows before the patient's time zero, so that the model's initial state is that of the earliest lab, "

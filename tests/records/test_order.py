@@ -1,5 +1,6 @@
 """The column `order`: a lab before or after a dose of its time, in whichever readings the two arrive."""
 
+import numpy as np
 import pytest
 
 from bayestwin.individual.simulate import simulate_outputs
@@ -82,3 +83,29 @@ def test_a_dose_stays_when_the_other_one_of_its_time_was_withdrawn_in_an_earlier
         reading = read(schema, base=base, **tables)
         assert [d.amount for d in reading.cohort["1"].doses] == [100.0]
         assert reading.cohort["1"].past == base["1"].past
+
+
+@pytest.mark.parametrize("parts", [("labs", "doses"), ("doses", "labs"), None])
+def test_a_trough_at_the_time_of_a_steady_state_is_told_and_can_be_written(read, one_compartment, parts):
+    schema = one_compartment.record_schema()
+    head, lab = (
+        "patient,time,amount,unit,route,ii,ss,addl\n",
+        "patient,time,output,value,unit\n1,0,concentration,2,mg/L\n",
+    )
+
+    def read_in(doses):
+        tables, base = {"doses": head + doses, "labs": lab}, None
+        for part in parts or ():
+            reading = read(schema, base=base, **{part: tables[part]})
+            base = reading.cohort
+        return reading if parts else read(schema, **tables)
+
+    def predicted(reading):
+        record, values = reading.cohort["1"], {"ka": 1.0, "CL": 5.0, "V": 50.0}
+        return simulate_outputs(one_compartment, values, record.doses, [(0.0, False)])[0]
+
+    told, mended = read_in("1,0,100,mg,iv,8,1,\n"), read_in("1,-8,100,mg,iv,8,1,1\n")
+    assert [any("before the steady state" in note for note in r.notes) for r in (told, mended)] == [True, False]
+    decline = np.exp(-0.8)
+    assert predicted(mended) == pytest.approx([2.0 * decline / (1.0 - decline)], rel=1e-5)
+    assert predicted(told) == pytest.approx([0.0], abs=1e-9)
