@@ -136,6 +136,8 @@ def _follow(before: list[Version], new: list[Version], result: Believed, finding
         # One withdrawn the moment it became known is kept too: sent again without its withdrawal it stays withdrawn.
         if believed is not None and (v.known > believed.known_time or body is None):
             result.past.append(Superseded(believed, v.known))
+            if body is not None:
+                _note_moved(v, current, findings)
         current = v if body is not None else None
         said_by = {v.placed.draft.file} if v.placed else set()
     if current is not None and current.body is not None:
@@ -153,24 +155,37 @@ def _rivals(v: Version, w: Version) -> bool:
     """True if `v` contradicts `w`: other value, known at the same time, and no status that puts one after the other;
     or a correction of what `w` withdraws at that time.
 
-    Two deaths at different times, neither with a known_time, do so too, and two labs of one lab_id: that the later one
-    became known later would be read from the very thing they disagree on.
+    Two deaths at different times, neither with a known_time, do so too: that the later one became known later would
+    be read from the very thing they disagree on. (Of one lab_id the later time is a correction, and noted.)
     """
     if w is v or v.body is None:
         return False
     if w.body is None:
         corrects = v.placed is not None and v.placed.draft.status == "corrected"
         return corrects and isclose(v.known, w.known, abs_tol=1e-9)
-    if not isclose(v.known, w.known, abs_tol=1e-9) and not (_undated(v) and _undated(w)):
+    if not isclose(v.known, w.known, abs_tol=1e-9) and not (_undated_death(v) and _undated_death(w)):
         return False
     return (v.rank == w.rank or (w.placed is None and v.rank == 0)) and not _same(v, w.body)
 
 
+def _undated_death(v: Version) -> bool:
+    """True for a death of which nothing says when it became known."""
+    return isinstance(v.body, ClinicalEvent) and v.body.event == "death" and _undated(v)
+
+
 def _undated(v: Version) -> bool:
-    """True for a death or a lab of which nothing says when it became known."""
-    if not isinstance(v.body, Lab) and not (isinstance(v.body, ClinicalEvent) and v.body.event == "death"):
-        return False
     return v.placed.draft.known is None if v.placed else isclose(v.known, v.body.time, abs_tol=1e-9)
+
+
+def _note_moved(v: Version, current: Version, findings: Findings) -> None:
+    """Say that a lab_id used again at another time took an earlier lab away, where nobody declared a correction."""
+    a, b = current.body, v.body
+    moved = isinstance(a, Lab) and isinstance(b, Lab) and not isclose(a.time, b.time, abs_tol=1e-9)
+    if moved and v.placed and v.placed.draft.status == "final" and _undated(v) and _undated(current):
+        findings.tally(
+            f"{v.placed.draft.file}: a lab_id is given again at another time, without known_time and status, which is "
+            "read as a correction of the earlier row; two measurements need two lab_ids"
+        )
 
 
 def _in_order(v: Version) -> tuple:

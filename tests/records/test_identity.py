@@ -250,16 +250,22 @@ def test_a_death_is_one_event_that_can_be_corrected_not_two(read, rows):
     assert [e.time for e in reading.cohort["P1"].events if e.event == "death"] == [102.0]
 
 
-def test_a_lab_id_reused_at_other_times_is_refused_everywhere_and_takes_no_lab_away(read):
+def test_a_lab_id_given_again_at_another_time_is_told_where_no_correction_was_declared(read):
     rows = "CONC,0,,m_protein,9,g/L,", "CONC,24,,m_protein,5,g/L,", "CONC,48,,m_protein,3,g/L,"
+
+    def told(reading):
+        return [note for note in reading.notes if "two measurements need two lab_ids" in note]
+
     reading = read(labs=labs(*rows))
-    assert values(reading.cohort["P1"]) == [] and [r.column for r in reading.refusals] == ["lab_id"] * 3
-    assert all("another row gives this lab_id the time" in r.reason for r in reading.refusals)
-    first = read(labs=labs(rows[0])).cohort
-    later = read(labs=labs(*rows[1:]), base=first)
-    assert values(later.cohort["P1"]) == [9.0] and len(later.refusals) == 2
-    moved = read(labs=labs(rows[0], "CONC,24,,m_protein,9,g/L,corrected"))
-    assert not moved.refusals and [lab.time for lab in moved.cohort["P1"].labs] == [24.0]
+    assert values(reading.cohort["P1"]) == [3.0] and told(reading)[0].endswith(
+        "2 rows."
+    )  # an empty known_time is the time
+    assert told(read(labs=labs(rows[1]), base=read(labs=labs(rows[0])).cohort))
+    for declared in ("CONC,24,,m_protein,9,g/L,corrected", "CONC,24,30,m_protein,9,g/L,"):
+        moved = read(labs=labs(rows[0], declared))
+        assert not told(moved) and [lab.time for lab in moved.cohort["P1"].labs] == [24.0]
+    both = read(labs=labs("CONC,0,50,m_protein,9,g/L,", "CONC,24,50,m_protein,9,g/L,"))
+    assert [r.column for r in both.refusals] == ["lab_id"] * 2
 
 
 ORDERED = "patient,lab_id,time,known_time,output,value,unit,status,order\n"
