@@ -41,13 +41,14 @@ def test_the_total_is_the_sum_over_classes_of_chance_times_likelihood(patient, c
 def test_the_gradient_is_the_finite_difference(patient, compiled, stack_draws):
     model, data, psi, hyper, rho = patient
     by_psi, by_hyper = compiled[2](model)(psi, hyper, data, rho)
-    h, d, n = 1e-5, len(psi), 160
+    h, d, fields = 1e-5, len(psi), ("typical", "effects", "sigma")
+    n = max(160, 2 * max(d, *(getattr(hyper, field).shape[0] for field in fields)))
     moved = jnp.concatenate([psi + h * jnp.eye(d), psi - h * jnp.eye(d), jnp.broadcast_to(psi, (n - 2 * d, d))])
     up, down = compiled[1](model)(moved, stack_draws(hyper, n), data, rho)[: 2 * d].reshape(2, d)
     scale = np.abs(by_psi).max()
     np.testing.assert_allclose(by_psi, (up - down) / (2 * h), rtol=1e-4, atol=1e-6 * scale)
     # the population draw: typical-only parameters, covariate effects and residual SDs in turn
-    for field in ("typical", "effects", "sigma"):
+    for field in fields:
         size = getattr(hyper, field).shape[0]
         steps = h * jnp.concatenate([jnp.eye(size), -jnp.eye(size), jnp.zeros((n - 2 * size, size))])
         many = stack_draws(hyper, n)
