@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 
+from bayestwin.evaluation.scores import ecdf_band
 from bayestwin.plots import (
     plot_coverage,
     plot_coverage_by_labs_learnt,
     plot_forecasts,
     plot_pit,
+    plot_sbc,
     plot_score_by_horizon,
     plot_score_differences,
 )
@@ -146,3 +148,31 @@ def test_the_figures_draw_on_axes_that_are_given_and_leave_settings_alone():
             own = new_axes(100, 60, left=10, bottom=10)
         assert draw(own) is own
     assert dict(matplotlib.rcParams) == before
+
+
+def test_every_quantity_of_a_study_has_its_panel_and_a_biased_one_leaves_the_band():
+    rng = np.random.default_rng(1)
+    ranks = {"right": rng.random(400), "biased": rng.beta(1.4, 1.0, 400), "narrow": rng.beta(0.6, 0.6, 400)}
+    band = ecdf_band(400, probability=0.99, random_seed=1)
+    axes, rows = plot_sbc(ranks, probability=0.99, band=band, data=True)
+    assert [ax.get_title(loc="left") for ax in axes] == ["right (400)", "biased (400)", "narrow (400)"]
+    u, low, high = band
+
+    def outside(name):
+        x, difference = np.array(rows[name]).T
+        at = np.interp(u, x, difference)
+        return bool(((at < low) | (at > high)).any())
+
+    assert [outside(name) for name in ranks] == [False, True, True]
+    bars = plot_sbc(ranks, probability=0.9, kind="histogram", bins=20, data=True)[1]
+    assert all(sum(share for _, _, share in own) == pytest.approx(1.0) for own in bars.values())
+    with pytest.raises(ValueError, match="longer"):
+        plot_sbc(ranks, probability=0.9, ax=axes[:2])
+
+
+def test_names_of_the_field_are_all_at_hand():
+    import bayestwin.plots as plots
+
+    for name in ("vpc", "npde", "goodness_of_fit", "observed_predicted", "residuals", "individual", "spaghetti", "sbc"):
+        assert callable(getattr(plots, f"plot_{name}"))
+    assert sorted(plots.__all__) == plots.__all__ and all(hasattr(plots, name) for name in plots.__all__)
