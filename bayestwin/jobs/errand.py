@@ -24,8 +24,8 @@ class Errand:
     basis: str
     model_text: str | None
     rebuild_damaged: bool
-    as_of: str | None
     versions: tuple[tuple[str, str], ...]
+    as_of: str | None = None
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def make_errand(store, basis, model_text: str | None, rebuild_damaged: bool, as_
     from bayestwin.jobs.basis import versions
 
     url = store.engine.url.render_as_string(hide_password=False)
-    return Errand(url, store.salt, basis.name, model_text, rebuild_damaged, as_of, tuple(versions().items()))
+    return Errand(url, store.salt, basis.name, model_text, rebuild_damaged, tuple(versions().items()), as_of)
 
 
 @functools.lru_cache(maxsize=1)

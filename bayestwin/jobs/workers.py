@@ -27,7 +27,7 @@ def refresh_with_workers(store, basis, began: datetime, found, log: RunLog, work
     StoreError      workers died more often than `RESTARTS` times each; what was finished stands
     """
     spawn = multiprocessing.get_context("spawn")
-    errand = make_errand(store, basis, model_text, how["rebuild_damaged"], how["as_of"])
+    errand = make_errand(store, basis, model_text, how["rebuild_damaged"], how.get("as_of"))
     arguments = (errand, began, log.quiet, how)
     running = {k: spawn.Process(target=_work, args=arguments) for k in range(workers)}
     left, given_up = RESTARTS * workers, False

@@ -128,7 +128,8 @@ def stands_for(*outputs):
     named = [dict(zip(("output", "unit", "derived_from"), one), derived_within=0.5) for one in outputs]
     index = {one["output"]: k for k, one in enumerate(named)}
     observations = tuple(SimpleNamespace(**one) for one in named)
-    return SimpleNamespace(model=SimpleNamespace(observations=observations, observation_index=index, progression=None))
+    named = {"observations": observations, "observation_index": index, "progression": None, "time_unit": "day"}
+    return SimpleNamespace(model=SimpleNamespace(**named))
 
 
 def test_fits_that_learnt_from_other_labs_of_the_same_rows_are_not_compared():

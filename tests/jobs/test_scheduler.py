@@ -103,7 +103,7 @@ def test_a_scheduler_that_is_lost_on_the_way_stops_the_run_and_the_next_one_ends
 def test_a_patient_who_fails_on_a_worker_stops_nobody(threads, store, tmp_path, monkeypatch):
     move = refresh_module.move_or_fail
 
-    def fails(store, basis, key, rebuild_damaged):
+    def fails(store, basis, key, rebuild_damaged, as_of=None):
         if key == "P-1":
             raise KeyError("creatinine 88 of Anna")
         return move(store, basis, key, rebuild_damaged)
