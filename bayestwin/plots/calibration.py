@@ -105,14 +105,14 @@ def plot_pit(
             f"{len(pit)} labs" + ("" if effective is None else f", worth {effective:.0f} independent ones"),
         )
         if kind in ("both", "histogram"):
-            rows += _histogram(axes[0], pit, bins, histogram_band)
+            rows += draw_histogram(axes[0], pit, bins, histogram_band)
             axes[0].set_ylabel("labs in 100", labelpad=2)
-            said = f"{words}\n{_band_words(histogram_band, probability, 'each bar')}"
+            said = f"{words}\n{band_words(histogram_band, probability, 'each bar')}"
             axes[0].set_title(said, fontsize=SMALL, color=MUTED)
         if kind in ("both", "ecdf"):
-            rows += _ecdf(axes[-1], pit, ecdf_band)
+            rows += draw_ecdf(axes[-1], pit, ecdf_band)
             axes[-1].set_ylabel("F(PIT) - PIT", labelpad=2)
-            said = f"{words}\n{_band_words(ecdf_band, probability, 'the whole curve')}"
+            said = f"{words}\n{band_words(ecdf_band, probability, 'the whole curve')}"
             axes[-1].set_title(said, fontsize=SMALL, color=MUTED)
         for panel in axes:
             panel.set_xlim(0, 1)
@@ -132,11 +132,13 @@ def _pit_axes(kind, width_mm, height_mm):
     return np.array([first, second])
 
 
-def _band_words(band, probability, of):
+def band_words(band, probability, of):
+    """What a band says, in words; of : what it holds."""
     return "no band" if band is None else f"band: holds {of} with {100 * probability:g} % if calibrated"
 
 
-def _histogram(ax, pit, bins, band):
+def draw_histogram(ax, pit, bins, band):
+    """Shares of PITs by bin on an Axes, with the band of each bar; rows (left, right, share)."""
     counts, edges = np.histogram(pit, bins=bins, range=(0, 1))
     share = 100 * counts / max(len(pit), 1)
     if band is not None:
@@ -149,7 +151,8 @@ def _histogram(ax, pit, bins, band):
     return [(float(a), float(b), float(s) / 100) for a, b, s in zip(edges, edges[1:], share)]
 
 
-def _ecdf(ax, pit, band):
+def draw_ecdf(ax, pit, band):
+    """F(u) - u of PITs on an Axes, with the band of the whole curve; rows (u, F(u) - u)."""
     values = np.sort(pit)
     steps = np.arange(1, len(values) + 1) / max(len(values), 1)
     # a step function: just before and just at each value

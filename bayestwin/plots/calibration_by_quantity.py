@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bayestwin.plots.calibration import _band_words, _ecdf, _histogram
+from bayestwin.plots.calibration import band_words, draw_ecdf, draw_histogram
 from bayestwin.plots.style import MUTED, SMALL, quiet_style
 
 
@@ -33,7 +33,7 @@ def plot_sbc(
     ranks = {name: np.asarray(own, dtype=float) for name, own in dict(ranks).items()}
     with quiet_style():
         axes = np.ravel(ax)[: len(ranks)] if ax is not None else _panels(len(ranks), columns, panel_mm)
-        draw = _ecdf if kind == "ecdf" else lambda panel, pit, band: _histogram(panel, pit, bins, band)
+        draw = draw_ecdf if kind == "ecdf" else lambda panel, pit, band: draw_histogram(panel, pit, bins, band)
         rows = {}
         for panel, (name, own) in zip(axes, ranks.items(), strict=True):
             own = own[~np.isnan(own)]
@@ -41,7 +41,7 @@ def plot_sbc(
             panel.set_title(f"{name} ({len(own)})", fontsize=SMALL)
             panel.set_xlim(0, 1)
             panel.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
-        said = _band_words(band, probability, "the whole curve" if kind == "ecdf" else "each bar")
+        said = band_words(band, probability, "the whole curve" if kind == "ecdf" else "each bar")
         axes[0].figure.text(0.99, 0.012, f"rank of the truth; {said}", ha="right", fontsize=SMALL, color=MUTED)
     return (axes, rows) if data else axes
 

@@ -64,6 +64,7 @@ def _add_past_doses(chains: dict[str, list[Version]], past: list[Superseded], co
 
 
 def key_of(row: Body, routes) -> str:
+    """Name under which versions of a row are kept: of a lab its own, else that of the first of its kind and time."""
     return f"lab {row.lab_id}" if isinstance(row, Lab) else own_name(row, 1, routes)
 
 
