@@ -7,6 +7,7 @@ known of the treatment, and chance. Only the first two can shrink.
 from bayestwin.plots.style import INK, SMALL, new_axes, quiet_style
 
 NAMES = ("this patient", "knowledge of treatment", "chance")
+LETTER_MM = 1.6  # room for a letter of a label, so that the longest ends within the figure
 GREYS, HATCHES = ("#8f8f8f", "#c4c4c4", "#f1f1f1"), ("", "////", "..")
 
 
@@ -38,7 +39,7 @@ def _labels(ax, ends, width_mm):
     """Labels above their segment, placed from the right; one that would meet its right neighbour goes a row up."""
     taken = [2.0, 2.0, 2.0]
     for start, part, text in reversed(ends):
-        length = len(text) * 1.3 / width_mm
+        length = len(text) * LETTER_MM / width_mm
         x = max(0.0, min(start + 0.012, 1 - length))
         row = next((k for k, first in enumerate(taken) if x + length < first), len(taken) - 1)
         taken[row] = x

@@ -178,3 +178,15 @@ def test_names_of_events_close_in_time_stand_on_rows_of_their_own():
     )
     rows = [text.xy[1] for text in ax.texts if text.get_text() in ("start of A", "leukapheresis")]
     assert len(set(rows)) == 2
+
+
+@pytest.mark.parametrize("shares", [(0.6, 0.1, 0.3), (0.35, 0.05, 0.6), (0.9, 0.05, 0.05), (0.02, 0.03, 0.95)])
+def test_labels_of_doubt_end_within_the_figure_where_letters_are_a_tenth_wider(shares):
+    """A browser has a font of its own."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    ax = plot_doubt(shares)
+    canvas = FigureCanvasAgg(ax.figure)
+    canvas.draw()
+    boxes = [text.get_window_extent(canvas.get_renderer()) for text in ax.texts]
+    assert all(box.x0 >= 0 and box.x0 + 1.1 * box.width <= ax.figure.bbox.width for box in boxes)
