@@ -2,7 +2,7 @@
 
 import hashlib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -52,17 +52,22 @@ def start(
             help="Let the patient's labs weigh the population draws; without it the posterior is cut, and says so."
         ),
     ] = True,
+    accept_failed_fit: Annotated[
+        bool,
+        typer.Option("--accept-failed-fit", help="Take a fit that failed its diagnostics; the twin says so."),
+    ] = False,
     seed: Seed = 1,
 ):
     """Start a patient's twin as a draw from the population; labs already in the files are learnt at once."""
     from bayestwin.twin import start_twin
 
-    known = usable_population(population, model)
+    known = usable_population(population, model, accept_failed=accept_failed_fit)
     files = {"patients": patients, "labs": labs, "doses": doses, "events": events, "event_table": event_table}
     reading = read_files(known.model.record_schema(), files, time_unit=time_unit, as_of=as_of)
     tell(reading)
     record = one_patient(reading.cohort, patient)
-    twin = start_twin(known, record, particles=particles, random_seed=seed, feedback=feedback)
+    how: dict[str, Any] = {"particles": particles, "feedback": feedback, "accept_failed_fit": accept_failed_fit}
+    twin = start_twin(known, record, random_seed=seed, **how)
     twin = twin.with_refusals(reading.refusals)
     return _publish(twin, twin.info, out, reading)
 

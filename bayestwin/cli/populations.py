@@ -14,8 +14,11 @@ def shipped_population(model: str) -> Path:
     return model_folder(model) / "population.nc"
 
 
-def usable_population(path: Path | None, model: str | None):
-    """The posterior named, or the model's shipped one; one that failed its diagnostics ends the command."""
+def usable_population(path: Path | None, model: str | None, *, accept_failed: bool = False):
+    """The posterior named, or the model's shipped one; one that failed its diagnostics ends the command.
+
+    accept_failed : it is told, and taken all the same
+    """
     if path is None and model is None:
         raise usage_error(
             "Name a population posterior (--population), or the model whose shipped one is meant (--model)."
@@ -30,8 +33,10 @@ def usable_population(path: Path | None, model: str | None):
     if diagnostics.approximate:
         say(f"Note: the population posterior is {diagnostics}")
     elif not diagnostics.passed:
-        say("The population posterior failed its diagnostics; no twin is started from it:")
+        then = "it is taken as you say" if accept_failed else "no twin is started from it"
+        say(f"The population posterior failed its diagnostics; {then}:")
         for reason in diagnostics.reasons:
             say(f"  {reason}")
-        raise typer.Exit(DIAGNOSTICS_FAILED)
+        if not accept_failed:
+            raise typer.Exit(DIAGNOSTICS_FAILED)
     return known

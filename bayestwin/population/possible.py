@@ -33,6 +33,26 @@ def refuse_impossible(population, *, file: str = "") -> None:
             )
 
 
+def refuse_failed(population, *, accepted: bool) -> tuple[str, ...]:
+    """FitError where the file or fit says that its diagnostics failed; what a twin must say of it where it is accepted.
+
+    One that nobody has judged, made by hand of known draws say, is not refused.
+    """
+    if population.tree.attrs.get("verdict") != "failed":
+        return ()
+    reasons = str(population.tree.attrs.get("diagnostics", "no reason is kept"))
+    if accepted:
+        return (f"the population posterior failed its diagnostics, which was accepted: {reasons}",)
+    raise FitError(
+        "the population posterior failed its diagnostics, and no twin is started from it",
+        subject=f"model {population.model.name}",
+        place="population",
+        value=reasons,
+        next_step="Do what the reasons propose and fit again, or start with accept_failed_fit=True "
+        "(--accept-failed-fit): the twin says so.",
+    )
+
+
 def _possible(model) -> dict:
     """Site -> (which draws can be, in words); every other one must be finite."""
     spreads = [site for site, _ in omega_priors(model)]

@@ -11,7 +11,7 @@ import numpy as np
 from bayestwin.dynamics import NO_GRADIENT, Accuracy
 from bayestwin.errors import FitError
 from bayestwin.individual import compile_record, with_seen
-from bayestwin.population.possible import refuse_impossible
+from bayestwin.population.possible import refuse_failed, refuse_impossible
 from bayestwin.twin.check import judge
 from bayestwin.twin.grid import carried, told
 from bayestwin.twin.oracle import first_twin, refuse_strangers, refuse_uneven
@@ -33,6 +33,7 @@ def start_twin(
     random_seed: int,
     rho=None,
     feedback: bool = True,
+    accept_failed_fit: bool = False,
     accuracy: Accuracy = NO_GRADIENT,
 ):
     """A patient's first twin: draws from the population, then everything the record holds.
@@ -46,6 +47,8 @@ def start_twin(
     feedback : bool             False: the cut posterior, mean over the draws m of p(psi | m, labs). The labs do not
         weigh the draws, as where nothing is to be learnt of the population from this patient; every check says so
 
+    accept_failed_fit : bool    start from a fit that failed its diagnostics; the first check says so
+
     Returns
     -------
     Twin                        its `info` holds the numerical check
@@ -54,19 +57,20 @@ def start_twin(
     ------
     FitError                    the patient was in the fitted cohort and the population holds no individual draws, or no
                                 feedback is asked of what the fit has learnt; a draw of the population cannot be (a
-                                negative SD)
+                                negative SD); the fit failed its diagnostics
 
     A patient of the fitted cohort starts from the joint fit, whose draws have already learnt the labs.
     """
     refuse_strangers("start_twin", population, record, random_seed)
     refuse_uneven(particles, islands, record, population_draws)
     refuse_impossible(population)
+    failed = refuse_failed(population, accepted=accept_failed_fit)
     rho = population.rho if rho is None else rho
     how: dict[str, Any] = {"islands": islands, "population_draws": population_draws}
     how |= {"random_seed": random_seed, "rho": rho, "accuracy": accuracy}
     if not population.knows(record):
         twin, _ = from_scratch(population, record, size=particles, feedback=feedback, **how)
-        return replace(twin, history=(replace(twin.info, path="start"),))
+        return _telling(failed, replace(twin, history=(replace(twin.info, path="start"),)))
     if not feedback:
         raise FitError(
             "this patient was in the fitted cohort, whose population draws have learnt the labs already",
@@ -77,11 +81,17 @@ def start_twin(
         )
     fitted = as_fitted(population, record)
     with jax.enable_x64(True):
-        twin = _from_joint_fit(population, fitted, particles=particles, **how)
+        twin = _telling(failed, _from_joint_fit(population, fitted, particles=particles, **how))
     if fitted is record:
         return twin
     # what came after the fit is learnt like any newer record
     return update_twin(twin, record, random_seed=random_seed, accuracy=accuracy)[0]
+
+
+def _telling(reasons, twin):
+    """The twin with further reasons in front of those of its check."""
+    info = replace(twin.info, reasons=(*reasons, *twin.info.reasons))
+    return replace(twin, history=(*twin.history[:-1], info))
 
 
 def as_fitted(population, record):

@@ -178,7 +178,15 @@ def test_one_patient_in_whom_nothing_varies_has_the_conjugate_posterior_under_a_
     assert abs(own - mean) > 0.5  # the model file's prior would be told apart
     assert json.loads(fit.attributes["other_priors"]) == {"level_pop": "Normal(mean 20, SD 10)"}
     with pytest.raises(FitError, match="nothing varies between patients"):
-        start_twin(fit, PatientRecord("P-2"), random_seed=1, particles=80, islands=4, population_draws=20)
+        start_twin(
+            fit,
+            PatientRecord("P-2"),
+            random_seed=1,
+            particles=80,
+            islands=4,
+            population_draws=20,
+            accept_failed_fit=True,
+        )
 
 
 @pytest.mark.slow  # compiles NUTS

@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 
 import bayestwin as bt
-from bayestwin.errors import ArgumentError, BayestwinError
+from bayestwin.errors import ArgumentError, BayestwinError, FitError
+from bayestwin.population import PopulationPosterior
+from bayestwin.population.possible import refuse_failed
 
 FRAME = pd.DataFrame({"name": ["Anna"]})
 
@@ -69,3 +71,19 @@ def test_something_else_than_a_function_takes_is_refused_with_function_and_argum
 def test_whole_numbers_of_numpy_are_seeds(given):
     population, record, twin = given
     assert bt.update_twin(twin, replace(record), random_seed=np.int64(3))[1] == twin.info
+
+
+def test_a_fit_that_failed_its_diagnostics_is_refused_unless_it_is_accepted_and_then_said(given, sizes):
+    population, record, _ = given
+    tree = population.tree.copy()
+    tree.attrs.update(verdict="failed", diagnostics="FAILED: too short")
+    failed = PopulationPosterior(population.model, tree)
+    with pytest.raises(FitError, match="failed its diagnostics") as error:
+        bt.start_twin(failed, record, random_seed=1, **sizes)
+    assert "accept_failed_fit=True" in str(error.value) and "population" in str(error.value)
+    twin = bt.start_twin(failed, record, random_seed=1, accept_failed_fit=True, **sizes)
+    assert "failed its diagnostics, which was accepted" in str(twin.info)
+    for verdict in ("passed", "approximate"):
+        tree.attrs["verdict"] = verdict
+        assert refuse_failed(failed, accepted=False) == ()
+    assert refuse_failed(population, accepted=False) == ()  # made by hand, judged by nobody
