@@ -159,6 +159,10 @@ def test_no_twin_is_started_from_a_population_that_failed_its_diagnostics(folder
     assert answer.exit_code == 4
     assert "R-hat" in answer.output and "of ka_pop" in answer.output
     assert not (folder / "no.nc").exists()
+    given = ("--patients", folder / "patients.csv", "--labs", folder / "first.csv", "--doses", folder / "doses.csv")
+    told = ("--population", folder / "failed.nc", *given, *FEW, "--accept-failed-fit")
+    answer = run("start", *told, "--out", folder / "accepted.nc")
+    assert "it is taken as you say" in answer.output and (folder / "accepted.nc").exists(), answer.output
 
 
 def test_files_of_two_patients_need_a_study_key(folder):
