@@ -79,9 +79,19 @@ def virtual_trial(
     if treatment is not None and arm:
         raise usage_error("--arm names arms of --evidence, and goes with it.")
     from bayestwin.errors import FitError
-    from bayestwin.jobs.virtual_trials import check_not_learnt, chosen_arms, own_arm, simulate_arm, write_trials
+    from bayestwin.jobs.virtual_trials import (
+        check_not_learnt,
+        chosen_arms,
+        own_arm,
+        printed_ratio,
+        ratio_rows,
+        simulate_arm,
+        write_trials,
+    )
+    from bayestwin.specification import read_hazard_ratios
 
     known = usable_population(population, model)
+    ratios = read_hazard_ratios(evidence, known.model) if evidence is not None else ()
     design = {"n": patients, "visit_every": visit_every, "wait": wait}
     design |= {"drop_out_per_year": drop_out, "not_started": not_started, "assay_error": assay_error}
     if evidence is not None:
@@ -101,8 +111,9 @@ def virtual_trial(
         return DIAGNOSTICS_FAILED
     asked = how | {"evidence": evidence.name if evidence else None, "not_learnt": list(not_learnt or ())}
     everyone = chosen_arms(evidence, known.model, None, {}) if evidence is not None else ()
-    written = write_trials(known, found, out, everyone, published=evidence is not None, asked=asked, failed=failed)
-    for path in written:
+    rows = ratio_rows(known, found, ratios, asked["not_learnt"])
+    told = {"published": evidence is not None, "asked": asked, "failed": failed, "ratios": rows}
+    for path in write_trials(known, found, out, everyone, **told):
         say(f"wrote {path}")
-    typer.echo("\n\n".join(one.printed() for one in found))
+    typer.echo("\n\n".join([*(one.printed() for one in found), *map(printed_ratio, rows)]))
     return SOME_REFUSED if failed else DONE

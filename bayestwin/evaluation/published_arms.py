@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from bayestwin.evaluation.meta_analysis import by_trial, new_arms, study_of
-from bayestwin.specification.evidence import TrialArm
+from bayestwin.prognosis.hazard_ratio import hazard_ratios
+from bayestwin.specification.evidence import HazardRatio, TrialArm
 from bayestwin.specification.load import model_part
 from bayestwin.twin.surprise import sample_crps
 
@@ -22,6 +23,12 @@ FRAME = (
     "arm label trial treatment n counted_from outcome what month published low high mark use expectation "
     "expectation_low expectation_high predicted predicted_low predicted_high predicted_low_999 predicted_high_999 pit "
     "inside_95 inside_999 error crps crps_meta_analysis meta_analysis_trials in_sample outside"
+).split()
+
+RATIOS = (
+    "trial treated control endpoint followed published low high mark expectation expectation_low expectation_high "
+    "predicted predicted_low predicted_high predicted_low_999 predicted_high_999 pit inside_95 inside_999 in_sample "
+    "outside"
 ).split()
 
 
@@ -46,6 +53,18 @@ def outcome_rows(trial, *, in_sample: bool, published: bool = True) -> list[dict
                 row["crps"] = sample_crps(arms, np.full(len(arms), 1.0 / len(arms)), outcome.value)
         found.append(row)
     return found
+
+
+def hazard_ratio_row(treated, control, ratio: HazardRatio, *, in_sample: bool) -> dict:
+    """A published hazard ratio beside what two virtual trials of one population say of it (hazard_ratio.py)."""
+    draws, pairs = hazard_ratios(treated, control, ratio.endpoint, followed=ratio.followed)
+    row: dict = {"trial": treated.arm.trial, "treated": ratio.treated, "control": ratio.control}
+    row |= {"endpoint": ratio.endpoint, "followed": ratio.followed, "published": ratio.value}
+    row |= {"low": ratio.low, "high": ratio.high, "mark": ratio.mark}
+    row |= dict(zip(("expectation_low", "expectation", "expectation_high"), middle(draws, (0.025, 0.5, 0.975))))
+    ends = ("predicted_low_999", "predicted_low", "predicted", "predicted_high", "predicted_high_999")
+    row |= dict(zip(ends, middle(pairs, (0.0005, 0.025, 0.5, 0.975, 0.9995))))
+    return row | place_of(pairs, ratio.value) | {"in_sample": in_sample, "outside": treated.arm.outside}
 
 
 def place_of(arms, value: float) -> dict:
@@ -101,6 +120,13 @@ def outcomes_frame(rows):
     import pandas as pd
 
     return pd.DataFrame(rows).reindex(columns=list(FRAME))
+
+
+def hazard_ratios_frame(rows):
+    """Rows of hazard ratios as a pandas DataFrame, columns in the order of RATIOS."""
+    import pandas as pd
+
+    return pd.DataFrame(rows).reindex(columns=list(RATIOS))
 
 
 def verdicts(rows) -> Mapping[str, float]:

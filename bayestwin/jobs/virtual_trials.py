@@ -2,6 +2,7 @@
 
 outcomes.csv     one row per arm and outcome: expectation, what an arm of n may show, published numbers and their place
 curves.csv       one row per arm, endpoint and month: mean with both bands
+hazard_ratios.csv  where the file of arms has any whose two arms were simulated: one row each, as of outcomes
 <arm>.png, .svg  the curves
 provenance.json  model, population, seed, settings, versions
 """
@@ -13,7 +14,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bayestwin.errors import ModelError
-from bayestwin.evaluation.published_arms import beside_meta_analysis, outcome_rows, outcomes_frame
+from bayestwin.evaluation.published_arms import (
+    beside_meta_analysis,
+    hazard_ratio_row,
+    hazard_ratios_frame,
+    outcome_rows,
+    outcomes_frame,
+)
 from bayestwin.jobs.whole_file import write_whole
 from bayestwin.plots.virtual_trial import plot_trial_curves
 from bayestwin.prognosis import VirtualTrial, virtual_trial
@@ -114,12 +121,35 @@ def in_sample(population, arm: TrialArm, not_learnt) -> bool:
     return arm.trial in json.loads(fitted) if fitted is not None else arm.trial not in not_learnt
 
 
+def printed_ratio(row: dict) -> str:
+    """A line for the screen of a published hazard ratio."""
+    text = f"{row['treated']} / {row['control']}, hazard ratio of {row['endpoint']}: {row['expectation']:.2f}"
+    ends = f"{row['predicted_low']:.2f} to {row['predicted_high']:.2f}"
+    return f"{text}, such a trial {ends}; published {row['published']:.2f}" + ("" if row["inside_95"] else ", outside")
+
+
+def ratio_rows(population, simulated, ratios, not_learnt) -> list[dict]:
+    """Rows of the hazard ratios both of whose arms were simulated."""
+    trials = {one.trial.arm.name: one.trial for one in simulated}
+    return [
+        hazard_ratio_row(
+            trials[ratio.treated],
+            trials[ratio.control],
+            ratio,
+            in_sample=in_sample(population, trials[ratio.treated].arm, not_learnt),
+        )
+        for ratio in ratios
+        if ratio.treated in trials and ratio.control in trials
+    ]
+
+
 def write_trials(
-    population, simulated, folder: Path, arms, *, published: bool, asked: dict, failed: dict
+    population, simulated, folder: Path, arms, *, published: bool, asked: dict, failed: dict, ratios=()
 ) -> list[Path]:
     """Tables, figures and provenance of simulated arms; the files written.
 
     arms : all that were published, simulated or not: the meta-analysis beside an arm is of all the others
+    ratios : rows of hazard ratios (`ratio_rows`)
     """
     import pandas as pd
 
@@ -141,6 +171,8 @@ def write_trials(
         "curves.csv": pd.concat(curves).to_csv(index=False, float_format="%.5f"),
         "provenance.json": json.dumps(said, indent=1, sort_keys=True) + "\n",
     }
+    if ratios:
+        tables["hazard_ratios.csv"] = hazard_ratios_frame(ratios).to_csv(index=False)
     return [*(write_whole(folder / name, text) for name, text in tables.items()), *files]
 
 

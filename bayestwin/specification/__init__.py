@@ -7,7 +7,7 @@ from bayestwin.dosing import Regimen
 from bayestwin.specification.discrete import Bernoulli, NegativeBinomial, Ordinal, Poisson
 from bayestwin.specification.dose_parameters import Dosing
 from bayestwin.specification.endpoints import Progression, SerologicalRule
-from bayestwin.specification.evidence import Constant, Outcome, Shares, Spread, TrialArm
+from bayestwin.specification.evidence import Constant, HazardRatio, Outcome, Shares, Spread, TrialArm
 from bayestwin.specification.horseshoe import Horseshoe
 from bayestwin.specification.load import load_model, model_folder, models_folder
 from bayestwin.specification.missing_covariates import CategoryCovariate, LogNormalCovariate, NormalCovariate
@@ -51,7 +51,7 @@ from bayestwin.specification.priors import (
     TruncatedNormal,
     Uniform,
 )
-from bayestwin.specification.read_evidence import read_evidence, read_mix
+from bayestwin.specification.read_evidence import read_evidence, read_hazard_ratios, read_mix
 from bayestwin.specification.sites import Sites
 from bayestwin.specification.treatments import Delay, Eligibility, Treatment
 
@@ -74,6 +74,7 @@ __all__ = [
     "Gamma",
     "HalfCauchy",
     "HalfNormal",
+    "HazardRatio",
     "Horseshoe",
     "InverseGamma",
     "LogNormal",
@@ -116,5 +117,6 @@ __all__ = [
     "omega_from_cv",
     "part_of",
     "read_evidence",
+    "read_hazard_ratios",
     "read_mix",
 ]

@@ -12,6 +12,7 @@ WHATS = ("response", "complete_response", "pfs_at", "pfs_median", "os_at", "os_m
 COUNTED_FROM = ("randomisation", "infusion", "first_dose")
 MARKS = ("verified", "derived", "memory", "assumed")
 USES = ("fit", "shown")
+ENDPOINTS = ("pfs", "os")
 
 
 @dataclass(frozen=True)
@@ -105,3 +106,27 @@ class TrialArm:
     def outcome(self, name: str) -> Outcome | None:
         """The published outcome of that name, None where there is none."""
         return next((one for one in self.outcomes if one.name == name), None)
+
+
+@dataclass(frozen=True)
+class HazardRatio:
+    """A published hazard ratio of two arms of one trial, below 1 where the treated do better; never fitted.
+
+    treated, control : names of the arms; endpoint : one of ENDPOINTS
+    value, low, high : with its published 95 % interval, None where none was; mark : one of MARKS
+    followed : months after which patients without an event are censored, None: as long as curves go
+    """
+
+    treated: str
+    control: str
+    endpoint: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    followed: float | None = None
+    mark: str = "verified"
+
+    @property
+    def name(self) -> str:
+        """Its name among all: treated_control_pfs."""
+        return f"{self.treated}_{self.control}_{self.endpoint}"

@@ -8,6 +8,8 @@
     iss = { "1" = 0.40, "2" = 0.35, "3" = 0.25 }
     [[arm.outcome]]
     what = "response"                value = 0.71              low = 0.66                   high = 0.77
+    [[hazard_ratio]]
+    treated = "karmma_3_ide_cel"     control = "karmma_3_sc"   endpoint = "pfs"             value = 0.49
 
 Nothing is repaired: what is misspelt, missing, contradictory or impossible is an error that names file, arm and field.
 docs/virtual_trials.md lists every field.
@@ -18,7 +20,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bayestwin.errors import ModelError
-from bayestwin.specification.evidence import COUNTED_FROM, MARKS, USES, WHATS, Outcome, TrialArm
+from bayestwin.specification.evidence import (
+    COUNTED_FROM,
+    ENDPOINTS,
+    MARKS,
+    USES,
+    WHATS,
+    HazardRatio,
+    Outcome,
+    TrialArm,
+)
 from bayestwin.specification.evidence_fields import Fields
 from bayestwin.specification.evidence_mix import read_marks, read_mix_table
 
@@ -27,6 +38,7 @@ ARM = tuple(
     "outside source mix mix_marks outcome".split()
 )
 OUTCOME = ("what", "value", "month", "low", "high", "mark", "use", "source")
+HAZARD_RATIO = ("treated", "control", "endpoint", "value", "low", "high", "followed", "mark", "source")
 NEVER_WAITS = ("infusion", "first_dose")
 MOST_MONTHS = 600.0
 
@@ -41,7 +53,7 @@ def read_evidence(path, model) -> tuple[TrialArm, ...]:
     path = Path(path)
     table = _table_of(path)
     fields = Fields(table, path.name, "file")
-    fields.only(("arm",))
+    fields.only(("arm", "hazard_ratio"))
     rows = table.get("arm")
     if not isinstance(rows, list) or not rows or not all(isinstance(row, Mapping) for row in rows):
         fields.refuse("the file holds no arms", "arm", rows, "one table [[arm]] for each arm of a trial")
@@ -57,6 +69,24 @@ def read_evidence(path, model) -> tuple[TrialArm, ...]:
             )
         arms.append(arm)
     return tuple(arms)
+
+
+def read_hazard_ratios(path, model) -> tuple[HazardRatio, ...]:
+    """The hazard ratios between arms of an evidence file, () where it has none; errors as of `read_evidence`."""
+    arms, path = {arm.name: arm for arm in read_evidence(path, model)}, Path(path)
+    rows, file = _table_of(path).get("hazard_ratio", []), path.name
+    if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
+        Fields({}, file, "file").refuse(
+            "hazard ratios are tables", "hazard_ratio", rows, "one table [[hazard_ratio]] for each"
+        )
+    found: list[HazardRatio] = []
+    for number, row in enumerate(rows, start=1):
+        of = Fields(row, file, f"hazard_ratio number {number}")
+        one = _hazard_ratio(of, arms, model)
+        if one.name in [other.name for other in found]:
+            of.refuse("a hazard ratio is given twice", "treated", one.treated, "each pair and endpoint once")
+        found.append(one)
+    return tuple(found)
 
 
 def read_mix(path, model):
@@ -150,6 +180,13 @@ def _outcome(f: Fields, model) -> Outcome:
     share = not what.endswith("_median")
     limits: dict = {"low": 0.0, "high": 1.0} if share else {"low": 0.0, "low_excluded": True, "high": MOST_MONTHS}
     said = "a share from 0 to 1" if share else f"months above 0, up to {MOST_MONTHS:g}"
+    value, low, high = _with_interval(f, said, limits)
+    mark, use = f.one_of("mark", MARKS, "verified"), f.one_of("use", USES, "fit")
+    return Outcome(what, value, month, low, high, mark, use)
+
+
+def _with_interval(f: Fields, said: str, limits: dict):
+    """`value` with `low` and `high` of its published interval, None where there is none."""
     value = f.number("value", said=said, **limits)
     ends = [f.number(end, said=said, **limits) if end in f.table else None for end in ("low", "high")]
     for end, wrong in zip(("low", "high"), (lambda x: x > value, lambda x: x < value)):
@@ -160,5 +197,24 @@ def _outcome(f: Fields, model) -> Outcome:
                 f.table[end],
                 f"{'at most' if end == 'low' else 'at least'} {value:g}",
             )
-    mark, use = f.one_of("mark", MARKS, "verified"), f.one_of("use", USES, "fit")
-    return Outcome(what, value, month, ends[0], ends[1], mark, use)
+    return value, *ends
+
+
+def _hazard_ratio(f: Fields, arms: Mapping[str, TrialArm], model) -> HazardRatio:
+    f.only(HAZARD_RATIO)
+    treated, control = f.one_of("treated", tuple(arms)), f.one_of("control", tuple(arms))
+    if treated == control or arms[treated].trial != arms[control].trial:
+        f.refuse(
+            "a hazard ratio is of two arms of one trial",
+            "control",
+            control,
+            f"another arm of {arms[treated].trial}, the trial of {treated}",
+        )
+    endpoint = f.one_of("endpoint", ENDPOINTS)
+    if endpoint == "os" and not (model.progression and model.progression.death_hazards):
+        f.refuse("the model has no hazard of death, so no overall survival", "endpoint", endpoint, "pfs")
+    value, low, high = _with_interval(f, "a ratio above 0", {"low": 0.0, "low_excluded": True})
+    followed = None
+    if "followed" in f.table:
+        followed = f.number("followed", low=0.0, low_excluded=True, high=MOST_MONTHS, said="months above 0")
+    return HazardRatio(treated, control, endpoint, value, low, high, followed, f.one_of("mark", MARKS, "verified"))

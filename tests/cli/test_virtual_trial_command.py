@@ -101,6 +101,41 @@ def test_arms_of_a_file_stand_beside_what_was_published(run, folder):
     assert said["population_hash"] and said["model_hash"] and said["evidence"] == "evidence.toml"
 
 
+RATIO = """
+[[hazard_ratio]]
+treated = "one"
+control = "idle"
+endpoint = "pfs"
+value = 0.5
+low = 0.4
+high = 0.7
+"""
+IDLE = """
+[[arm]]
+name = "idle"
+label = "Invented, the other drug"
+trial = "Invented"
+treatment = "other_drug"
+n = 40
+[[arm.outcome]]
+what = "pfs_median"
+value = 2.5
+"""
+
+
+def test_a_hazard_ratio_of_two_arms_stands_beside_what_was_published(run, folder):
+    file, out = folder / "ratio.toml", folder / "ratio"
+    file.write_text(EVIDENCE + IDLE + RATIO, encoding="utf-8")
+    answer = run("--evidence", file, "--out", out)
+    assert answer.exit_code == 0, answer.output
+    row = pd.read_csv(out / "hazard_ratios.csv").iloc[0]
+    assert row[["treated", "control", "endpoint"]].tolist() == ["one", "idle", "pfs"] and row["in_sample"]
+    assert 0.0 < row["predicted_low"] < row["expectation"] < row["predicted_high"] < 0.8 and 0 < row["pit"] <= 1
+    assert "one / idle, hazard ratio of pfs: " in answer.stdout and "published 0.50" in answer.stdout
+    answer = run("--evidence", file, "--arm", "one", "--out", folder / "ratio_alone")
+    assert answer.exit_code == 0 and not (folder / "ratio_alone" / "hazard_ratios.csv").exists()
+
+
 def test_one_arm_alone_has_the_meta_analysis_of_all_the_others(run, folder):
     out = folder / "alone"
     answer = run("--evidence", folder / "evidence.toml", "--arm", "two", "--out", out)
@@ -193,7 +228,9 @@ def test_the_page_goes_on_where_it_was_and_marks_what_the_population_saw(page_sc
     left_out, page, rows = folder / "left_out", folder / "page.md", folder / "rows.json"
     left_out.mkdir()
     (left_out / "another.nc").write_bytes((folder / "population.nc").read_bytes())
-    words = ["--model", folder / "trial", "--evidence", folder / "evidence.toml", "--draws", 20, "--patients", 8]
+    evidence = folder / "page.toml"
+    evidence.write_text(EVIDENCE + IDLE + RATIO, encoding="utf-8")
+    words = ["--model", folder / "trial", "--evidence", evidence, "--draws", 20, "--patients", 8]
     words += ["--population", folder / "population.nc", "--left-out", left_out, "--rows", rows, "--write", page]
     monkeypatch.setattr(sys, "argv", ["virtual_trials.py", *map(str, words)])
     page_script.main()
@@ -202,6 +239,7 @@ def test_the_page_goes_on_where_it_was_and_marks_what_the_population_saw(page_sc
     assert "**Trial left out, within the context of use**: 1 arms, 1 outcomes" in text
     assert "| Invented, the drug | 40 | response | 60 % |" in text and "in-sample" in text
     assert all((folder / f"page_{name}.png").is_file() for name in ("shares", "medians", "pfs"))
+    assert "| Invented, the drug / Invented, the other drug | PFS | 0.50 (0.40 to 0.70) |" in text
     page_script.main()
     assert "two: " not in capsys.readouterr().out  # read from the file of rows
     with pytest.raises(SystemExit, match="TRIAL one of Invented, Another"):

@@ -6,7 +6,16 @@ All numbers are invented.
 import pytest
 
 from bayestwin.errors import ModelError
-from bayestwin.specification import Constant, Shares, Spread, load_model, read_evidence, read_mix
+from bayestwin.specification import (
+    Constant,
+    HazardRatio,
+    Shares,
+    Spread,
+    load_model,
+    read_evidence,
+    read_hazard_ratios,
+    read_mix,
+)
 
 GOOD = """
 [[arm]]
@@ -160,12 +169,66 @@ def test_every_mistake_is_an_error_that_names_file_place_value_and_what_is_allow
     assert all(part in str(found.value) for part in ("evidence.toml", *said)), str(found.value)
 
 
+RATIO = """
+[[hazard_ratio]]
+treated = "invented_a"
+control = "invented_c"
+endpoint = "os"
+value = 0.6
+low = 0.4
+high = 0.9
+followed = 36
+mark = "memory"
+"""
+RATIOS = GOOD + '[[arm]]\nname = "invented_c"\ntrial = "Invented"\ntreatment = "dara_pd"\nn = 60\n' + RATIO
+
+
+def test_hazard_ratios_are_of_two_arms_of_one_trial(tmp_path, model):
+    path = tmp_path / "evidence.toml"
+    path.write_text(RATIOS, encoding="utf-8")
+    assert len(read_evidence(path, model)) == 3
+    assert read_hazard_ratios(path, model) == (
+        HazardRatio("invented_a", "invented_c", "os", 0.6, 0.4, 0.9, 36.0, "memory"),
+    )
+    path.write_text(GOOD, encoding="utf-8")
+    assert read_hazard_ratios(path, model) == ()
+
+
+WRONG_RATIOS = {
+    "arms of two trials": ('control = "invented_c"', 'control = "invented_b"', ("two arms of one trial", "Invented")),
+    "an arm beside itself": ('control = "invented_c"', 'control = "invented_a"', ("two arms of one trial",)),
+    "an arm of nobody": ('control = "invented_c"', 'control = "invented_x"', ("no such control", "invented_c")),
+    "an endpoint of nobody": ('endpoint = "os"', 'endpoint = "ttp"', ("endpoint", "ttp", "pfs, os")),
+    "a ratio of nought": ("value = 0.6", "value = 0.0", ("value", "a ratio above 0")),
+    "an interval beside its ratio": ("low = 0.4", "low = 0.7", ("does not hold the value", "at most 0.6")),
+    "a field of nobody": ("followed = 36", "month = 36", ("no such field", "month")),
+    "twice": (RATIO, RATIO + RATIO, ("given twice", "hazard_ratio number 2")),
+    "no table": (RATIO, "", ("hazard ratios are tables", "hazard_ratio")),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG_RATIOS)
+def test_a_wrong_hazard_ratio_is_an_error_that_says_where(tmp_path, model, kind):
+    right, wrong, said = WRONG_RATIOS[kind]
+    text = RATIOS.replace(right, wrong)
+    path = tmp_path / "evidence.toml"
+    path.write_text("hazard_ratio = 0.5\n" + text if kind == "no table" else text, encoding="utf-8")
+    with pytest.raises(ModelError) as found:
+        read_hazard_ratios(path, model)
+    assert all(part in str(found.value) for part in ("evidence.toml", *said)), str(found.value)
+
+
 def test_overall_survival_asks_for_a_hazard_of_death(tmp_path):
     tumours, path = load_model("tumour_lesions"), tmp_path / "evidence.toml"
     arm = f'name = "a"\ntreatment = "{tumours.treatment_names[0]}"\nn = 3\nvisit_every = 28'
     path.write_text(f'[[arm]]\n{arm}\n[[arm.outcome]]\nwhat = "os_median"\nvalue = 3\n')
     with pytest.raises(ModelError, match="no hazard of death"):
         read_evidence(path, tumours)
+    other = arm.replace('"a"', '"b"\ntrial = "a"')
+    ratio = '[[hazard_ratio]]\ntreated = "a"\ncontrol = "b"\nendpoint = "os"\nvalue = 0.5\n'
+    path.write_text(f"[[arm]]\n{arm}\n[[arm]]\n{other}\n{ratio}")
+    with pytest.raises(ModelError, match="no hazard of death"):
+        read_hazard_ratios(path, tumours)
 
 
 def test_a_spread_without_ends_is_cut_off_where_a_human_body_ends(tmp_path, model):

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bayestwin.evaluation.published_arms import beside_meta_analysis, outcome_rows, verdicts
+from bayestwin.evaluation.published_arms import beside_meta_analysis, hazard_ratio_row, outcome_rows, verdicts
 from bayestwin.jobs.compilation_cache import use_compilation_cache
 from bayestwin.plots.style import quiet_style
 from bayestwin.plots.virtual_trial import plot_published_outcomes, plot_trial_curves
@@ -81,39 +81,115 @@ def fitted_to(population, trial: str, arms) -> bool:
     return fitted is None or any(arm.trial == trial for arm in arms if arm.name in json.loads(fitted))
 
 
-def simulated_rows(arms, shipped, files, kept: Path, *, draws: int, patients: int, seed: int) -> dict:
-    """Arm -> rows, PFS curve, seconds, population hash; read from and added to the file `kept`."""
-    from bayestwin.population import load_population
-    from bayestwin.prognosis import virtual_trial
+class Simulator:
+    """Virtual trials of arms, each under the population that never saw its trial, else the shipped one."""
 
-    found = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
-    loaded: dict = {}
-    for arm in arms:
-        file = files.get(arm.trial)
-        if file not in loaded:
-            loaded = {file: shipped if file is None else load_population(file, shipped.model)}
-        population = loaded[file]
-        left_out = population.tree.attrs.get("left_out", arm.trial)
-        if file is not None and left_out != arm.trial:
+    def __init__(self, shipped, files, every, *, draws: int, patients: int, seed: int):
+        self.shipped, self.files, self.every = shipped, files, every
+        self.how = {"random_seed": seed, "draws": draws, "patients": patients}
+        self._loaded: dict = {}
+        self._trials: dict = {}
+
+    def population_of(self, arm):
+        """The population that simulates an arm."""
+        from bayestwin.population import load_population
+
+        file = self.files.get(arm.trial)
+        if file is None:
+            return self.shipped
+        if file not in self._loaded:
+            self._loaded = {file: load_population(file, self.shipped.model)}
+        left_out = self._loaded[file].tree.attrs.get("left_out", arm.trial)
+        if left_out != arm.trial:
             raise SystemExit(f"{file.name} left out {left_out or 'no trial'}, and not {arm.trial}")
-        key = [population.hash, draws, patients, seed, repr(arm)]
-        if found.get(arm.name, {}).get("key") == key:
-            continue
-        begun = time.process_time()
-        trial = virtual_trial(population, arm, random_seed=seed, draws=draws, patients=patients)
-        in_sample = file is None and fitted_to(population, arm.trial, arms)
-        rows = outcome_rows(trial, in_sample=in_sample)
-        curve = {name: np.round(values, 4).tolist() for name, values in trial.curve("pfs").items()}
-        numbers = {"entered": trial.entered, "failed": trial.failed, "seconds": time.process_time() - begun}
-        found[arm.name] = {"key": key, "rows": rows, "curve": curve, **numbers}
+        return self._loaded[file]
+
+    def in_sample(self, arm) -> bool:
+        """Whether that population was fitted to an arm of the trial."""
+        return self.files.get(arm.trial) is None and fitted_to(self.shipped, arm.trial, self.every)
+
+    def key(self, *arms) -> list:
+        """What rows of these arms rest on."""
+        settings = [self.how[name] for name in ("draws", "patients", "random_seed")]
+        return [self.population_of(arms[0]).hash, *settings, *map(repr, arms)]
+
+    def trial(self, arm):
+        """One arm; those of the same trial are kept, since a hazard ratio asks for two."""
+        from bayestwin.prognosis import virtual_trial
+
+        if arm.name not in self._trials:
+            same = {name: one for name, one in self._trials.items() if one.arm.trial == arm.trial}
+            self._trials = same | {arm.name: virtual_trial(self.population_of(arm), arm, **self.how)}
+        return self._trials[arm.name]
+
+
+def simulated_rows(arms, ratios, simulator: Simulator, kept: Path) -> tuple[dict, list[dict]]:
+    """(arm -> rows, PFS curve, seconds, population hash; rows of hazard ratios), from and added to the file `kept`."""
+    found = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
+    known = {arm.name: arm for arm in arms}
+
+    def add(name: str, entry: dict) -> None:
+        found[name] = entry
         part = kept.with_name(f"{kept.name}.part")
         part.write_text(json.dumps(found), encoding="utf-8")
         part.replace(kept)
-        print(
-            f"{arm.name}: {numbers['seconds']:.1f} s CPU, {'in-sample' if in_sample else 'trial left out'}",
-            flush=True,
+
+    asked = []
+    for trial in dict.fromkeys(arm.trial for arm in arms):
+        for arm in (arm for arm in arms if arm.trial == trial):
+            key = simulator.key(arm)
+            if found.get(arm.name, {}).get("key") == key:
+                continue
+            begun = time.process_time()
+            one = simulator.trial(arm)
+            rows = outcome_rows(one, in_sample=simulator.in_sample(arm))
+            curve = {name: np.round(values, 4).tolist() for name, values in one.curve("pfs").items()}
+            numbers = {"entered": one.entered, "failed": one.failed, "seconds": time.process_time() - begun}
+            add(arm.name, {"key": key, "rows": rows, "curve": curve, **numbers})
+            seen = "in-sample" if simulator.in_sample(arm) else "trial left out"
+            print(f"{arm.name}: {numbers['seconds']:.1f} s CPU, {seen}", flush=True)
+        for ratio in ratios:
+            pair = known.get(ratio.treated), known.get(ratio.control)
+            if None in pair or pair[0].trial != trial:
+                continue
+            asked.append(ratio.name)
+            key = [*simulator.key(*pair), repr(ratio)]
+            if found.get(ratio.name, {}).get("key") != key:
+                both = [simulator.trial(arm) for arm in pair]
+                row = hazard_ratio_row(*both, ratio, in_sample=simulator.in_sample(pair[0]))
+                add(ratio.name, {"key": key, "row": row})
+    return {arm.name: found[arm.name] for arm in arms}, [found[name]["row"] for name in asked]
+
+
+def ratio_table(rows, labels) -> list[str]:
+    """One line per published hazard ratio, and what they come to."""
+    if not rows:
+        return []
+    apart = [row for row in rows if not row["in_sample"]]
+    inside = sum(row["inside_95"] for row in apart)
+    held = [row for row in apart if row["low"] is not None]
+    within = sum(row["low"] <= row["expectation"] <= row["high"] for row in held)
+    lines = [
+        "## Arms of one trial beside each other",
+        "",
+        f"Hazard ratios within randomised trials, never fitted as such. Trial left out: {inside} of {len(apart)} lie",
+        f"inside the 95 % interval of such a trial; {within} of {len(held)} expectations lie inside the published one.",
+        "",
+        "| arms | endpoint | published (95 %) | expected (95 %) | such a trial, 95 % | place | |",
+        "|---" * 7 + "|",
+    ]
+    for row in rows:
+        said = f"{row['published']:.2f}"
+        said += f" ({row['low']:.2f} to {row['high']:.2f})" if row["low"] is not None else ""
+        notes = [] if row["inside_95"] else ["**outside 95 %**" if row["inside_999"] else "**outside 99.9 %**"]
+        notes += ["in-sample"] if row["in_sample"] else []
+        notes += [f"outside the context of use: {row['outside']}"] if row["outside"] else []
+        lines.append(
+            f"| {labels[row['treated']]} / {labels[row['control']]} | {row['endpoint'].upper()} | {said} | "
+            f"{row['expectation']:.2f} ({row['expectation_low']:.2f} to {row['expectation_high']:.2f}) | "
+            f"{row['predicted_low']:.2f} to {row['predicted_high']:.2f} | {row['pit']:.2f} | {'; '.join(notes)} |"
         )
-    return {arm.name: found[arm.name] for arm in arms}
+    return [*lines, ""]
 
 
 def name_of(row) -> str:
@@ -243,7 +319,7 @@ def curve_grid(simulated, rows, columns: int = 4):
     return figure
 
 
-def page_text(simulated, rows, page: Path, said: dict) -> str:
+def page_text(simulated, rows, ratios, page: Path, said: dict) -> str:
     """The page, figures written beside it."""
     apart = [row for row in rows if not row["in_sample"]]
     inside = [row for row in apart if not row["outside"]]
@@ -274,6 +350,7 @@ def page_text(simulated, rows, page: Path, said: dict) -> str:
         "",
         *table(rows),
         "",
+        *ratio_table(ratios, {arm.name: arm.label for arm in said["arms"]}),
         *NOTES,
         "",
         f"Cost: {np.mean(seconds):.1f} s of CPU an arm, {sum(seconds):.0f} s in all, {said['load']}. At most",
@@ -301,7 +378,7 @@ def main():
     given = parser.parse_args()
     use_compilation_cache()
     from bayestwin.population import load_population
-    from bayestwin.specification import load_model, model_folder, read_evidence
+    from bayestwin.specification import load_model, model_folder, read_evidence, read_hazard_ratios
 
     model = load_model(given.model)
     evidence = given.evidence or model_folder(given.model) / "evidence.toml"
@@ -310,13 +387,14 @@ def main():
     shipped = load_population(given.population or model_folder(given.model) / "population.nc", model)
     files = population_files(arms, given.left_out, given.population_without)
     how = {"draws": given.draws, "patients": given.patients, "seed": given.seed}
-    simulated = simulated_rows(arms, shipped, files, given.rows, **how)
+    ratios = read_hazard_ratios(evidence, model)
+    simulated, ratios = simulated_rows(arms, ratios, Simulator(shipped, files, every, **how), given.rows)
     rows = [row for one in simulated.values() for row in one["rows"]]
     beside_meta_analysis(rows, every, model, random_seed=given.seed)
     if given.write:
         load = f"load {os.getloadavg()[0]:.0f} when this page was written"
         said = how | {"arms": every, "date": date.today().isoformat(), "evidence": evidence.name, "load": load}
-        given.write.write_text(page_text(simulated, rows, given.write, said), encoding="utf-8")
+        given.write.write_text(page_text(simulated, rows, ratios, given.write, said), encoding="utf-8")
         print(f"wrote {given.write}")
     print("\n".join(summary([row for row in rows if not row["in_sample"]], "Trial left out")))
     print("\n".join(summary([row for row in rows if row["in_sample"]], "In-sample")))
