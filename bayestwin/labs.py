@@ -104,6 +104,7 @@ class RecordSchema:
     numeric : covariates the model calculates with, so a word is refused
     positive : those of them whose logarithm it takes, so 0 and less are refused
     effects : covariates that act on parameters, so that a change in time counts
+    eligibility : covariates that say who may have a treatment, so that a change in time counts for a forecast
     distributed : those of them whose distribution the model gives: where nothing says one it is integrated over
     occasions : how many a patient can have, numbered from 1; 0 where the model tells none apart
     dosed_per : treatment -> "kg", "m2" or both, where a forecast of it needs the patient's size
@@ -123,10 +124,16 @@ class RecordSchema:
     numeric: tuple[str, ...] = ()
     positive: tuple[str, ...] = ()
     effects: tuple[str, ...] = ()
+    eligibility: tuple[str, ...] = ()
     distributed: tuple[str, ...] = ()
     occasions: int = 0
     modelled: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     dosed_per: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def changing(self) -> tuple[str, ...]:
+        """Covariates of which a change in time means something."""
+        return tuple(dict.fromkeys((*self.effects, *self.eligibility)))
 
     def says(self, target: str, what: str) -> bool:
         """True where a parameter of the model says `what` of doses into a compartment or by a route."""

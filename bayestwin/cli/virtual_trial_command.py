@@ -112,8 +112,8 @@ def virtual_trial(
     asked = how | {"evidence": evidence.name if evidence else None, "not_learnt": list(not_learnt or ())}
     everyone = chosen_arms(evidence, known.model, None, {}) if evidence is not None else ()
     rows = ratio_rows(known, found, ratios, asked["not_learnt"])
-    told = {"published": evidence is not None, "asked": asked, "failed": failed, "ratios": rows}
-    for path in write_trials(known, found, out, everyone, **told):
+    published = evidence is not None
+    for path in write_trials(known, found, out, everyone, published=published, asked=asked, failed=failed, ratios=rows):
         say(f"wrote {path}")
     typer.echo("\n\n".join([*(one.printed() for one in found), *map(printed_ratio, rows)]))
     return SOME_REFUSED if failed else DONE

@@ -58,12 +58,12 @@ def _draft(row: Row, schema: RecordSchema, clock: Clock, keys) -> Draft:
 def _change(row: Row, schema: RecordSchema) -> str:
     """What a covariate becomes, checked like a cell of patients.csv."""
     name, said = (part.strip() for part in (*row["value"].partition("=")[::2],))
-    if name not in schema.effects or not said:
+    if name not in schema.changing or not said:
         raise RowRefused(
-            "this says no change of a covariate that acts on a parameter",
+            "this says no change of a covariate that acts on a parameter or says who may have a treatment",
             column="value",
             value=row["value"],
-            allowed=f"name = value, with one of {', '.join(schema.effects) or '(none in this model)'}",
+            allowed=f"name = value, with one of {', '.join(schema.changing) or '(none in this model)'}",
             next_step="Write for example weight_kg = 72.5, in the unit of the name.",
         )
     return covariate_event(name, column_of("value", name, schema).read(said)).value

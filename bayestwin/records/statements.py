@@ -82,7 +82,7 @@ def resolve(
     findings: Findings,
     distributed: Sequence[str] = (),
 ) -> Resolved:
-    """First values and changes of one patient's covariates that act on parameters.
+    """First values and changes of one patient's covariates that act on parameters, and changes of others.
 
     distributed : those that may be missing, since the model says how they are distributed
     rows : labs, doses and events as believed now; believed : statements; blanks : empty cells of used rows
@@ -120,6 +120,7 @@ def resolve(
                     f"{min(e.time for e in mine):g} is taken from the beginning."
                 )
         result.events += mine
+    result.events += [e for e in said if covariate_in(e.value)[0] not in effects]  # eligibility may ask for them
     return result
 
 

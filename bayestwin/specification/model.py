@@ -279,7 +279,8 @@ class Model:
     def record_schema(self) -> RecordSchema:
         """What the readers may accept for this model."""
         covariates = {e.covariate: "" for _, _, e in self.effects}
-        covariates.update({rule.covariate: "" for t in self.treatments for rule in t.eligibility})
+        eligibility = tuple(dict.fromkeys(rule.covariate for t in self.treatments for rule in t.eligibility))
+        covariates.update(dict.fromkeys(eligibility, ""))
         covariates.update(self.covariate_units)
         covariates.update({OCCASION: ""} if self.occasions else {})
         return RecordSchema(
@@ -295,6 +296,7 @@ class Model:
             numeric=self._numeric_covariates(),
             positive=tuple(dict.fromkeys(e.covariate for _, _, e in self.effects if isinstance(e, Power))),
             effects=self.acting_covariates,
+            eligibility=eligibility,
             distributed=tuple(one.covariate for one in self.covariate_distributions),
             occasions=self.occasions.most if self.occasions else 0,
             modelled={self.states[state]: tuple(one.named) for state, one in self.dosing_of.items()},

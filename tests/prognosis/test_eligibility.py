@@ -3,7 +3,7 @@
 import pytest
 
 from bayestwin.prognosis.plan import make_plans
-from bayestwin.records import ClinicalEvent, PatientRecord
+from bayestwin.records import ClinicalEvent, PatientRecord, read_records
 from bayestwin.specification import load_model
 
 MYELOMA = load_model("myeloma_car_t")
@@ -26,6 +26,37 @@ def test_what_was_said_last_counts_from_then_on():
     assert why("dara_rd", said, now=99.0) == ""
     assert "lenalidomide" in why("dara_rd", said, now=100.0)
     assert "prior_lines" in why("krd", said[1:], now=100.0) and why("krd", said[1:], now=99.0) == ""
+
+
+def test_events_csv_says_what_acts_on_no_parameter_and_who_may_have_a_treatment_follows(tmp_path):
+    """Refractory to anti-CD38 since day 100: neither in patients.csv, which would mean always, nor on any parameter."""
+    assert "anti_cd38_refractory" not in MYELOMA.acting_covariates
+    files = {
+        "patients": "patient,anti_cd38_refractory,lenalidomide_refractory,prior_lines\n1,0,1,2\n",
+        "labs": "patient,time,output,value,unit\n1,0,m_protein,30,g/L\n1,150,m_protein,25,g/L\n",
+        "events": "patient,time,known_time,event,value,status\n1,100,110,covariate,anti_cd38_refractory = 1,\n",
+    }
+    for name, text in files.items():
+        (tmp_path / f"{name}.csv").write_text(text, encoding="utf-8")
+
+    def read(**more):
+        paths = {name: tmp_path / f"{name}.csv" for name in files}
+        return read_records(MYELOMA.record_schema(), **paths, **more)
+
+    reading = read()
+    record = reading.cohort["1"]
+    assert not reading.refusals and record.covariates["anti_cd38_refractory"] == 0
+
+    def why_not(of, now):
+        return make_plans(MYELOMA, of, ["dara_pd"], now)[0].refused
+
+    assert why_not(record, 99.0) == "" and "anti-CD38" in why_not(record, 100.0)
+    assert why_not(reading.at(105)["1"], 105.0) == ""  # not known yet
+    (tmp_path / "events.csv").write_text(files["events"] + "1,100,140,covariate,anti_cd38_refractory = 1,retracted\n")
+    assert why_not(read().cohort["1"], 150.0) == ""
+    (tmp_path / "events.csv").write_text(files["events"] + "1,90,90,covariate,ward = 3,\n")
+    refused = read().refusals
+    assert len(refused) == 1 and "anti_cd38_refractory" in str(refused[0])
 
 
 @pytest.mark.parametrize("rival", ["teclistamab", "cilta_cel", "elranatamab"])
