@@ -85,6 +85,7 @@ def virtual_trial(
         own_arm,
         printed_ratio,
         ratio_rows,
+        reach_of,
         simulate_arm,
         write_trials,
     )
@@ -103,7 +104,7 @@ def virtual_trial(
     how = {"random_seed": seed, "draws": draws, "patients": per_draw, "months": months}
     for one in arms:
         try:
-            found.append(simulate_arm(known, one, **how))
+            found.append(simulate_arm(known, one, reach=reach_of(one, ratios), **how))
         except FitError as problem:
             failed[one.name] = str(problem)
             say(f"not simulated: {problem}")
@@ -111,7 +112,10 @@ def virtual_trial(
         return DIAGNOSTICS_FAILED
     asked = how | {"evidence": evidence.name if evidence else None, "not_learnt": list(not_learnt or ())}
     everyone = chosen_arms(evidence, known.model, None, {}) if evidence is not None else ()
-    rows = ratio_rows(known, found, ratios, asked["not_learnt"])
+    rows, without = ratio_rows(known, found, ratios, asked["not_learnt"])
+    for text in without.values():
+        say(f"no hazard ratio: {text}")
+    failed |= without
     published = evidence is not None
     for path in write_trials(known, found, out, everyone, published=published, asked=asked, failed=failed, ratios=rows):
         say(f"wrote {path}")

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from bayestwin.errors import FitError
 from bayestwin.evaluation.meta_analysis import by_trial, new_arms, study_of
 from bayestwin.prognosis.hazard_ratio import hazard_ratios
 from bayestwin.specification.evidence import HazardRatio, TrialArm
@@ -27,8 +28,8 @@ FRAME = (
 
 RATIOS = (
     "trial treated control endpoint followed published low high mark expectation expectation_low expectation_high "
-    "predicted predicted_low predicted_high predicted_low_999 predicted_high_999 pit inside_95 inside_999 in_sample "
-    "outside"
+    "predicted predicted_low predicted_high predicted_low_999 predicted_high_999 no_events pit inside_95 inside_999 "
+    "in_sample outside"
 ).split()
 
 
@@ -56,10 +57,24 @@ def outcome_rows(trial, *, in_sample: bool, published: bool = True) -> list[dict
 
 
 def hazard_ratio_row(treated, control, ratio: HazardRatio, *, in_sample: bool) -> dict:
-    """A published hazard ratio beside what two virtual trials of one population say of it (hazard_ratio.py)."""
+    """A published hazard ratio beside what two virtual trials of one population say of it (hazard_ratio.py).
+
+    Pairs of arms without any event have no ratio; `no_events` is their share, the others are what is compared with.
+    """
     draws, pairs = hazard_ratios(treated, control, ratio.endpoint, followed=ratio.followed)
+    empty = np.isnan(pairs)
+    if empty.all():
+        raise FitError(
+            "no simulated patient had the event of a hazard ratio",
+            subject=f"arms {ratio.treated} and {ratio.control}",
+            place=ratio.endpoint,
+            next_step="Simulate for longer, or more patients.",
+        )
+    pairs = pairs[~empty]
     row: dict = {"trial": treated.arm.trial, "treated": ratio.treated, "control": ratio.control}
-    row |= {"endpoint": ratio.endpoint, "followed": ratio.followed, "published": ratio.value}
+    followed = ratio.followed or float(min(treated.months[-1], control.months[-1]))
+    row |= {"endpoint": ratio.endpoint, "followed": followed, "published": ratio.value}
+    row["no_events"] = float(empty.mean())
     row |= {"low": ratio.low, "high": ratio.high, "mark": ratio.mark}
     row |= dict(zip(("expectation_low", "expectation", "expectation_high"), middle(draws, (0.025, 0.5, 0.975))))
     ends = ("predicted_low_999", "predicted_low", "predicted", "predicted_high", "predicted_high_999")

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from bayestwin.errors import ModelError
+from bayestwin.errors import FitError, ModelError
 from bayestwin.evaluation.published_arms import (
     beside_meta_analysis,
     hazard_ratio_row,
@@ -128,19 +128,24 @@ def printed_ratio(row: dict) -> str:
     return f"{text}, such a trial {ends}; published {row['published']:.2f}" + ("" if row["inside_95"] else ", outside")
 
 
-def ratio_rows(population, simulated, ratios, not_learnt) -> list[dict]:
-    """Rows of the hazard ratios both of whose arms were simulated."""
-    trials = {one.trial.arm.name: one.trial for one in simulated}
-    return [
-        hazard_ratio_row(
-            trials[ratio.treated],
-            trials[ratio.control],
-            ratio,
-            in_sample=in_sample(population, trials[ratio.treated].arm, not_learnt),
-        )
-        for ratio in ratios
-        if ratio.treated in trials and ratio.control in trials
-    ]
+def reach_of(arm: TrialArm, ratios) -> float:
+    """Months that the curves of an arm must reach for the hazard ratios that it is part of."""
+    return max((r.followed or 0.0 for r in ratios if arm.name in (r.treated, r.control)), default=0.0)
+
+
+def ratio_rows(population, simulated, ratios, not_learnt) -> tuple[list[dict], dict[str, str]]:
+    """Rows of the hazard ratios both of whose arms were simulated; name -> why of those that have none."""
+    trials, rows, failed = {one.trial.arm.name: one.trial for one in simulated}, [], {}
+    for ratio in ratios:
+        pair = trials.get(ratio.treated), trials.get(ratio.control)
+        if pair[0] is None or pair[1] is None:
+            continue
+        seen = in_sample(population, pair[0].arm, not_learnt)
+        try:
+            rows.append(hazard_ratio_row(*pair, ratio, in_sample=seen))
+        except FitError as problem:
+            failed[ratio.name] = str(problem)
+    return rows, failed
 
 
 def write_trials(

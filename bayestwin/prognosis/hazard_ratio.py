@@ -27,15 +27,15 @@ def hazard_ratios(treated, control, endpoint: str, *, followed: float | None = N
     ----------
     treated, control : VirtualTrial      of one population and the same number of draws
     endpoint : str                       "pfs" or "os"
-    followed : float                     months of follow-up; default, and at most, as long as both have curves
+    followed : float                     months of follow-up; default as long as both have curves
 
     Returns
     -------
-    under each population draw (M,), of pairs of arms of n patients (A,)
+    under each population draw (M,), of pairs of arms of n patients (A,); NaN of a pair in which nobody had the event
 
     Raises
     ------
-    ModelError      the two rest on different draws
+    ModelError      the two rest on different draws; a follow-up that goes on after the curves end
     """
     if not np.array_equal(treated.arms.draw, control.arms.draw):
         raise ModelError(
@@ -46,7 +46,16 @@ def hazard_ratios(treated, control, endpoint: str, *, followed: float | None = N
             allowed="the same number for both",
         )
     until = min(treated.months[-1], control.months[-1])
-    until = until if followed is None else min(followed, until)
+    if followed is not None and followed > until + 1e-9:
+        raise ModelError(
+            "the follow-up of a hazard ratio is longer than the arms are simulated",
+            subject=f"arms {treated.arm.name} and {control.arm.name}",
+            place="followed",
+            value=f"{followed:g} months",
+            allowed=f"at most {until:g} months",
+            next_step="Simulate both arms for longer (months=, --months).",
+        )
+    until = until if followed is None else followed
     return _of_curves(treated, control, endpoint, until), _of_patients(treated, control, endpoint, until)
 
 
@@ -94,4 +103,4 @@ def _root(events, other_events, at_risk, others) -> np.ndarray:
         w = np.divide(treated, treated + others, out=np.zeros_like(treated), where=treated + others > 0)
         score = (events * (1.0 - w) - other_events * w).sum(axis=1)
         low, high = np.where(score > 0, b, low), np.where(score > 0, high, b)
-    return 0.5 * (low + high)
+    return np.where((events + other_events).sum(axis=1) > 0, 0.5 * (low + high), np.nan)

@@ -92,6 +92,7 @@ def virtual_trial(
     draws: int = 200,
     patients: int = 48,
     months: float | None = None,
+    reach: float = 0.0,
     between_trial: Mapping[str, np.ndarray] | None = None,
 ) -> VirtualTrial:
     """Simulate one arm.
@@ -103,6 +104,7 @@ def virtual_trial(
     draws : int                population draws, evenly spaced
     patients : int             virtual patients of each draw, a multiple of 4; each in both classes of response
     months : float             how far curves go; default: past every published outcome. Never less than up to those
+    reach : float              months that curves reach at least: the follow-up of a hazard ratio
     between_trial : parameter -> SD between trials on its transformed scale, one per draw of the whole population;
         None takes what the population file says (`trial_effects_of`)
 
@@ -123,7 +125,7 @@ def virtual_trial(
     between = trial_effects_of(population) if between_trial is None else dict(between_trial)
     moved = effects_on_arm(model, arm, between, taken)
     rng = np.random.default_rng([random_seed, *arm.name.encode()])
-    horizon = max(months, _published(arm)) if months else _horizon(model, arm)
+    horizon = max(reach, max(months, _published(arm)) if months else _horizon(model, arm))
     grid = np.unique([*np.arange(0.5, horizon + 0.25, 0.5), *(o.month for o in arm.outcomes if o.month)])
     how = {"population": population, "arm": arm, "patients": patients, "months": grid}
     groups = _groups(hyper=hyper, rng=rng, **how)

@@ -132,6 +132,11 @@ def test_a_hazard_ratio_of_two_arms_stands_beside_what_was_published(run, folder
     assert row[["treated", "control", "endpoint"]].tolist() == ["one", "idle", "pfs"] and row["in_sample"]
     assert 0.0 < row["predicted_low"] < row["expectation"] < row["predicted_high"] < 0.8 and 0 < row["pit"] <= 1
     assert "one / idle, hazard ratio of pfs: " in answer.stdout and "published 0.50" in answer.stdout
+    assert row["followed"] == 24.0 and row["no_events"] == 0.0
+    file.write_text(EVIDENCE + IDLE + RATIO + "followed = 40\n", encoding="utf-8")
+    answer = run("--evidence", file, "--out", folder / "ratio_longer")  # the arms are simulated so far
+    assert answer.exit_code == 0, answer.output
+    assert pd.read_csv(folder / "ratio_longer" / "hazard_ratios.csv")["followed"].tolist() == [40.0]
     answer = run("--evidence", file, "--arm", "one", "--out", folder / "ratio_alone")
     assert answer.exit_code == 0 and not (folder / "ratio_alone" / "hazard_ratios.csv").exists()
 

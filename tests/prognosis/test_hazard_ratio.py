@@ -79,6 +79,20 @@ def test_an_arm_without_events_has_a_ratio_at_the_edge_and_no_error():
     assert (pairs < 1e-3).all()
 
 
+def test_two_arms_without_events_have_no_ratio():
+    few = [arm_of(0.002, 20, seed, replicates=500) for seed in (9, 10)]
+    _, pairs = hazard_ratios(*few, "pfs", followed=12.0)
+    nobody = np.all([(arm.arms.event > 12.0).all(axis=1) for arm in few], axis=0)
+    assert 0.3 < nobody.mean() < 0.5 and (np.isnan(pairs) == nobody).all()
+    assert (pairs[~nobody] < 1.0).mean() == pytest.approx(0.5, abs=0.1)
+
+
+def test_a_follow_up_longer_than_the_curves_is_refused_and_not_cut():
+    one, other = arm_of(0.03, 20, 1, replicates=2), arm_of(0.06, 20, 2, replicates=2)
+    with pytest.raises(ModelError, match="longer than the arms are simulated"):
+        hazard_ratios(one, other, "pfs", followed=61.0)
+
+
 def test_arms_of_different_draws_do_not_pair(tmp_path):
     population = trial_population(tmp_path / "trial", coder=False)
     arm = TrialArm("one", "drug", 60, 28.0)

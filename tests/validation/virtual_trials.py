@@ -84,8 +84,8 @@ def fitted_to(population, trial: str, arms) -> bool:
 class Simulator:
     """Virtual trials of arms, each under the population that never saw its trial, else the shipped one."""
 
-    def __init__(self, shipped, files, every, *, draws: int, patients: int, seed: int):
-        self.shipped, self.files, self.every = shipped, files, every
+    def __init__(self, shipped, files, every, ratios=(), *, draws: int, patients: int, seed: int):
+        self.shipped, self.files, self.every, self.ratios = shipped, files, every, ratios
         self.how = {"random_seed": seed, "draws": draws, "patients": patients}
         self._loaded: dict = {}
         self._trials: dict = {}
@@ -115,11 +115,13 @@ class Simulator:
 
     def trial(self, arm):
         """One arm; those of the same trial are kept, since a hazard ratio asks for two."""
+        from bayestwin.jobs.virtual_trials import reach_of
         from bayestwin.prognosis import virtual_trial
 
+        how = self.how | {"reach": reach_of(arm, self.ratios)}
         if arm.name not in self._trials:
             same = {name: one for name, one in self._trials.items() if one.arm.trial == arm.trial}
-            self._trials = same | {arm.name: virtual_trial(self.population_of(arm), arm, **self.how)}
+            self._trials = same | {arm.name: virtual_trial(self.population_of(arm), arm, **how)}
         return self._trials[arm.name]
 
 
@@ -388,7 +390,7 @@ def main():
     files = population_files(arms, given.left_out, given.population_without)
     how = {"draws": given.draws, "patients": given.patients, "seed": given.seed}
     ratios = read_hazard_ratios(evidence, model)
-    simulated, ratios = simulated_rows(arms, ratios, Simulator(shipped, files, every, **how), given.rows)
+    simulated, ratios = simulated_rows(arms, ratios, Simulator(shipped, files, every, ratios, **how), given.rows)
     rows = [row for one in simulated.values() for row in one["rows"]]
     beside_meta_analysis(rows, every, model, random_seed=given.seed)
     if given.write:
