@@ -37,7 +37,7 @@ def virtual_trial(
         ),
     ] = None,
     patients: Annotated[
-        int | None, typer.Option(help="Size of the arm; default 100, or as published.", min=1, max=1_000_000)
+        int | None, typer.Option(help="Size of the arm; default 100, or as published.", min=1, max=100_000)
     ] = None,
     visit_every: Annotated[
         float | None,

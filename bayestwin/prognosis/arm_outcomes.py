@@ -17,6 +17,7 @@ from bayestwin.prognosis.quantities import knowledge_spread
 from bayestwin.prognosis.virtual_arm import Cells
 
 REPLICATES = 20  # arms drawn from every population draw
+MOST_DRAWN = 50_000_000  # patients of all simulated arms; fewer arms of each draw where they are so large
 
 
 class Group(NamedTuple):
@@ -132,6 +133,7 @@ def draw_arms(expectation: Expected, n: int, *, drop_out: float, rng, replicates
     Patients of one draw are independent, so that responders are binomial and times come from the mean curve.
     """
     draws = len(expectation.free)
+    replicates = max(1, min(replicates, MOST_DRAWN // (draws * n)))
     draw = np.repeat(np.arange(draws), replicates)
     shares = {name: rng.binomial(n, p[draw]) / n for name, p in expectation.shares.items()}
     event, death = (

@@ -192,6 +192,11 @@ def disease_words(model) -> tuple[str, ...]:
     return tuple(getattr(model_part(model, "endpoints"), "DISEASE", ()))
 
 
+def inside_levels(model) -> dict[str, tuple[str, ...]]:
+    """Covariate -> the levels for which the model is meant, as its folder says; {} where it says nothing."""
+    return dict(getattr(model_part(model, "endpoints"), "INSIDE", {}))
+
+
 def _criteria(model):
     """The part of the model that codes response."""
     part = model_part(model, "endpoints")

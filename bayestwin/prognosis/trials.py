@@ -14,11 +14,12 @@ import numpy as np
 from bayestwin.axes import DAYS_PER_MONTH
 from bayestwin.errors import FitError, ModelError
 from bayestwin.prognosis.arm_outcomes import Arms, Expected, Group, draw_arms, expected, kaplan_meier, step_at
+from bayestwin.prognosis.response import inside_levels
 from bayestwin.prognosis.virtual_arm import simulate_group
 from bayestwin.prognosis.virtual_course import course_of
 from bayestwin.prognosis.virtual_patients import BATCHES, virtual_patients
 from bayestwin.prognosis.virtual_response import coder_of
-from bayestwin.specification.evidence import Outcome, TrialArm
+from bayestwin.specification.evidence import Constant, Outcome, Shares, TrialArm
 from bayestwin.twin.grid import MOST_FAILED
 from bayestwin.units import convert
 
@@ -206,6 +207,8 @@ def _horizon(model, arm: TrialArm) -> float:
 def _check(model, arm: TrialArm, patients: int, months) -> None:
     for name in (arm.treatment, *([arm.instead] if arm.instead else [])):
         model.treatment(name)  # raises with the names allowed
+    if not arm.outside:
+        _check_inside(model, arm)
     if patients < BATCHES or patients % BATCHES:
         raise ModelError(
             "virtual patients come in batches",
@@ -222,6 +225,23 @@ def _check(model, arm: TrialArm, patients: int, months) -> None:
             value=months,
             allowed=f"1 to {LONGEST:g} months",
         )
+
+
+def _check_inside(model, arm: TrialArm) -> None:
+    """ModelError where patients of the mix are none the model is meant for."""
+    for name, levels in inside_levels(model).items():
+        one = arm.mix.get(name)
+        given = one.levels if isinstance(one, Shares) else (one.value,) if isinstance(one, Constant) else ()
+        wrong = next((level for level in given if str(level) not in levels), None)
+        if wrong is not None:
+            raise ModelError(
+                "the arm lies outside the model's context of use",
+                subject=f"arm {arm.name}",
+                place=f"mix, {name}",
+                value=wrong,
+                allowed=f"one of {', '.join(levels)}",
+                next_step="To simulate it all the same say why it is outside in the arm's field `outside`.",
+            )
 
 
 def trial_effects_of(population) -> dict[str, np.ndarray]:

@@ -2,7 +2,7 @@
 
 from bayestwin.labs import RecordSchema
 from bayestwin.records.cells import one_of, status_of
-from bayestwin.records.covariates import column_of
+from bayestwin.records.covariates import MISSING, column_of
 from bayestwin.records.drafts import Clock, Draft, collect, patient_of
 from bayestwin.records.record import COVARIATE, ClinicalEvent, covariate_event
 from bayestwin.records.refusal import Findings, RowRefused
@@ -35,10 +35,10 @@ SAYS_NOTHING_BEFORE = ("leukapheresis", "assessed", "last_known_alive", "imaging
 def event_drafts(table: Table, schema: RecordSchema, clock: Clock, keys, findings: Findings) -> list[Draft]:
     """Every readable row of events.csv; the others are refused in `findings`."""
     table.note_ignored(COLUMNS, findings)
-    return collect(table, findings, lambda row: _draft(row, schema, clock, keys))
+    return collect(table, findings, lambda row: _draft(row, schema, clock, keys, findings))
 
 
-def _draft(row: Row, schema: RecordSchema, clock: Clock, keys) -> Draft:
+def _draft(row: Row, schema: RecordSchema, clock: Clock, keys, findings: Findings) -> Draft:
     patient, status = patient_of(row, keys), status_of(row)
     event = one_of(row["event"], "event", EVENTS, "the event", next_step="Use `other` with a value for anything else.")
     if event in STARTS_TREATMENT and status != "retracted" and (schema.treatments or not row["value"]):
@@ -49,16 +49,16 @@ def _draft(row: Row, schema: RecordSchema, clock: Clock, keys) -> Draft:
             "the treatment",
             next_step="Treatments are those of the model; an earlier line it does not know is left out.",
         )
-    value = _change(row, schema) if event == COVARIATE else row["value"]
+    value = _change(row, schema, findings) if event == COVARIATE else row["value"]
     time, known_time = clock.read(row)
     body = ClinicalEvent(event, 0.0, 0.0, value, status)
     return Draft(patient, row.file, row.number, body, time, known_time, status, cells=row.cells, column="value")
 
 
-def _change(row: Row, schema: RecordSchema) -> str:
+def _change(row: Row, schema: RecordSchema, findings: Findings) -> str:
     """What a covariate becomes, checked like a cell of patients.csv."""
     name, said = (part.strip() for part in (*row["value"].partition("=")[::2],))
-    if name not in schema.changing or not said:
+    if name not in schema.changing or said.lower() in ("", *MISSING):
         raise RowRefused(
             "this says no change of a covariate that acts on a parameter or says who may have a treatment",
             column="value",
@@ -66,4 +66,7 @@ def _change(row: Row, schema: RecordSchema) -> str:
             allowed=f"name = value, with one of {', '.join(schema.changing) or '(none in this model)'}",
             next_step="Write for example weight_kg = 72.5, in the unit of the name.",
         )
-    return covariate_event(name, column_of("value", name, schema).read(said)).value
+    column = column_of("value", name, schema)
+    value = column.read(said)
+    column.note_reference(value, row.file, findings)
+    return covariate_event(name, value).value

@@ -171,6 +171,13 @@ def covariate_changes(record: PatientRecord, names: Iterable[str]) -> list[tuple
     return changes
 
 
+def covariates_at(record: PatientRecord, now: float) -> dict[str, float | str]:
+    """All covariates as they were said last by a time, the first values where nothing was said since."""
+    said = {covariate_in(e.value)[0] for e in record.events if e.event in SAID}
+    changes = covariate_changes(record, said)
+    return dict(record.covariates) | {name: value for time, name, value in changes if time <= now}
+
+
 def _changing(record: PatientRecord) -> list[ClinicalEvent]:
     """The events, rows of event tables only where they change a covariate, as the change that they are."""
     if not any(e.event in (IN_ROW, AT_FIRST) for e in record.events):

@@ -216,7 +216,7 @@ def _sidecar(path: Path) -> dict[str, str]:
         return {}
     try:
         found = tomllib.loads(beside.read_text(encoding="utf-8-sig"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+    except (ValueError, RecursionError) as problem:  # not UTF-8, no TOML, thousands of digits or brackets
         raise RecordError(
             "the file of units cannot be read",
             place=beside.name,

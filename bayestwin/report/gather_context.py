@@ -3,10 +3,12 @@
 Only what the record holds is said; what it does not hold is named as not recorded, never taken for absent.
 """
 
+from numbers import Real
 from typing import NamedTuple
 
 from bayestwin.dynamics import treatment_starts
-from bayestwin.prognosis.response import disease_words
+from bayestwin.prognosis.response import disease_words, inside_levels
+from bayestwin.records.record import covariate_changes, covariates_at
 
 MYELOMA = "myeloma"
 REFRACTORY = "_refractory"
@@ -36,22 +38,42 @@ def of_myeloma(model) -> bool:
 
 def context_of(model, record, now: float) -> Context:
     """The context of one record at the data cut."""
-    seen, started = record.covariates, {s for s in treatment_starts(model, record) if s[0] <= now}
-    line, lines = _lines(seen, len(started))
+    seen, started = covariates_at(record, now), {s for s in treatment_starts(model, record) if s[0] <= now}
+    line, lines = _lines(record, seen, started)
     refractory, words = _refractory(seen)
     problems, unknown = _purpose(model, seen)
     diagnosis = "Multiple myeloma" if of_myeloma(model) else model.label
     return Context(diagnosis, line, lines, refractory, words, problems, unknown)
 
 
-def _lines(seen, started: int) -> tuple[int | None, str]:
-    """Line number and its words. Which treatments of the record make one line (bridging, say) is not recorded."""
-    if "prior_lines" not in seen:
+def _lines(record, seen, started) -> tuple[int | None, str]:
+    """Line number and its words. Which treatments of the record make one line (bridging, say) is not recorded.
+
+    Where the number was said again later, it holds what was begun before that.
+    """
+    said = _number(seen, "prior_lines")
+    if said is None:
         return None, "line not stated"
-    prior = int(float(seen["prior_lines"]))
-    if started <= 1:
+    prior, since = int(said), _said_again(record, "prior_lines", seen["prior_lines"])
+    lines = f"{prior} {'line' if prior == 1 else 'lines'}"
+    if since is not None:
+        later = len({start for start in started if start[0] >= since})
+        return None, f"{lines} by day {since:g}" + (f" and {later} treatments since" if later else "")
+    if len(started) <= 1:
         return prior + 1, f"line {prior + 1}"
-    return None, f"{prior} {'line' if prior == 1 else 'lines'} before this record and {started} treatments in it"
+    return None, f"{lines} before this record and {len(started)} treatments in it"
+
+
+def _said_again(record, name: str, value) -> float | None:
+    """When a covariate became what it is; None where it has been so from the beginning."""
+    changes = [time for time, _, now in covariate_changes(record, (name,)) if now == value]
+    return changes[-1] if changes and record.covariates.get(name) != value else None
+
+
+def _number(seen, name: str) -> float | None:
+    """A recorded number; None where nothing is, or a word that a model which does not calculate with it took."""
+    value = seen.get(name)
+    return float(value) if isinstance(value, Real) else None
 
 
 def _refractory(seen) -> tuple[tuple[str, ...], str]:
@@ -68,10 +90,15 @@ def _refractory(seen) -> tuple[tuple[str, ...], str]:
 
 def _purpose(model, seen) -> tuple[tuple[str, ...], tuple[str, ...]]:
     problems, unknown = [], []
-    if "age_years" not in seen:
+    age = _number(seen, "age_years")
+    if age is None:
         unknown.append("age")
-    elif float(seen["age_years"]) < 18:
+    elif age < 18:
         problems.append("younger than 18 years")
+    for name, levels in inside_levels(model).items():
+        if name in seen and str(seen[name]) not in levels:
+            words = str(seen[name]).replace("_", " ")
+            problems.append(f"{name} {words}: the model is for {', '.join(levels).replace('_', ' ')}")
     if not of_myeloma(model):
         return tuple(problems), tuple(unknown)
     diagnosis = str(seen.get("diagnosis", ""))
@@ -84,8 +111,9 @@ def _purpose(model, seen) -> tuple[tuple[str, ...], tuple[str, ...]]:
         leukaemia = True
     elif MYELOMA not in diagnosis.lower():
         problems.append(f"the diagnosis is {diagnosis}, not multiple myeloma")
-    if leukaemia and "prior_lines" not in seen:
+    lines = _number(seen, "prior_lines")
+    if leukaemia and lines is None:
         problems.append("plasma cell leukaemia, and the record does not say whether in first line")
-    elif leukaemia and float(seen["prior_lines"]) == 0:
+    elif leukaemia and lines == 0:
         problems.append("plasma cell leukaemia in first line")
     return tuple(problems), tuple(unknown)

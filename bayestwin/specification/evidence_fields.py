@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from math import inf, isfinite
+from math import inf
 from typing import Any, NoReturn
 
 from bayestwin.errors import ModelError
@@ -52,11 +52,12 @@ class Fields:
             self.refuse(f"there is no such {field.replace('_', ' ')}", field, value, said, _meant(value, allowed))
         return value
 
-    def whole(self, field: str) -> int:
+    def whole(self, field: str, most: int) -> int:
         """A whole number from 1."""
-        value = self._given(field, "a whole number from 1")
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            self.refuse("this is no number of patients", field, value, "a whole number from 1")
+        said = f"a whole number from 1 to {most}"
+        value = self._given(field, said)
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+            self.refuse("this is no number of patients", field, _short(value), said)
         return value
 
     def number(
@@ -72,15 +73,25 @@ class Fields:
     ) -> float:
         """A finite number within limits; `usual` where the field is missing, None to ask for it."""
         value = self._given(field, said) if usual is None else self.table.get(field, usual)
-        good = not isinstance(value, bool) and isinstance(value, int | float) and isfinite(value)
+        good = not isinstance(value, bool) and isinstance(value, int | float) and abs(value) < inf
         if not good or not low <= value <= high or (low_excluded and value == low) or (high_excluded and value == high):
-            self.refuse("this number cannot be", field, value, said)
-        return float(value)
+            self.refuse("this number cannot be", field, _short(value), said)
+        try:
+            return float(value)
+        except OverflowError:  # a whole number of hundreds of digits
+            self.refuse("this number cannot be", field, _short(value), said)
 
     def _given(self, field: str, said: str):
         if field not in self.table:
             self.refuse("a field is missing", field, None, said)
         return self.table[field]
+
+
+def _short(value):
+    """A value as it may be shown: of a number of hundreds of digits how many there are."""
+    if isinstance(value, int) and not -(10**30) < value < 10**30:
+        return "a number of more than 30 digits"
+    return value
 
 
 def _meant(value, allowed: Sequence[str]) -> str:

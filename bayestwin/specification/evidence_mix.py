@@ -10,9 +10,9 @@ effect names; two would be told apart by nothing.
 """
 
 from collections.abc import Mapping
-from math import inf, isclose
+from math import inf, isclose, isfinite
 
-from bayestwin.labs import HUMAN, complete_list
+from bayestwin.labs import COUNTED, HUMAN, complete_list
 from bayestwin.specification.evidence import MARKS, Constant, Mix, Shares, Spread
 from bayestwin.specification.evidence_fields import Fields
 
@@ -51,7 +51,7 @@ def _covariate(f: Fields, name: str, schema) -> Constant | Shares | Spread:
             "this is no covariate", name, value, "a number, a level, { level = share, ... } or { mean = ..., sd = ... }"
         )
     if numeric:
-        if isinstance(value, str) and name not in schema.numeric:
+        if isinstance(value, str) and name not in (*schema.numeric, *HUMAN, *COUNTED):
             return Constant(value)
         return Constant(_possible(f, name, name, f.number(name, said="a number"), schema))
     _check_levels(f, name, name, [f"{value:g}" if not isinstance(value, str) else value], named)
@@ -63,6 +63,8 @@ def _possible(f: Fields, field: str, name: str, value: float, schema) -> float:
     low, high = HUMAN.get(name, (-inf, inf))
     if not low <= value <= high:
         f.refuse(f"this {name} is implausible", field, value, f"{low:g} to {high:g}", "Check the value and its unit.")
+    if name in COUNTED and value != int(value):
+        f.refuse(f"{name} is counted", field, value, "a whole number")
     if name in schema.positive and value <= 0:
         f.refuse(f"this {name} is impossible: the model takes its logarithm", field, value, "more than 0")
     return value
@@ -118,6 +120,9 @@ def _check_levels(f: Fields, field: str, name: str, levels, named) -> None:
             step = f'Of a share write {name} = {{ "1" = {wrong}, "0" = ... }}.' if share else ""
             f.refuse(f"the model has no such level of {name}", field, wrong, f"one of {', '.join(allowed)}", step)
         return
+    nothing = next((level for level in levels if (n := _number(level)) is not None and not isfinite(n)), None)
+    if nothing is not None:
+        f.refuse(f"this is no level of {name}", field, nothing, "a word or a finite number")
     unnamed = [level for level in levels if level not in named]
     if len(unnamed) > 1:
         f.refuse(

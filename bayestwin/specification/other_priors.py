@@ -39,7 +39,7 @@ def read_priors(path) -> dict[str, Any]:
     path = Path(path)
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # not UTF-8, no TOML, thousands of digits or brackets
         raise ModelError(
             f"the file of priors cannot be read: {error}",
             subject=path.name,

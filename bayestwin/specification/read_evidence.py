@@ -41,6 +41,10 @@ OUTCOME = ("what", "value", "month", "low", "high", "mark", "use", "source")
 HAZARD_RATIO = ("treated", "control", "endpoint", "value", "low", "high", "followed", "mark", "source")
 NEVER_WAITS = ("infusion", "first_dose")
 MOST_MONTHS = 600.0
+MOST_PATIENTS = 100_000
+LONGEST_DAYS = 3650.0  # between visits, of a wait
+MOST_DROP_OUT = 100.0  # a year
+MOST_ERROR = 10.0  # factor on the SD of labs
 
 
 def read_evidence(path, model) -> tuple[TrialArm, ...]:
@@ -102,7 +106,7 @@ def read_mix(path, model):
 def _table_of(path: Path) -> dict:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # not UTF-8, no TOML, thousands of digits or brackets
         raise ModelError(
             f"the file cannot be read: {error}",
             subject=path.name,
@@ -114,12 +118,12 @@ def _arm(f: Fields, model) -> TrialArm:
     f.only(ARM)
     name = f.word("name")
     treatments = model.treatment_names
-    treatment, n = f.one_of("treatment", treatments), f.whole("n")
+    treatment, n = f.one_of("treatment", treatments), f.whole("n", MOST_PATIENTS)
     counted_from = f.one_of("counted_from", COUNTED_FROM, "randomisation")
     usual = model.progression.visit_every if model.progression is not None else None
-    visit_every = f.number("visit_every", usual, low=0.0, low_excluded=True, said="days above 0")
+    visit_every = f.number("visit_every", usual, low=1.0, high=LONGEST_DAYS, said=f"days from 1 to {LONGEST_DAYS:g}")
     not_started = f.number("not_started", 0.0, low=0.0, high=1.0, high_excluded=True, said="a share from 0 to below 1")
-    wait = f.number("wait", 0.0, low=0.0, said="0 or more days")
+    wait = f.number("wait", 0.0, low=0.0, high=LONGEST_DAYS, said=f"days from 0 to {LONGEST_DAYS:g}")
     if counted_from in NEVER_WAITS and (wait > 0 or not_started > 0):
         field = "wait" if wait > 0 else "not_started"
         f.refuse(
@@ -142,8 +146,16 @@ def _arm(f: Fields, model) -> TrialArm:
         wait=wait,
         not_started=not_started,
         instead=instead,
-        drop_out_per_year=f.number("drop_out_per_year", 0.0, low=0.0, said="a hazard, 0 or more"),
-        assay_error=f.number("assay_error", 1.0, low=0.0, said="a factor on the SD of the labs' error, 0 or more"),
+        drop_out_per_year=f.number(
+            "drop_out_per_year", 0.0, low=0.0, high=MOST_DROP_OUT, said=f"a hazard a year from 0 to {MOST_DROP_OUT:g}"
+        ),
+        assay_error=f.number(
+            "assay_error",
+            1.0,
+            low=0.0,
+            high=MOST_ERROR,
+            said=f"a factor on the SD of the labs' error, 0 to {MOST_ERROR:g}",
+        ),
         outside=f.text("outside", ""),
         source=f.text("source", ""),
         mix=read_mix_table(f.table.get("mix", {}), model, f.file, f"{f.place}, mix"),

@@ -23,6 +23,8 @@ from .words import Words
 
 DISEASE = ("myeloma",)
 LIFE_TABLE = "germany_2020_2022"
+# Covariate: levels for which the model is meant (card.md); reports withhold and virtual trials refuse others
+INSIDE = {"isotype": ("IgG", "IgA", "light_chain")}
 # Virtual trials: what the coding of simulated arms reads, and the coding itself
 RESPONSE_OUTPUTS, RESPONSE_PARAMETERS = arrays.OUTPUTS, arrays.PARAMETERS
 response_of_arrays = arrays.response_of_arrays

@@ -204,6 +204,27 @@ def test_an_arm_of_ones_own_needs_no_file_and_the_same_seed_gives_the_same_table
     assert table.set_index("outcome").loc["response", "expectation"] == 0.0  # the other drug does nothing
 
 
+def test_patients_for_whom_the_model_is_not_meant_need_a_word_for_it(tmp_path):
+    mix = tmp_path / "mix.toml"
+    mix.write_text("isotype = { IgG = 0.5, non_secretory = 0.5 }\n", encoding="utf-8")
+    words = (
+        "virtual-trial",
+        "--treatment",
+        "dara_pd",
+        "--mix",
+        mix,
+        "--draws",
+        20,
+        "--per-draw",
+        4,
+        "--out",
+        tmp_path / "o",
+    )
+    answer = CliRunner().invoke(app, [str(w) for w in words], terminal_width=200)
+    assert answer.exit_code == 2 and "non_secretory" in answer.output and "IgG, IgA, light_chain" in answer.output
+    assert not (tmp_path / "o").exists()
+
+
 def test_wrong_commands_are_usage_errors_that_say_what_is_wrong(run, folder):
     evidence, out = ("--evidence", folder / "evidence.toml"), ("--out", folder / "wrong")
     for words, said in (

@@ -99,3 +99,12 @@ def test_the_schema_says_which_levels_a_model_names_and_which_covariates_are_num
         "carfilzomib_refractory": ("0",),
     }
     assert set(schema.numeric) == {"age_years", "prior_lines", "albumin_g_per_l", "egfr", "deprivation"}
+
+
+@pytest.mark.parametrize("said, note", [("foo", True), ("3", False), ("NA", None), ("", None)])
+def test_a_change_in_events_csv_is_read_like_a_cell_of_patients_csv(read, myeloma, said, note):
+    """A level the model does not name is noted, nothing is no change."""
+    events = f"patient,time,event,value\nP1,5,covariate,iss = {said}\n"
+    reading = read(myeloma.record_schema(), patients="patient,iss\nP1,2\n", events=events)
+    assert bool(reading.refusals) == (note is None)
+    assert any("iss is none of the levels" in str(one) for one in reading.notes) == bool(note)

@@ -40,6 +40,22 @@ def test_the_line_is_said_only_while_the_record_tells_it():
     assert "line not stated" in shown()
 
 
+def test_what_was_said_of_covariates_later_counts_on_the_page():
+    """As it does for eligibility, which would contradict the page else."""
+    said = [ClinicalEvent("covariate", 50.0, 50.0, text) for text in ("anti_cd38_refractory = 1", "prior_lines = 4")]
+    first = {"anti_cd38_refractory": 0.0, "prior_lines": 1}
+    before, after = entry(*said, now=49.0, **first), entry(*said, now=90.0, **first)
+    assert before.refractory == () and before.line == 2
+    assert after.refractory == ("anti-CD38",) and after.line is None and after.lines_words == "4 lines by day 50"
+    later = ClinicalEvent("line_of_therapy", 60.0, 60.0, "dara_pd")
+    assert entry(*said, later, now=90.0, **first).lines_words == "4 lines by day 50 and 1 treatments since"
+
+
+def test_a_word_where_a_number_belongs_is_not_recorded_and_no_fault():
+    found = entry(age_years="adult", prior_lines="many")
+    assert found.line is None and found.lines_words == "line not stated" and found.context_problems == ()
+
+
 @pytest.mark.parametrize(
     "covariates, problem",
     [
@@ -48,6 +64,7 @@ def test_the_line_is_said_only_while_the_record_tells_it():
         ({"plasma_cell_leukaemia": "1"}, "plasma cell leukaemia, and the record does not say whether in first line"),
         ({"diagnosis": "AL amyloidosis"}, "the diagnosis is AL amyloidosis"),
         ({"diagnosis": "lymphoma"}, "the diagnosis is lymphoma, not multiple myeloma"),
+        ({"isotype": "non_secretory"}, "isotype non secretory: the model is for IgG, IgA, light chain"),
     ],
 )
 def test_a_patient_outside_the_purpose_is_withheld_with_the_reason(covariates, problem):
