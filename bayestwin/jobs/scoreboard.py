@@ -10,9 +10,11 @@ import numpy as np
 
 from bayestwin.errors import StoreError
 from bayestwin.evaluation.kept_forecasts import score_kept
-from bayestwin.evaluation.pooled_surprise import COLUMNS, pooled_shifts, surprise_rows
+from bayestwin.evaluation.pooled_surprise import COLUMNS, LIMIT_FLAG, pooled_shifts, surprise_rows
+from bayestwin.evaluation.predictions import UPPER
 from bayestwin.evaluation.scores import holm
 from bayestwin.jobs.basis import Basis, load_basis
+from bayestwin.jobs.move_patient import SURPRISES
 from bayestwin.jobs.patient_rows import record_of
 from bayestwin.jobs.public_names import discreet, public_name
 from bayestwin.prognosis import load_prognosis
@@ -79,19 +81,30 @@ def _one_patient(store, basis: Basis, key: str, found: Gathered) -> None:
             found.published += 1
         except StoreError as error:
             _left_out(store, key, "a forecast is", error, found)
-    newest = next((o.objects["twin"] for o in reversed(past) if "twin" in o.objects), None)
-    if newest is None:
-        return
-    try:
-        with store.files.at_hand(newest, ".nc") as path:
-            rows = surprise_rows(load_twin(path, basis.model))
-    except StoreError as error:
-        _left_out(store, key, "surprises are", error, found)
-        return
+    newest, rows = next((o.objects["twin"] for o in reversed(past) if "twin" in o.objects), None), []
+    if newest is not None:
+        try:
+            with store.files.at_hand(newest, ".nc") as path:
+                rows = surprise_rows(load_twin(path, basis.model))
+        except StoreError as error:
+            _left_out(store, key, "surprises are", error, found)
+    rows = _with_held(rows, past, record)
     days = {(c["row"]["lab_id"], c["row"]["time"]): moment.date().isoformat() for c, moment in reversed(stored)}
     words = {name: value for name, value in record.covariates.items() if isinstance(value, str)}
     found.groups = tuple(dict.fromkeys((*found.groups, *sorted(words.keys() - {*COLUMNS, "alarm", "batch"}))))
     found.surprises += [words | row | shown | {"batch": days.get((row["lab_id"], row["time"]), "")} for row in rows]
+
+
+def _with_held(rows, past, record) -> list[dict]:
+    """The rows, and those of updates whose twin failed its check and was not kept, of labs that stand as they were."""
+    labs = {(lab.lab_id, lab.time): lab for lab in record.labs}
+    found = {(row["lab_id"], row["time"]): row for row in rows}
+    for row in (row for outcome in reversed(past) for row in outcome.facts.get(SURPRISES, ())):
+        lab = labs.get(place := (row["lab_id"], row["time"]))
+        said = (row["observed"], row.get(UPPER), row[LIMIT_FLAG])
+        if place not in found and lab is not None and said == (lab.value, lab.upper, lab.censoring):
+            found[place] = row
+    return list(found.values())
 
 
 def shifts(surprises, columns, *, random_seed: int) -> dict:
