@@ -39,6 +39,11 @@ def scoreboard(
             raise usage_error(f"--by {column}: no group of labs; choose one of {', '.join(found.groups)}.")
     board = board_of(found.forecasts, time_unit=found.time_unit, random_seed=seed)
     typer.echo(f"{found.published} published forecasts read, {len(found.forecasts)} of labs that came after them")
+    if found.of_another_assay:
+        say(
+            f"{found.of_another_assay} labs of a laboratory or product with a factor of its own are not scored: "
+            "forecasts are of a lab of the usual one"
+        )
     if board.empty and not found.surprises:
         say("Nothing to score yet: no lab has come after a forecast.")
         return NOTHING_USABLE

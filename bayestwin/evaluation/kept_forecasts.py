@@ -3,7 +3,9 @@
 A prognosis holds, for every treatment asked for, quantiles of each output at fixed times. A lab drawn after its data
 cut is scored against the row of what was in truth given: the treatment in force at the data cut, as long as nothing
 else was started, or a treatment that was started within START_SLACK of when the forecast had it start. Other rows are
-answers to questions that were not asked of the patient, and are not scored.
+answers to questions that were not asked of the patient, and are not scored. Neither are labs of a laboratory or product
+to which the model gives a factor of its own (`assay_scale`, `assay_bias`): a forecast is of the usual one, and its file
+does not hold the factors (`of_another_assay` counts them).
 
 Between its times and levels the forecast is read by interpolation: quantiles linearly in time, and the quantile
 function linearly in the normal score of the level, on the error scale (ln for log-normal outputs), its end pieces
@@ -54,6 +56,8 @@ def score_kept(prognosis, record) -> list[dict]:
         if course is None or lab.time > course.times[-1]:
             continue
         observation = prognosis.model.observations[prognosis.model.observation_index[lab.output]]
+        if observation.assay_of(lab):
+            continue
         rows.append(
             {"patient": record.key, "lab_id": lab.lab_id, "output": lab.output, "time": lab.time}
             | {"forecast_at": prognosis.now, "horizon": lab.time - prognosis.now, "treatment": row.plan.name}
@@ -66,6 +70,15 @@ def score_kept(prognosis, record) -> list[dict]:
             | _scored(course, lab, observation, _own_number(record.key, lab))
         )
     return rows
+
+
+def of_another_assay(prognosis, record) -> set[tuple[str, float]]:
+    """Labs after the data cut that are never scored: the model gives their laboratory or product its own factor."""
+    model, found = prognosis.model, set()
+    for lab in (lab for lab in record.labs if lab.time > prognosis.now and lab.output in model.observation_index):
+        if model.observations[model.observation_index[lab.output]].assay_of(lab):
+            found.add((lab.lab_id, lab.time))
+    return found
 
 
 def _came_true(row, starts, now: float, time: float, slack: float) -> bool:

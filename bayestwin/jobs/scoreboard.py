@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bayestwin.errors import StoreError
-from bayestwin.evaluation.kept_forecasts import score_kept
+from bayestwin.evaluation.kept_forecasts import of_another_assay, score_kept
 from bayestwin.evaluation.pooled_surprise import COLUMNS, LIMIT_FLAG, pooled_shifts, surprise_rows
 from bayestwin.evaluation.predictions import UPPER
 from bayestwin.evaluation.scores import holm
@@ -29,12 +29,14 @@ GROUPS = ("laboratory", "product")
 class Gathered:
     """forecasts : rows of `score_kept`; surprises : rows of `surprise_rows` with the patient's words as covariates and
     `batch`, the day on which a lab was stored; problems : what could not be read; published : forecasts that were read;
+    of_another_assay : labs after a forecast that are not scored, since it is of a lab of the usual laboratory;
     groups : columns of surprises by which labs can be grouped"""
 
     forecasts: list[dict] = field(default_factory=list)
     surprises: list[dict] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     published: int = 0
+    of_another_assay: int = 0
     groups: tuple[str, ...] = GROUPS
     time_unit: str = "day"
 
@@ -74,13 +76,17 @@ def _one_patient(store, basis: Basis, key: str, found: Gathered) -> None:
         record = record_of(key, current(connection, [key]).get(key, []))
         past = outcomes_of(connection, key)
         stored = ever_stored(connection, key, "lab")
+    other: set[tuple[str, float]] = set()
     for outcome in (o for o in past if o.status == PUBLISHED):
         try:
             with store.files.at_hand(outcome.objects["prognosis"], ".nc") as path:
-                found.forecasts += [row | shown for row in score_kept(load_prognosis(path, basis.model), record)]
+                prognosis = load_prognosis(path, basis.model)
+            found.forecasts += [row | shown for row in score_kept(prognosis, record)]
+            other |= of_another_assay(prognosis, record)
             found.published += 1
         except StoreError as error:
             _left_out(store, key, "a forecast is", error, found)
+    found.of_another_assay += len(other)
     newest, rows = next((o.objects["twin"] for o in reversed(past) if "twin" in o.objects), None), []
     if newest is not None:
         try:

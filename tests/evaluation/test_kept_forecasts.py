@@ -1,12 +1,13 @@
 """Forecasts that were kept, scored when their labs arrived: against closed forms, by what was given."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from bayestwin.evaluation.kept_forecasts import COLUMNS, score_kept, scoreboard
+from bayestwin.evaluation.kept_forecasts import COLUMNS, of_another_assay, score_kept, scoreboard
 from bayestwin.prognosis.result import QUANTILES, Course
 from bayestwin.records import ClinicalEvent, Lab, PatientRecord
 
@@ -18,6 +19,9 @@ class Measured(SimpleNamespace):
     """What is scored of an output that is measured."""
 
     discrete, positive = False, False
+
+    def assay_of(self, lab):
+        return ("", "B").index(lab.laboratory)
 
 
 def prognosis(rows, *, log_scale=True, plausible=(-1e6, 1e6)):
@@ -134,6 +138,14 @@ def test_only_labs_after_the_data_cut_and_within_the_forecast_are_scored():
         prognosis([CURRENT]), record((50.0, 20.0, ""), (100.0, 20.0, ""), (499.0, 20.0, ""), (501.0, 1.0, ""))
     )
     assert [row["time"] for row in rows] == [499.0]
+
+
+def test_a_lab_of_a_laboratory_with_its_own_factor_is_counted_and_not_scored():
+    """A forecast is of the usual laboratory: of one that reads 30 % higher its 80 % range held 1 lab in 60."""
+    labs = tuple(replace(lab, laboratory="B") for lab in record((50.0, 26.0, ""), (150.0, 26.0, "")).labs)
+    given = replace(record((160.0, 20.0, "")), labs=(*labs, *record((160.0, 20.0, "")).labs))
+    assert [row["time"] for row in score_kept(prognosis([CURRENT]), given)] == [160.0]
+    assert of_another_assay(prognosis([CURRENT]), given) == {("y@150", 150.0)}
 
 
 def test_the_row_that_counts_is_that_of_what_was_given():
