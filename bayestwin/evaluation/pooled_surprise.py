@@ -52,6 +52,7 @@ def surprise_rows(twin) -> list[dict]:
         {"patient": twin.key, "lab_id": s.lab_id, "output": s.output, "time": s.time}
         | {"laboratory": labs[place].laboratory, "product": labs[place].product, "observed": s.value}
         | {"scale": s.scale, "mean": s.mean, "sd": s.sd, "pit": s.pit, "alarm": s.alarm}
+        | {"tenfold_power": s.tenfold_power}
         | {COUNTED: s.pit_range is not None, LIMIT_FLAG: s.censoring}
         | ({} if s.upper is None else {UPPER: s.upper})
         for place, s in newest.items()

@@ -68,13 +68,15 @@ def test_a_corrected_lab_counts_with_the_value_that_stands():
         return SimpleNamespace(
             **{"lab_id": "a", "time": 1.0, "output": "y", "value": value, "censoring": censoring, "scale": "ln"},
             **{"mean": 3.0, "sd": 0.3, "pit": 0.5, "alarm": "", "pit_range": None, "upper": upper},
+            tenfold_power=0.6,
         )
 
     def twin(*surprises, now, beyond=()):
         record = PatientRecord("P-1", labs=(lab(now, *beyond),))
         return SimpleNamespace(record=record, key="P-1", history=[SimpleNamespace(surprise=[s]) for s in surprises])
 
-    assert [r["observed"] for r in surprise_rows(twin(expected(200.0), expected(20.0), now=20.0))] == [20.0]
+    (row,) = surprise_rows(twin(expected(200.0), expected(20.0), now=20.0))
+    assert row["observed"] == 20.0 and row["tenfold_power"] == 0.6
     assert surprise_rows(twin(expected(200.0), now=20.0)) == []  # rebuilt with the correction: never forecast
     narrow = expected(10.0, "interval", 16.0)
     assert surprise_rows(twin(narrow, now=10.0, beyond=("interval", 40.0))) == []
