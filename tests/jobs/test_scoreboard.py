@@ -13,7 +13,8 @@ from scipy.stats import binomtest, norm
 from typer.testing import CliRunner
 
 from bayestwin.cli import app
-from bayestwin.cli.scoreboard_command import _print_shifts, _write
+from bayestwin.cli.scoreboard_command import _crps_series, _print_shifts, _write
+from bayestwin.evaluation.kept_forecasts import scoreboard as board_of
 from bayestwin.evaluation.pooled_surprise import swapped_samples
 from bayestwin.evaluation.scores import holm
 from bayestwin.jobs import move_patient, scoreboard
@@ -76,7 +77,7 @@ def test_the_command_prints_the_board_and_writes_its_tables(place, tmp_path):
     )
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"forecasts.csv", "scoreboard.csv", "surprises.csv", "shifts_laboratory.csv", "swaps.csv"} <= names
-    assert "coverage_m_protein.png" in names
+    assert {"coverage_m_protein.png", "crps_m_protein.png"} <= names
     assert set(pd.read_csv(tmp_path / "out" / "scoreboard.csv")["score"]) >= {"coverage_80", "crps"}
     for column in ("hospital", "pit", "batch", "patient"):
         wrong = CliRunner().invoke(app, ["scoreboard", "--store", str(folder / "s.db"), "--by", column])
@@ -201,6 +202,23 @@ def test_shifts_by_several_columns_are_one_family_and_come_with_their_interval(c
     low, high = np.exp(together["product"].loc[0, ["low", "high"]].to_numpy(float))
     assert f"({low:.2f} to {high:.2f})" in said and low < np.exp(0.5) < high
     assert shifts([], ("product",), random_seed=1)["product"].empty
+
+
+def test_crps_is_drawn_by_treatment_beside_all_together_where_there_are_more():
+    """Horizons in their order, which the first line has all of."""
+    ahead, given = {"0 to 1": 10.0, "1 to 3": 60.0, "3 to 6": 120.0}, {"a": ("1 to 3", "3 to 6"), "b": ("0 to 1",)}
+    rows = [
+        {"patient": f"P-{k}", "lab_id": f"{name}-{when}", "output": "y", "time": ahead[when], "horizon": ahead[when]}
+        | {"treatment": name, "scale": "ln", "crps": 0.1 + k / 10, "pit": 0.5}
+        for name, times in given.items()
+        for when in times
+        for k in range(3)
+    ]
+    several, one = (_crps_series(board_of(part, random_seed=1)) for part in (rows, rows[:6]))
+    assert [(name, [row[0] for row in own]) for name, own in several] == [
+        ("all treatments", list(ahead)), ("a", ["1 to 3", "3 to 6"]), ("b", ["0 to 1"]),
+    ]  # fmt: skip
+    assert [name for name, _ in one] == ["a"] and one[0][1][0][1] == pytest.approx(0.2) and one[0][1][0][4] == 3
 
 
 def test_a_report_says_how_the_forecasts_of_this_patient_held(place):
