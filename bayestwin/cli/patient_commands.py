@@ -111,7 +111,7 @@ def update(
         low, high = lab.quantiles[0.025], lab.quantiles[0.975]
         mark = {"left": "<", "right": ">"}.get(lab.censoring, "")
         seen = f"{mark}{lab.value:.4g}" if lab.upper is None else f"{lab.value:.4g} to {lab.upper:.4g}"
-        typer.echo(f"{lab.output} at {lab.time:g}: {seen}, expected {low:.4g} to {high:.4g} (95 %)")
+        typer.echo(f"{lab.output} at {lab.time:g}: {seen}, expected {low:.4g} to {high:.4g} (95 %){_too_wide(lab)}")
         if question := _question(lab):
             say(question)
     if out.exists() and out.samefile(twin) and _content(twin) != content:
@@ -129,6 +129,15 @@ def _question(lab) -> str:
     """A remark with its lab named again: the line about the lab goes to another stream, and the two may be parted."""
     remark = _remark(lab)
     return remark and f"{lab.output} at {lab.time:g}: {remark}"
+
+
+def _too_wide(lab) -> str:
+    """How many tenfold errors would be noticed, where the forecast is too wide to notice 95 in 100 of them."""
+    from bayestwin.report.warning_table import TENFOLD_POWER
+
+    if lab.tenfold_power is None or not lab.tenfold_power < TENFOLD_POWER:
+        return ""
+    return f"; so wide that of errors by a factor of ten {100 * lab.tenfold_power:.0f} in 100 would be noticed"
 
 
 def _remark(lab) -> str:

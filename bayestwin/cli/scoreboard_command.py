@@ -10,13 +10,14 @@ import typer
 from bayestwin.cli.options import DONE, NOTHING_USABLE, SOME_REFUSED, Seed, say, usage_error
 from bayestwin.cli.store_commands import StoreUrl
 
+DRAWN = 3  # treatments in one figure, beside all together: more have no style of their own
 SHIFT_SHOWN = 0.05  # adjusted p of a group that is named
 
 
 def scoreboard(
     store: StoreUrl,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for tables (CSV) and the figure (PNG).", file_okay=False)
+        Path | None, typer.Option(help="Folder for tables (CSV) and figures (PNG).", file_okay=False)
     ] = None,
     by: Annotated[
         list[str] | None,
@@ -39,6 +40,11 @@ def scoreboard(
             raise usage_error(f"--by {column}: no group of labs; choose one of {', '.join(found.groups)}.")
     board = board_of(found.forecasts, time_unit=found.time_unit, random_seed=seed)
     typer.echo(f"{found.published} published forecasts read, {len(found.forecasts)} of labs that came after them")
+    if found.of_another_assay:
+        say(
+            f"{found.of_another_assay} labs of a laboratory or product with a factor of its own are not scored: "
+            "forecasts are of a lab of the usual one"
+        )
     if board.empty and not found.surprises:
         say("Nothing to score yet: no lab has come after a forecast.")
         return NOTHING_USABLE
@@ -94,7 +100,7 @@ def _print_labs(surprises, swaps):
 
 
 def _write(out: Path, found, board, shifts, swaps):
-    """forecasts.csv, scoreboard.csv, surprises.csv, shifts_<column>.csv, swaps.csv and coverage_<output>.png."""
+    """forecasts.csv, scoreboard.csv, surprises.csv, shifts_<column>.csv, swaps.csv, coverage_ and crps_<output>.png."""
     import pandas as pd
 
     from bayestwin.evaluation import kept_forecasts, pooled_surprise
@@ -109,6 +115,7 @@ def _write(out: Path, found, board, shifts, swaps):
         table.to_csv(out / f"{name}.csv", index=False)
     for output, part in board.groupby("output", sort=False):
         _draw(out / f"coverage_{output}.png", output, part)
+        _draw_crps(out / f"crps_{output}.png", output, part)
     typer.echo(f"wrote tables and figures to {out}")
 
 
@@ -126,4 +133,25 @@ def _draw(path: Path, output: str, board):
         }
         groups.append((ahead, int(rows["labs"].max()), int(rows["patients"].max()), scores))
     ax = plot_coverage_by_labs_learnt(groups, probability=0.9, label=f"{output}: months ahead of the forecast")
+    ax.figure.savefig(path, dpi=150)
+
+
+def _crps_series(board) -> list[tuple]:
+    """(treatment, rows of `plot_score_by_horizon`) of one output: all together, where there are more, and the DRAWN
+    treatments of most labs."""
+    part = board[(board["score"] == "crps") & (board["months_ahead"] != "all")]
+    labs = part[part["treatment"] != "all"].groupby("treatment", sort=False)["labs"].sum()
+    names = list(labs.sort_values(ascending=False, kind="stable").index[:DRAWN])
+    columns = ["months_ahead", "value", "low", "high", "labs"]
+    own = {name: list(rows[columns].itertuples(False, None)) for name, rows in part.groupby("treatment", sort=False)}
+    return [*([("all treatments", own["all"])] if len(labs) > 1 else []), *((name, own[name]) for name in names)]
+
+
+def _draw_crps(path: Path, output: str, board):
+    """CRPS of one output by months ahead, a line per treatment."""
+    from bayestwin.plots import plot_score_by_horizon
+
+    scale = board.loc[board["score"] == "crps", "scale"].iloc[0]
+    label = f"{output}: months ahead of the forecast"
+    ax = plot_score_by_horizon(_crps_series(board), score="CRPS", scale=scale, probability=0.9, label=label)
     ax.figure.savefig(path, dpi=150)

@@ -3,14 +3,17 @@
 A prognosis holds, for every treatment asked for, quantiles of each output at fixed times. A lab drawn after its data
 cut is scored against the row of what was in truth given: the treatment in force at the data cut, as long as nothing
 else was started, or a treatment that was started within START_SLACK of when the forecast had it start. Other rows are
-answers to questions that were not asked of the patient, and are not scored.
+answers to questions that were not asked of the patient, and are not scored. Neither are labs of a laboratory or product
+to which the model gives a factor of its own (`assay_scale`, `assay_bias`): a forecast is of the usual one, and its file
+does not hold the factors (`of_another_assay` counts them).
 
 Between its times and levels the forecast is read by interpolation: quantiles linearly in time, and the quantile
 function linearly in the normal score of the level, on the error scale (ln for log-normal outputs), its end pieces
 drawn out. CRPS is twice the pinball loss integrated over the levels, PIT the level at the lab; of a censored lab, the
-CRPS of the censored distribution and a PIT drawn uniformly in its interval. Of what is counted or graded the quantile
-function is rounded to whole numbers, and the PIT drawn between the levels half a unit below and above the value; of
-counts under about 5 the seven levels kept say the CRPS to 0.3 only (that of a replay is exact).
+CRPS of the censored distribution and a PIT drawn uniformly in its interval. What lies beyond an end of the plausible
+range is forecast at that end, so a lab there is scored as one beyond it: by all the mass there. Of what is counted or
+graded the quantile function is rounded to whole numbers, and the PIT drawn between the levels half a unit below and
+above the value; of counts under about 5 the seven levels kept say the CRPS to 0.3 only (that of a replay is exact).
 
 Source: Gneiting and Raftery (2007), JASA 102:359 (the quantile form of the CRPS).
 """
@@ -23,6 +26,7 @@ from bayestwin.dynamics import treatment_starts
 from bayestwin.evaluation.predictions import UPPER
 from bayestwin.evaluation.scores import clustered_means, coverage
 from bayestwin.labs import TINY
+from bayestwin.prognosis.courses import ends_of
 from bayestwin.prognosis.result import QUANTILES
 from bayestwin.twin.surprise import beyond_limits, pit_of
 from bayestwin.units import convert
@@ -52,6 +56,8 @@ def score_kept(prognosis, record) -> list[dict]:
         if course is None or lab.time > course.times[-1]:
             continue
         observation = prognosis.model.observations[prognosis.model.observation_index[lab.output]]
+        if observation.assay_of(lab):
+            continue
         rows.append(
             {"patient": record.key, "lab_id": lab.lab_id, "output": lab.output, "time": lab.time}
             | {"forecast_at": prognosis.now, "horizon": lab.time - prognosis.now, "treatment": row.plan.name}
@@ -64,6 +70,15 @@ def score_kept(prognosis, record) -> list[dict]:
             | _scored(course, lab, observation, _own_number(record.key, lab))
         )
     return rows
+
+
+def of_another_assay(prognosis, record) -> set[tuple[str, float]]:
+    """Labs after the data cut that are never scored: the model gives their laboratory or product its own factor."""
+    model, found = prognosis.model, set()
+    for lab in (lab for lab in record.labs if lab.time > prognosis.now and lab.output in model.observation_index):
+        if model.observations[model.observation_index[lab.output]].assay_of(lab):
+            found.add((lab.lab_id, lab.time))
+    return found
 
 
 def _came_true(row, starts, now: float, time: float, slack: float) -> bool:
@@ -84,22 +99,51 @@ def _scored(course, lab, observation, u: float) -> dict:
     """Median, 80 % range, CRPS and PIT of one lab; u : where in its interval a PIT stands that is drawn."""
     if observation.discrete:
         return _scored_whole(course, lab, u)
-    return _scored_measured(course, lab, observation.log_scale, u)
+    return _scored_measured(course, lab, observation, u)
 
 
-def _scored_measured(course, lab, log_scale: bool, u: float) -> dict:
+def _scored_measured(course, lab, observation, u: float) -> dict:
     """The same of what is measured."""
-    from scipy.special import ndtr, ndtri
+    from scipy.special import ndtri
 
     known = np.array([np.interp(lab.time, course.times, q) for q in course.quantiles])
-    on_scale = np.log(np.maximum(known, TINY)) if log_scale else known
-    z, ends = ndtri(QUANTILES), [end for end in (lab.value, lab.upper) if end is not None]
-    ends = [float(np.log(max(end, TINY)) if log_scale else end) for end in ends]
-    crps = _crps(ends[0] - beyond_limits(_drawn_out(ndtri(FINE), z, on_scale), ends, lab.censoring))
-    rising = np.maximum.accumulate(on_scale) + 1e-9 * np.arange(len(z))
-    below = [float(p) for p in ndtr(_drawn_out(np.array(ends), rising, z))]
-    pit = pit_of(below, lab.censoring, u)
+    low, high = ends_of(observation)
+    ends = [min(max(end, low), high) for end in (lab.value, lab.upper) if end is not None]
+    below, censoring = _below(known, ends, (low, high), observation.log_scale), lab.censoring
+    if censoring == "none" and ends[0] in (low, high):  # so is all that is forecast beyond that end
+        censoring = "left" if ends[0] == low else "right"
+    if censoring == "interval":
+        below = [0.0 if ends[0] == low else below[0], 1.0 if ends[-1] == high else below[-1]]
+    on_scale = _on_scale(ends, observation.log_scale)
+    drawn_out = _drawn_out(ndtri(FINE), ndtri(QUANTILES), _on_scale(known, observation.log_scale))
+    crps = _crps(on_scale[0] - beyond_limits(drawn_out, on_scale, lab.censoring))
+    pit = pit_of(below, censoring, u)
     return {"median": known[3], "low_80": known[1], "high_80": known[5], "crps": crps, "pit": pit}
+
+
+def _below(known, at, ends, log_scale: bool) -> list[float]:
+    """How much of a forecast lies up to the values `at` (and all at the lower of `ends`), less what is at the upper.
+
+    known (7,) : its quantiles at QUANTILES. Those at one of `ends` say only how much is beyond it, at least: the curve
+    goes through the others, and through the innermost at an end where fewer than two others are left.
+    """
+    from scipy.special import ndtr, ndtri
+
+    z, low, high = ndtri(QUANTILES), known <= ends[0], known >= ends[1]
+    least, most = z[low].max(initial=-np.inf), z[high].min(initial=np.inf)
+    through = ~(low | high)
+    if through.sum() < 2:
+        through |= (z == least) | (z == most)
+    if through.sum() < 2:
+        through[:] = True
+    rising = np.maximum.accumulate(_on_scale(known, log_scale)) + 1e-9 * np.arange(len(z))
+    score = _drawn_out(_on_scale(at, log_scale), rising[through], z[through])
+    return [float(p) for p in ndtr(np.clip(score, least, most))]
+
+
+def _on_scale(values, log_scale: bool):
+    """Values on the error scale."""
+    return np.log(np.maximum(values, TINY)) if log_scale else np.asarray(values, dtype=float)
 
 
 def _scored_whole(course, lab, u: float) -> dict:

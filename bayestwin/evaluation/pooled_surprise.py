@@ -3,6 +3,7 @@
 Each lab had a predictive mean and SD before it was learnt. In a group of labs the shift is the mean of
 
     e = observed - mean        on the error scale, weighted by 1 / SD^2
+    e = SD z(PIT)              of a censored lab, z the normal quantile: its PIT is drawn within what the limit leaves
 
 and its interval comes from whole patients drawn with replacement; on the ln scale exp(shift) is the ratio by which the
 group reads high. p is that of the t-test of the patients' own mean normal scores of PIT, adjusted over all groups that
@@ -23,6 +24,7 @@ from itertools import combinations
 
 import numpy as np
 
+from bayestwin.evaluation.predictions import UPPER
 from bayestwin.evaluation.scores import expanded_tail, holm
 from bayestwin.labs import TINY
 
@@ -31,10 +33,11 @@ TAIL = 0.025  # a lab is surprising by itself beyond this PIT at either end
 FEWEST = 5  # patients of a group that is tested
 COLUMNS = ("patient", "lab_id", "output", "time", "laboratory", "product", "observed", "scale", "mean", "sd", "pit")
 COUNTED = "counted"  # a further column: counted or graded, not measured
+LIMIT_FLAG = "limit_flag"  # a further column: "none" or how a lab is censored; `observed` is then the limit
 
 
 def surprise_rows(twin) -> list[dict]:
-    """What each lab of a twin's record was expected to be before it was learnt (COLUMNS, alarm); no censored labs.
+    """What each lab of a twin's record was expected to be before it was learnt (COLUMNS, alarm and so on).
 
     Of a lab that was corrected, the surprise of the value that stands; none where that was never forecast.
     """
@@ -42,15 +45,17 @@ def surprise_rows(twin) -> list[dict]:
     newest = {}
     for surprise in (s for info in twin.history for s in info.surprise):
         lab = labs.get((surprise.lab_id, surprise.time))
-        if lab is not None and (surprise.value, surprise.censoring) == (lab.value, lab.censoring):
+        said = (surprise.value, surprise.upper, surprise.censoring)
+        if lab is not None and said == (lab.value, lab.upper, lab.censoring):
             newest[lab.lab_id, lab.time] = surprise
     return [
         {"patient": twin.key, "lab_id": s.lab_id, "output": s.output, "time": s.time}
         | {"laboratory": labs[place].laboratory, "product": labs[place].product, "observed": s.value}
         | {"scale": s.scale, "mean": s.mean, "sd": s.sd, "pit": s.pit, "alarm": s.alarm}
-        | {COUNTED: s.pit_range is not None}
+        | {"tenfold_power": s.tenfold_power}
+        | {COUNTED: s.pit_range is not None, LIMIT_FLAG: s.censoring}
+        | ({} if s.upper is None else {UPPER: s.upper})
         for place, s in newest.items()
-        if s.censoring == "none"
     ]
 
 
@@ -76,8 +81,8 @@ def pooled_shifts(rows, *, by=("output",), random_seed: int, probability: float 
     frame = pd.DataFrame(rows)
     if frame.empty:
         return pd.DataFrame(columns=columns)
-    frame["e"] = _error(frame)
     frame["z"] = stats.norm.ppf(np.clip(frame["pit"].to_numpy(float), 1e-9, 1 - 1e-9))
+    frame["e"] = np.where(_beyond(frame), frame["sd"].to_numpy(float) * frame["z"], _error(frame))
     found = []
     for group, part in frame.groupby(names, sort=False, dropna=False):
         shift, low, high = _weighted_mean(part, np.random.default_rng(random_seed), probability)
@@ -90,6 +95,11 @@ def pooled_shifts(rows, *, by=("output",), random_seed: int, probability: float 
     table = pd.DataFrame(found)
     table["p_adjusted"] = holm(table["p"].to_numpy(float))
     return table[columns].sort_values("p", kind="stable").reset_index(drop=True)
+
+
+def _beyond(frame):
+    """Which rows are censored, (N,)."""
+    return (frame[LIMIT_FLAG] != "none").to_numpy() if LIMIT_FLAG in frame else np.zeros(len(frame), dtype=bool)
 
 
 def _error(frame):
@@ -118,7 +128,7 @@ def _weighted_mean(part, rng, probability, resamples=2000):
 
 
 def swapped_samples(rows, *, batch: str = "batch"):
-    """Pairs of measured labs of two patients that fit better the other way round.
+    """Pairs of measured labs of two patients, none beyond a limit, that fit better the other way round.
 
     Parameters
     ----------
@@ -137,6 +147,7 @@ def swapped_samples(rows, *, batch: str = "batch"):
         return pd.DataFrame(columns=columns)
     if COUNTED in frame:
         frame = frame[~frame[COUNTED].astype(bool)]
+    frame = frame[~_beyond(frame)]
     frame = frame[np.minimum(frame["pit"], 1.0 - frame["pit"]) < TAIL]
     found = []
     for (output, _, name), part in frame.groupby(["output", "laboratory", batch], sort=False, dropna=False):

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from bayestwin.errors import RecordError, StoreError
+from bayestwin.evaluation.pooled_surprise import surprise_rows
 from bayestwin.jobs.basis import Basis, versions
-from bayestwin.jobs.patient_report import main_chance, patient_report, withheld_because
+from bayestwin.jobs.patient_report import SCORED, main_chance, patient_report, withheld_because
 from bayestwin.jobs.patient_rows import record_of, refusals_of
 from bayestwin.prognosis import forecast
 from bayestwin.prognosis.observed_endpoints import died_by
@@ -23,17 +24,19 @@ from bayestwin.prognosis.save import prognosis_to_tree
 from bayestwin.store import tree_bytes
 from bayestwin.store.items import current
 from bayestwin.store.outcomes import HELD, PUBLISHED, Outcome, outcomes_of
-from bayestwin.twin import Twin, load_twin, start_twin, update_twin
+from bayestwin.twin import Twin, load_twin, predict_labs, start_twin, update_twin
 from bayestwin.twin.compare import difference
 from bayestwin.twin.save import twin_to_tree
 
 PASS, WITHHELD = "PASS", "WITHHELD"
 EARLIER_TWINS = 5
+SURPRISES = "surprises"  # fact of an outcome whose twin failed its check and is not kept: what it expected of new labs
+WITH_VALUES = (SCORED, SURPRISES)  # facts that hold values of labs, which no log line does
 
 
 @dataclass(frozen=True)
 class Moved:
-    """What one update came to. made : role -> Kept; facts : for the log and for lists"""
+    """What one update came to. made : role -> Kept; facts : for lists, and for the log all but WITH_VALUES"""
 
     key: str
     state_hash: str
@@ -86,6 +89,8 @@ def move_patient(store, basis: Basis, key: str, *, rebuild_damaged: bool = False
     if info.anchor_gap is not None:
         facts |= {"anchor_gap": round(info.anchor_gap, 2), "anchor_shift": round(float(info.anchor_shift), 3)}
     if info.verdict != PASS:
+        expected = surprise_rows(replace(twin, history=twin.history[-1:]))
+        facts[SURPRISES] = [{name: row[name] for name in row if name != "patient"} for row in expected]
         return Moved(key, record.data_hash, HELD, "; ".join(info.reasons), {}, facts, clock.perf_counter() - begin)
     twin_kept = _keep(store, basis, twin_to_tree(twin), "twin", record, seed, parent=_last(past, "twin"))
     if died_by(record, twin.time):
@@ -95,7 +100,8 @@ def move_patient(store, basis: Basis, key: str, *, rebuild_damaged: bool = False
     prognosis_kept = _keep(store, basis, prognosis_to_tree(prognosis), "prognosis", record, seed, twin_kept.name)
     made = {"twin": twin_kept, "prognosis": prognosis_kept}
     facts |= main_chance(prognosis)
-    report, facts["inside_80"] = patient_report(twins, twin, prognosis, past, rebuild_damaged, as_of)
+    report, scored = patient_report(twins, twin, prognosis, past, rebuild_damaged, as_of)
+    facts |= {SCORED: scored, "inside_80": [sum(row["inside"] for row in scored), len(scored)]}
     if report.status == WITHHELD:
         why = withheld_because(report.document)
         return Moved(key, record.data_hash, HELD, why, made, facts, clock.perf_counter() - begin)
@@ -148,7 +154,29 @@ def _moved_twin(twins, record, past, seed, rebuild_damaged):
                 earlier = twins.readable([o.objects["twin"] for o in usable[-1 - EARLIER_TWINS : -1]])
             twin, _ = update_twin(last, record, random_seed=seed, population=basis.population, earlier=earlier)
             return twin, notes
-    return start_twin(basis.population, record, random_seed=seed, **basis.sizes), notes
+    twin = start_twin(basis.population, record, random_seed=seed, **basis.sizes)
+    return _with_past(twins, twin, past, seed), notes
+
+
+def _with_past(twins, twin, past, seed):
+    """A twin that was started anew, with the surprises of those before it: of other populations, or damaged since.
+
+    Labs that the last of them had not seen are expected by it, or, where what it learnt was changed, by the newest that
+    had not learnt that; the new twin's own start had them all.
+    """
+    names = [o.objects["twin"] for o in reversed(past) if "twin" in o.objects]
+    before = twins.readable(names[: 1 + EARLIER_TWINS])
+    if not before:
+        return twin
+    known, seen = {(lab.lab_id, lab.time) for lab in before[0].record.labs}, ()
+    one = next((t for t in before if not difference(t, twin.record).taken_away), None)
+    if one is not None and any((lab.lab_id, lab.time) not in known for lab in twin.record.labs):
+        seen = predict_labs(one, twin.record, random_seed=seed)
+    seen = tuple(s for s in seen if (s.lab_id, s.time) not in known)
+    known |= {(s.lab_id, s.time) for s in seen}
+    own = [replace(i, surprise=tuple(s for s in i.surprise if (s.lab_id, s.time) not in known)) for i in twin.history]
+    own[-1] = replace(own[-1], surprise=(*own[-1].surprise, *seen))
+    return replace(twin, history=(*before[0].history, *own))
 
 
 def _keep(store, basis, tree, kind, record, seed, parent=""):

@@ -13,6 +13,7 @@ import numpy as np
 
 from bayestwin.errors import StoreError
 from bayestwin.evaluation.kept_forecasts import score_kept
+from bayestwin.evaluation.predictions import UPPER
 from bayestwin.evaluation.scores import coverage
 from bayestwin.prognosis import load_prognosis
 from bayestwin.report.gather_history import main_row, past_forecast, row_chances
@@ -23,26 +24,27 @@ from bayestwin.store.outcomes import PUBLISHED, Outcome
 
 WITHHELD = "WITHHELD"
 FEWEST = 5  # labs that came after forecasts, before a report says how these held
+SCORED = "scored_80"  # fact of an outcome: its new labs, scored by the report before
+SAID = ("lab_id", "time", "observed", "limit_flag", UPPER)
 
 
 def patient_report(twins, twin, prognosis, past, rebuild_damaged, as_of=None):
-    """The report in memory, checked, and (inside, n): new labs within the 80 % range of the forecast before.
+    """The report in memory, checked, and rows of new labs scored by the forecast before (`_scored_since`).
 
     past : outcomes of the patient, oldest first; twins : reads stored twins
     """
     basis = twins.basis
     published = [o for o in past if o.status == PUBLISHED]
     before = published[-1] if published else None
-    previous = None
-    if before is not None and before.basis == basis.name:
+    same_basis, last = before is not None and before.basis == basis.name, None
+    if before is not None:
         try:
-            with twins.store.files.at_hand(before.objects["prognosis"], ".nc") as path:
-                previous = (twins[before.objects["twin"]], load_prognosis(path, basis.model))
+            last = (twins[before.objects["twin"]], _prognosis(twins, before))
         except StoreError:
-            if not rebuild_damaged:
+            if same_basis and not rebuild_damaged:
                 raise  # else block 2 has the number of the last report alone
-    since = (0, 0) if previous is None else _inside_80(*previous, twin.record)
-    counts = [since, *(o.facts.get("inside_80", o.facts.get("held", (0, 0))) for o in published)]  # held: its old name
+    previous = last if same_basis else None
+    since = [] if last is None else _scored_since(*last, twin.record)
     main = main_row(prognosis) if basis.model.progression is not None else None
     history = () if main is None else tuple(_past(o, twin, basis, prognosis, main.plan.name) for o in published)
     inputs = gather_report_input(
@@ -56,8 +58,8 @@ def patient_report(twins, twin, prognosis, past, rebuild_damaged, as_of=None):
         as_of=as_of,
         version_changed=before is not None and before.basis != basis.name,
     )
-    inside, number = (sum(column) for column in zip(*counts))
-    return make_report(replace(inputs, track=track_record(inside, number))), list(since)
+    inside, number = held_so_far(twins, published, twin.record, since)
+    return make_report(replace(inputs, track=track_record(inside, number))), since
 
 
 def withheld_because(document: dict) -> str:
@@ -66,11 +68,56 @@ def withheld_because(document: dict) -> str:
     return f"the report is withheld ({'; '.join(why)})"
 
 
-def _inside_80(twin, prognosis, record) -> tuple[int, int]:
-    """How many labs that came since lie within the 80 % range of this forecast, and of how many."""
+def _prognosis(twins, outcome: Outcome):
+    with twins.store.files.at_hand(outcome.objects["prognosis"], ".nc") as path:
+        return load_prognosis(path, twins.basis.model)
+
+
+def _scored_since(twin, prognosis, record) -> list[dict]:
+    """Labs that came since with what they said (SAID) and whether within the 80 % range of this forecast (`inside`)."""
     seen = {(lab.lab_id, lab.time) for lab in twin.record.labs}
-    rows = [row for row in score_kept(prognosis, record) if (row["lab_id"], row["time"]) not in seen]
-    return int(coverage([row["pit"] for row in rows], 0.8).sum()), len(rows)
+    return [row for row in _scored(prognosis, record) if (row["lab_id"], row["time"]) not in seen]
+
+
+def _scored(prognosis, record) -> list[dict]:
+    rows = score_kept(prognosis, record)
+    return [
+        {name: row.get(name) for name in SAID} | {"inside": bool(coverage(row["pit"], 0.8)), "output": row["output"]}
+        for row in rows
+    ]
+
+
+def _says(row, lab) -> bool:
+    """Whether a lab still says what it said when it was scored."""
+    return lab.output == row["output"] and (lab.value, lab.censoring, lab.upper) == tuple(row[k] for k in SAID[2:])
+
+
+def held_so_far(twins, published, record, since=()) -> tuple[int, int]:
+    """How many labs of the record lay within the 80 % range of the report before them, and of how many.
+
+    A lab that was corrected since is scored afresh by that report's forecast; one that was retracted does not count.
+
+    published : outcomes with a report, oldest first; since : rows of labs that came after the last of them
+    """
+    labs = {(lab.lab_id, lab.time): lab for lab in record.labs}
+    inside, number = sum(row["inside"] for row in since), len(since)
+    for before, outcome in zip((None, *published), published):
+        rows = outcome.facts.get(SCORED)
+        if rows is None:  # old stores kept their number alone
+            held, of = outcome.facts.get("inside_80", outcome.facts.get("held", (0, 0)))  # held: its old name
+            inside, number = inside + held, number + of
+            continue
+        standing = [(row, labs[row["lab_id"], row["time"]]) for row in rows if (row["lab_id"], row["time"]) in labs]
+        changed = {(lab.lab_id, lab.time) for row, lab in standing if not _says(row, lab)}
+        counted = [row for row, lab in standing if _says(row, lab)]
+        if changed and before is not None:
+            try:
+                afresh = _scored(_prognosis(twins, before), record)
+            except StoreError:  # what cannot be scored does not count
+                afresh = []
+            counted += [row for row in afresh if (row["lab_id"], row["time"]) in changed]
+        inside, number = inside + sum(row["inside"] for row in counted), number + len(counted)
+    return inside, number
 
 
 def track_record(inside: int, number: int) -> TrackRecord:

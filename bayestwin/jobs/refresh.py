@@ -14,7 +14,7 @@ from datetime import datetime
 from bayestwin.errors import BayestwinError, StoreError
 from bayestwin.jobs.basis import load_basis
 from bayestwin.jobs.leases import Leases
-from bayestwin.jobs.move_patient import Moved, move_patient
+from bayestwin.jobs.move_patient import WITH_VALUES, Moved, move_patient
 from bayestwin.jobs.public_names import discreet, public_name, public_refusal
 from bayestwin.jobs.publish import publish_all, publish_one
 from bayestwin.jobs.run_log import RunLog
@@ -191,7 +191,8 @@ def _commit(store, basis, leases, moved: Moved) -> bool:
 def _tell(store, log, found: Refreshed, moved: Moved) -> None:
     found.counts[moved.status] += 1
     found.died += moved.reason == DIED
-    fields = {**moved.facts, "seconds": round(moved.seconds, 2)}
+    fields = {name: fact for name, fact in moved.facts.items() if name not in WITH_VALUES}
+    fields["seconds"] = round(moved.seconds, 2)
     name = public_name(store, moved.key)
     if moved.reason:
         found.problems[name] = moved.reason

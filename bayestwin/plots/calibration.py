@@ -204,7 +204,7 @@ def plot_coverage_by_labs_learnt(
                 annotation_clip=False,
             )
         ax.set_xlim(-0.5, len(groups) - 0.5)
-        ax.set_ylim(min(30, 100 * np.nanmin([row[3] for row in rows] + [1.0]) - 3), 101)
+        ax.set_ylim(min(30, 100 * np.nanmin([1.0, *(share for row in rows for share in row[2:4])]) - 3), 101)
         ax.set_xticks(range(len(groups)), [f"{n}\n{labs} labs\n{people} patients" for n, labs, people, _ in groups])
         ax.set_xlabel(label, labelpad=2)
         ax.set_ylabel(f"labs inside, % (bars {100 * probability:g} %, by patient)", labelpad=2)

@@ -29,14 +29,23 @@ LEVELS = ((0, 6), (1, 5), (2, 4))  # ends of the 90, 80 and 50 % intervals among
 
 
 def plot_score_by_horizon(
-    series, *, score: str, scale: str, probability: float, ax=None, width_mm=120.0, height_mm=70.0, data=False
+    series,
+    *,
+    score: str,
+    scale: str,
+    probability: float,
+    ax=None,
+    width_mm=120.0,
+    height_mm=70.0,
+    label="horizon: time ahead of the newest lab learnt",
+    data=False,
 ):
     """A score by how far ahead the lab was; lower is better for CRPS.
 
     Parameters
     ----------
     series : (label, rows)        a row is (horizon, value, low, high, labs); groups in the order of the first series
-    score, scale : names printed on the axis
+    score, scale : names printed on the axis; label : of the other, where horizons count from something else
 
     Returns
     -------
@@ -48,18 +57,18 @@ def plot_score_by_horizon(
     with quiet_style():
         if ax is None:
             ax = new_axes(width_mm, height_mm, left=15, right=3, bottom=18, top=3)
-        for place, (label, own) in enumerate(series):
+        for place, (name, own) in enumerate(series):
             style, shift = treatment_style(place), 0.12 * (place - (len(series) - 1) / 2)
             x = np.array([names.index(row[0]) for row in own]) + shift
             for at, row in zip(x, own):
                 ax.plot([at, at], [row[2], row[3]], color=style["color"], linewidth=1.1, solid_capstyle="butt")
             mark = {"marker": MARKERS[place % 4], "markersize": 4.2, "markeredgewidth": 0}
-            ax.plot(x, [row[1] for row in own], linewidth=0.9, label=label, **style, **mark)
+            ax.plot(x, [row[1] for row in own], linewidth=0.9, label=name, **style, **mark)
         ax.set_xlim(-0.5, len(names) - 0.5)
         if all(row[2] >= 0 for row in rows):
             ax.set_ylim(0, 1.15 * np.nanmax([row[2:5] for row in rows]))
         ax.set_xticks(range(len(names)), [f"{_wrapped(name)}\n{counts[name]} labs" for name in names])
-        ax.set_xlabel("horizon: time ahead of the newest lab learnt", labelpad=2)
+        ax.set_xlabel(label, labelpad=2)
         ax.set_ylabel(
             f"{score}{f' ({scale} scale)' if scale else ''}, {100 * probability:g} % bars by patient", labelpad=2
         )

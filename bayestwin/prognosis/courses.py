@@ -17,6 +17,12 @@ def is_followed(model, record, output: str) -> bool:
     return measured or model.progression is None or output == model.progression.rule_for(record.covariates).output
 
 
+def ends_of(observation) -> tuple[float, float]:
+    """Between which values the courses of an output are drawn: what lies beyond an end is drawn at it."""
+    low, high = observation.plausible
+    return (max(low, 0.0) if observation.positive else low), high
+
+
 def courses(model, outputs, ok, sigma, times, draws, islands, rng, *, record) -> tuple[Course, ...]:
     """One course per output that is followed, from latent outputs (P, V, K); failed solves have no weight."""
     weights = np.where(ok, np.exp(draws.log_weights) / islands, 0.0)
@@ -28,8 +34,7 @@ def courses(model, outputs, ok, sigma, times, draws, islands, rng, *, record) ->
             continue
         seen = draw_observation(model, k, rng, outputs[:, :, k], sigma[:, None, :])
         # no treatment after progression is modelled: what grows past the plausible range is drawn at its end
-        lowest = max(observation.plausible[0], 0.0) if observation.positive else observation.plausible[0]
-        seen = np.clip(seen, lowest, observation.plausible[1])
+        seen = np.clip(seen, *ends_of(observation))
         quantiles_of = whole_quantiles if observation.discrete else weighted_quantiles
         quantiles = np.stack([quantiles_of(seen[:, t], weights, QUANTILES) for t in range(len(times))], axis=1)
         expected = as_reported(model, k, outputs[picked, :, k], sigma[picked, None, :])

@@ -94,7 +94,7 @@ def _reported(model, lab, s, zero):
 
 def _scored(lab, s):
     """How surprising a lab was; nothing where what was learnt then was another value of it."""
-    if s is None or (s.value, s.censoring) != (lab.value, lab.censoring):
+    if s is None or (s.value, s.upper, s.censoring) != (lab.value, lab.upper, lab.censoring):
         return {}
     return {
         "pit": s.ends,

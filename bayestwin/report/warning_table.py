@@ -11,6 +11,7 @@ NOTE = "NOTE"
 MAIN_MONTH = 12.0
 LAB_AGE_DAYS = {"early_cell_therapy": 7.0, "on_treatment": 35.0, "follow_up": 100.0}
 PIT_TAIL, UNIT_RATIO = 0.005, (7.0, 14.0)
+TENFOLD_POWER = 0.95  # of a normal forecast with a log-SD of 0.45; where it is less, it is said
 K_LIMIT, RHAT_LIMIT, RHAT_WITHHELD, TAIL_ESS, FEW_DRAWS = 0.7, 1.01, 1.05, 400, 10
 MOVED, BASE_GAP, DATA_GAP, SIMILAR = 0.15, 0.20, 0.05, 10
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import bayestwin.twin
 from bayestwin.cli import app
-from bayestwin.cli.patient_commands import _question, _remark
+from bayestwin.cli.patient_commands import _question, _remark, _too_wide
 from bayestwin.population import PopulationPosterior
 from bayestwin.specification import load_model
 
@@ -176,3 +176,9 @@ def test_a_folder_that_does_not_exist_is_found_before_the_work_is_done(folder):
     answer = start(folder, out="missing/twin.nc")
     assert answer.exit_code == 2
     assert "there is no folder" in answer.output and "numerical check" not in answer.output
+
+
+def test_a_forecast_too_wide_to_notice_a_tenfold_error_says_how_many_it_would():
+    said = _too_wide(SimpleNamespace(tenfold_power=0.624))
+    assert said == "; so wide that of errors by a factor of ten 62 in 100 would be noticed"
+    assert [_too_wide(SimpleNamespace(tenfold_power=power)) for power in (0.95, 1.0, None)] == ["", "", ""]

@@ -1,12 +1,13 @@
 """Forecasts that were kept, scored when their labs arrived: against closed forms, by what was given."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from bayestwin.evaluation.kept_forecasts import COLUMNS, score_kept, scoreboard
+from bayestwin.evaluation.kept_forecasts import COLUMNS, of_another_assay, score_kept, scoreboard
 from bayestwin.prognosis.result import QUANTILES, Course
 from bayestwin.records import ClinicalEvent, Lab, PatientRecord
 
@@ -14,23 +15,29 @@ Z = stats.norm.ppf(QUANTILES)
 NOW = 100.0
 
 
-class Observed(SimpleNamespace):
-    log_scale = True
+class Measured(SimpleNamespace):
+    """What is scored of an output that is measured."""
+
+    discrete, positive = False, False
+
+    def assay_of(self, lab):
+        return ("", "B").index(lab.laboratory)
 
 
-def prognosis(rows, *, log_scale=True):
+def prognosis(rows, *, log_scale=True, plausible=(-1e6, 1e6)):
     """One output `y` and rows (name, start, new, refused, mean of y on the error scale, SD)."""
     times = NOW + np.array([0.0, 100.0, 400.0])
     made = []
     for name, start, new, refused, mean, sd in rows:
         on_scale = np.stack([np.full(len(times), mean + sd * z) for z in Z])
-        course = Course("y", times, np.exp(on_scale) if log_scale else on_scale, np.zeros((12, 3)))
+        drawn = np.clip(np.exp(on_scale) if log_scale else on_scale, *plausible)
+        course = Course("y", times, drawn, np.zeros((12, 3)))
         plan = SimpleNamespace(name=name, start=start, new=new, policy=None, sequence=())
         made.append(SimpleNamespace(plan=plan, refused=refused, courses=() if refused else (course,)))
     treatments = tuple(SimpleNamespace(name=n, starts_with="line_of_therapy") for n in ("drug", "other"))
     model = SimpleNamespace(
         time_unit="day",
-        observations=(SimpleNamespace(output="y", log_scale=log_scale, discrete=False),),
+        observations=(Measured(output="y", log_scale=log_scale, plausible=plausible),),
         observation_index={"y": 0},
         treatments=treatments,
         treatment_names=("drug", "other"),
@@ -90,11 +97,55 @@ def test_a_lab_between_two_limits_is_scored_beyond_them_only():
     assert row["crps"] == pytest.approx(0.3 * expected, rel=0.01)
 
 
+@pytest.mark.parametrize(
+    ("log_scale", "mean", "sd", "plausible", "share"),
+    [
+        (False, 0.2, 0.5, (0.0, 120.0), 0.345),  # a marker that is gone: a third of the forecast lies at 0
+        (True, np.log(0.012), 0.8, (0.01, 1e4), 0.410),
+        (False, 118.0, 5.0, (0.0, 120.0), 0.345),
+        (False, -0.6, 0.5, (0.0, 120.0), 0.885),  # one level is left inside the range
+        (False, -5.0, 0.5, (0.0, 120.0), 1.0),  # none
+        (False, 0.5, 1.0, (0.0, 1.5), 0.467),  # both ends
+    ],
+)
+def test_ranges_hold_as_often_as_they_say_where_courses_are_drawn_at_an_end(log_scale, mean, sd, plausible, share):
+    """Labs of the very distribution that was forecast, set to the end as the forecast is."""
+    y = mean + sd * stats.norm.ppf((np.arange(300) + 0.5) / 300)
+    y = np.clip(np.exp(y) if log_scale else y, *plausible)
+    forecast = prognosis([("drug", 0.0, False, "", mean, sd)], log_scale=log_scale, plausible=plausible)
+    pit = [score_kept(forecast, record((150.0, v, ""), key=f"K-{k}"))[0]["pit"] for k, v in enumerate(y)]
+    assert np.mean(np.isin(y, plausible)) == pytest.approx(share, abs=0.01)
+    held = [np.mean(np.abs(np.array(pit) - 0.5) <= level / 2) for level in (0.5, 0.8, 0.95)]
+    assert held == pytest.approx([0.5, 0.8, 0.95], abs=0.06)
+
+
+@pytest.mark.parametrize("limit", [0.01, 0.006])
+def test_a_limit_at_or_under_the_plausible_range_holds_all_that_is_forecast_at_its_end(limit):
+    """One under it is the same to a forecast that says nothing of what lies below its end."""
+    low, mean, sd = 0.01, np.log(0.012), 0.8
+    forecast = prognosis([("drug", 0.0, False, "", mean, sd)], plausible=(low, 1e4))
+    at_end = [score_kept(forecast, record((150.0, limit, "left"), key=f"K-{k}"))[0] for k in range(200)]
+    share = np.array([row["pit"] for row in at_end]) / stats.norm.cdf((np.log(low) - mean) / sd)
+    assert stats.kstest(share, "uniform").pvalue > 0.01
+    assert len({row["crps"] for row in at_end}) == 1
+    assert at_end[0]["crps"] == pytest.approx(score_kept(forecast, record((150.0, low, "")))[0]["crps"])
+    between = score_kept(forecast, record((150.0, limit, ("interval", 0.012))))[0]["pit"]
+    assert 0.0 <= between <= 0.5
+
+
 def test_only_labs_after_the_data_cut_and_within_the_forecast_are_scored():
     rows = score_kept(
         prognosis([CURRENT]), record((50.0, 20.0, ""), (100.0, 20.0, ""), (499.0, 20.0, ""), (501.0, 1.0, ""))
     )
     assert [row["time"] for row in rows] == [499.0]
+
+
+def test_a_lab_of_a_laboratory_with_its_own_factor_is_counted_and_not_scored():
+    """A forecast is of the usual laboratory: of one that reads 30 % higher its 80 % range held 1 lab in 60."""
+    labs = tuple(replace(lab, laboratory="B") for lab in record((50.0, 26.0, ""), (150.0, 26.0, "")).labs)
+    given = replace(record((160.0, 20.0, "")), labs=(*labs, *record((160.0, 20.0, "")).labs))
+    assert [row["time"] for row in score_kept(prognosis([CURRENT]), given)] == [160.0]
+    assert of_another_assay(prognosis([CURRENT]), given) == {("y@150", 150.0)}
 
 
 def test_the_row_that_counts_is_that_of_what_was_given():

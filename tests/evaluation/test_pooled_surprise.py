@@ -61,21 +61,64 @@ def test_patients_of_whom_the_mean_learns_nothing_leave_its_interval_alone():
 
 
 def test_a_corrected_lab_counts_with_the_value_that_stands():
-    def lab(value, known=0.0):
-        return Lab("a", "y", 1.0, value, known)
+    def lab(value, *beyond):
+        return Lab("a", "y", 1.0, value, 0.0, *beyond)
 
-    def expected(value):
+    def expected(value, censoring="none", upper=None):
         return SimpleNamespace(
-            **{"lab_id": "a", "time": 1.0, "output": "y", "value": value, "censoring": "none", "scale": "ln"},
-            **{"mean": 3.0, "sd": 0.3, "pit": 0.5, "alarm": "", "pit_range": None},
+            **{"lab_id": "a", "time": 1.0, "output": "y", "value": value, "censoring": censoring, "scale": "ln"},
+            **{"mean": 3.0, "sd": 0.3, "pit": 0.5, "alarm": "", "pit_range": None, "upper": upper},
+            tenfold_power=0.6,
         )
 
-    def twin(*surprises, now):
-        record = PatientRecord("P-1", labs=(lab(now),))
+    def twin(*surprises, now, beyond=()):
+        record = PatientRecord("P-1", labs=(lab(now, *beyond),))
         return SimpleNamespace(record=record, key="P-1", history=[SimpleNamespace(surprise=[s]) for s in surprises])
 
-    assert [r["observed"] for r in surprise_rows(twin(expected(200.0), expected(20.0), now=20.0))] == [20.0]
+    (row,) = surprise_rows(twin(expected(200.0), expected(20.0), now=20.0))
+    assert row["observed"] == 20.0 and row["tenfold_power"] == 0.6
     assert surprise_rows(twin(expected(200.0), now=20.0)) == []  # rebuilt with the correction: never forecast
+    narrow = expected(10.0, "interval", 16.0)
+    assert surprise_rows(twin(narrow, now=10.0, beyond=("interval", 40.0))) == []
+    (row,) = surprise_rows(twin(narrow, now=10.0, beyond=("interval", 16.0)))
+    assert (row["observed"], row["observed_to"], row["limit_flag"]) == (10.0, 16.0, "interval")
+
+
+def censored(rows, limit, seed=1):
+    """The rows with what lies under the limit reported as below it."""
+    rng = np.random.default_rng(seed)
+    for row in rows:
+        row["limit_flag"] = "left" if row["observed"] < limit else "none"
+        if row["observed"] < limit:
+            under = stats.norm.cdf((np.log(limit) - row["mean"]) / row["sd"])
+            row |= {"observed": limit, "pit": float(under * rng.random())}
+    return rows
+
+
+def test_labs_under_a_limit_count_so_that_a_laboratory_near_it_is_not_called_high():
+    """Rightly forecast labs around a limit: those above it alone are higher than expected."""
+    lowest, ratios = [], []
+    for seed in range(40):
+        rows = censored(labs(20, 4, seed=seed), np.exp(3.0), seed)
+        assert 0.3 < np.mean([row["limit_flag"] == "left" for row in rows]) < 0.7
+        table = pooled_shifts(rows, by=("laboratory",), random_seed=1)
+        assert table["labs"].sum() == len(rows)
+        lowest.append(table["p_adjusted"].min())
+        ratios += list(table["ratio"])
+    assert np.mean(np.array(lowest) < 0.05) < 0.15
+    assert np.mean(ratios) == pytest.approx(1.0, abs=0.01)
+    measured = [row for row in rows if row["limit_flag"] == "none"]
+    assert pooled_shifts(measured, by=("laboratory",), random_seed=1)["ratio"].min() > 1.05  # what was seen before
+
+
+def test_labs_under_a_limit_are_no_swapped_samples():
+    rows = labs(30, 2, seed=4)
+    same = [i for i, r in enumerate(rows) if r["batch"] == "day 0" and r["laboratory"] == "north"]
+    i, j = min(same, key=lambda k: rows[k]["mean"]), max(same, key=lambda k: rows[k]["mean"])
+    rows = [row | {"limit_flag": "none"} for row in swapped(rows, i, j)]
+    assert len(swapped_samples(rows)) == 1
+    rows[j]["limit_flag"] = "left"
+    assert swapped_samples(rows).empty
 
 
 def test_few_patients_are_shown_and_not_tested():

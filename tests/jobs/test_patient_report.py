@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from bayestwin.errors import StoreError
 from bayestwin.jobs import patient_report as made
 from bayestwin.specification import load_model
 from bayestwin.store.outcomes import Outcome
@@ -17,6 +18,15 @@ def outcome(basis, **facts):
     return Outcome(1, "P", "state", basis, "published", "", objects, {"time": 100.0, **facts}, datetime.now(UTC))
 
 
+class Unreadable:
+    """Stored twins of which none can be read; population "new" is in use."""
+
+    basis = SimpleNamespace(name="new", model=MODEL, population=None)
+
+    def __getitem__(self, name):
+        raise StoreError("it cannot be read")
+
+
 @pytest.fixture
 def told(monkeypatch):
     """told(past) -> what the report was made of, under population "new" with Ide-cel as its row."""
@@ -26,11 +36,15 @@ def told(monkeypatch):
     monkeypatch.setattr(made, "replace", lambda inputs, **track: inputs)
     plan = SimpleNamespace(name="ide_cel", role="current", label="Ide-cel")
     prognosis = SimpleNamespace(rows=(SimpleNamespace(plan=plan, events=1),), population_hash="hash of new")
-    twins = SimpleNamespace(basis=SimpleNamespace(name="new", model=MODEL, population=None), store=None)
+    twins = Unreadable()
 
     def ask(*past):
         made.patient_report(
-            twins, SimpleNamespace(model=MODEL, record=SimpleNamespace(time_zero="")), prognosis, list(past), False
+            twins,
+            SimpleNamespace(model=MODEL, record=SimpleNamespace(time_zero="", labs=())),
+            prognosis,
+            list(past),
+            False,
         )
         return found
 

@@ -2,24 +2,31 @@
 
 import shutil
 import sqlite3
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from level_model import as_population
 from scipy.stats import binomtest, norm
 from typer.testing import CliRunner
 
 from bayestwin.cli import app
-from bayestwin.cli.scoreboard_command import _print_shifts, _write
+from bayestwin.cli.scoreboard_command import _crps_series, _print_shifts, _write
+from bayestwin.evaluation.kept_forecasts import scoreboard as board_of
 from bayestwin.evaluation.pooled_surprise import swapped_samples
 from bayestwin.evaluation.scores import holm
-from bayestwin.jobs import scoreboard
+from bayestwin.jobs import move_patient, scoreboard
 from bayestwin.jobs.ask_store import history
-from bayestwin.jobs.patient_report import track_record
+from bayestwin.jobs.basis import keep_population, load_basis
+from bayestwin.jobs.move_patient import Twins
+from bayestwin.jobs.patient_report import held_so_far, track_record
+from bayestwin.jobs.patient_rows import record_of
 from bayestwin.jobs.refresh import refresh
 from bayestwin.jobs.run_log import RunLog
 from bayestwin.jobs.scoreboard import gather, shifts
+from bayestwin.store.items import current
 from bayestwin.store.opening import open_store
 
 QUIET = RunLog(quiet=True)
@@ -70,11 +77,80 @@ def test_the_command_prints_the_board_and_writes_its_tables(place, tmp_path):
     )
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"forecasts.csv", "scoreboard.csv", "surprises.csv", "shifts_laboratory.csv", "swaps.csv"} <= names
-    assert "coverage_m_protein.png" in names
+    assert {"coverage_m_protein.png", "crps_m_protein.png"} <= names
     assert set(pd.read_csv(tmp_path / "out" / "scoreboard.csv")["score"]) >= {"coverage_80", "crps"}
     for column in ("hospital", "pit", "batch", "patient"):
         wrong = CliRunner().invoke(app, ["scoreboard", "--store", str(folder / "s.db"), "--by", column])
         assert wrong.exit_code == 2 and "choose one of laboratory, product." in wrong.output
+
+
+def copied(place, folder):
+    """A store of its own, as `place` left it."""
+    shutil.copytree(place[0], folder / "s")
+    return open_store(str(folder / "s" / "s.db"))
+
+
+def taken_in(store, folder, *rows, head=HEAD):
+    """The newest outcome of the first row's patient after a refresh with these rows."""
+    (folder / "newer.csv").write_text(head + "\n".join(rows) + "\n")
+    refresh(store, {"labs": folder / "newer.csv"}, log=QUIET)
+    return history(store, rows[0].split(",")[0])[-1]
+
+
+def test_a_corrected_laboratory_error_is_no_miss_of_the_forecast_before_it(place, tmp_path):
+    store = copied(place, tmp_path)
+    twins, known = Twins(store, load_basis(store)), HEAD.replace("unit,lab", "unit,lab,known_time,status")
+
+    def record():
+        with store.reading() as connection:
+            return record_of("S-2", current(connection, ["S-2"])["S-2"])
+
+    published = [o for o in history(store, "S-2") if o.status == "published"]
+    assert [o.facts["inside_80"] for o in published] == [[0, 0], [0, 1]]
+    assert held_so_far(twins, published, record()) == (0, 1)
+    newest = taken_in(store, tmp_path, "S-2,20,m_protein,12.6,g/L,south,20.5,corrected", head=known)
+    published = [o for o in history(store, "S-2") if o.status == "published"]
+    assert newest.facts["inside_80"] == [0, 0] and held_so_far(twins, published, record()) == (1, 1)
+    old = [replace(o, facts={k: v for k, v in o.facts.items() if k != "scored_80"}) for o in published]
+    assert held_so_far(twins, old, record()) == (0, 1)  # old stores kept their number alone
+    store.files.path(published[0].objects["prognosis"], ".nc").write_bytes(b"nothing")
+    assert held_so_far(twins, published, record()) == (0, 0)
+    assert held_so_far(twins, published, replace(record(), labs=())) == (0, 0)  # retracted
+
+
+def test_a_newer_population_keeps_what_was_expected_of_every_lab(place, tmp_path, population, level_folder):
+    """Of old labs by the twins of the time, of a lab that comes with it by the last of them."""
+    store = copied(place, tmp_path)
+    before = {(row["patient"], row["time"]): row["pit"] for row in gather(store).surprises}
+    draws = {name: values.values.reshape(-1) + 0.01 for name, values in population.posterior.data_vars.items()}
+    newer = as_population(population.model, draws)
+    newer.tree.attrs.update({k: v for k, v in population.tree.attrs.items() if k not in newer.tree.attrs})
+    keep_population(store, newer, model_text=str(level_folder))
+    outcome = taken_in(store, tmp_path, "S-1,21,m_protein,99,g/L,south")
+    assert outcome.facts["path"] == "start" and outcome.facts["alarms"] == ["m_protein at 21: ten times too high?"]
+    assert outcome.facts["inside_80"] == [0, 1]
+    after = {(row["patient"], row["time"]): row for row in gather(store).surprises}
+    assert after.keys() == before.keys() | {("S-1", 21.0)}
+    assert all(after[place]["pit"] == pit for place, pit in before.items())
+
+
+def test_the_lab_that_an_update_was_held_for_is_on_the_scoreboard_as_long_as_it_stands(place, tmp_path, monkeypatch):
+    store, update = copied(place, tmp_path), move_patient.update_twin
+
+    def withheld(*given, **how):
+        twin, info = update(*given, **how)
+        info = replace(info, verdict="WITHHELD", reasons=("islands disagree",))
+        return replace(twin, history=(*twin.history[:-1], info)), info
+
+    monkeypatch.setattr(move_patient, "update_twin", withheld)
+    outcome = taken_in(store, tmp_path, "S-1,21,m_protein,99,g/L,south")
+    assert outcome.status == "held" and "twin" not in outcome.objects
+    (row,) = [row for row in gather(store).surprises if row["time"] == 21.0]
+    assert (row["patient"], row["observed"], row["alarm"]) == ("S-1", 99.0, "ten times too high")
+    assert row["laboratory"] == "south" and len(row["batch"]) == 10
+    known = HEAD.replace("unit,lab", "unit,lab,known_time,status")
+    taken_in(store, tmp_path, "S-1,21,m_protein,12.8,g/L,south,21.5,corrected", head=known)
+    assert [row["observed"] for row in gather(store).surprises if row["time"] == 21.0] == [12.8]
 
 
 def test_a_forecast_that_cannot_be_read_is_told_and_the_rest_goes_on(place, tmp_path):
@@ -126,6 +202,23 @@ def test_shifts_by_several_columns_are_one_family_and_come_with_their_interval(c
     low, high = np.exp(together["product"].loc[0, ["low", "high"]].to_numpy(float))
     assert f"({low:.2f} to {high:.2f})" in said and low < np.exp(0.5) < high
     assert shifts([], ("product",), random_seed=1)["product"].empty
+
+
+def test_crps_is_drawn_by_treatment_beside_all_together_where_there_are_more():
+    """Horizons in their order, which the first line has all of."""
+    ahead, given = {"0 to 1": 10.0, "1 to 3": 60.0, "3 to 6": 120.0}, {"a": ("1 to 3", "3 to 6"), "b": ("0 to 1",)}
+    rows = [
+        {"patient": f"P-{k}", "lab_id": f"{name}-{when}", "output": "y", "time": ahead[when], "horizon": ahead[when]}
+        | {"treatment": name, "scale": "ln", "crps": 0.1 + k / 10, "pit": 0.5}
+        for name, times in given.items()
+        for when in times
+        for k in range(3)
+    ]
+    several, one = (_crps_series(board_of(part, random_seed=1)) for part in (rows, rows[:6]))
+    assert [(name, [row[0] for row in own]) for name, own in several] == [
+        ("all treatments", list(ahead)), ("a", ["1 to 3", "3 to 6"]), ("b", ["0 to 1"]),
+    ]  # fmt: skip
+    assert [name for name, _ in one] == ["a"] and one[0][1][0][1] == pytest.approx(0.2) and one[0][1][0][4] == 3
 
 
 def test_a_report_says_how_the_forecasts_of_this_patient_held(place):

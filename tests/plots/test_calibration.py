@@ -86,6 +86,12 @@ def test_coverage_by_labs_learnt_names_the_counts_under_each_group():
     assert rows[0] == ("0", 0.5, 0.5, 0.3, 0.7, 20, 20) and len(rows) == 4
 
 
+def test_coverage_of_one_patient_who_has_no_interval_stands_on_the_axis():
+    """The axis began at 30 % where there was no bar, and hid what was held less often."""
+    ax = plot_coverage_by_labs_learnt([("0 to 1", 3, 1, {0.5: (0.0, NAN, NAN), 0.8: (0.1, NAN, NAN)})], probability=0.9)
+    assert [y for mark in ("o", "s") for _, y in marks(ax, mark)] == [0, 10] and ax.get_ylim()[0] < 0
+
+
 def test_a_score_by_horizon_keeps_the_order_and_the_scale():
     rival = [(name, value + 0.1, NAN, NAN, n) for name, value, _, _, n in HORIZONS[1:]]
     series = [("twin", HORIZONS), ("rival", rival)]

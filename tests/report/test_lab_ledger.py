@@ -21,7 +21,8 @@ FIRST, SECOND = (Lab(f"L{k}", "m_protein", 28.0 * k, 20.0 - 8 * k, 28.0 * k) for
 def surprise(lab, pit, alarm=""):
     """What was expected of a lab at its time, and how it came out."""
     return SimpleNamespace(
-        lab_id=lab.lab_id, time=lab.time, value=lab.value, censoring=lab.censoring, ends=(pit, pit), pit=pit,
+        lab_id=lab.lab_id, time=lab.time, value=lab.value, upper=lab.upper, censoring=lab.censoring, ends=(pit, pit),
+        pit=pit,
         quantiles={q: 10 + 4 * q for q in LEVELS}, log_score=-1.0, alarm=alarm, pit_range=None,
     )  # fmt: skip
 
@@ -78,6 +79,13 @@ def test_a_surprise_of_the_value_before_its_correction_is_not_that_of_the_lab():
         surprise(replace(SECOND, value=120.0), 0.9999, "ten times too high"),
     ))  # fmt: skip
     assert lab.state == "corrected" and lab.pit is None and not lab.alarm and lab.forecast_before
+
+
+def test_a_surprise_of_an_interval_whose_upper_end_was_corrected_is_not_that_of_the_lab():
+    narrow, wide = (Lab("i", "m_protein", 28.0, 10.0, 28.0, "interval", upper) for upper in (16.0, 40.0))
+    (lab,) = ledger((wide,), past=(narrow,), learnt=(surprise(narrow, 0.001),))
+    assert lab.state == "corrected" and lab.shown == "10 to 40" and lab.pit is None and lab.log_score is None
+    assert ledger((wide,), learnt=(surprise(wide, 0.4),))[0].pit == (0.4, 0.4)
 
 
 def test_a_censored_lab_counts_as_held_by_its_drawn_probability_not_by_touching_the_range():
