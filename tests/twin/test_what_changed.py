@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from bayestwin.dosing import DoseEvent
+from bayestwin.individual import compile_record, information_time
 from bayestwin.records import ClinicalEvent
 from bayestwin.twin import start_twin, update_twin
 from bayestwin.twin.compare import difference
@@ -30,6 +31,17 @@ def test_a_treatment_on_the_day_of_the_last_lab_is_not_a_change_of_the_past(
     twin, info = update_twin(at_two, record, random_seed=2, population=level_population)
     assert info.path in ("reweight", "rejuvenate")
     assert twin.response_probability()["drug"] < 0.05  # the lab fell by the drug's effect
+
+
+def test_a_treatment_between_the_last_lab_and_an_imaging_is_in_the_state(level_model, level_record):
+    """The state was solved to the imaging, without what came after the last lab, and its clock stood at the lab."""
+    seen = ClinicalEvent("imaging", 30.0, 30.0, "PET")
+    record = replace(level_record((20.0, 21.0)), events=(drug(10.0), seen))
+    assert compile_record(level_model, record).timeline.jump.sum() == 1.0
+    twin = SimpleNamespace(model=level_model, record=record, time=information_time(record), applied=False)
+    next_lab = difference(twin, replace(level_record((20.0, 21.0, 13.0), (1, 2, 31)), events=(drug(10.0), seen)))
+    assert next_lab.later_only
+    assert not difference(twin, replace(level_record((20.0, 21.0, 13.0)), events=(drug(10.0), seen))).later_only
 
 
 def test_a_treatment_before_the_last_lab_is_a_change_of_the_past(at_two, level_record):
