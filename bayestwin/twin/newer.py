@@ -14,7 +14,7 @@ from bayestwin.twin.compare import difference
 from bayestwin.twin.grid import BORNE, next_grid
 from bayestwin.twin.particles import Particles
 from bayestwin.twin.surprise import surprises
-from bayestwin.twin.target import evaluator, log_target
+from bayestwin.twin.target import class_shares, evaluator, log_target
 
 
 class Newer(NamedTuple):
@@ -116,19 +116,13 @@ def expected(twin, newer: Newer, rng: np.random.Generator):
         twin.model,
         [newer.labs[k] for k in keep],
         pieces,
-        np.asarray(_shares(newer.made.log_class, newer.before)),
+        class_shares(newer.made.log_class + newer.before),  # of what was known
         old.log_weights,
         twin.population,
         old.draw,
         key=twin.key,
         rng=rng,
     )
-
-
-@jax.jit
-def _shares(log_class, likelihood):
-    """P(class | psi, what was known), (P, C)."""
-    return jax.nn.softmax(log_class + likelihood, axis=-1)
 
 
 def predict_labs(twin, record, *, random_seed: int, accuracy: Accuracy = NO_GRADIENT):

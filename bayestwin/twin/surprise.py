@@ -85,8 +85,9 @@ class Surprise:
         """What to ask the laboratory: "ten times too high", "ten times too low", or "" for nothing."""
         if self.tenfold_high is None or self.tenfold_low is None:
             return ""
-        high = self.tenfold_high >= self.tenfold_low
-        return "" if max(self.tenfold_high, self.tenfold_low) < ALARM else f"ten times too {'high' if high else 'low'}"
+        sides = (("high", self.tenfold_high), ("low", self.tenfold_low))
+        named, factor = max(sides, key=lambda side: side[1])
+        return f"ten times too {named}" if factor >= ALARM else ""
 
 
 def weighted_quantiles(values, weights, probabilities):
@@ -143,11 +144,13 @@ def surprises(
 ) -> tuple[Surprise, ...]:
     """Predictive summary of each new lab, in the order of the rows of `pieces`; none where no particle has weight.
 
-    pieces : ClassLikelihood (P, C, N) at the labs' times given what was known before; class_probability (P, C)
+    pieces : ClassLikelihood (P, C, N) at the labs' times given what was known before; class_probability (P, C), 0 in
+        all classes of a particle that no class explains
     key : of the patient
     """
-    # a particle whose solve failed has no prediction and no say
+    # a particle whose solve failed has no prediction and no say, nor has one that does not explain what was known
     fine = np.asarray(pieces.ok).all(axis=1) & np.isfinite(np.asarray(pieces.prediction)).all(axis=(1, 2))
+    fine &= class_probability.sum(axis=1) > 0
     weights = np.nan_to_num(np.where(fine, np.exp(np.asarray(log_weights)), 0.0))
     if not weights.sum() > 0:  # nothing is left to expect anything
         return ()

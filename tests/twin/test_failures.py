@@ -35,6 +35,22 @@ def test_a_particle_whose_solve_fails_does_not_poison_the_others(at_two, level_p
     assert all(np.isfinite([s.mean, s.sd, s.crps, s.log_score, s.pit]).all() for s in info.surprise)
 
 
+def test_a_particle_that_failed_once_has_no_say_in_what_is_expected_next(at_two, level_record):
+    """One of 800 made PIT, log score and factors of the next update no number, and that an alarm."""
+    state = np.array(at_two.particles.state)
+    state[0] = np.nan
+    hurt, info = update_twin(with_particles(at_two, state=state), level_record((20.0, 21.0, 20.5)), random_seed=2)
+    assert info.verdict == "PASS" and hurt.weights[0] == 0.0
+    newer = level_record((20.0, 21.0, 20.5, 20.3))
+    (lab,) = predict_labs(hurt, newer, random_seed=3)
+    others = with_particles(hurt, labs=hurt.particles.labs.at[0].set(hurt.particles.labs[1]))  # weight 0 all the same
+    (same,) = predict_labs(others, newer, random_seed=3)
+    assert (lab.pit, lab.log_score, lab.tenfold_high) == (same.pit, same.log_score, same.tenfold_high)
+    assert lab.alarm == ""
+    for factors in ((np.nan, np.nan), (np.nan, -9.0), (-9.0, np.nan)):
+        assert replace(lab, tenfold_high=factors[0], tenfold_low=factors[1]).alarm == ""
+
+
 @pytest.mark.parametrize("make", [start_twin, rebuild_twin])
 def test_islands_of_unequal_size_are_refused_with_the_patient_and_what_would_do(
     make, level_population, level_record, sizes
