@@ -10,6 +10,7 @@ import numpy as np
 from bayestwin.dynamics import NO_GRADIENT, Accuracy
 from bayestwin.errors import RecordError
 from bayestwin.individual import ClassLikelihood, compile_record, informative_labs, with_seen
+from bayestwin.twin.belongs import refuse_other_patient
 from bayestwin.twin.compare import difference
 from bayestwin.twin.grid import BORNE, next_grid
 from bayestwin.twin.particles import Particles
@@ -136,10 +137,7 @@ def predict_labs(twin, record, *, random_seed: int, accuracy: Accuracy = NO_GRAD
     ------
     RecordError     the record belongs to another patient, or changes what the twin has seen
     """
-    if record.key != twin.key:
-        raise RecordError(
-            "the record belongs to another patient", subject=f"patient {twin.key}", value=record.key, allowed=twin.key
-        )
+    refuse_other_patient(twin, record)
     change = difference(twin, record)
     if change.taken_away:
         raise RecordError(

@@ -21,9 +21,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayestwin.dynamics import NO_GRADIENT, Accuracy
-from bayestwin.errors import FitError, RecordError, refuse_other, refuse_seed
+from bayestwin.errors import FitError, refuse_other, refuse_seed
 from bayestwin.individual import compile_record, information_time, with_seen
 from bayestwin.twin.anchor import EVERY, gap, since_scratch
+from bayestwin.twin.belongs import refuse_other_patient, refuse_other_population
 from bayestwin.twin.check import judge
 from bayestwin.twin.compare import difference
 from bayestwin.twin.grid import told
@@ -57,7 +58,8 @@ def update_twin(
     twin : Twin                 particles (P, D) on the transformed scale; log-weights normalised within islands
     record : PatientRecord      the whole record as known now, in the model's units
     rejuvenate_below : float    rejuvenate when ESS / P falls under this, in (0, 1]
-    population : PopulationPosterior    for the last rung, the from-scratch oracle; without it that rung withholds
+    population : PopulationPosterior    that the twin was started from, for the last rung, the from-scratch oracle;
+        without it that rung withholds, and so does any update of a twin whose particles failed their check
     earlier : tuple[Twin, ...]  stored twins; a restart begins at the newest that had not seen what changed
     anchor_every : int          rebuild from scratch after so many updates, tell the gap and go on from there; 0 for
         never; needs a population, and a patient that it was not fitted on
@@ -69,7 +71,8 @@ def update_twin(
     Raises
     ------
     RecordError                 the record belongs to another patient; names both keys
-    FitError                    a restart is needed and no population was given
+    FitError                    a restart is needed and no population was given; population or an earlier twin is of
+                                another model or posterior than the twin
 
     Source: Chopin (2002), Biometrika 89:539; docs/statistical_model.md, "Sequential update".
     """
@@ -80,10 +83,8 @@ def update_twin(
     if population is not None:
         source = "a PopulationPosterior or None"
         refuse_other(population, "update_twin, population", source, "posterior", "hyper_draws")
-    if record.key != twin.key:
-        raise RecordError(
-            "the record belongs to another patient", subject=f"patient {twin.key}", value=record.key, allowed=twin.key
-        )
+    refuse_other_patient(twin, record)
+    refuse_other_population(twin, population, earlier)
     if not 0 < rejuvenate_below <= 1:
         raise FitError(
             "rejuvenate_below is a share of the particles", value=rejuvenate_below, allowed="a number in (0, 1]"
