@@ -231,6 +231,7 @@ def _from_scratch(twin, record, reasons, random_seed, population, accuracy, **ru
         rho=twin.rho,
         feedback=twin.feedback,
         accuracy=accuracy,
+    info = replace(info, new_labs=len(change.new_labs))
         reasons=reasons,
         **rungs,
     )
