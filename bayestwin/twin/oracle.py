@@ -13,7 +13,7 @@ import numpy as np
 
 from bayestwin.dynamics import NO_GRADIENT, Accuracy
 from bayestwin.errors import FitError, refuse_other, refuse_seed
-from bayestwin.individual import compile_record, information_time
+from bayestwin.individual import compile_record, information_time, informative_labs
 from bayestwin.population.possible import refuse_impossible
 from bayestwin.twin.check import judge
 from bayestwin.twin.few_draws import FEWEST_DRAWS
@@ -148,10 +148,10 @@ def refuse_uneven(particles: int, islands: int, record, population_draws: int = 
 
 def first_twin(population, record, particles, draws, islands, rho, random_seed, info) -> Twin:
     """A twin that has learnt `record` and nothing before; draws : the `Population` its particles rest on."""
-    now, applied = information_time(record), start_applied(record)
     model, seen = population.model, population.hash
     return Twin(model, record, particles, draws, now, applied, islands, rho, seen, random_seed, 0, (info,))
 
+    now, applied = information_time(record), start_applied(model, record)
 
 def draws_in_each_island(particles: int, islands: int, at_most: int) -> int:
     """How many population draws each island can hold, each AT_LEAST times and equally often.
@@ -187,7 +187,7 @@ def from_population(key, population, particles: int, *, islands: int = 1):
     return jnp.asarray(mean[draw] + np.einsum("pde,pe->pd", scale[draw], noise)), jnp.asarray(draw)
 
 
-def start_applied(record) -> bool:
-    """True where a lab of the newest time was drawn after the doses of that time."""
+def start_applied(model, record) -> bool:
+    """True where a lab of the newest time that the model learns from was drawn after the doses of that time."""
     newest = information_time(record)
-    return any(lab.time == newest and lab.order >= 0 for lab in record.labs)
+    return any(lab.time == newest and lab.order >= 0 for lab in informative_labs(model, record))

@@ -139,7 +139,7 @@ def _forward(twin, record, change, random_seed, rejuvenate_below, accuracy, popu
         record=record,
         particles=made,
         time=information_time(record),
-        applied=start_applied(record),
+        applied=start_applied(model, record),
         random_seed=random_seed,
     )
     return moved, info
