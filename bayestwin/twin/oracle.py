@@ -128,13 +128,15 @@ def refuse_uneven(particles: int, islands: int, record, population_draws: int = 
     """Raises FitError where so many particles make no islands of equal size, or there cannot be so many."""
     asked = {"particles": particles, "islands": islands, "population draws": population_draws}
     for name, number in asked.items():
-        if isinstance(number, bool) or not isinstance(number, int | np.integer) or not 1 <= number <= MOST_PARTICLES:
+        least = 2 if name == "islands" else 1  # the Monte Carlo error is that between islands
+        whole = isinstance(number, int | np.integer) and not isinstance(number, bool)
+        if not (whole and least <= number <= MOST_PARTICLES):
             raise FitError(
                 f"there cannot be so many {name}",
                 subject=f"patient {record.key}",
                 place=name,
                 value=number,
-                allowed=f"a whole number from 1 to {MOST_PARTICLES:,}",
+                allowed=f"a whole number from {least} to {MOST_PARTICLES:,}",
             )
     if particles % islands:
         raise FitError(
@@ -149,9 +151,9 @@ def refuse_uneven(particles: int, islands: int, record, population_draws: int = 
 def first_twin(population, record, particles, draws, islands, rho, random_seed, info) -> Twin:
     """A twin that has learnt `record` and nothing before; draws : the `Population` its particles rest on."""
     model, seen = population.model, population.hash
+    now, applied = information_time(record), start_applied(model, record)
     return Twin(model, record, particles, draws, now, applied, islands, rho, seen, random_seed, 0, (info,))
 
-    now, applied = information_time(record), start_applied(model, record)
 
 def draws_in_each_island(particles: int, islands: int, at_most: int) -> int:
     """How many population draws each island can hold, each AT_LEAST times and equally often.
