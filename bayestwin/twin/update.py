@@ -249,7 +249,8 @@ def _anchored(moved, info, random_seed, population, accuracy):
     found = gap(moved, rebuilt)
     note = f"anchored from scratch, after {info.path}: {found}"
     kept = {name: getattr(info, name) for name in ("surprise", "log_evidence", "log_evidence_error", "new_labs")}
-    info = replace(check, reasons=(*info.reasons, note), anchor_gap=found.z, anchor_shift=found.shift, **kept)
+    reasons = tuple(dict.fromkeys((*check.reasons, *info.reasons, note)))
+    info = replace(check, reasons=reasons, anchor_gap=found.z, anchor_shift=found.shift, **kept)
     return replace(rebuilt, updates=moved.updates), info
 
 
