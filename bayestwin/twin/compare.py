@@ -66,11 +66,14 @@ def difference(twin, record) -> Change:
     for k in lost:
         if not (k == "alive" and after["death"] is not None) and not why:
             why.append(f"an event that said '{k}' was taken away or moved")
-    if beginning(record) < beginning(twin.record):
+    begin, rebegin = beginning(twin.record), beginning(record)
+    if rebegin < begin:
         why.append("a row before the beginning of the record arrived")
     new_labs = tuple(lab for lab in record.labs if _content(model, lab) not in seen)
     moved = [k for k in after if after[k] != before[k]]
     later = (
+    elif rebegin > begin and not why:
+        why.append(f"what the record began with, at {begin:g}, was taken away or moved")
         all(lab.time > now for lab in new_labs)
         and all(after[k] is not None and after[k] > now for k in moved)
         and "progressed" not in moved
