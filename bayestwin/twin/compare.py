@@ -47,7 +47,8 @@ def difference(twin, record) -> Change:
     for lab in informative_labs(model, twin.record):
         if _content(model, lab) in newer - kept:
             why.append(f"{lab.output} at {lab.time:g} was derived from labs that are now known")
-    if any(a and a != b for a, b in zip(ways_named(model, twin.record), ways_named(model, record))):
+    ways, named = ways_named(model, twin.record), ways_named(model, record)
+    if any(a and a != b for a, b in zip(ways, named)):
         why.append("the way of a death or of a progression changed")
     done = _past(model, twin.record, now, twin.applied)
     redone = _past(model, record, now, twin.applied)
@@ -78,7 +79,9 @@ def difference(twin, record) -> Change:
         and all(after[k] is not None and after[k] > now for k in moved)
         and "progressed" not in moved
     )
-    same = changes == rechanged and not new_labs and not moved and _future(model, record) == _future(model, twin.record)
+    same = changes == rechanged and not new_labs and not moved and ways == named
+    same = same and _future(model, record) == _future(model, twin.record)
+        and not any(a != b and before[k] == after[k] for a, b, k in zip(ways, named, ("death", "progressed")))
     return Change(new_labs, later, bool(why), "; ".join(why), same and not why)
 
 
