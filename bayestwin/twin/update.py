@@ -56,7 +56,8 @@ def update_twin(
     Parameters
     ----------
     twin : Twin                 particles (P, D) on the transformed scale; log-weights normalised within islands
-    record : PatientRecord      the whole record as known now, in the model's units
+    record : PatientRecord      the whole record as known now, in the model's units; a lab that is not in it counts as
+        retracted, so that an older state of the record takes back what came after it (the reasons say so)
     rejuvenate_below : float    rejuvenate when ESS / P falls under this, in (0, 1]
     population : PopulationPosterior    that the twin was started from, for the last rung, the from-scratch oracle;
         without it that rung withholds, and so does any update of a twin whose particles failed their check
