@@ -38,6 +38,7 @@ from bayestwin.twin.state import CUT, PASS, WITHHELD, Twin
 # A lab this far out may speak of a mode that died in all islands alike, which ESS, k-hat and agreement cannot see: a
 # relapsing responder passed every check at P(non-responder) = 0.03 where quadrature gives 0.90.
 ALL_BUT_IMPOSSIBLE = 0.0005
+NO_POPULATION = "no population at hand for the from-scratch rung"
 
 
 def update_twin(
@@ -93,13 +94,11 @@ def update_twin(
     change = difference(twin, record)
     if change.nothing:
         return replace(twin, record=record), twin.info
-    if twin.info.verdict != PASS and population is not None and not change.taken_away:
-        with jax.enable_x64(True):  # what it expects still counts, for scores and alarms
-            seen = expected(twin, solve_through(twin, record, change, accuracy), surprise_rng(twin, random_seed))
-        why = replace(change, why="the last check failed, and a twin that failed is not carried on")
-        moved, info = _restart(twin, record, why, random_seed, rejuvenate_below, population, (), accuracy)
-        info = replace(info, surprise=seen, new_labs=len(change.new_labs))
-        return replace(moved, history=(*twin.history, info)), info
+    anew = population is not None and not population.knows(record)
+    if not change.taken_away and (twin.failed or (anew and twin.info.verdict != PASS)):
+        return _not_carried_on(
+            twin, record, change, random_seed, rejuvenate_below, population if anew else None, accuracy
+        )
     if change.taken_away:
         return _restart(twin, record, change, random_seed, rejuvenate_below, population, earlier, accuracy)
     begin = clock.perf_counter()
@@ -112,6 +111,21 @@ def update_twin(
             moved, info = _anchored(moved, info, random_seed, population, accuracy)
     info = replace(info, seconds=clock.perf_counter() - begin)
     return replace(moved, updates=twin.updates + 1, history=(*twin.history, info), refusals=twin.refusals), info
+
+
+def _not_carried_on(twin, record, change, random_seed, rejuvenate_below, population, accuracy):
+    """From scratch after a check that failed; without a population for that the twin stays as it is, withheld."""
+    with jax.enable_x64(True):  # what it expects still counts, for scores and alarms
+        seen = expected(twin, solve_through(twin, record, change, accuracy), surprise_rng(twin, random_seed))
+    said, kept = "the last check failed, and a twin that failed is not carried on", {"surprise": seen}
+    if population is not None:
+        why = replace(change, why=said)
+        moved, info = _restart(twin, record, why, random_seed, rejuvenate_below, population, (), accuracy)
+        info = replace(info, **kept)
+        return replace(moved, history=(*twin.history, info)), info
+    kept |= {"log_evidence": 0.0, "log_evidence_error": 0.0, "new_labs": len(change.new_labs), "seconds": 0.0}
+    info = replace(twin.info, verdict=WITHHELD, reasons=(said, NO_POPULATION), stood=True, **kept)
+    return replace(twin, updates=twin.updates + 1, history=(*twin.history, info)), info
 
 
 def _forward(twin, record, change, random_seed, rejuvenate_below, accuracy, population):
@@ -217,6 +231,7 @@ def _restart(twin, record, change, random_seed, rejuvenate_below, population, ea
         )
     why: tuple[str, ...] = (f"restart from scratch: {change.why}",)
     rebuilt, info = _from_scratch(twin, record, why, random_seed, population, accuracy)
+    info = replace(info, new_labs=len(change.new_labs))
     return replace(rebuilt, updates=twin.updates + 1, history=(*twin.history, info), refusals=twin.refusals), info
 
 
@@ -232,7 +247,6 @@ def _from_scratch(twin, record, reasons, random_seed, population, accuracy, **ru
         rho=twin.rho,
         feedback=twin.feedback,
         accuracy=accuracy,
-    info = replace(info, new_labs=len(change.new_labs))
         reasons=reasons,
         **rungs,
     )
@@ -260,12 +274,7 @@ def _last_rung(twin, record, failed, random_seed, population, accuracy):
     why = "; ".join(failed.reasons)
     if population is None or population.knows(record):
         # the twin stays where it stood: a record marked as seen would never be learnt
-        return (
-            twin,
-            replace(
-                failed, verdict=WITHHELD, reasons=(*failed.reasons, "no population at hand for the from-scratch rung")
-            ),
-        )
+        return twin, replace(failed, verdict=WITHHELD, reasons=(*failed.reasons, NO_POPULATION), stood=True)
     reasons = (f"from scratch with {more_of(MORE, failed.few_draws)}, because {why}",)
     rungs = {"tries": (MORE,), "few_draws": failed.few_draws}
     rebuilt, info = _from_scratch(twin, record, reasons, random_seed, population, accuracy, **rungs)

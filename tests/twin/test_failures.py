@@ -165,6 +165,21 @@ def test_a_withheld_twin_is_not_carried_on(at_two, level_population, level_recor
     assert apart(twin, oracle, ("level",)) < 4.5
 
 
+def test_without_a_population_a_twin_that_failed_stays_withheld(at_two, level_record):
+    """It was carried on, and passed; one that a withheld update left where it stood is sound and is carried on."""
+    failed = replace(at_two, history=(replace(at_two.info, verdict="WITHHELD", reasons=("k-hat 0.9 above 0.7",)),))
+    twin = with_particles(failed, psi=np.asarray(at_two.particles.psi) + 3.0)
+    for value in (20.5, 20.6):
+        twin, info = update_twin(twin, level_record((20.0, 21.0, value)), random_seed=2)
+        assert twin.failed and info.verdict == "WITHHELD" and twin.record == at_two.record
+        assert "a twin that failed is not carried on" in info.reasons[0] and "no population at hand" in info.reasons[1]
+        assert info.new_labs == 1 and info.surprise[0].value == value
+    assert twin.updates == 2
+    stood, info = update_twin(at_two, level_record((20.0, 21.0, 60.0)), random_seed=2)
+    assert info.verdict == "WITHHELD" and info.stood and not stood.failed
+    assert update_twin(stood, level_record((20.0, 21.0, 20.5)), random_seed=2)[1].verdict == "PASS"
+
+
 def test_what_a_withheld_twin_expects_is_kept_so_that_scores_and_alarms_do_not_leave_its_labs_out(
     at_two, level_population, level_record, monkeypatch
 ):
