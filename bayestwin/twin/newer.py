@@ -107,6 +107,13 @@ def seen_labs(model, record, change) -> np.ndarray:
     return np.array([_identity(lab) not in new for lab in informative_labs(model, record)], bool)
 
 
+def arrivals(twin, record, change) -> tuple:
+    """The new labs of a change that the model learns from, without those of which the twin has seen another value."""
+    known = {_identity(lab) for lab in twin.record.labs}
+    learnt = {_identity(lab) for lab in informative_labs(twin.model, record)} - known
+    return tuple(lab for lab in change.new_labs if _identity(lab) in learnt)
+
+
 def expected(twin, newer: Newer, rng: np.random.Generator):
     """Surprise of every fresh lab, before any of them is learnt."""
     old, keep = twin.particles, np.flatnonzero(newer.fresh)

@@ -28,7 +28,15 @@ from bayestwin.twin.belongs import refuse_other_patient, refuse_other_population
 from bayestwin.twin.check import judge
 from bayestwin.twin.compare import difference
 from bayestwin.twin.grid import told
-from bayestwin.twin.newer import carried_through, expected, seen_labs, solve_through, surprise_rng, where_it_stands
+from bayestwin.twin.newer import (
+    arrivals,
+    carried_through,
+    expected,
+    seen_labs,
+    solve_through,
+    surprise_rng,
+    where_it_stands,
+)
 from bayestwin.twin.oracle import refuse_record, start_applied
 from bayestwin.twin.particles import effective_size, log_sum_exp, normalised, pareto_k, unique_particles
 from bayestwin.twin.rungs import MORE, from_scratch, more_of
@@ -229,10 +237,28 @@ def _restart(twin, record, change, random_seed, rejuvenate_below, population, ea
             subject=f"patient {twin.key}",
             next_step="Give the population that the twin started from: population= of update_twin, or --population.",
         )
-    why: tuple[str, ...] = (f"restart from scratch: {change.why}",)
+    seen, unseen = _arrived_beside(twin, record, change, random_seed, population, accuracy)
+    why = (f"restart from scratch: {change.why}", *unseen)
     rebuilt, info = _from_scratch(twin, record, why, random_seed, population, accuracy)
-    info = replace(info, new_labs=len(change.new_labs))
+    info = replace(info, surprise=seen, new_labs=len(change.new_labs))
     return replace(rebuilt, updates=twin.updates + 1, history=(*twin.history, info), refusals=twin.refusals), info
+
+
+def _arrived_beside(twin, record, change, random_seed, population, accuracy):
+    """Surprise of labs that came together with what was taken away or changed, by a twin of the record without them;
+    of those that it cannot say anything of, that they were not forecast."""
+    arrived = arrivals(twin, record, change) if change.taken_away else ()
+    if not arrived:
+        return (), ()
+    without = replace(record, labs=tuple(lab for lab in record.labs if lab not in arrived))
+    once: dict = {"tries": (1,), "nuts": False}
+    before, check = _from_scratch(twin, without, (), random_seed, population, accuracy, **once)
+    beside = difference(before, record)
+    if check.verdict != PASS or beside.taken_away:
+        named = ", ".join(f"{lab.output} at {lab.time:g}" for lab in arrived)
+        return (), (f"not forecast before they were learnt: {named}",)
+    with jax.enable_x64(True):
+        return expected(before, solve_through(before, record, beside, accuracy), surprise_rng(twin, random_seed)), ()
 
 
 def _from_scratch(twin, record, reasons, random_seed, population, accuracy, **rungs):

@@ -11,7 +11,7 @@ from bayestwin.individual import compile_record, information_time
 from bayestwin.records import ClinicalEvent, Lab, PatientRecord
 from bayestwin.records.record import Superseded
 from bayestwin.specification import load_model
-from bayestwin.twin import start_twin, update_twin
+from bayestwin.twin import predict_labs, start_twin, update_twin
 from bayestwin.twin.compare import difference
 from bayestwin.twin.oracle import start_applied
 
@@ -149,6 +149,13 @@ def test_a_derived_reading_does_not_say_that_the_doses_of_its_time_are_in_the_st
     assert start_applied(model, alone)
 
 
-def test_new_labs_of_a_restart_are_those_that_came_with_it(at_two, level_population, level_record):
-    _, info = update_twin(at_two, level_record((20.0, 21.4, 20.5)), random_seed=2, population=level_population)
+def test_a_lab_that_comes_with_a_correction_is_forecast_too(at_two, level_population, level_record, sizes):
+    """A restart from scratch said nothing of it, and counted every lab of the record as new."""
+    record = level_record((20.0, 21.4, 205.0))
+    _, info = update_twin(at_two, record, random_seed=2, population=level_population)
     assert info.path == "oracle" and info.new_labs == 2  # the corrected one and the new one
+    corrected = start_twin(level_population, level_record((20.0, 21.4)), random_seed=2, **sizes)
+    assert info.surprise == predict_labs(corrected, record, random_seed=2)
+    assert [s.alarm for s in info.surprise] == ["ten times too high"]
+    _, alone = update_twin(at_two, level_record((20.0, 21.4)), random_seed=2, population=level_population)
+    assert alone.surprise == () and alone.new_labs == 1
