@@ -6,6 +6,7 @@ from bayestwin.errors import RecordError
 from bayestwin.evaluation.panels import panels
 from bayestwin.evaluation.predictions import prediction_rows
 from bayestwin.twin import predict_labs, start_twin, update_twin
+from bayestwin.twin.compare import difference
 
 
 def replay(
@@ -41,8 +42,8 @@ def replay(
     ------
     RecordError     the patient was in the fitted cohort, whose labs the population has learnt
 
-    A lab that arrives with a change of the past (a restart) has no forecast and no row; nor has one that finds a twin
-    without any weight. The row of a lab forecast by a twin that failed its check says WITHHELD.
+    A lab that arrives with a change of the past (a restart) has no row: rivals that start again have no forecast of it.
+    Nor has one that finds a twin without any weight. Where the twin had failed its check, the row says WITHHELD.
     """
     if population.knows(record):
         raise RecordError(
@@ -64,7 +65,8 @@ def replay(
             twin, info = update_twin(
                 twin, panel.newer, random_seed=random_seed, population=population, anchor_every=anchor_every
             )
-            expected = info.surprise if twin.updates > before.updates else ()  # else nothing was learnt
+            learns = twin.updates > before.updates and not difference(before, panel.newer).taken_away
+            expected = info.surprise if learns else ()
             twins.append(twin)
         if panel.final or reveal_until is None:
             counts: dict[str, Any] = {"n_seen": len(panel.known.labs), "verdict": before.info.verdict}

@@ -23,7 +23,7 @@ from bayestwin.individual.occasions import check_occasions
 from bayestwin.individual.parameters import CovariateChanges, covariate_course, covariate_terms
 from bayestwin.individual.residuals import BETWEEN, CENSORING
 from bayestwin.records.after_death import latest_after_death
-from bayestwin.records.event_rows import PROOF_OF_LIFE, SAYS_NOTHING_BEFORE
+from bayestwin.records.event_rows import SAYS_NOTHING_BEFORE, proves_life
 from bayestwin.records.record import covariate_changes
 
 SEROLOGICAL = ("serological", "m_protein", "flc", "biochemical", "")
@@ -78,10 +78,11 @@ class Sizes(NamedTuple):
 
 
 def information_time(record) -> float:
-    """Time of the newest lab or informative event; doses and treatments do not count."""
+    """Time of the newest lab or informative event, until which states and hazards are solved; doses, treatments and
+    whatever else is only planned do not count, and what was seen before the beginning is no earlier than that."""
     times = [lab.time for lab in record.labs]
-    times += [e.time for e in record.events if e.event in ("assessed", "progression", "death", "last_known_alive")]
-    return max(times, default=0.0)
+    times += [e.time for e in record.events if proves_life(e) or e.event == "death"]
+    return max(*times, beginning(record)) if times else 0.0
 
 
 def beginning(record) -> float:
@@ -107,7 +108,7 @@ def vital_facts(model, record) -> dict:
             value=deaths,
             next_step="Retract one of them.",
         )
-    alive = [lab.time for lab in record.labs] + [e.time for e in events if e.event in PROOF_OF_LIFE]
+    alive = [lab.time for lab in record.labs] + [e.time for e in events if proves_life(e)]
     facts = {"alive": max(alive, default=0.0), "death": deaths[0] if deaths else None}
     latest = latest_after_death(deaths[0], model.time_unit) if deaths else np.inf
     if deaths and deaths[0] < facts["alive"] <= latest:

@@ -8,6 +8,7 @@ Groups as in ArviZ: posterior (chain, draw), sample_stats, and, where kept, indi
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -67,9 +68,9 @@ class PopulationPosterior:
         changed = json.loads(self.tree.attrs.get("other_priors") or "{}")
         return [name for name, prior in changed.items() if prior.startswith("fixed")]
 
-    @property
+    @cached_property
     def hash(self) -> str:
-        """SHA-256 over model hash and draws."""
+        """SHA-256 over model hash and draws; every update asks for it."""
         digest = hashlib.sha256(self.model.hash.encode())
         for name in sorted(str(n) for n in self.posterior.data_vars):
             digest.update(name.encode() + np.ascontiguousarray(self.posterior[name].values).tobytes())

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from bayestwin.dosing import DoseEvent
-from bayestwin.records.event_rows import PROOF_OF_LIFE
+from bayestwin.records.event_rows import proves_life
 from bayestwin.records.placing import Placed
 from bayestwin.records.record import ClinicalEvent, Lab
 from bayestwin.records.refusal import Findings, RowRefused
@@ -22,7 +22,7 @@ def latest_after_death(death: float, time_unit: str) -> float:
 
 
 def _proves_life(body: Lab | DoseEvent | ClinicalEvent) -> bool:
-    return isinstance(body, Lab) or (isinstance(body, ClinicalEvent) and body.event in PROOF_OF_LIFE)
+    return isinstance(body, Lab) or (isinstance(body, ClinicalEvent) and proves_life(body))
 
 
 def refuse_after_death(

@@ -32,6 +32,12 @@ PROOF_OF_LIFE = ("assessed", "progression", "last_known_alive", "imaging", "tran
 SAYS_NOTHING_BEFORE = ("leukapheresis", "assessed", "last_known_alive", "imaging", "transfusion", "other")
 
 
+def proves_life(event: ClinicalEvent) -> bool:
+    """True for what is only done with the living; an imaging or a transfusion that was known before it is a plan."""
+    done = event.event in NEVER_PLANNED or event.time <= event.known_time
+    return event.event in PROOF_OF_LIFE and done
+
+
 def event_drafts(table: Table, schema: RecordSchema, clock: Clock, keys, findings: Findings) -> list[Draft]:
     """Every readable row of events.csv; the others are refused in `findings`."""
     table.note_ignored(COLUMNS, findings)

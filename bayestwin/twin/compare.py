@@ -11,7 +11,7 @@ from bayestwin.individual import (
     vital_facts,
     ways_named,
 )
-from bayestwin.records.record import covariate_changes
+from bayestwin.records.record import Lab, covariate_changes
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,14 @@ def difference(twin, record) -> Change:
     for lab in sorted(seen - newer):
         again = [n for n in newer if n[:3] == lab[:3]]
         why.append(f"{lab[1]} at {lab[2]:g} {'corrected' if again else 'retracted'}")
+    if why and (older := _older(twin.record, record)):
+        why.append(older)
     kept = {_content(model, lab) for lab in informative_labs(model, record)}
     for lab in informative_labs(model, twin.record):
         if _content(model, lab) in newer - kept:
             why.append(f"{lab.output} at {lab.time:g} was derived from labs that are now known")
-    if any(a and a != b for a, b in zip(ways_named(model, twin.record), ways_named(model, record))):
+    ways, named = ways_named(model, twin.record), ways_named(model, record)
+    if any(a and a != b for a, b in zip(ways, named)):
         why.append("the way of a death or of a progression changed")
     done = _past(model, twin.record, now, twin.applied)
     redone = _past(model, record, now, twin.applied)
@@ -66,17 +69,33 @@ def difference(twin, record) -> Change:
     for k in lost:
         if not (k == "alive" and after["death"] is not None) and not why:
             why.append(f"an event that said '{k}' was taken away or moved")
-    if beginning(record) < beginning(twin.record):
+    begin, rebegin = beginning(twin.record), beginning(record)
+    if rebegin < begin:
         why.append("a row before the beginning of the record arrived")
+    elif rebegin > begin and not why:
+        why.append(f"what the record began with, at {begin:g}, was taken away or moved")
     new_labs = tuple(lab for lab in record.labs if _content(model, lab) not in seen)
     moved = [k for k in after if after[k] != before[k]]
     later = (
         all(lab.time > now for lab in new_labs)
         and all(after[k] is not None and after[k] > now for k in moved)
         and "progressed" not in moved
+        and not any(a != b and before[k] == after[k] for a, b, k in zip(ways, named, ("death", "progressed")))
     )
-    same = changes == rechanged and not new_labs and not moved and _future(model, record) == _future(model, twin.record)
+    same = changes == rechanged and not new_labs and not moved and ways == named
+    same = same and _future(model, record) == _future(model, twin.record)
     return Change(new_labs, later, bool(why), "; ".join(why), same and not why)
+
+
+def _older(seen, record) -> str:
+    """That a record without labs seen may be an older state of it; that they were withdrawn cannot be told from it."""
+    newest, now = (
+        max((r.known_time for r in (*one.labs, *one.doses, *one.events)), default=0.0) for one in (seen, record)
+    )
+    kept = {(lab.lab_id, lab.time) for lab in (*record.labs, *(s.row for s in record.past if isinstance(s.row, Lab)))}
+    if now >= newest or all((lab.lab_id, lab.time) in kept for lab in seen.labs):
+        return ""
+    return f"the record's newest row became known at {now:g}, the twin's at {newest:g}: is this an older state of it?"
 
 
 def _past(model, record, now, applied):

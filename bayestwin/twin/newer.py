@@ -10,11 +10,12 @@ import numpy as np
 from bayestwin.dynamics import NO_GRADIENT, Accuracy
 from bayestwin.errors import RecordError
 from bayestwin.individual import ClassLikelihood, compile_record, informative_labs, with_seen
+from bayestwin.twin.belongs import refuse_other_patient
 from bayestwin.twin.compare import difference
 from bayestwin.twin.grid import BORNE, next_grid
 from bayestwin.twin.particles import Particles
 from bayestwin.twin.surprise import surprises
-from bayestwin.twin.target import evaluator, log_target
+from bayestwin.twin.target import class_shares, evaluator, log_target
 
 
 class Newer(NamedTuple):
@@ -106,6 +107,13 @@ def seen_labs(model, record, change) -> np.ndarray:
     return np.array([_identity(lab) not in new for lab in informative_labs(model, record)], bool)
 
 
+def arrivals(twin, record, change) -> tuple:
+    """The new labs of a change that the model learns from, without those of which the twin has seen another value."""
+    known = {_identity(lab) for lab in twin.record.labs}
+    learnt = {_identity(lab) for lab in informative_labs(twin.model, record)} - known
+    return tuple(lab for lab in change.new_labs if _identity(lab) in learnt)
+
+
 def expected(twin, newer: Newer, rng: np.random.Generator):
     """Surprise of every fresh lab, before any of them is learnt."""
     old, keep = twin.particles, np.flatnonzero(newer.fresh)
@@ -116,19 +124,13 @@ def expected(twin, newer: Newer, rng: np.random.Generator):
         twin.model,
         [newer.labs[k] for k in keep],
         pieces,
-        np.asarray(_shares(newer.made.log_class, newer.before)),
+        class_shares(newer.made.log_class + newer.before),  # of what was known
         old.log_weights,
         twin.population,
         old.draw,
         key=twin.key,
         rng=rng,
     )
-
-
-@jax.jit
-def _shares(log_class, likelihood):
-    """P(class | psi, what was known), (P, C)."""
-    return jax.nn.softmax(log_class + likelihood, axis=-1)
 
 
 def predict_labs(twin, record, *, random_seed: int, accuracy: Accuracy = NO_GRADIENT):
@@ -142,10 +144,7 @@ def predict_labs(twin, record, *, random_seed: int, accuracy: Accuracy = NO_GRAD
     ------
     RecordError     the record belongs to another patient, or changes what the twin has seen
     """
-    if record.key != twin.key:
-        raise RecordError(
-            "the record belongs to another patient", subject=f"patient {twin.key}", value=record.key, allowed=twin.key
-        )
+    refuse_other_patient(twin, record)
     change = difference(twin, record)
     if change.taken_away:
         raise RecordError(

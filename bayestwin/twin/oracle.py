@@ -13,7 +13,7 @@ import numpy as np
 
 from bayestwin.dynamics import NO_GRADIENT, Accuracy
 from bayestwin.errors import FitError, refuse_other, refuse_seed
-from bayestwin.individual import compile_record, information_time
+from bayestwin.individual import compile_record, information_time, informative_labs
 from bayestwin.population.possible import refuse_impossible
 from bayestwin.twin.check import judge
 from bayestwin.twin.few_draws import FEWEST_DRAWS
@@ -128,13 +128,15 @@ def refuse_uneven(particles: int, islands: int, record, population_draws: int = 
     """Raises FitError where so many particles make no islands of equal size, or there cannot be so many."""
     asked = {"particles": particles, "islands": islands, "population draws": population_draws}
     for name, number in asked.items():
-        if isinstance(number, bool) or not isinstance(number, int | np.integer) or not 1 <= number <= MOST_PARTICLES:
+        least = 2 if name == "islands" else 1  # the Monte Carlo error is that between islands
+        whole = isinstance(number, int | np.integer) and not isinstance(number, bool)
+        if not (whole and least <= number <= MOST_PARTICLES):
             raise FitError(
                 f"there cannot be so many {name}",
                 subject=f"patient {record.key}",
                 place=name,
                 value=number,
-                allowed=f"a whole number from 1 to {MOST_PARTICLES:,}",
+                allowed=f"a whole number from {least} to {MOST_PARTICLES:,}",
             )
     if particles % islands:
         raise FitError(
@@ -148,8 +150,8 @@ def refuse_uneven(particles: int, islands: int, record, population_draws: int = 
 
 def first_twin(population, record, particles, draws, islands, rho, random_seed, info) -> Twin:
     """A twin that has learnt `record` and nothing before; draws : the `Population` its particles rest on."""
-    now, applied = information_time(record), start_applied(record)
     model, seen = population.model, population.hash
+    now, applied = information_time(record), start_applied(model, record)
     return Twin(model, record, particles, draws, now, applied, islands, rho, seen, random_seed, 0, (info,))
 
 
@@ -187,7 +189,7 @@ def from_population(key, population, particles: int, *, islands: int = 1):
     return jnp.asarray(mean[draw] + np.einsum("pde,pe->pd", scale[draw], noise)), jnp.asarray(draw)
 
 
-def start_applied(record) -> bool:
-    """True where a lab of the newest time was drawn after the doses of that time."""
+def start_applied(model, record) -> bool:
+    """True where a lab of the newest time that the model learns from was drawn after the doses of that time."""
     newest = information_time(record)
-    return any(lab.time == newest and lab.order >= 0 for lab in record.labs)
+    return any(lab.time == newest and lab.order >= 0 for lab in informative_labs(model, record))

@@ -153,6 +153,5 @@ def _info(raw: dict) -> UpdateInfo:
 
 
 def _surprise(raw: dict) -> Surprise:
-    ends = raw.get("pit_range")
-    quantiles = {float(k): v for k, v in raw["quantiles"].items()}
-    return Surprise(**{**raw, "quantiles": quantiles, "pit_range": None if ends is None else tuple(ends)})
+    ranges = {k: tuple(raw[k]) for k in ("pit_range", "interval_range") if raw.get(k) is not None}
+    return Surprise(**{**raw, **ranges, "quantiles": {float(k): v for k, v in raw["quantiles"].items()}})

@@ -32,6 +32,7 @@ class UpdateInfo:
         a restart from scratch of the whole record
     draws_error : error of posterior means and class chances because population draws are few, in posterior SDs, largest
     few_draws : they are too few, and the population holds more
+    stood : nothing was learnt: the particles are those of the update before, as sound as they were then
     anchor_gap, anchor_shift : of an anchored update, see `anchor.Gap`: z and shift; else None
     verdict : "PASS" or "WITHHELD"; reasons : why, and every restart or fallback on the way
     """
@@ -57,6 +58,7 @@ class UpdateInfo:
     anchor_shift: float | None = None
     draws_error: float = 0.0
     few_draws: bool = False
+    stood: bool = False
     seconds: float = field(default=0.0, compare=False)
 
     def __str__(self):
@@ -129,6 +131,12 @@ class Twin:
     def info(self) -> UpdateInfo:
         """The numerical check of the last update."""
         return self.history[-1]
+
+    @property
+    def failed(self) -> bool:
+        """True where the particles come of an update that failed its check, not where one left them as they stood."""
+        made = next((info for info in reversed(self.history) if not info.stood), self.history[0])
+        return made.verdict != PASS
 
     @property
     def weights(self) -> np.ndarray:

@@ -45,6 +45,7 @@ class Surprise:
     tenfold_high, tenfold_low : ln Bayes factors of a report ten times too high, too low; tenfold_power : the share of
         such errors that would raise an alarm; None for a censored lab, one of 0 or less, and what is counted or graded
     pit_range : of what is counted or graded, F below the value and F at it, between which `pit` is drawn; else None
+    interval_range : the same of a measured lab between two limits, F at each of them
     """
 
     lab_id: str
@@ -65,14 +66,16 @@ class Surprise:
     tenfold_power: float | None = None
     upper: float | None = None
     pit_range: tuple[float, float] | None = None
+    interval_range: tuple[float, float] | None = None
 
     @property
     def ends(self) -> tuple[float, float]:
-        """F below what the lab says and F at it: of a limit all that lies beyond it, of a measured value one number."""
+        """F below what the lab says and F at it: of a limit all that lies beyond it, of two all that lies between them,
+        of a measured value one number."""
         if self.censoring in ("left", "right"):
             beyond = min(float(np.exp(self.log_score)), 1.0)
             return (0.0, beyond) if self.censoring == "left" else (1.0 - beyond, 1.0)
-        return self.pit_range or (self.pit, self.pit)
+        return self.pit_range or self.interval_range or (self.pit, self.pit)
 
     @property
     def tail(self) -> float:
@@ -85,8 +88,9 @@ class Surprise:
         """What to ask the laboratory: "ten times too high", "ten times too low", or "" for nothing."""
         if self.tenfold_high is None or self.tenfold_low is None:
             return ""
-        high = self.tenfold_high >= self.tenfold_low
-        return "" if max(self.tenfold_high, self.tenfold_low) < ALARM else f"ten times too {'high' if high else 'low'}"
+        sides = (("high", self.tenfold_high), ("low", self.tenfold_low))
+        named, factor = max(sides, key=lambda side: side[1])
+        return f"ten times too {named}" if factor >= ALARM else ""
 
 
 def weighted_quantiles(values, weights, probabilities):
@@ -143,11 +147,13 @@ def surprises(
 ) -> tuple[Surprise, ...]:
     """Predictive summary of each new lab, in the order of the rows of `pieces`; none where no particle has weight.
 
-    pieces : ClassLikelihood (P, C, N) at the labs' times given what was known before; class_probability (P, C)
+    pieces : ClassLikelihood (P, C, N) at the labs' times given what was known before; class_probability (P, C), 0 in
+        all classes of a particle that no class explains
     key : of the patient
     """
-    # a particle whose solve failed has no prediction and no say
+    # a particle whose solve failed has no prediction and no say, nor has one that does not explain what was known
     fine = np.asarray(pieces.ok).all(axis=1) & np.isfinite(np.asarray(pieces.prediction)).all(axis=(1, 2))
+    fine &= class_probability.sum(axis=1) > 0
     weights = np.nan_to_num(np.where(fine, np.exp(np.asarray(log_weights)), 0.0))
     if not weights.sum() > 0:  # nothing is left to expect anything
         return ()
@@ -204,6 +210,7 @@ def _of_measured(model, k, lab, prediction, sigma, joint, simulated, weights, de
         "crps": sample_crps(beyond_limits(on_scale, ends, lab.censoring), weights, ends[0]),
         "log_score": _log_score(joint, log_p),
         "pit": pit_of(below, lab.censoring, u),
+        "interval_range": None if lab.upper is None else (below[0], below[1]),
     }
     if lab.censoring == "none" and lab.value > 0:
         at, width = (np.broadcast_to(a, joint.shape).ravel() for a in (location, scale))

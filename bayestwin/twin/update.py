@@ -21,13 +21,22 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayestwin.dynamics import NO_GRADIENT, Accuracy
-from bayestwin.errors import FitError, RecordError, refuse_other, refuse_seed
+from bayestwin.errors import FitError, refuse_other, refuse_seed
 from bayestwin.individual import compile_record, information_time, with_seen
 from bayestwin.twin.anchor import EVERY, gap, since_scratch
+from bayestwin.twin.belongs import refuse_other_patient, refuse_other_population
 from bayestwin.twin.check import judge
 from bayestwin.twin.compare import difference
 from bayestwin.twin.grid import told
-from bayestwin.twin.newer import carried_through, expected, seen_labs, solve_through, surprise_rng, where_it_stands
+from bayestwin.twin.newer import (
+    arrivals,
+    carried_through,
+    expected,
+    seen_labs,
+    solve_through,
+    surprise_rng,
+    where_it_stands,
+)
 from bayestwin.twin.oracle import refuse_record, start_applied
 from bayestwin.twin.particles import effective_size, log_sum_exp, normalised, pareto_k, unique_particles
 from bayestwin.twin.rungs import MORE, from_scratch, more_of
@@ -37,6 +46,7 @@ from bayestwin.twin.state import CUT, PASS, WITHHELD, Twin
 # A lab this far out may speak of a mode that died in all islands alike, which ESS, k-hat and agreement cannot see: a
 # relapsing responder passed every check at P(non-responder) = 0.03 where quadrature gives 0.90.
 ALL_BUT_IMPOSSIBLE = 0.0005
+NO_POPULATION = "no population at hand for the from-scratch rung"
 
 
 def update_twin(
@@ -55,9 +65,11 @@ def update_twin(
     Parameters
     ----------
     twin : Twin                 particles (P, D) on the transformed scale; log-weights normalised within islands
-    record : PatientRecord      the whole record as known now, in the model's units
+    record : PatientRecord      the whole record as known now, in the model's units; a lab that is not in it counts as
+        retracted, so that an older state of the record takes back what came after it (the reasons say so)
     rejuvenate_below : float    rejuvenate when ESS / P falls under this, in (0, 1]
-    population : PopulationPosterior    for the last rung, the from-scratch oracle; without it that rung withholds
+    population : PopulationPosterior    that the twin was started from, for the last rung, the from-scratch oracle;
+        without it that rung withholds, and so does any update of a twin whose particles failed their check
     earlier : tuple[Twin, ...]  stored twins; a restart begins at the newest that had not seen what changed
     anchor_every : int          rebuild from scratch after so many updates, tell the gap and go on from there; 0 for
         never; needs a population, and a patient that it was not fitted on
@@ -69,7 +81,8 @@ def update_twin(
     Raises
     ------
     RecordError                 the record belongs to another patient; names both keys
-    FitError                    a restart is needed and no population was given
+    FitError                    a restart is needed and no population was given; population or an earlier twin is of
+                                another model or posterior than the twin
 
     Source: Chopin (2002), Biometrika 89:539; docs/statistical_model.md, "Sequential update".
     """
@@ -80,10 +93,8 @@ def update_twin(
     if population is not None:
         source = "a PopulationPosterior or None"
         refuse_other(population, "update_twin, population", source, "posterior", "hyper_draws")
-    if record.key != twin.key:
-        raise RecordError(
-            "the record belongs to another patient", subject=f"patient {twin.key}", value=record.key, allowed=twin.key
-        )
+    refuse_other_patient(twin, record)
+    refuse_other_population(twin, population, earlier)
     if not 0 < rejuvenate_below <= 1:
         raise FitError(
             "rejuvenate_below is a share of the particles", value=rejuvenate_below, allowed="a number in (0, 1]"
@@ -91,13 +102,11 @@ def update_twin(
     change = difference(twin, record)
     if change.nothing:
         return replace(twin, record=record), twin.info
-    if twin.info.verdict != PASS and population is not None and not change.taken_away:
-        with jax.enable_x64(True):  # what it expects still counts, for scores and alarms
-            seen = expected(twin, solve_through(twin, record, change, accuracy), surprise_rng(twin, random_seed))
-        why = replace(change, why="the last check failed, and a twin that failed is not carried on")
-        moved, info = _restart(twin, record, why, random_seed, rejuvenate_below, population, (), accuracy)
-        info = replace(info, surprise=seen, new_labs=len(change.new_labs))
-        return replace(moved, history=(*twin.history, info)), info
+    anew = population is not None and not population.knows(record)
+    if not change.taken_away and (twin.failed or (anew and twin.info.verdict != PASS)):
+        return _not_carried_on(
+            twin, record, change, random_seed, rejuvenate_below, population if anew else None, accuracy
+        )
     if change.taken_away:
         return _restart(twin, record, change, random_seed, rejuvenate_below, population, earlier, accuracy)
     begin = clock.perf_counter()
@@ -110,6 +119,21 @@ def update_twin(
             moved, info = _anchored(moved, info, random_seed, population, accuracy)
     info = replace(info, seconds=clock.perf_counter() - begin)
     return replace(moved, updates=twin.updates + 1, history=(*twin.history, info), refusals=twin.refusals), info
+
+
+def _not_carried_on(twin, record, change, random_seed, rejuvenate_below, population, accuracy):
+    """From scratch after a check that failed; without a population for that the twin stays as it is, withheld."""
+    with jax.enable_x64(True):  # what it expects still counts, for scores and alarms
+        seen = expected(twin, solve_through(twin, record, change, accuracy), surprise_rng(twin, random_seed))
+    said, kept = "the last check failed, and a twin that failed is not carried on", {"surprise": seen}
+    if population is not None:
+        why = replace(change, why=said)
+        moved, info = _restart(twin, record, why, random_seed, rejuvenate_below, population, (), accuracy)
+        info = replace(info, **kept)
+        return replace(moved, history=(*twin.history, info)), info
+    kept |= {"log_evidence": 0.0, "log_evidence_error": 0.0, "new_labs": len(change.new_labs), "seconds": 0.0}
+    info = replace(twin.info, verdict=WITHHELD, reasons=(said, NO_POPULATION), stood=True, **kept)
+    return replace(twin, updates=twin.updates + 1, history=(*twin.history, info)), info
 
 
 def _forward(twin, record, change, random_seed, rejuvenate_below, accuracy, population):
@@ -138,7 +162,7 @@ def _forward(twin, record, change, random_seed, rejuvenate_below, accuracy, popu
         record=record,
         particles=made,
         time=information_time(record),
-        applied=start_applied(record),
+        applied=start_applied(model, record),
         random_seed=random_seed,
     )
     return moved, info
@@ -213,9 +237,28 @@ def _restart(twin, record, change, random_seed, rejuvenate_below, population, ea
             subject=f"patient {twin.key}",
             next_step="Give the population that the twin started from: population= of update_twin, or --population.",
         )
-    why: tuple[str, ...] = (f"restart from scratch: {change.why}",)
+    seen, unseen = _arrived_beside(twin, record, change, random_seed, population, accuracy)
+    why = (f"restart from scratch: {change.why}", *unseen)
     rebuilt, info = _from_scratch(twin, record, why, random_seed, population, accuracy)
+    info = replace(info, surprise=seen, new_labs=len(change.new_labs))
     return replace(rebuilt, updates=twin.updates + 1, history=(*twin.history, info), refusals=twin.refusals), info
+
+
+def _arrived_beside(twin, record, change, random_seed, population, accuracy):
+    """Surprise of labs that came together with what was taken away or changed, by a twin of the record without them;
+    of those that it cannot say anything of, that they were not forecast."""
+    arrived = arrivals(twin, record, change) if change.taken_away else ()
+    if not arrived:
+        return (), ()
+    without = replace(record, labs=tuple(lab for lab in record.labs if lab not in arrived))
+    once: dict = {"tries": (1,), "nuts": False}
+    before, check = _from_scratch(twin, without, (), random_seed, population, accuracy, **once)
+    beside = difference(before, record)
+    if check.verdict != PASS or beside.taken_away:
+        named = ", ".join(f"{lab.output} at {lab.time:g}" for lab in arrived)
+        return (), (f"not forecast before they were learnt: {named}",)
+    with jax.enable_x64(True):
+        return expected(before, solve_through(before, record, beside, accuracy), surprise_rng(twin, random_seed)), ()
 
 
 def _from_scratch(twin, record, reasons, random_seed, population, accuracy, **rungs):
@@ -247,7 +290,8 @@ def _anchored(moved, info, random_seed, population, accuracy):
     found = gap(moved, rebuilt)
     note = f"anchored from scratch, after {info.path}: {found}"
     kept = {name: getattr(info, name) for name in ("surprise", "log_evidence", "log_evidence_error", "new_labs")}
-    info = replace(check, reasons=(*info.reasons, note), anchor_gap=found.z, anchor_shift=found.shift, **kept)
+    reasons = tuple(dict.fromkeys((*check.reasons, *info.reasons, note)))
+    info = replace(check, reasons=reasons, anchor_gap=found.z, anchor_shift=found.shift, **kept)
     return replace(rebuilt, updates=moved.updates), info
 
 
@@ -256,12 +300,7 @@ def _last_rung(twin, record, failed, random_seed, population, accuracy):
     why = "; ".join(failed.reasons)
     if population is None or population.knows(record):
         # the twin stays where it stood: a record marked as seen would never be learnt
-        return (
-            twin,
-            replace(
-                failed, verdict=WITHHELD, reasons=(*failed.reasons, "no population at hand for the from-scratch rung")
-            ),
-        )
+        return twin, replace(failed, verdict=WITHHELD, reasons=(*failed.reasons, NO_POPULATION), stood=True)
     reasons = (f"from scratch with {more_of(MORE, failed.few_draws)}, because {why}",)
     rungs = {"tries": (MORE,), "few_draws": failed.few_draws}
     rebuilt, info = _from_scratch(twin, record, reasons, random_seed, population, accuracy, **rungs)

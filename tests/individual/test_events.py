@@ -212,6 +212,28 @@ def test_what_says_nothing_before_time_zero_leaves_the_initial_state_where_it_is
     assert beginning(earlier) == -5.0
 
 
+@pytest.mark.parametrize("name", ["assessed", "progression", "last_known_alive", "death", "imaging", "transfusion"])
+def test_states_are_solved_up_to_the_time_of_the_newest_information(hazards_in_closed_form, make_lab, name):
+    """An imaging was proof of life but no newer information: the state ran ahead of the clock of its twin."""
+    model, labs = hazards_in_closed_form, (make_lab("size", 4, 1.0),)
+    record = PatientRecord("P-001", labs=labs, events=(event(name, 30, "imaging"),))
+    assert information_time(record) == compile_record(model, record).timeline.end.max() == 30.0
+    assert vital_facts(model, record)["alive" if name != "death" else "death"] == 30.0
+
+
+def test_a_first_imaging_before_time_zero_leaves_the_clock_at_the_initial_state():
+    record = PatientRecord("P-001", events=(event("imaging", -400),))
+    assert information_time(record) == beginning(record) == 0.0
+
+
+def test_an_imaging_that_is_planned_says_nothing_until_it_was_done(hazards_in_closed_form, make_lab):
+    planned = replace(event("imaging", 150, "PET-CT"), known_time=31.0)
+    record = PatientRecord("P-001", labs=(make_lab("size", 31, 1.0),), events=(planned,))
+    assert information_time(record) == vital_facts(hazards_in_closed_form, record)["alive"] == 31.0
+    done = replace(record, events=(replace(planned, known_time=150.0),))
+    assert information_time(done) == vital_facts(hazards_in_closed_form, done)["alive"] == 150.0
+
+
 def test_planned_doses_and_treatments_are_no_information_about_the_patient(make_lab):
     record = PatientRecord("P-001", labs=(make_lab("size", 4, 1.0),), events=(event("infusion", 49, "ide_cel"),))
     assert information_time(record) == 4.0

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bayestwin.twin import anchor, start_twin, update_twin
+from bayestwin.twin import anchor, start_twin, update, update_twin
 from bayestwin.twin.anchor import gap, since_scratch
 from bayestwin.twin.particles import normalised
 
@@ -61,6 +61,20 @@ def test_without_a_population_or_when_never_asked_nothing_is_rebuilt(followed, l
     for how in ({"population": level_population, "anchor_every": 0}, {"anchor_every": 3}):
         _, info = update_twin(followed[2], newer, random_seed=3, **how)
         assert info.anchor_gap is None and info.path != "oracle"
+
+
+def test_what_the_check_of_the_rebuilt_twin_says_is_told_once(followed, level_population, level_record, monkeypatch):
+    gave_up, rebuilt = "the solver gave up on 3.0% of proposals", update._from_scratch
+
+    def telling(*given, **how):
+        twin, info = rebuilt(*given, **how)
+        return twin, replace(info, reasons=(*info.reasons, gave_up))
+
+    monkeypatch.setattr(update, "_from_scratch", telling)
+    _, info = update_twin(
+        followed[2], level_record(VALUES[:3]), random_seed=3, population=level_population, anchor_every=3
+    )
+    assert info.reasons.count(gave_up) == 1 and info.reasons[-1].startswith("anchored from scratch, after")
 
 
 def test_two_runs_of_one_posterior_are_not_called_apart(level_population, level_record):

@@ -87,3 +87,25 @@ def test_a_fit_that_failed_its_diagnostics_is_refused_unless_it_is_accepted_and_
         tree.attrs["verdict"] = verdict
         assert refuse_failed(failed, accepted=False) == ()
     assert refuse_failed(population, accepted=False) == ()  # made by hand, judged by nobody
+
+
+def test_a_population_or_an_earlier_twin_of_another_model_or_posterior_is_refused_with_both_sides(given, sizes):
+    population, record, twin = given
+    other = replace(population.model, name="other", source_hash="0" * 64)
+    tree = population.tree.copy(deep=True)
+    tree["posterior"]["level_pop"].values[0, 0] += 1.0
+    moved = PopulationPosterior(population.model, tree)
+    stranger = replace(twin, population_hash=moved.hash, updates=7)
+    calls = {
+        f"population: this is of another model than the twin.*other 000000000000.*level {twin.model.hash[:12]}": {
+            "population": PopulationPosterior(other, population.tree)
+        },
+        f"population: the twin rests on another.*{moved.hash[:12]}.*expected '?{population.hash[:12]}": {
+            "population": moved
+        },
+        f"the twin of update 7: the twin rests on another.*{moved.hash[:12]}": {"earlier": (twin, stranger)},
+    }
+    for said, how in calls.items():
+        with pytest.raises(FitError, match=f"patient {record.key}, .*{said}"):
+            bt.update_twin(twin, record, random_seed=1, **how)
+    assert bt.update_twin(twin, record, random_seed=1, population=population, earlier=(twin,))[0].updates == 0

@@ -35,6 +35,22 @@ def test_a_particle_whose_solve_fails_does_not_poison_the_others(at_two, level_p
     assert all(np.isfinite([s.mean, s.sd, s.crps, s.log_score, s.pit]).all() for s in info.surprise)
 
 
+def test_a_particle_that_failed_once_has_no_say_in_what_is_expected_next(at_two, level_record):
+    """One of 800 made PIT, log score and factors of the next update no number, and that an alarm."""
+    state = np.array(at_two.particles.state)
+    state[0] = np.nan
+    hurt, info = update_twin(with_particles(at_two, state=state), level_record((20.0, 21.0, 20.5)), random_seed=2)
+    assert info.verdict == "PASS" and hurt.weights[0] == 0.0
+    newer = level_record((20.0, 21.0, 20.5, 20.3))
+    (lab,) = predict_labs(hurt, newer, random_seed=3)
+    others = with_particles(hurt, labs=hurt.particles.labs.at[0].set(hurt.particles.labs[1]))  # weight 0 all the same
+    (same,) = predict_labs(others, newer, random_seed=3)
+    assert (lab.pit, lab.log_score, lab.tenfold_high) == (same.pit, same.log_score, same.tenfold_high)
+    assert lab.alarm == ""
+    for factors in ((np.nan, np.nan), (np.nan, -9.0), (-9.0, np.nan)):
+        assert replace(lab, tenfold_high=factors[0], tenfold_low=factors[1]).alarm == ""
+
+
 @pytest.mark.parametrize("make", [start_twin, rebuild_twin])
 def test_islands_of_unequal_size_are_refused_with_the_patient_and_what_would_do(
     make, level_population, level_record, sizes
@@ -147,6 +163,21 @@ def test_a_withheld_twin_is_not_carried_on(at_two, level_population, level_recor
     assert info.path == "oracle" and "a twin that failed is not carried on" in info.reasons[0]
     oracle, _ = rebuild_twin(level_population, record, random_seed=5, **sizes)
     assert apart(twin, oracle, ("level",)) < 4.5
+
+
+def test_without_a_population_a_twin_that_failed_stays_withheld(at_two, level_record):
+    """It was carried on, and passed; one that a withheld update left where it stood is sound and is carried on."""
+    failed = replace(at_two, history=(replace(at_two.info, verdict="WITHHELD", reasons=("k-hat 0.9 above 0.7",)),))
+    twin = with_particles(failed, psi=np.asarray(at_two.particles.psi) + 3.0)
+    for value in (20.5, 20.6):
+        twin, info = update_twin(twin, level_record((20.0, 21.0, value)), random_seed=2)
+        assert twin.failed and info.verdict == "WITHHELD" and twin.record == at_two.record
+        assert "a twin that failed is not carried on" in info.reasons[0] and "no population at hand" in info.reasons[1]
+        assert info.new_labs == 1 and info.surprise[0].value == value
+    assert twin.updates == 2
+    stood, info = update_twin(at_two, level_record((20.0, 21.0, 60.0)), random_seed=2)
+    assert info.verdict == "WITHHELD" and info.stood and not stood.failed
+    assert update_twin(stood, level_record((20.0, 21.0, 20.5)), random_seed=2)[1].verdict == "PASS"
 
 
 def test_what_a_withheld_twin_expects_is_kept_so_that_scores_and_alarms_do_not_leave_its_labs_out(

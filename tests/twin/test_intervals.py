@@ -107,6 +107,9 @@ def test_what_was_expected_of_an_interval_is_its_probability_and_the_scores_beyo
         low, high = cdf(lab.value), cdf(lab.upper)
         assert surprise.log_score == pytest.approx(np.log(high - low), abs=0.1)
         assert low - 0.04 < surprise.pit < high + 0.04
+        assert surprise.ends == surprise.interval_range == pytest.approx((low, high), abs=0.04)
+        drawn_far_out = replace(surprise, pit=0.0003)  # where in its interval is chance, and no alarm
+        assert drawn_far_out.tail == surprise.tail == min(surprise.ends[1], 1.0 - surprise.ends[0])
         assert surprise.tenfold_high is None and not surprise.alarm
         below, above = np.linspace(-30.0, lab.value, 400), np.linspace(lab.upper, 90.0, 400)
         expected = np.trapezoid(cdf(below) ** 2, below) + np.trapezoid((1 - cdf(above)) ** 2, above)

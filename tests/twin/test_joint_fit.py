@@ -121,3 +121,15 @@ def test_the_oracle_refuses_a_fitted_patient(fitted, sizes):
     population, record = fitted
     with pytest.raises(FitError, match="in the fitted cohort: from scratch the labs would count twice"):
         rebuild_twin(population, record, random_seed=1, **sizes)
+
+
+def test_after_a_withheld_update_a_fitted_patient_goes_on_from_where_the_twin_stood(fitted, level_record, sizes):
+    """With the population at hand every later update was an error: from scratch the labs would count twice."""
+    population, record = fitted
+    twin = start_twin(population, record, random_seed=1, **sizes)
+    stood, info = update_twin(twin, level_record((*VALUES, 60.0)), random_seed=2, population=population)
+    assert info.verdict == "WITHHELD" and stood.record == record
+    good = level_record((*VALUES, 23.8))
+    later, info = update_twin(stood, good, random_seed=3, population=population)
+    assert info.verdict == "PASS" and later.record == good
+    assert mean_of(later) == pytest.approx(mean_of(update_twin(twin, good, random_seed=3)[0]), abs=0.2)

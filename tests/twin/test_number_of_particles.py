@@ -26,3 +26,9 @@ def test_numbers_of_numpy_and_the_most_there_can_be_are_taken():
     refuse_uneven(MOST_PARTICLES, 8, RECORD)
     with pytest.raises(FitError, match="there cannot be so many"):
         refuse_uneven(MOST_PARTICLES + 8, 8, RECORD)
+
+
+def test_one_island_is_refused_since_nothing_would_say_how_exact_it_is():
+    with pytest.raises(FitError, match="patient P-017, islands: there cannot be so many .* 2 to 1,000,000"):
+        refuse_uneven(80, 1, RECORD)
+    refuse_uneven(80, 2, RECORD)

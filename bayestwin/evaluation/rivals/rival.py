@@ -110,5 +110,6 @@ def rival_rows(
 def changes_the_past(model, panel) -> bool:
     """True where a twin that had learnt `panel.known` would start again, and so say nothing of the panel's labs."""
     known = panel.known
-    seen = SimpleNamespace(model=model, record=known, time=information_time(known), applied=start_applied(known))
+    applied = start_applied(model, known)
+    seen = SimpleNamespace(model=model, record=known, time=information_time(known), applied=applied)
     return difference(seen, panel.newer).taken_away
