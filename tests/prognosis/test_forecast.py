@@ -4,9 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from cycling_model import CYCLING, NOW, started, write_cycling_model
 
+from bayestwin.dosing import DoseEvent
 from bayestwin.errors import FitError, ModelError, StoreError
 from bayestwin.prognosis import compare_treatments, forecast, load_prognosis, save_prognosis
+from bayestwin.prognosis.particles import silent_parameters
 from bayestwin.prognosis.plan import make_plans
 from bayestwin.records import ClinicalEvent, PatientRecord
 from bayestwin.specification import load_model
@@ -174,3 +177,19 @@ def test_a_difference_whose_range_is_lost_under_one_rho_is_withheld_and_says_whi
     rows = (replace(a, by_rho=store), replace(b, by_rho=store), *prognosis.rows[2:])
     row = compare_treatments(replace(prognosis, rows=rows)).rows[0]
     assert row.difference is None and "too few draws under rho 0" in row.withheld
+
+
+@pytest.mark.parametrize("of", ["drug", "tablets"])
+def test_what_was_learnt_of_a_treatment_without_response_classes_is_kept_once_it_was_given(tmp_path, of):
+    said = CYCLING.replace(
+        'Parameter("d", unit="1/day", scale="identity",',
+        f'Parameter("d", unit="1/day", scale="identity", treatment="{of}",',
+    )
+    model = write_cycling_model(tmp_path / "cycling", said)
+    given = [
+        started((0.0, "drug"), doses=(DoseEvent(10.0, 10.0, "oral", 10.0, treatment="tablets"),)),
+        started((0.0, "pause"), doses=(DoseEvent(NOW + 10.0, 10.0, "oral", NOW, treatment="tablets"),)),
+        started((0.0, "pause"), doses=(DoseEvent(10.0, 10.0, "oral", 10.0),)),  # of whatever starts with doses
+    ]
+    silent = [bool(silent_parameters(model, record, NOW)[model.individual_names.index("d")]) for record in given]
+    assert silent == [False, True, of != "tablets"]
