@@ -217,6 +217,8 @@ def _square(each) -> np.ndarray:
 
 def _serological(seen, times, rule, endpoint, history, first, episode) -> np.ndarray:
     """Time of the first of the assessments (N, V) that establish progression, inf where none do, (N,)."""
+    if first >= seen.shape[1]:  # counting starts beyond the last visit
+        return np.full(len(seen), np.inf)
     seen, before = seen[:, first:], np.tile(np.asarray(history, dtype=float), (len(seen), 1))
     if episode is not None:
         episode = np.broadcast_to(episode, seen.shape)
@@ -225,7 +227,7 @@ def _serological(seen, times, rule, endpoint, history, first, episode) -> np.nda
     found = code_progression(
         np.concatenate([before, seen], axis=1),
         rule,
-        first_valid=max(before.shape[1] - 1, 1),
+        first_valid=max(before.shape[1] - endpoint.confirmations + 1, 1),
         confirmations=endpoint.confirmations,
         episode=episode,
     )

@@ -53,6 +53,14 @@ def test_the_row_is_the_mixture_of_both_futures(prognosis, rates):
     assert abs(drawn - events.survival[:, 1].mean()) < 0.07
 
 
+def test_before_a_start_beyond_the_horizon_only_death_counts(hazard_twin):
+    """The start, in 90 days, is further ahead than the last visit, and no row is lost by it."""
+    asked = forecast(hazard_twin, ["drug", "late_cells"], horizon_months=1, landmarks_months=(1.0,), random_seed=1)
+    events = asked.row("late_cells").events
+    assert_allclose(events.survival, events.alive)
+    assert 0.9 < asked.chance("drug", 1.0).value < asked.chance("late_cells", 1.0).value < 1.0
+
+
 def test_from_infusion_those_count_who_get_there_alive(prognosis, rates):
     moment = prognosis.row("late_cells").moments["infusion"]
     assert moment.at == pytest.approx(START / MONTH)
