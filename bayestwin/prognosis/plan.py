@@ -12,6 +12,7 @@ from bayestwin.prognosis.starts import (
     Cut,
     begin,
     doses_of,
+    doses_until,
     earliest_start,
     leukapheresis_of,
     with_start,
@@ -109,7 +110,7 @@ def _plan(model, record, name, regimen, cut: Cut) -> Plan:
     if known is None or known.starts_with == "dose":
         regimen = regimen or (known.regimen if known else Regimen.none())
         doses = doses_of(model, record, name, regimen, begin(model, record, cut, now))
-        past = tuple(d for d in record.doses if d.time <= now)
+        past = doses_until(record, now)
         label = known.label if known else name
         return Plan(name, label, "option", now, True, replace(record, doses=(*past, *doses)), treatments=(name,))
     if regimen is not None:
@@ -192,7 +193,7 @@ def _scheduled(model, record, name, schedule, cut: Cut) -> Plan:
 def _given(model, record, row, sequence, cut: Cut) -> tuple[PatientRecord, str, tuple[str, ...]]:
     """The record with a sequence of (time, treatment) in it, why there is no number, and what could not be checked."""
     doses = any(model.treatment(name).starts_with == "dose" for _, name in sequence)
-    made = replace(record, doses=tuple(d for d in record.doses if not doses or d.time <= cut.now))
+    made = replace(record, doses=doses_until(record, cut.now)) if doses else record
     made, refused = without_plans(model, made, cut.now), ""
     unknown: tuple[str, ...] = ()
     for (start, name), (end, _) in zip(sequence, (*sequence[1:], (float("inf"), ""))):

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import NamedTuple
 
+from bayestwin.dosing import DoseEvent
 from bayestwin.dynamics import treatment_starts
 from bayestwin.prognosis.assessments import MOMENT
 from bayestwin.records.record import ClinicalEvent, PatientRecord
@@ -36,6 +37,11 @@ def doses_of(model, record, name, regimen, start: float):
     """A regimen's dose events from `start`, in the model's units."""
     how = {"time_unit": model.time_unit, "dose_unit": model.dose_unit, "covariates": record.covariates}
     return regimen.events(start=start, treatment=name, **how)
+
+
+def doses_until(record, now: float) -> tuple[DoseEvent, ...]:
+    """The doses given by `now`; of a row with additional doses those of them."""
+    return tuple(given for dose in record.doses if (given := dose.until(now)) is not None)
 
 
 def with_start(model, record, treatment, start: float, cut: Cut) -> PatientRecord:

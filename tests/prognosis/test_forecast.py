@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from cycling_model import CYCLING, NOW, started, write_cycling_model
 
-from bayestwin.dosing import DoseEvent
+from bayestwin.dosing import DoseEvent, Regimen, Schedule
+from bayestwin.dynamics.timeline import happenings
 from bayestwin.errors import FitError, ModelError, StoreError
 from bayestwin.prognosis import compare_treatments, forecast, load_prognosis, save_prognosis
 from bayestwin.prognosis.particles import silent_parameters
@@ -193,3 +194,16 @@ def test_what_was_learnt_of_a_treatment_without_response_classes_is_kept_once_it
     ]
     silent = [bool(silent_parameters(model, record, NOW)[model.individual_names.index("d")]) for record in given]
     assert silent == [False, True, of != "tablets"]
+
+
+@pytest.mark.parametrize("row", ["single_dose", "schedule", "stop"])
+def test_additional_doses_of_one_row_end_with_the_data_cut_as_doses_of_their_own_rows_do(row):
+    model = load_model("theophylline")
+    asked = {"single_dose": None, "schedule": Schedule((("6 h", "twice_daily"),)), "stop": Regimen.none()}
+    said = DoseEvent(0.0, 320.0, "depot", addl=9, ii=12.0)
+
+    def jumps(*doses):
+        (plan,) = make_plans(model, PatientRecord("A", doses=doses), {row: asked[row]}, 30.0, span=96.0)
+        return [(h.time, h.bolus) for h in happenings(model, plan.record)[0]]
+
+    assert jumps(said) == jumps(*said.expanded())
