@@ -134,7 +134,7 @@ def _plan(model, record, name, regimen, cut: Cut) -> Plan:
         )
     refused, unknown = eligibility(model, known, record, now)
     planned = [t for t, n in treatment_starts(model, record) if n == name and t > now]
-    start = planned[0] if planned else earliest_start(known, record, now)
+    start = planned[0] if planned else earliest_start(model, known, record, now)
     return Plan(
         name,
         known.label,
@@ -158,7 +158,7 @@ def _on_the_way(model, record, known, start: float, cut: Cut) -> dict:
     """
     if start <= cut.now:
         return {}
-    taken = leukapheresis_of(known, record, cut.now) if known.cell_therapy else cut.now
+    taken = leukapheresis_of(model, known, record, cut.now) if known.cell_therapy else cut.now
     found = {"leukapheresis": taken if cut.now < taken < start else None}
     if known.never_starts is None or not known.wait:
         return found
@@ -198,7 +198,7 @@ def _given(model, record, row, sequence, cut: Cut) -> tuple[PatientRecord, str, 
     unknown: tuple[str, ...] = ()
     for (start, name), (end, _) in zip(sequence, (*sequence[1:], (float("inf"), ""))):
         known = model.treatment(name)
-        earliest = earliest_start(known, record, cut.now)
+        earliest = earliest_start(model, known, record, cut.now)
         if start < earliest - MOMENT:
             raise ModelError(
                 f"{name} cannot start before its waiting time is over",

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from bayestwin.dosing import DoseEvent
 from bayestwin.dynamics import treatment_starts
 from bayestwin.prognosis.assessments import MOMENT
+from bayestwin.prognosis.eligibility import cells_taken
 from bayestwin.records.record import ClinicalEvent, PatientRecord
 
 
@@ -19,18 +20,21 @@ class Cut(NamedTuple):
     span: float
 
 
-def leukapheresis_of(treatment, record, now: float) -> float:
-    """When a treatment's leukapheresis was, or would be if it were chosen at `now`; `now` for one that has none."""
+def leukapheresis_of(model, treatment, record, now: float) -> float:
+    """When a treatment's leukapheresis was, or is planned, or would be if it were chosen at `now`; `now` for one that
+    has none."""
     if not treatment.cell_therapy:
         return now
-    done = [e.time for e in record.events if e.event == "leukapheresis" and e.time <= now]
+    if (done := cells_taken(model, record, now)) is not None:
+        return done
+    planned = [e.time for e in record.events if e.event == "leukapheresis" and e.time > now]
     delay = treatment.to_leukapheresis + sum(d.of(record.covariates) for d in treatment.delays)
-    return max(done) if done else now + max(delay, 0.0)
+    return min(planned) if planned else now + max(delay, 0.0)
 
 
-def earliest_start(treatment, record, now: float) -> float:
+def earliest_start(model, treatment, record, now: float) -> float:
     """When a treatment would start if it were chosen at `now`, or was chosen before its leukapheresis was done."""
-    return max(leukapheresis_of(treatment, record, now) + treatment.wait, now)
+    return max(leukapheresis_of(model, treatment, record, now) + treatment.wait, now)
 
 
 def doses_of(model, record, name, regimen, start: float):

@@ -95,6 +95,14 @@ def test_a_line_begun_again_while_it_is_in_force_and_bridging_are_no_further_lin
     assert "1 <= prior_lines <= 3" in why("isa_kd", after, now=400.0, prior_lines=1)
 
 
+def test_a_leukapheresis_whose_cells_have_come_excuses_no_line_begun_since():
+    used = [("leukapheresis", 0.0, ""), ("infusion", 60.0, "ide_cel")]
+    lines = [("line_of_therapy", t, n) for t, n in ((200.0, "pd"), (300.0, "kd"))]
+    assert "2 <= prior_lines <= 4" in why("ide_cel", [*used, *lines], now=400.0, prior_lines=2)
+    on_the_way = [*used, *lines, ("leukapheresis", 310.0, ""), ("line_of_therapy", 320.0, "rd")]
+    assert BCMA in why("ide_cel", on_the_way, now=400.0, prior_lines=2)  # Kd and Rd bridge to the second cells
+
+
 def test_a_schedule_is_asked_at_each_step():
     from bayestwin.dosing import Schedule
 

@@ -135,6 +135,27 @@ def test_the_way_ahead_follows_the_record(hazard_twin):
     assert (infused.role, infused.otherwise, infused.waits) == ("current", None, 0.0)
 
 
+def test_a_leukapheresis_that_is_planned_is_the_way_ahead(hazard_twin):
+    now = hazard_twin.time
+    taken = ClinicalEvent("leukapheresis", now + 90.0, now)
+    later = plan(hazard_twin, events=[taken, replace(taken, time=now + 200.0)])
+    assert (later.leukapheresis, later.start, later.waits) == (now + 90.0, now + 150.0, 2.5)
+    assert times_of(later, now) == {"leukapheresis": 90.0, "infusion": 150.0}
+    both = plan(hazard_twin, events=[taken, ClinicalEvent("infusion", now + 160.0, now, "late_cells")])
+    assert (both.role, both.leukapheresis, both.start) == ("planned", now + 90.0, now + 160.0)
+    done = plan(hazard_twin, events=[taken, ClinicalEvent("leukapheresis", now - 15.0, now)])
+    assert (done.leukapheresis, done.start) == (None, now + 45.0)
+
+
+def test_cells_that_have_come_leave_no_leukapheresis_for_others(hazard_twin):
+    now = hazard_twin.time
+    used = [ClinicalEvent("leukapheresis", now - 9.0, now), ClinicalEvent("infusion", now - 1.0, now, "cells")]
+    again = plan(hazard_twin, events=used)
+    assert (again.leukapheresis, again.start, again.waits) == (now + 30.0, now + 90.0, 1.5)
+    taken = plan(hazard_twin, events=[*used, ClinicalEvent("leukapheresis", now - 0.5, now)])
+    assert (taken.leukapheresis, taken.start) == (None, now + 59.5)
+
+
 def test_who_never_gets_it_stays_on_what_he_has_where_that_is_the_same(hazard_twin):
     on_it = [ClinicalEvent("line_of_therapy", 1.0, 1.0, "rescue")]
     same = plan(hazard_twin, events=on_it).otherwise
