@@ -11,16 +11,20 @@ from bayestwin.individual import beginning
 from bayestwin.records.record import covariate_changes
 
 
-def eligibility(model, treatment, record, now: float) -> tuple[str, tuple[str, ...]]:
-    """(first rule the patient is outside of at `now`, or ""; rules that could not be checked)."""
+def eligibility(model, treatment, record, now: float, *, set_out: float | None = None) -> tuple[str, tuple[str, ...]]:
+    """(first rule the patient is outside of at `now`, or ""; rules that could not be checked).
+
+    set_out : of cells whose leukapheresis stands in no record, when the patient sets out for it; None: at `now`
+    """
     names = [rule.covariate for rule in treatment.eligibility]
     seen, since = _as_last_said(record, names, now)
     begun = [(time, name) for time, name in treatment_starts(model, record) if time <= now]
     for _, name in begun:
         seen.update(dict(model.treatment(name).sets))
-    taken = cells_taken(model, record, now) if treatment.cell_therapy else None
-    if taken is not None:  # decided when the patient set out for it; what is begun on the way holds the myeloma
-        begun = [(time, name) for time, name in begun if time < taken - treatment.to_leukapheresis]
+    if treatment.cell_therapy:  # decided when the patient set out for it; what is begun on the way holds the myeloma
+        taken = cells_taken(model, record, now)
+        set_out = set_out if taken is None else taken - treatment.to_leukapheresis
+        begun = [(time, name) for time, name in begun if set_out is None or time < set_out]
     lines = _lines(model, record, begun)
     for rule in treatment.eligibility:
         if rule.counts_lines and isinstance(value := seen.get(rule.covariate), int | float):

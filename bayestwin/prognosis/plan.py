@@ -207,7 +207,7 @@ def _given(model, record, row, sequence, cut: Cut) -> tuple[PatientRecord, str, 
                 value=f"{start - cut.now:g} {model.time_unit} after the data cut",
                 allowed=f"at least {earliest - cut.now:g} {model.time_unit}",
             )
-        why, not_checked = eligibility(model, known, made, start)
+        why, not_checked = eligibility(model, known, made, start, set_out=cut.now + start - earliest)
         refused, unknown = refused or why, (*unknown, *not_checked)
         if known.starts_with == "dose":
             given = doses_of(model, record, name, known.regimen, begin(model, record, cut, start))

@@ -109,3 +109,23 @@ def test_a_schedule_is_asked_at_each_step():
     record = PatientRecord("M-1", covariates=FIT)
     rows = {"both": Schedule((("0 day", "teclistamab"), ("6 month", "elranatamab")))}
     assert BCMA in make_plans(MYELOMA, record, rows, 20.0)[0].refused
+
+
+@pytest.mark.parametrize("taken", [(), (ClinicalEvent("leukapheresis", 20.0, 20.0),)])
+def test_what_bridges_to_cells_in_a_schedule_is_no_line_for_them_and_what_comes_before_is(taken):
+    """Bridging at the data cut, cells as soon as they can be there; with a leukapheresis of that day and without."""
+    from bayestwin.dosing import Schedule
+
+    first = 63 - 14 * len(taken)
+
+    def asked(bridge, day, **said):
+        record = PatientRecord("M-1", events=taken, covariates=FIT | said)
+        rows = {"ide_cel": None, "both": Schedule((("0 day", bridge), (f"{day} day", "ide_cel")))}
+        alone, both = make_plans(MYELOMA, record, rows, 20.0, span=1000.0)
+        return alone.refused, both.refused
+
+    assert asked("pd", first, prior_lines=4) == ("", "")
+    assert [("2 <= prior_lines" in why) for why in asked("pd", first, prior_lines=1)] == [True, True]
+    assert [(BCMA in why) for why in asked("teclistamab", first)] == [False, True]
+    if not taken:  # who sets out for the leukapheresis half a year on has had that line
+        assert [("2 <= prior_lines" in why) for why in asked("pd", 300, prior_lines=4)] == [False, True]
