@@ -29,7 +29,7 @@ from bayestwin.prognosis.policy import PATHS, Followed, follow_policy
 from bayestwin.prognosis.progressed import PROGRESSED, progressed_already
 from bayestwin.prognosis.result import TreatmentPrognosis
 from bayestwin.prognosis.sequences import policy_visit
-from bayestwin.prognosis.simulate import trajectories
+from bayestwin.prognosis.simulate import trajectories, with_repeats
 from bayestwin.prognosis.time_on import TimeOnTreatment, time_on_treatment
 from bayestwin.prognosis.unsolved import TooManyFailed, check_solved, lenders
 
@@ -184,17 +184,19 @@ def _fixed(asked: Asked, plan: Plan, number: int, draws, noise: Noise | None, ma
     early = np.concatenate([np.arange(3.5, 32.0, 3.5), wait + np.arange(3.5, 32.0, 3.5)])
     times = np.unique(np.concatenate([visits, early[early < asked.span]]))
     ahead, rng = twin.time + times, asked.rng(5, number)
-    outputs, hazards, ok = trajectories(twin, draws, plan, ahead, past=False, rng=rng, accuracy=asked.accuracy)
+    outputs, hazards, ok = trajectories(twin, draws, plan, ahead, past=False, rng=None, accuracy=asked.accuracy)
     check_solved(ok)
+    at = np.searchsorted(times, visits)
+    if noise is None:
+        noise = draw_noise(twin.model, asked.rule, asked.rng(3, number), len(ok), len(visits))
+    marker = twin.model.observation_index[asked.rule.output]
+    outputs, paths = with_repeats(twin, draws, outputs, ahead, marker, at, len(noise.assay), rng)
     known = np.asarray(twin.particles.state)[np.arange(len(draws.draw)), draws.known]
     first_hazard = len(twin.model.states)
     hazards = hazards - known[:, None, first_hazard : first_hazard + len(twin.model.hazards)]
     if not ok.all():
         take = lenders(ok, draws.draw, asked.rng(7, number))
-        outputs, hazards = outputs[take], hazards[take]
-    at = np.searchsorted(times, visits)
-    if noise is None:
-        noise = draw_noise(twin.model, asked.rule, asked.rng(3, number), len(ok), len(visits))
+        outputs, hazards, paths = outputs[take], hazards[take], paths[:, take]
     events = event_times(
         twin.model,
         asked.rule,
@@ -209,6 +211,7 @@ def _fixed(asked: Asked, plan: Plan, number: int, draws, noise: Noise | None, ma
         background=asked.background(visits),
         history=_history(asked, plan),
         landmarks=marks,
+        marker=paths,
     )
     events = _in_months(asked, events)
     return Simulated(outputs, ok, times, events, _time_on_schedule(asked, plan, events, len(ok)), noise)
