@@ -8,7 +8,7 @@ from cycling_model import CYCLING, NOW, started, write_cycling_model
 
 from bayestwin.dosing import DoseEvent, Regimen, Schedule
 from bayestwin.dynamics.timeline import happenings
-from bayestwin.errors import FitError, ModelError, StoreError
+from bayestwin.errors import ArgumentError, FitError, ModelError, StoreError
 from bayestwin.prognosis import compare_treatments, forecast, load_prognosis, save_prognosis
 from bayestwin.prognosis.particles import silent_parameters
 from bayestwin.prognosis.plan import make_plans
@@ -54,6 +54,16 @@ def test_an_unknown_endpoint_or_landmark_names_those_there_are(prognosis):
         prognosis.chance("drug", 12, endpoint="relapse")
     with pytest.raises(ModelError, match="not a landmark of this forecast.*13.*6, 12, 24"):
         prognosis.first_events("drug", 13)
+    with pytest.raises(ModelError, match="no knowledge range of this probability.*0.9.*0.5, 0.8, 0.95"):
+        prognosis.knowledge_range("drug", 12, probability=0.9)
+
+
+def test_one_number_for_months_in_a_row_and_a_pair_that_was_not_compared_are_refused(hazard_twin, prognosis):
+    for of, how in ((compare_treatments, {"months": 12}), (forecast, {"landmarks_months": 12, "random_seed": 1})):
+        with pytest.raises(ArgumentError, match=r"this is a int.*months.*\(12,\)"):
+            of(prognosis if of is compare_treatments else hazard_twin, **how)
+    with pytest.raises(ModelError, match="no such comparison.*x against drug.*cells against drug"):
+        compare_treatments(prognosis).pairs("drug", "x")
 
 
 def test_doubt_without_assay_noise_is_knowledge_and_chance(hazard_twin, prognosis):

@@ -93,6 +93,10 @@ def test_a_treatment_that_starts_at_once_has_no_moment_ahead(prognosis):
     assert prognosis.reached("infusion", "drug") is None
     with pytest.raises(ModelError, match="no such endpoint"):
         prognosis.chance_from("infusion", "late_cells", 12.0, endpoint="progression")
+    with pytest.raises(ModelError, match="no such moment.*'infusoin'.*leukapheresis, infusion"):
+        prognosis.chance_from("infusoin", "late_cells", 12.0)
+    with pytest.raises(ModelError, match="no such moment.*'infusoin'"):
+        prognosis.reached("infusoin", "late_cells")
 
 
 def test_a_drug_that_is_planned_is_not_counted_from_an_infusion(hazard_twin):
