@@ -1,7 +1,9 @@
 """A row holds for what the record says by the time at which it would start, and for nothing that lies ahead."""
 
+import numpy as np
 import pytest
 
+from bayestwin.prognosis.life_table import background_integral, life_table
 from bayestwin.prognosis.plan import make_plans
 from bayestwin.records import ClinicalEvent, PatientRecord, read_records
 from bayestwin.specification import load_model
@@ -93,6 +95,18 @@ def test_a_line_begun_again_while_it_is_in_force_and_bridging_are_no_further_lin
     after = [*bridged, ("infusion", 63.0, "ide_cel"), ("line_of_therapy", 300.0, "dara_pd")]
     assert why("isa_kd", after, now=400.0, prior_lines=0) == ""  # Rd, cells, D-Pd
     assert "1 <= prior_lines <= 3" in why("isa_kd", after, now=400.0, prior_lines=1)
+
+
+def test_a_number_of_numpy_counts_as_the_number_that_it_is():
+    begun = [("line_of_therapy", 10.0, "pd")]
+    said = [why("ide_cel", begun, prior_lines=lines) for lines in (4, np.int64(4), np.float32(4.0))]
+    assert "2 <= prior_lines <= 4" in said[0] and said == [said[0]] * 3
+    one, other = (PatientRecord("M-1", covariates={"age_years": age, "sex": "male"}) for age in (70, np.int64(70)))
+    assert type(other.covariates["age_years"]) is int and other.data_hash == one.data_hash
+    table, days = life_table("germany_2020_2022"), np.array([365.25])
+    assert background_integral(table, other.covariates, 0.0, days) == background_integral(
+        table, one.covariates, 0.0, days
+    )
 
 
 def test_a_leukapheresis_whose_cells_have_come_excuses_no_line_begun_since():
