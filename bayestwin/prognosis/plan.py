@@ -53,9 +53,17 @@ class Plan:
 
 
 def current_treatment(model, record, now: float) -> tuple[float, str] | None:
-    """(start, name) of the latest treatment started by `now`, or None."""
+    """(start, name) of the latest treatment started by `now`, or None.
+
+    A line of therapy begun again while it is in force goes on since its first start; cells infused again do not.
+    """
     started = [s for s in treatment_starts(model, record) if s[0] <= now]
-    return started[-1] if started else None
+    if not started:
+        return None
+    start, name = started.pop()
+    while started and started[-1][1] == name and model.treatment(name).starts_with == "line_of_therapy":
+        start, _ = started.pop()
+    return start, name
 
 
 def make_plans(
