@@ -100,7 +100,7 @@ def forecast_row(asked: Asked, plan: Plan, number: int, draws, by_rho) -> Treatm
 def _row_with_numbers(asked: Asked, plan: Plan, number: int, draws, by_rho) -> TreatmentPrognosis:
     twin = asked.twin
     found = simulated_row(asked, plan, number, draws)
-    shown = np.ones(len(found.times), dtype=bool) if asked.endpoint is None else found.times <= 18.5 * DAYS_PER_MONTH
+    shown = np.ones(len(found.times), dtype=bool) if asked.endpoint is None else found.times <= 18.5 * asked.per_month
     sigma = np.asarray(twin.population.sigma)[draws.draw]
     drawn = courses(
         twin.model,
@@ -181,7 +181,8 @@ def _fixed(asked: Asked, plan: Plan, number: int, draws, noise: Noise | None, ma
     twin = asked.twin
     wait = max(plan.start - twin.time, 0.0) if plan.new else 0.0
     visits = visit_times(asked.endpoint, wait, asked.span)
-    early = np.concatenate([np.arange(3.5, 32.0, 3.5), wait + np.arange(3.5, 32.0, 3.5)])
+    soon = np.arange(3.5, 32.0, 3.5) * asked.per_month / DAYS_PER_MONTH
+    early = np.concatenate([soon, wait + soon])
     times = np.unique(np.concatenate([visits, early[early < asked.span]]))
     ahead, rng = twin.time + times, asked.rng(5, number)
     outputs, hazards, ok = trajectories(twin, draws, plan, ahead, past=False, rng=None, accuracy=asked.accuracy)

@@ -1,7 +1,9 @@
 """Forecasts end to end on hazards alone, plans and refusals, and files."""
 
 from dataclasses import replace
+from functools import reduce
 
+import hazard_model
 import numpy as np
 import pytest
 from cycling_model import CYCLING, NOW, started, write_cycling_model
@@ -12,8 +14,9 @@ from bayestwin.errors import ArgumentError, FitError, ModelError, StoreError
 from bayestwin.prognosis import compare_treatments, forecast, load_prognosis, save_prognosis
 from bayestwin.prognosis.particles import silent_parameters
 from bayestwin.prognosis.plan import make_plans
-from bayestwin.records import ClinicalEvent, PatientRecord
+from bayestwin.records import ClinicalEvent, Lab, PatientRecord
 from bayestwin.specification import load_model
+from bayestwin.twin import start_twin
 
 MONTH = 30.4375
 
@@ -217,3 +220,17 @@ def test_additional_doses_of_one_row_end_with_the_data_cut_as_doses_of_their_own
         return [(h.time, h.bolus) for h in happenings(model, plan.record)[0]]
 
     assert jumps(said) == jumps(*said.expanded())
+
+
+def test_courses_go_as_far_in_a_model_of_hours_as_in_one_of_days(prognosis, tmp_path, monkeypatch):
+    said = {'time_unit="day"': 'time_unit="h"', "visit_every=28.0": "visit_every=672.0"}
+    text = reduce(lambda text, one: text.replace(*one), said.items(), hazard_model.HAZARDS)
+    monkeypatch.setattr(hazard_model, "HAZARDS", text)
+    hourly = hazard_model.hazard_population(tmp_path / "hourly")
+    labs = tuple(Lab(f"m@{t}", "m_protein", t, 20.0, t) for t in (0.0, 240.0))
+    sizes = {"particles": 400, "islands": 4, "population_draws": 100}
+    twin = start_twin(hourly, PatientRecord("H-1", labs=labs), random_seed=1, **sizes)
+    asked = forecast(twin, ["drug"], landmarks_months=(6.0,), random_seed=1)
+    in_days = prognosis.row("drug").courses[0].times - prognosis.now
+    np.testing.assert_allclose(asked.row("drug").courses[0].times - asked.now, 24.0 * in_days)
+    assert 17.5 * MONTH < in_days[-1] <= 18.5 * MONTH
