@@ -58,7 +58,11 @@ class TreatmentComparison:
 
     def pairs(self, a: str, b: str):
         """(a later, b later, both after the horizon)."""
-        return next(row.pairs for row in self.rows if (row.a, row.b) == (a, b))
+        for row in self.rows:
+            if (row.a, row.b) == (a, b):
+                return row.pairs
+        against = "; ".join(dict.fromkeys(f"{row.b} against {row.a}" for row in self.rows))
+        raise ModelError("no such comparison", value=f"{b} against {a}", allowed=against)
 
     def to_frame(self):
         """One row per pair and month (pandas)."""
@@ -99,6 +103,8 @@ class TreatmentComparison:
 def compare_treatments(prognosis, *, reference: str | None = None, months=None) -> TreatmentComparison:
     """Compare every treatment with the reference (default: current, else planned, else the first with a number)."""
     refuse_other(prognosis, "compare_treatments, prognosis", "a Prognosis: forecast(...)", "rows", "landmarks")
+    if months is not None:
+        refuse_other(months, "compare_treatments, months", "months in a row: (12,)", "__iter__")
     months = (12,) if months is None else tuple(months)
     shown = [row for row in prognosis.rows if row.events is not None]
     if reference is None:

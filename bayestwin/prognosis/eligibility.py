@@ -11,16 +11,20 @@ from bayestwin.individual import beginning
 from bayestwin.records.record import covariate_changes
 
 
-def eligibility(model, treatment, record, now: float) -> tuple[str, tuple[str, ...]]:
-    """(first rule the patient is outside of at `now`, or ""; rules that could not be checked)."""
+def eligibility(model, treatment, record, now: float, *, set_out: float | None = None) -> tuple[str, tuple[str, ...]]:
+    """(first rule the patient is outside of at `now`, or ""; rules that could not be checked).
+
+    set_out : of cells whose leukapheresis stands in no record, when the patient sets out for it; None: at `now`
+    """
     names = [rule.covariate for rule in treatment.eligibility]
     seen, since = _as_last_said(record, names, now)
     begun = [(time, name) for time, name in treatment_starts(model, record) if time <= now]
     for _, name in begun:
         seen.update(dict(model.treatment(name).sets))
-    taken = _last(record, "leukapheresis", now) if treatment.cell_therapy else None
-    if taken is not None:  # decided when the patient set out for it; what is begun on the way holds the myeloma
-        begun = [(time, name) for time, name in begun if time < taken - treatment.to_leukapheresis]
+    if treatment.cell_therapy:  # decided when the patient set out for it; what is begun on the way holds the myeloma
+        taken = cells_taken(model, record, now)
+        set_out = set_out if taken is None else taken - treatment.to_leukapheresis
+        begun = [(time, name) for time, name in begun if set_out is None or time < set_out]
     lines = _lines(model, record, begun)
     for rule in treatment.eligibility:
         if rule.counts_lines and isinstance(value := seen.get(rule.covariate), int | float):
@@ -53,11 +57,14 @@ def _lines(model, record, begun) -> list[float]:
 
 def _bridges(model, record, time: float, name: str) -> bool:
     """True for what is begun after a leukapheresis whose cells have not come yet."""
-    taken = _last(record, "leukapheresis", time)
-    if taken is None or model.treatment(name).cell_therapy:
-        return False
+    return not model.treatment(name).cell_therapy and cells_taken(model, record, time) is not None
+
+
+def cells_taken(model, record, by: float) -> float | None:
+    """The last leukapheresis by then whose cells have not come yet; None where no cells are on their way."""
+    taken = _last(record, "leukapheresis", by)
     cells = (t for t, n in treatment_starts(model, record) if model.treatment(n).cell_therapy)
-    return not any(taken <= t <= time for t in cells)
+    return None if taken is None or any(taken <= t <= by for t in cells) else taken
 
 
 def _last(record, event: str, by: float) -> float | None:

@@ -113,6 +113,7 @@ def event_times(
     noise: Noise,
     episode=None,
     background=None,
+    marker=None,
 ) -> EventTimes:
     """Code events for all draws under a treatment that does not depend on the labs to come.
 
@@ -122,8 +123,10 @@ def event_times(
     history : observed values of the marker that the count goes on from (empty for a new treatment)
     start : when counting starts, time from the data cut (0 for a treatment that goes on)
     episode : (V,) beginning of each visit's episode, time from the data cut, for a rule with `counts_on`
+    marker : the rule's own latent output where each repeat of the assay errors has one, (R, P, V); None: of `outputs`
     """
-    seen = seen_of(model, rule.output, outputs[:, :, model.observation_index[rule.output]], sigma, noise.assay)
+    latent = outputs[:, :, model.observation_index[rule.output]] if marker is None else marker
+    seen = seen_of(model, rule.output, latent, sigma, noise.assay)
     how = {"history": history, "start": start, "landmarks": landmarks, "luck": noise.luck}
     return events_seen(
         model, rule, endpoint, seen, hazards, times, **how, episode=episode, background=background, ways=True
@@ -131,7 +134,8 @@ def event_times(
 
 
 def seen_of(model, output: str, latent, sigma, noise) -> np.ndarray:
-    """Labs of one output as they are reported, (R, P, V), from latent (P, V), sigma (P, R) and standard noise."""
+    """Labs of one output as they are reported, (R, P, V), from latent (P, V) or (R, P, V), sigma (P, S) and standard
+    noise (R, P, V)."""
     k = model.observation_index[output]
     limit = model.observations[k].lower_limit
     seen = observed_with(model, k, latent, sigma[:, None, :], noise)
@@ -217,6 +221,8 @@ def _square(each) -> np.ndarray:
 
 def _serological(seen, times, rule, endpoint, history, first, episode) -> np.ndarray:
     """Time of the first of the assessments (N, V) that establish progression, inf where none do, (N,)."""
+    if first >= seen.shape[1]:  # counting starts beyond the last visit
+        return np.full(len(seen), np.inf)
     seen, before = seen[:, first:], np.tile(np.asarray(history, dtype=float), (len(seen), 1))
     if episode is not None:
         episode = np.broadcast_to(episode, seen.shape)
@@ -225,7 +231,7 @@ def _serological(seen, times, rule, endpoint, history, first, episode) -> np.nda
     found = code_progression(
         np.concatenate([before, seen], axis=1),
         rule,
-        first_valid=max(before.shape[1] - 1, 1),
+        first_valid=max(before.shape[1] - endpoint.confirmations + 1, 1),
         confirmations=endpoint.confirmations,
         episode=episode,
     )

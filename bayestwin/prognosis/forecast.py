@@ -54,6 +54,8 @@ def forecast(
     if treatments is not None:
         allowed = "None, names of treatments, or row name -> treatment, Regimen, Schedule or Policy"
         refuse_other(treatments, "forecast, treatments", allowed, "__iter__")
+    if landmarks_months is not None:
+        refuse_other(landmarks_months, "forecast, landmarks_months", "months in a row: (12,)", "__iter__")
     for name, given in (("horizon_months", horizon_months), ("horizon", horizon)):
         if given is not None:
             refuse_other(given, f"forecast, {name}", "a number", "__float__")

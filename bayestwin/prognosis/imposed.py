@@ -17,6 +17,7 @@ import numpy as np
 
 from bayestwin.dynamics import NO_GRADIENT, Accuracy
 from bayestwin.errors import FitError, ModelError
+from bayestwin.individual import beginning
 from bayestwin.individual.residuals import draw_observation
 from bayestwin.prognosis.particles import forecast_draws
 from bayestwin.prognosis.result import QUANTILES
@@ -75,10 +76,17 @@ def past_course(twin, times, *, random_seed: int, accuracy: Accuracy = NO_GRADIE
     Raises
     ------
     FitError      the twin is withheld
-    ModelError    a time after the data cut
+    ModelError    a time before the patient's beginning or after the data cut
     """
     _passed(twin)
-    times = np.asarray(times, dtype=float)
+    times, begin = np.asarray(times, dtype=float), beginning(twin.record)
+    if times.min() < begin:
+        raise ModelError(
+            "states of the past begin with the patient's first row",
+            subject=f"patient {twin.key}",
+            value=f"{times.min():g} {twin.model.time_unit}",
+            allowed=f"at least {begin:g}",
+        )
     if times.max() > twin.time:
         raise ModelError(
             "states of the past end at the data cut",

@@ -1,8 +1,9 @@
 """The ladder of one chance: the same question asked of one patient at moment after moment, as more becomes known.
 
-At each moment the twin has learnt what was known then and that the patient is alive, and is asked for the chance to be
-free of progression for so many months, or until the same day each time. A rung says what it rests on: labs learnt,
-evidence behind the treatment, what was assumed, and how much of the doubt labs can still take away.
+At each moment the twin has learnt what was known then and that the patient is alive, unless a death was known, and is
+asked for the chance to be free of progression for so many months, or until the same day each time. A rung says what it
+rests on: labs learnt, evidence behind the treatment, what was assumed, and how much of the doubt labs can still take
+away.
 """
 
 from collections import Counter
@@ -148,7 +149,8 @@ def chance_ladder(
             )
         alive = (*alive, ClinicalEvent("last_known_alive", time, time))
         known = record.known_at(time)
-        known = replace(known, events=(*known.events, *alive))
+        died = min((e.time for e in known.events if e.event == "death"), default=float("inf"))
+        known = replace(known, events=(*known.events, *(e for e in alive if e.time < died)))
         if twin is None:
             twin = start_twin(population, known, random_seed=random_seed, **sizes)
         else:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-LEUKAPHERESIS, INFUSION = "leukapheresis", "infusion"
+MOMENTS = LEUKAPHERESIS, INFUSION = "leukapheresis", "infusion"
 
 
 class Moment(NamedTuple):

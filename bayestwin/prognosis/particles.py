@@ -16,6 +16,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from bayestwin.dynamics import treatment_starts
 from bayestwin.individual import (
     begun_effects,
     class_log_probability,
@@ -41,8 +42,7 @@ class Draws(NamedTuple):
 
 def silent_parameters(model, record, now: float) -> np.ndarray:
     """True for individual parameters of which the record says nothing, (D,)."""
-    data = compile_record(model, record)
-    started = {c.treatment for k, c in enumerate(model.response_classes) if data.relevant[k] > 0}
+    started = {name for _, name in treatment_starts(model, record)} | _dosed(model, record, now)
     by_name = {p.name: p.treatment for p in model.parameters}
     silent = [bool(by_name.get(name)) and by_name[name] not in started for name in model.individual_names]
     for drift in model.drift:
@@ -55,6 +55,12 @@ def silent_parameters(model, record, now: float) -> np.ndarray:
     for name in model.occasions.names if model.occasions else ():
         silent[model.individual_names.index(name)] = name not in begun
     return np.array(silent)
+
+
+def _dosed(model, record, now: float) -> set[str]:
+    """Treatments that start with doses and have one by `now`; a dose that names no treatment may be of any of them."""
+    given = {dose.treatment for dose in record.doses if dose.time <= now}
+    return {t.name for t in model.treatments if t.starts_with == "dose" and given & {t.name, ""}}
 
 
 def forecast_draws(twin, rho: float, rng: np.random.Generator) -> Draws:

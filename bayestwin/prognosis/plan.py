@@ -12,6 +12,7 @@ from bayestwin.prognosis.starts import (
     Cut,
     begin,
     doses_of,
+    doses_until,
     earliest_start,
     leukapheresis_of,
     with_start,
@@ -52,9 +53,17 @@ class Plan:
 
 
 def current_treatment(model, record, now: float) -> tuple[float, str] | None:
-    """(start, name) of the latest treatment started by `now`, or None."""
+    """(start, name) of the latest treatment started by `now`, or None.
+
+    A line of therapy begun again while it is in force goes on since its first start; cells infused again do not.
+    """
     started = [s for s in treatment_starts(model, record) if s[0] <= now]
-    return started[-1] if started else None
+    if not started:
+        return None
+    start, name = started.pop()
+    while started and started[-1][1] == name and model.treatment(name).starts_with == "line_of_therapy":
+        start, _ = started.pop()
+    return start, name
 
 
 def make_plans(
@@ -109,7 +118,7 @@ def _plan(model, record, name, regimen, cut: Cut) -> Plan:
     if known is None or known.starts_with == "dose":
         regimen = regimen or (known.regimen if known else Regimen.none())
         doses = doses_of(model, record, name, regimen, begin(model, record, cut, now))
-        past = tuple(d for d in record.doses if d.time <= now)
+        past = doses_until(record, now)
         label = known.label if known else name
         return Plan(name, label, "option", now, True, replace(record, doses=(*past, *doses)), treatments=(name,))
     if regimen is not None:
@@ -133,7 +142,7 @@ def _plan(model, record, name, regimen, cut: Cut) -> Plan:
         )
     refused, unknown = eligibility(model, known, record, now)
     planned = [t for t, n in treatment_starts(model, record) if n == name and t > now]
-    start = planned[0] if planned else earliest_start(known, record, now)
+    start = planned[0] if planned else earliest_start(model, known, record, now)
     return Plan(
         name,
         known.label,
@@ -157,7 +166,7 @@ def _on_the_way(model, record, known, start: float, cut: Cut) -> dict:
     """
     if start <= cut.now:
         return {}
-    taken = leukapheresis_of(known, record, cut.now) if known.cell_therapy else cut.now
+    taken = leukapheresis_of(model, known, record, cut.now) if known.cell_therapy else cut.now
     found = {"leukapheresis": taken if cut.now < taken < start else None}
     if known.never_starts is None or not known.wait:
         return found
@@ -192,12 +201,12 @@ def _scheduled(model, record, name, schedule, cut: Cut) -> Plan:
 def _given(model, record, row, sequence, cut: Cut) -> tuple[PatientRecord, str, tuple[str, ...]]:
     """The record with a sequence of (time, treatment) in it, why there is no number, and what could not be checked."""
     doses = any(model.treatment(name).starts_with == "dose" for _, name in sequence)
-    made = replace(record, doses=tuple(d for d in record.doses if not doses or d.time <= cut.now))
+    made = replace(record, doses=doses_until(record, cut.now)) if doses else record
     made, refused = without_plans(model, made, cut.now), ""
     unknown: tuple[str, ...] = ()
     for (start, name), (end, _) in zip(sequence, (*sequence[1:], (float("inf"), ""))):
         known = model.treatment(name)
-        earliest = earliest_start(known, record, cut.now)
+        earliest = earliest_start(model, known, record, cut.now)
         if start < earliest - MOMENT:
             raise ModelError(
                 f"{name} cannot start before its waiting time is over",
@@ -206,7 +215,7 @@ def _given(model, record, row, sequence, cut: Cut) -> tuple[PatientRecord, str, 
                 value=f"{start - cut.now:g} {model.time_unit} after the data cut",
                 allowed=f"at least {earliest - cut.now:g} {model.time_unit}",
             )
-        why, not_checked = eligibility(model, known, made, start)
+        why, not_checked = eligibility(model, known, made, start, set_out=cut.now + start - earliest)
         refused, unknown = refused or why, (*unknown, *not_checked)
         if known.starts_with == "dose":
             given = doses_of(model, record, name, known.regimen, begin(model, record, cut, start))

@@ -26,9 +26,9 @@ def progressed_already(twin, rule, plan) -> bool:
 def _by_marker(twin, rule, plan) -> bool:
     """A confirmed rise of the rule's marker."""
     history = marker_history(twin.model, rule, twin.record, plan, twin.time)
-    if len(history) <= 2:
-        return False
     confirmations = twin.model.progression.confirmations
+    if len(history) <= confirmations:
+        return False
     return bool(code_progression(np.array(history), rule, first_valid=1, confirmations=confirmations) >= 0)
 
 

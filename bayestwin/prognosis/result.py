@@ -8,9 +8,9 @@ import xarray as xr
 
 from bayestwin.errors import ModelError
 from bayestwin.prognosis.endpoint import EventTimes
-from bayestwin.prognosis.moments import Moment
+from bayestwin.prognosis.moments import MOMENTS, Moment
 from bayestwin.prognosis.plan import Plan
-from bayestwin.prognosis.quantities import Chance, chance_of
+from bayestwin.prognosis.quantities import LEVELS, Chance, chance_of
 from bayestwin.prognosis.time_on import TimeOnTreatment, step_quantiles
 from bayestwin.twin.particles import normalised
 
@@ -125,7 +125,7 @@ class Prognosis:
         None where the row has no number or has no such moment ahead, and for a landmark past the horizon.
         endpoint : "progression or death" or "death"
         """
-        found = (self.row(treatment).moments or {}).get(moment)
+        found = self._moment(moment, treatment)
         values = {"progression or death": ("survival", "squared"), "death": ("alive", "alive_squared")}
         if endpoint not in values:
             raise ModelError("no such endpoint", place="endpoint", value=endpoint, allowed=", ".join(values))
@@ -140,7 +140,7 @@ class Prognosis:
 
     def reached(self, moment: str, treatment: str) -> float | None:
         """Share of all who set out on a treatment who get to a moment ahead alive; None where there is none."""
-        found = (self.row(treatment).moments or {}).get(moment)
+        found = self._moment(moment, treatment)
         return None if found is None else float(self.weights @ found.reached)
 
     def first_events(self, treatment: str, month: float) -> dict[str, float] | None:
@@ -155,6 +155,12 @@ class Prognosis:
         means = self.weights @ row.events.first[:, self._landmark(month)]
         return {name: float(mean) for name, mean in zip(names, means)}
 
+    def _moment(self, moment: str, treatment: str) -> Moment | None:
+        """The future of a row counted from a moment, None where that does not lie ahead."""
+        if moment not in MOMENTS:
+            raise ModelError("no such moment", place="moment", value=moment, allowed=", ".join(MOMENTS))
+        return (self.row(treatment).moments or {}).get(moment)
+
     def _landmark(self, month: float) -> int:
         if month in self.landmarks:
             return self.landmarks.index(month)
@@ -166,7 +172,14 @@ class Prognosis:
         return chance_of(survival, squared, self.weights, self.draw, self.log_weights, self.islands)
 
     def knowledge_range(self, treatment: str, month: float, *, probability: float = 0.8):
-        """The knowledge range of a chance, or None (see `Chance.reason`)."""
+        """The knowledge range of a chance, or None (see `Chance.reason`); probability : 0.5, 0.8 or 0.95."""
+        if probability not in LEVELS:
+            raise ModelError(
+                "no knowledge range of this probability",
+                place="probability",
+                value=probability,
+                allowed=", ".join(map(str, LEVELS)),
+            )
         chance = self.chance(treatment, month)
         return None if chance is None or chance.knowledge is None else chance.knowledge[probability]
 

@@ -29,7 +29,7 @@ from bayestwin.prognosis.policy import PATHS, Followed, follow_policy
 from bayestwin.prognosis.progressed import PROGRESSED, progressed_already
 from bayestwin.prognosis.result import TreatmentPrognosis
 from bayestwin.prognosis.sequences import policy_visit
-from bayestwin.prognosis.simulate import trajectories
+from bayestwin.prognosis.simulate import trajectories, with_repeats
 from bayestwin.prognosis.time_on import TimeOnTreatment, time_on_treatment
 from bayestwin.prognosis.unsolved import TooManyFailed, check_solved, lenders
 
@@ -100,7 +100,7 @@ def forecast_row(asked: Asked, plan: Plan, number: int, draws, by_rho) -> Treatm
 def _row_with_numbers(asked: Asked, plan: Plan, number: int, draws, by_rho) -> TreatmentPrognosis:
     twin = asked.twin
     found = simulated_row(asked, plan, number, draws)
-    shown = np.ones(len(found.times), dtype=bool) if asked.endpoint is None else found.times <= 18.5 * DAYS_PER_MONTH
+    shown = np.ones(len(found.times), dtype=bool) if asked.endpoint is None else found.times <= 18.5 * asked.per_month
     sigma = np.asarray(twin.population.sigma)[draws.draw]
     drawn = courses(
         twin.model,
@@ -181,20 +181,23 @@ def _fixed(asked: Asked, plan: Plan, number: int, draws, noise: Noise | None, ma
     twin = asked.twin
     wait = max(plan.start - twin.time, 0.0) if plan.new else 0.0
     visits = visit_times(asked.endpoint, wait, asked.span)
-    early = np.concatenate([np.arange(3.5, 32.0, 3.5), wait + np.arange(3.5, 32.0, 3.5)])
+    soon = np.arange(3.5, 32.0, 3.5) * asked.per_month / DAYS_PER_MONTH
+    early = np.concatenate([soon, wait + soon])
     times = np.unique(np.concatenate([visits, early[early < asked.span]]))
     ahead, rng = twin.time + times, asked.rng(5, number)
-    outputs, hazards, ok = trajectories(twin, draws, plan, ahead, past=False, rng=rng, accuracy=asked.accuracy)
+    outputs, hazards, ok = trajectories(twin, draws, plan, ahead, past=False, rng=None, accuracy=asked.accuracy)
     check_solved(ok)
+    at = np.searchsorted(times, visits)
+    if noise is None:
+        noise = draw_noise(twin.model, asked.rule, asked.rng(3, number), len(ok), len(visits))
+    marker = twin.model.observation_index[asked.rule.output]
+    outputs, paths = with_repeats(twin, draws, outputs, ahead, marker, at, len(noise.assay), rng)
     known = np.asarray(twin.particles.state)[np.arange(len(draws.draw)), draws.known]
     first_hazard = len(twin.model.states)
     hazards = hazards - known[:, None, first_hazard : first_hazard + len(twin.model.hazards)]
     if not ok.all():
         take = lenders(ok, draws.draw, asked.rng(7, number))
-        outputs, hazards = outputs[take], hazards[take]
-    at = np.searchsorted(times, visits)
-    if noise is None:
-        noise = draw_noise(twin.model, asked.rule, asked.rng(3, number), len(ok), len(visits))
+        outputs, hazards, paths = outputs[take], hazards[take], paths[:, take]
     events = event_times(
         twin.model,
         asked.rule,
@@ -209,6 +212,7 @@ def _fixed(asked: Asked, plan: Plan, number: int, draws, noise: Noise | None, ma
         background=asked.background(visits),
         history=_history(asked, plan),
         landmarks=marks,
+        marker=paths,
     )
     events = _in_months(asked, events)
     return Simulated(outputs, ok, times, events, _time_on_schedule(asked, plan, events, len(ok)), noise)

@@ -97,7 +97,7 @@ def trajectories(twin, draws, plan, times, *, past: bool, rng, accuracy: Accurac
 
     past : True solves from the patient's beginning (for the fit to the past; then `times` hold the times of all labs),
         else from the stored state
-    rng : for the paths of serially correlated departures, which the outputs contain
+    rng : for the paths of serially correlated departures, which the outputs contain; None: outputs without them
     """
     model, finer = twin.model, twin.finer if past else 1
     outputs, hazards, ok = _solved(twin, draws, plan.record, times, past, accuracy, finer)
@@ -107,12 +107,32 @@ def trajectories(twin, draws, plan, times, *, past: bool, rng, accuracy: Accurac
         outputs, hazards, ok = (a.copy() for a in (outputs, hazards, ok))
         outputs[failed[solved]], hazards[failed[solved]] = (new[solved] for new in again)
         ok[failed] = solved
-    if model.serial:
+    if model.serial and rng is not None:
         at = np.asarray(times, dtype=float)
         paths = past_departures(twin, draws, at, outputs, rng) if past else future_departures(twin, draws, at, rng)
-        sigma = np.asarray(twin.population.sigma)[draws.draw]
-        scaling = {
-            name: value[:, None] for name, value in scaling_of(model, twin.population, draws.psi, draws.draw).items()
-        }
-        outputs = with_departures(model, outputs, paths, sigma[:, None, :], scaling)
+        outputs = departed(twin, draws, outputs, paths)
     return outputs, hazards, ok
+
+
+def departed(twin, draws, outputs, paths):
+    """Outputs (P, V, K) with departures (P, V, W)."""
+    model, sigma = twin.model, np.asarray(twin.population.sigma)[draws.draw]
+    scaling = scaling_of(model, twin.population, draws.psi, draws.draw)
+    each = {name: value[:, None] for name, value in scaling.items()}
+    return with_departures(model, outputs, paths, sigma[:, None, :], each)
+
+
+def with_repeats(twin, draws, outputs, times, marker: int, at, repeats: int, rng):
+    """Outputs (P, V, K) at `times` with a path of every departure, and of one of them, `marker`, at times[at] a path
+    for each repeat of the assay errors (R, P, N), the first that of the outputs; (1, P, N) where it does not depart.
+
+    One path for all repeats would count as a patient's own what nobody can know of him.
+    """
+    first, seen = outputs, []
+    for repeat in range(repeats if marker in twin.model.serial else 1):
+        path = outputs
+        if twin.model.serial:
+            path = departed(twin, draws, outputs, future_departures(twin, draws, times, rng))
+        first = path if repeat == 0 else first
+        seen.append(path[:, at, marker])
+    return first, np.stack(seen)

@@ -3,8 +3,10 @@
 from dataclasses import replace
 from typing import NamedTuple
 
+from bayestwin.dosing import DoseEvent
 from bayestwin.dynamics import treatment_starts
 from bayestwin.prognosis.assessments import MOMENT
+from bayestwin.prognosis.eligibility import cells_taken
 from bayestwin.records.record import ClinicalEvent, PatientRecord
 
 
@@ -18,24 +20,32 @@ class Cut(NamedTuple):
     span: float
 
 
-def leukapheresis_of(treatment, record, now: float) -> float:
-    """When a treatment's leukapheresis was, or would be if it were chosen at `now`; `now` for one that has none."""
+def leukapheresis_of(model, treatment, record, now: float) -> float:
+    """When a treatment's leukapheresis was, or is planned, or would be if it were chosen at `now`; `now` for one that
+    has none."""
     if not treatment.cell_therapy:
         return now
-    done = [e.time for e in record.events if e.event == "leukapheresis" and e.time <= now]
+    if (done := cells_taken(model, record, now)) is not None:
+        return done
+    planned = [e.time for e in record.events if e.event == "leukapheresis" and e.time > now]
     delay = treatment.to_leukapheresis + sum(d.of(record.covariates) for d in treatment.delays)
-    return max(done) if done else now + max(delay, 0.0)
+    return min(planned) if planned else now + max(delay, 0.0)
 
 
-def earliest_start(treatment, record, now: float) -> float:
+def earliest_start(model, treatment, record, now: float) -> float:
     """When a treatment would start if it were chosen at `now`, or was chosen before its leukapheresis was done."""
-    return max(leukapheresis_of(treatment, record, now) + treatment.wait, now)
+    return max(leukapheresis_of(model, treatment, record, now) + treatment.wait, now)
 
 
 def doses_of(model, record, name, regimen, start: float):
     """A regimen's dose events from `start`, in the model's units."""
     how = {"time_unit": model.time_unit, "dose_unit": model.dose_unit, "covariates": record.covariates}
     return regimen.events(start=start, treatment=name, **how)
+
+
+def doses_until(record, now: float) -> tuple[DoseEvent, ...]:
+    """The doses given by `now`; of a row with additional doses those of them."""
+    return tuple(given for dose in record.doses if (given := dose.until(now)) is not None)
 
 
 def with_start(model, record, treatment, start: float, cut: Cut) -> PatientRecord:

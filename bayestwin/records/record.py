@@ -112,6 +112,7 @@ class PatientRecord:
         object.__setattr__(self, "labs", tuple(sorted(self.labs, key=lambda r: (r.time, r.output, r.lab_id))))
         object.__setattr__(self, "doses", tuple(sorted(self.doses, key=lambda r: (r.time, r.order))))
         object.__setattr__(self, "events", tuple(sorted(self.events, key=lambda r: (r.time, r.event))))
+        object.__setattr__(self, "covariates", {name: _plain(value) for name, value in self.covariates.items()})
 
     def known_at(self, known_time: float) -> "PatientRecord":
         """The record as it stood at `known_time`: later rows are left out, later corrections undone.
@@ -158,6 +159,11 @@ class PatientRecord:
             "covariates": {k: self.covariates[k] for k in sorted(self.covariates)},
         }
         return hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _plain(value):
+    """A number of numpy or jax as one of Python, which the rooms that read covariates tell from words."""
+    return value.item() if getattr(value, "shape", None) == () else value
 
 
 def covariate_changes(record: PatientRecord, names: Iterable[str]) -> list[tuple[float, str, float | str]]:

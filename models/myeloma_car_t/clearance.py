@@ -24,6 +24,7 @@ from .mechanism import STATES
 CLONES = tuple(name for name in STATES if name.startswith("ln_") and name != "ln_reference")
 GONE = dict.fromkeys(CLONES, -60.0)  # ln of a burden of which not one cell is left
 SHARE = 0.1  # of the burden at the infusion: less is no longer seen in M-protein, and in few light chains
+DAY = 1.0  # the first twin stands at the infusion: less than this after it
 USUAL = 0.1  # a reading of the highest tenth of what clearance leaves is no longer usual; ends of the 80 % range
 WORDS = {"near": "near what clearance allows", "well above": "well above it", "below": "below it"}
 
@@ -32,8 +33,11 @@ WORDS = {"near": "near what clearance allows", "well above": "well above it", "b
 class Reading:
     """One M-protein against clearance alone.
 
-    low, high : 80 % range had every clone been gone at the infusion; above : how many of such labs are this high
+    low, high : 80 % range had every clone been gone at the infusion; above : how many of such labs are this high;
+        those that the reading's limit does not tell from it count half
     survivors, error : P(a tenth of the burden or more is left) and its Monte Carlo error
+    said : the value as the laboratory gave it ("<0.5"); "" for a number; until : the day up to which labs are learnt,
+        and on which the survivors are counted; None: the reading's own
     """
 
     day: float
@@ -44,6 +48,8 @@ class Reading:
     above: float
     survivors: float
     error: float
+    said: str = ""
+    until: float | None = None
 
     @property
     def verdict(self) -> str:
@@ -55,11 +61,14 @@ class Reading:
     @property
     def sentence(self) -> str:
         """What a reader is told; ranges to two digits, chances in steps of five points."""
+        until, still = (
+            ("this day", "still there") if self.until in (None, self.day) else (f"day {self.until:g}", "there then")
+        )
         return (
-            f"M-protein was {self.value:g} {self.unit} on day {self.day:g}; had every myeloma cell been gone at the "
-            f"infusion, 8 of 10 such labs would lie between {_two(self.low)} and {_two(self.high)} {self.unit}, so the "
-            f"reading is {WORDS[self.verdict]}; with all labs up to this day the model holds it "
-            f"{_in_100(self.survivors)} in 100 that a tenth of the burden at the infusion or more is still there."
+            f"M-protein was {self.said or f'{self.value:g}'} {self.unit} on day {self.day:g}; had every myeloma cell "
+            f"been gone at the infusion, 8 of 10 such labs would lie between {_two(self.low)} and {_two(self.high)} "
+            f"{self.unit}, so the reading is {WORDS[self.verdict]}; with all labs up to {until} the model holds it "
+            f"{_in_100(self.survivors)} in 100 that a tenth of the burden at the infusion or more is {still}."
         )
 
 
@@ -108,7 +117,7 @@ def read_clearance(at_infusion, now, *, random_seed: int) -> Reading:
 
     Raises
     ------
-    RecordError             another patient; no infusion; no M-protein after it
+    RecordError             another patient; no infusion; a first twin that stands a day or more after it; no M-protein
     """
     if at_infusion.key != now.key:
         raise RecordError(
@@ -124,6 +133,14 @@ def read_clearance(at_infusion, now, *, random_seed: int) -> Reading:
             subject=f"patient {now.key}",
             next_step="Start a twin from the record as it was known on the day of the infusion, the infusion in it.",
         )
+    if at_infusion.time - infusions[-1] >= DAY:
+        raise RecordError(
+            "the first twin does not stand at the infusion",
+            subject=f"patient {now.key}",
+            value=f"day {at_infusion.time:g}",
+            allowed=f"day {infusions[-1]:g}, the day of the infusion",
+            next_step="Start one from the record as it was known on that day: what was cleared since would not count.",
+        )
     labs = [x for x in now.record.labs if x.output == "m_protein" and x.time > at_infusion.time]
     if not labs:
         raise RecordError(
@@ -136,8 +153,25 @@ def read_clearance(at_infusion, now, *, random_seed: int) -> Reading:
     low, high = alone.quantiles((0.1, 0.9))[:, 0]
     chance, error = survivors(now, start, random_seed=random_seed)
     unit = now.model.observations[now.model.observation_index["m_protein"]].unit
-    above = alone.share_above(last.time, last.level)
-    return Reading(last.time - start, last.level, unit, float(low), float(high), above, chance, error)
+    day, until = last.time - start, now.time - start
+    above = _share_above(alone, last)
+    return Reading(day, last.level, unit, float(low), float(high), above, chance, error, _said(last), until)
+
+
+def _share_above(alone: ImposedLabs, lab) -> float:
+    """How many labs of clearance alone are higher than this one; what its limit does not tell from it counts half."""
+    drawn = alone.labs[:, int(np.flatnonzero(alone.times == lab.time)[0])]
+    low = -np.inf if lab.censoring == "left" else lab.value
+    high = np.inf if lab.censoring == "right" else lab.value if lab.upper is None else lab.upper
+    return float((alone.weights * ((drawn > high) + 0.5 * ((drawn >= low) & (drawn <= high)))).sum())
+
+
+def _said(lab) -> str:
+    """A lab beyond a limit, or between two, as a laboratory writes it; "" for a number."""
+    if lab.upper is not None:
+        return f"{lab.value:g} to {lab.upper:g}"
+    sign = {"left": "<", "right": ">"}.get(lab.censoring, "")
+    return f"{sign}{lab.value:g}" if sign else ""
 
 
 def _two(value: float) -> str:

@@ -71,8 +71,8 @@ def write_cycling_model(folder, text=CYCLING):
     return load_model(folder)
 
 
-def population(model, *, on_drug=-0.015, error=1e-9, drift=1e-9, draws=40):
-    """Draws around known values; `on_drug` is d, `error` the SD of ln marker."""
+def population(model, *, on_drug=-0.015, error=1e-9, drift=1e-9, draws=40, more=None):
+    """Draws around known values; `on_drug` is d, `error` the SD of ln marker, `more` draws of further parameters."""
     z = np.random.default_rng(0).standard_normal((draws, 3))
     return as_population(
         model,
@@ -87,6 +87,7 @@ def population(model, *, on_drug=-0.015, error=1e-9, drift=1e-9, draws=40):
             "omega_d": np.full(draws, 0.002),
             "drift_sd_g": np.full(draws, drift),
             "sigma_log_marker": np.full(draws, error),
+            **(more or {}),
         },
     )
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from bayestwin.errors import RecordError
-from bayestwin.prognosis.imposed import PastCourse
-from bayestwin.records import ClinicalEvent, PatientRecord
+from bayestwin.prognosis.imposed import ImposedLabs, PastCourse
+from bayestwin.records import ClinicalEvent, Lab, PatientRecord
 from bayestwin.specification.load import model_part
 
 HALF_LIVES = {"IgG": 13.75, "IgA": 6.0}
@@ -67,6 +67,53 @@ def test_two_twins_of_other_patients_and_records_without_infusion_or_labs_are_re
         clearance.read_clearance(twin, replace(twin, record=replace(twin.record, events=())), random_seed=1)
     with pytest.raises(RecordError, match="no M-protein after the infusion"):
         clearance.read_clearance(twin, twin, random_seed=1)
+
+    later, lab = replace(twin, time=28.0), Lab("a", "m_protein", 56.0, 4.0, 56.0)
+    now = replace(twin, record=replace(twin.record, labs=(lab,)), time=56.0)
+    with pytest.raises(RecordError, match="first twin does not stand at the infusion.*'day 28'.*day 0, the day of"):
+        clearance.read_clearance(later, now, random_seed=1)
+
+
+def reading_of(clearance, monkeypatch, lab, now=None, drawn=(0.1, 0.3, 0.6, 2.0)):
+    """What is said of one lab beside four equally likely labs of clearance alone."""
+    even, states = np.full(4, 0.25), {name: np.zeros((4, 2)) for name in clearance.CLONES}
+    model = SimpleNamespace(
+        observations=(SimpleNamespace(unit="g/L"),), observation_index={"m_protein": 0}, states=clearance.CLONES
+    )
+    labs = ImposedLabs("m_protein", np.array([lab.time]), np.array(drawn)[:, None], even)
+    past = PastCourse(np.array([0.0, now or lab.time]), states, even, np.log(np.full(4, 0.5)), 2)
+    monkeypatch.setattr(clearance, "labs_if", lambda *a, **k: labs)
+    monkeypatch.setattr(clearance, "past_course", lambda twin, times, *, random_seed: past)
+    record = PatientRecord("A", labs=(lab,), events=(ClinicalEvent("infusion", 0.0, 0.0, "ide_cel"),))
+    first, second = (SimpleNamespace(key="A", time=t, record=record, model=model) for t in (0.0, now or lab.time))
+    return clearance.read_clearance(first, second, random_seed=1)
+
+
+@pytest.mark.parametrize(
+    "lab, above, verdict, words",
+    [
+        ({"value": 0.6}, 0.375, "near", "was 0.6 g/L"),  # itself a tie
+        ({"value": 2.5, "censoring": "left", "limit": 2.5}, 0.5, "near", "was <2.5 g/L"),  # well above before
+        ({"value": 0.05, "censoring": "left", "limit": 0.05}, 1.0, "below", "was <0.05 g/L"),
+        ({"value": 0.2, "censoring": "left", "limit": 0.2}, 0.875, "near", "was <0.2 g/L"),
+        ({"value": 0.5, "censoring": "right", "limit": 0.5}, 0.25, "near", "was >0.5 g/L"),
+        ({"value": 0.5, "censoring": "interval", "limit": 0.7}, 0.375, "near", "was 0.5 to 0.7 g/L"),
+        ({"value": 2.5}, 0.0, "well above", "was 2.5 g/L"),
+    ],
+)
+def test_a_reading_beyond_its_limit_lies_among_what_the_limit_does_not_tell_from_it(
+    clearance, monkeypatch, lab, above, verdict, words
+):
+    reading = reading_of(clearance, monkeypatch, Lab("a", "m_protein", 28.0, known_time=28.0, **lab))
+    assert reading.above == pytest.approx(above) and reading.verdict == verdict
+    assert f"M-protein {words} on day 28" in reading.sentence and "up to this day" in reading.sentence
+
+
+def test_survivors_are_counted_on_the_day_of_the_twin_and_the_sentence_names_it(clearance, monkeypatch):
+    reading = reading_of(clearance, monkeypatch, Lab("a", "m_protein", 28.0, 6.5, 28.0), now=90.0)
+    assert reading.day == 28.0 and reading.until == 90.0
+    assert "on day 28;" in reading.sentence and "with all labs up to day 90 the model holds" in reading.sentence
+    assert reading.sentence.endswith("a tenth of the burden at the infusion or more is there then.")
 
 
 def test_what_is_left_of_the_burden_is_counted_over_all_clones_from_the_infusion(clearance, monkeypatch):

@@ -1,7 +1,9 @@
 """A row holds for what the record says by the time at which it would start, and for nothing that lies ahead."""
 
+import numpy as np
 import pytest
 
+from bayestwin.prognosis.life_table import background_integral, life_table
 from bayestwin.prognosis.plan import make_plans
 from bayestwin.records import ClinicalEvent, PatientRecord, read_records
 from bayestwin.specification import load_model
@@ -95,9 +97,49 @@ def test_a_line_begun_again_while_it_is_in_force_and_bridging_are_no_further_lin
     assert "1 <= prior_lines <= 3" in why("isa_kd", after, now=400.0, prior_lines=1)
 
 
+def test_a_number_of_numpy_counts_as_the_number_that_it_is():
+    begun = [("line_of_therapy", 10.0, "pd")]
+    said = [why("ide_cel", begun, prior_lines=lines) for lines in (4, np.int64(4), np.float32(4.0))]
+    assert "2 <= prior_lines <= 4" in said[0] and said == [said[0]] * 3
+    one, other = (PatientRecord("M-1", covariates={"age_years": age, "sex": "male"}) for age in (70, np.int64(70)))
+    assert type(other.covariates["age_years"]) is int and other.data_hash == one.data_hash
+    table, days = life_table("germany_2020_2022"), np.array([365.25])
+    assert background_integral(table, other.covariates, 0.0, days) == background_integral(
+        table, one.covariates, 0.0, days
+    )
+
+
+def test_a_leukapheresis_whose_cells_have_come_excuses_no_line_begun_since():
+    used = [("leukapheresis", 0.0, ""), ("infusion", 60.0, "ide_cel")]
+    lines = [("line_of_therapy", t, n) for t, n in ((200.0, "pd"), (300.0, "kd"))]
+    assert "2 <= prior_lines <= 4" in why("ide_cel", [*used, *lines], now=400.0, prior_lines=2)
+    on_the_way = [*used, *lines, ("leukapheresis", 310.0, ""), ("line_of_therapy", 320.0, "rd")]
+    assert BCMA in why("ide_cel", on_the_way, now=400.0, prior_lines=2)  # Kd and Rd bridge to the second cells
+
+
 def test_a_schedule_is_asked_at_each_step():
     from bayestwin.dosing import Schedule
 
     record = PatientRecord("M-1", covariates=FIT)
     rows = {"both": Schedule((("0 day", "teclistamab"), ("6 month", "elranatamab")))}
     assert BCMA in make_plans(MYELOMA, record, rows, 20.0)[0].refused
+
+
+@pytest.mark.parametrize("taken", [(), (ClinicalEvent("leukapheresis", 20.0, 20.0),)])
+def test_what_bridges_to_cells_in_a_schedule_is_no_line_for_them_and_what_comes_before_is(taken):
+    """Bridging at the data cut, cells as soon as they can be there; with a leukapheresis of that day and without."""
+    from bayestwin.dosing import Schedule
+
+    first = 63 - 14 * len(taken)
+
+    def asked(bridge, day, **said):
+        record = PatientRecord("M-1", events=taken, covariates=FIT | said)
+        rows = {"ide_cel": None, "both": Schedule((("0 day", bridge), (f"{day} day", "ide_cel")))}
+        alone, both = make_plans(MYELOMA, record, rows, 20.0, span=1000.0)
+        return alone.refused, both.refused
+
+    assert asked("pd", first, prior_lines=4) == ("", "")
+    assert [("2 <= prior_lines" in why) for why in asked("pd", first, prior_lines=1)] == [True, True]
+    assert [(BCMA in why) for why in asked("teclistamab", first)] == [False, True]
+    if not taken:  # who sets out for the leukapheresis half a year on has had that line
+        assert [("2 <= prior_lines" in why) for why in asked("pd", 300, prior_lines=4)] == [False, True]

@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 
 from bayestwin.individual.residuals import draw_observation, observed_with
-from bayestwin.prognosis.endpoint import code_progression, crossing, draw_noise, event_times, event_times_of_paths
+from bayestwin.prognosis.endpoint import (
+    _serological,
+    code_progression,
+    crossing,
+    draw_noise,
+    event_times,
+    event_times_of_paths,
+)
 from bayestwin.specification import load_model
 
 MODEL = load_model("myeloma_car_t")
@@ -64,6 +71,23 @@ def test_light_chain_progression(name):
 def test_history_that_did_not_progress_is_not_coded_again():
     assert code([20, 26, 26, 26], M_PROTEIN, first_valid=2) == 2
     assert code([20, 26, 20, 20, 20], M_PROTEIN, first_valid=3) == -1
+
+
+@pytest.mark.parametrize("confirmations", [1, 2, 3])
+def test_a_count_that_goes_on_from_the_record_finds_what_the_whole_course_holds(confirmations):
+    courses = np.random.default_rng(5).gamma(3.0, 8.0, (300, 8))
+    endpoint, visits = replace(ENDPOINT, confirmations=confirmations), 28.0 * np.arange(1, 6)
+    held = [code_progression(courses[:, :n], M_PROTEIN, first_valid=1, confirmations=confirmations) for n in (3, 8)]
+    for course, found in zip(courses[held[0] < 0], held[1][held[0] < 0]):  # nothing by the data cut, after three labs
+        time = _serological(course[None, 3:], visits, M_PROTEIN, endpoint, course[:3], 0, None)[0]
+        assert time == (np.inf if found < 0 else visits[max(found - 3, 0)])
+    assert (held[1][held[0] < 0] >= 0).sum() > 40
+
+
+def test_a_count_that_begins_after_the_last_visit_finds_nothing():
+    assert _serological(np.full((4, 2), 9.0), np.array([28.0, 56.0]), M_PROTEIN, ENDPOINT, [], 2, None).tolist() == (
+        [np.inf] * 4
+    )
 
 
 def test_many_draws_are_coded_as_one_by_one():

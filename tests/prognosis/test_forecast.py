@@ -1,15 +1,22 @@
 """Forecasts end to end on hazards alone, plans and refusals, and files."""
 
 from dataclasses import replace
+from functools import reduce
 
+import hazard_model
 import numpy as np
 import pytest
+from cycling_model import CYCLING, NOW, started, write_cycling_model
 
-from bayestwin.errors import FitError, ModelError, StoreError
+from bayestwin.dosing import DoseEvent, Regimen, Schedule
+from bayestwin.dynamics.timeline import happenings
+from bayestwin.errors import ArgumentError, FitError, ModelError, StoreError
 from bayestwin.prognosis import compare_treatments, forecast, load_prognosis, save_prognosis
+from bayestwin.prognosis.particles import silent_parameters
 from bayestwin.prognosis.plan import make_plans
-from bayestwin.records import ClinicalEvent, PatientRecord
+from bayestwin.records import ClinicalEvent, Lab, PatientRecord
 from bayestwin.specification import load_model
+from bayestwin.twin import start_twin
 
 MONTH = 30.4375
 
@@ -50,6 +57,16 @@ def test_an_unknown_endpoint_or_landmark_names_those_there_are(prognosis):
         prognosis.chance("drug", 12, endpoint="relapse")
     with pytest.raises(ModelError, match="not a landmark of this forecast.*13.*6, 12, 24"):
         prognosis.first_events("drug", 13)
+    with pytest.raises(ModelError, match="no knowledge range of this probability.*0.9.*0.5, 0.8, 0.95"):
+        prognosis.knowledge_range("drug", 12, probability=0.9)
+
+
+def test_one_number_for_months_in_a_row_and_a_pair_that_was_not_compared_are_refused(hazard_twin, prognosis):
+    for of, how in ((compare_treatments, {"months": 12}), (forecast, {"landmarks_months": 12, "random_seed": 1})):
+        with pytest.raises(ArgumentError, match=r"this is a int.*months.*\(12,\)"):
+            of(prognosis if of is compare_treatments else hazard_twin, **how)
+    with pytest.raises(ModelError, match="no such comparison.*x against drug.*cells against drug"):
+        compare_treatments(prognosis).pairs("drug", "x")
 
 
 def test_doubt_without_assay_noise_is_knowledge_and_chance(hazard_twin, prognosis):
@@ -174,3 +191,46 @@ def test_a_difference_whose_range_is_lost_under_one_rho_is_withheld_and_says_whi
     rows = (replace(a, by_rho=store), replace(b, by_rho=store), *prognosis.rows[2:])
     row = compare_treatments(replace(prognosis, rows=rows)).rows[0]
     assert row.difference is None and "too few draws under rho 0" in row.withheld
+
+
+@pytest.mark.parametrize("of", ["drug", "tablets"])
+def test_what_was_learnt_of_a_treatment_without_response_classes_is_kept_once_it_was_given(tmp_path, of):
+    said = CYCLING.replace(
+        'Parameter("d", unit="1/day", scale="identity",',
+        f'Parameter("d", unit="1/day", scale="identity", treatment="{of}",',
+    )
+    model = write_cycling_model(tmp_path / "cycling", said)
+    given = [
+        started((0.0, "drug"), doses=(DoseEvent(10.0, 10.0, "oral", 10.0, treatment="tablets"),)),
+        started((0.0, "pause"), doses=(DoseEvent(NOW + 10.0, 10.0, "oral", NOW, treatment="tablets"),)),
+        started((0.0, "pause"), doses=(DoseEvent(10.0, 10.0, "oral", 10.0),)),  # of whatever starts with doses
+    ]
+    silent = [bool(silent_parameters(model, record, NOW)[model.individual_names.index("d")]) for record in given]
+    assert silent == [False, True, of != "tablets"]
+
+
+@pytest.mark.parametrize("row", ["single_dose", "schedule", "stop"])
+def test_additional_doses_of_one_row_end_with_the_data_cut_as_doses_of_their_own_rows_do(row):
+    model = load_model("theophylline")
+    asked = {"single_dose": None, "schedule": Schedule((("6 h", "twice_daily"),)), "stop": Regimen.none()}
+    said = DoseEvent(0.0, 320.0, "depot", addl=9, ii=12.0)
+
+    def jumps(*doses):
+        (plan,) = make_plans(model, PatientRecord("A", doses=doses), {row: asked[row]}, 30.0, span=96.0)
+        return [(h.time, h.bolus) for h in happenings(model, plan.record)[0]]
+
+    assert jumps(said) == jumps(*said.expanded())
+
+
+def test_courses_go_as_far_in_a_model_of_hours_as_in_one_of_days(prognosis, tmp_path, monkeypatch):
+    said = {'time_unit="day"': 'time_unit="h"', "visit_every=28.0": "visit_every=672.0"}
+    text = reduce(lambda text, one: text.replace(*one), said.items(), hazard_model.HAZARDS)
+    monkeypatch.setattr(hazard_model, "HAZARDS", text)
+    hourly = hazard_model.hazard_population(tmp_path / "hourly")
+    labs = tuple(Lab(f"m@{t}", "m_protein", t, 20.0, t) for t in (0.0, 240.0))
+    sizes = {"particles": 400, "islands": 4, "population_draws": 100}
+    twin = start_twin(hourly, PatientRecord("H-1", labs=labs), random_seed=1, **sizes)
+    asked = forecast(twin, ["drug"], landmarks_months=(6.0,), random_seed=1)
+    in_days = prognosis.row("drug").courses[0].times - prognosis.now
+    np.testing.assert_allclose(asked.row("drug").courses[0].times - asked.now, 24.0 * in_days)
+    assert 17.5 * MONTH < in_days[-1] <= 18.5 * MONTH

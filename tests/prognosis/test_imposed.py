@@ -42,6 +42,8 @@ def test_what_cannot_be_asked_is_refused_with_what_can(hazard_twin):
         labs_if(hazard_twin, {}, "m_protein", [3.0], random_seed=1)
     with pytest.raises(ModelError, match="end at the data cut.*at most 10.*Ask a forecast"):
         past_course(hazard_twin, [0.0, 11.0], random_seed=1)
+    with pytest.raises(ModelError, match="begin with the patient's first row.*'-20 day'.*at least 0"):
+        past_course(hazard_twin, [-20.0, 10.0], random_seed=1)
 
 
 def test_nothing_is_read_from_a_withheld_twin(hazard_twin):

@@ -8,7 +8,7 @@ import pytest
 from bayestwin.errors import ModelError
 from bayestwin.prognosis import forecast
 from bayestwin.prognosis.ladder import chance_ladder, in_100
-from bayestwin.records import Lab, PatientRecord
+from bayestwin.records import ClinicalEvent, Lab, PatientRecord
 
 MONTH = 30.4375
 SIZES = {"particles": 800, "islands": 4, "population_draws": 100}
@@ -51,6 +51,15 @@ def test_until_one_day_every_rung_asks_for_the_months_that_are_left(hazards, rec
         expected = rung.twin.weights @ np.exp(-rates(rung.twin) * (until - rung.time))
         assert rung.chance.value == pytest.approx(expected, abs=1e-4)
     assert found.rung("b").months == pytest.approx(188.0 / MONTH) and "until day 200" in str(found)
+
+
+def test_after_a_death_the_ladder_says_so_also_where_it_became_known_later(hazards, record):
+    dead = replace(record, labs=record.labs[:2], events=(ClinicalEvent("death", 50.0, 70.0),))
+    moments = {"alive": 12.0, "not known yet": 60.0, "known": 90.0}
+    found = chance_ladder(hazards, dead, moments, treatment="drug", month=6, random_seed=1, **SIZES)
+    assert [rung.chance is None for rung in found.rungs] == [False, False, True]
+    assert found.rung("known").reason == "the patient has died"
+    assert [e.event for e in found.rung("known").twin.record.events] == ["last_known_alive", "death"]
 
 
 def test_the_table_says_what_each_chance_rests_on(ladder):

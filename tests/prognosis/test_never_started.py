@@ -53,6 +53,14 @@ def test_the_row_is_the_mixture_of_both_futures(prognosis, rates):
     assert abs(drawn - events.survival[:, 1].mean()) < 0.07
 
 
+def test_before_a_start_beyond_the_horizon_only_death_counts(hazard_twin):
+    """The start, in 90 days, is further ahead than the last visit, and no row is lost by it."""
+    asked = forecast(hazard_twin, ["drug", "late_cells"], horizon_months=1, landmarks_months=(1.0,), random_seed=1)
+    events = asked.row("late_cells").events
+    assert_allclose(events.survival, events.alive)
+    assert 0.9 < asked.chance("drug", 1.0).value < asked.chance("late_cells", 1.0).value < 1.0
+
+
 def test_from_infusion_those_count_who_get_there_alive(prognosis, rates):
     moment = prognosis.row("late_cells").moments["infusion"]
     assert moment.at == pytest.approx(START / MONTH)
@@ -85,6 +93,10 @@ def test_a_treatment_that_starts_at_once_has_no_moment_ahead(prognosis):
     assert prognosis.reached("infusion", "drug") is None
     with pytest.raises(ModelError, match="no such endpoint"):
         prognosis.chance_from("infusion", "late_cells", 12.0, endpoint="progression")
+    with pytest.raises(ModelError, match="no such moment.*'infusoin'.*leukapheresis, infusion"):
+        prognosis.chance_from("infusoin", "late_cells", 12.0)
+    with pytest.raises(ModelError, match="no such moment.*'infusoin'"):
+        prognosis.reached("infusoin", "late_cells")
 
 
 def test_a_drug_that_is_planned_is_not_counted_from_an_infusion(hazard_twin):
@@ -125,6 +137,27 @@ def test_the_way_ahead_follows_the_record(hazard_twin):
     assert (done.leukapheresis, done.start, done.waits) == (None, now + 45.0, 0.75)
     infused = plan(hazard_twin, events=[ClinicalEvent("infusion", now - 1.0, now, "late_cells")])
     assert (infused.role, infused.otherwise, infused.waits) == ("current", None, 0.0)
+
+
+def test_a_leukapheresis_that_is_planned_is_the_way_ahead(hazard_twin):
+    now = hazard_twin.time
+    taken = ClinicalEvent("leukapheresis", now + 90.0, now)
+    later = plan(hazard_twin, events=[taken, replace(taken, time=now + 200.0)])
+    assert (later.leukapheresis, later.start, later.waits) == (now + 90.0, now + 150.0, 2.5)
+    assert times_of(later, now) == {"leukapheresis": 90.0, "infusion": 150.0}
+    both = plan(hazard_twin, events=[taken, ClinicalEvent("infusion", now + 160.0, now, "late_cells")])
+    assert (both.role, both.leukapheresis, both.start) == ("planned", now + 90.0, now + 160.0)
+    done = plan(hazard_twin, events=[taken, ClinicalEvent("leukapheresis", now - 15.0, now)])
+    assert (done.leukapheresis, done.start) == (None, now + 45.0)
+
+
+def test_cells_that_have_come_leave_no_leukapheresis_for_others(hazard_twin):
+    now = hazard_twin.time
+    used = [ClinicalEvent("leukapheresis", now - 9.0, now), ClinicalEvent("infusion", now - 1.0, now, "cells")]
+    again = plan(hazard_twin, events=used)
+    assert (again.leukapheresis, again.start, again.waits) == (now + 30.0, now + 90.0, 1.5)
+    taken = plan(hazard_twin, events=[*used, ClinicalEvent("leukapheresis", now - 0.5, now)])
+    assert (taken.leukapheresis, taken.start) == (None, now + 59.5)
 
 
 def test_who_never_gets_it_stays_on_what_he_has_where_that_is_the_same(hazard_twin):

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from cycling_model import NOW, grown, natural, started, twin_of
+from cycling_model import CYCLING, NOW, grown, natural, started, twin_of, write_cycling_model
 
 from bayestwin.dosing import Policy, Rule, Schedule
 from bayestwin.errors import ModelError
@@ -253,3 +253,14 @@ def test_a_comparison_without_an_endpoint_says_why_there_is_none(cycling_twin):
     twin = replace(cycling_twin, model=replace(cycling_twin.model, endpoints=(), source_hash=""))
     found = compare_treatments(forecast(twin, {"a": "drug", "b": "pause"}, random_seed=1))
     assert found.rows[0].withheld == f"{twin.model.name} has no endpoint, so there are no chances to compare"
+
+
+def test_departures_to_come_are_chance_and_nothing_of_this_patient(tmp_path):
+    """As under a policy, whose every path has departures of its own."""
+    serial = "SerialCorrelation(sd=LogNormal(median=0.3, sd_log=0.1), time=LogNormal(median=30.0, sd_log=0.1))"
+    said = CYCLING.replace("sd=HalfNormal(sd=0.2))", f"sd=HalfNormal(sd=0.2), serial={serial})", 1)
+    more = {"serial_sd_marker": np.full(40, 0.5), "serial_time_marker": np.full(40, 30.0)}
+    twin = twin_of(write_cycling_model(tmp_path / "departing", said), error=0.05, on_drug=0.004, more=more)
+    found = forecast(twin, ["drug"], landmarks_months=(6,), random_seed=1, over_rho=False).chance("drug", 6)
+    patient, knowledge, luck = found.doubt
+    assert patient + knowledge < 0.02 and sum(found.doubt) == pytest.approx(found.value * (1 - found.value), rel=0.01)

@@ -7,7 +7,7 @@ import pytest
 
 from bayestwin.prognosis import compare_treatments, forecast, load_prognosis, save_prognosis
 from bayestwin.prognosis.assessments import marker_history
-from bayestwin.prognosis.plan import make_plans
+from bayestwin.prognosis.plan import current_treatment, make_plans
 from bayestwin.prognosis.progressed import progressed_already
 from bayestwin.records import ClinicalEvent, Lab, PatientRecord
 from bayestwin.report import make_report
@@ -56,14 +56,14 @@ def test_a_progression_in_the_events_refuses_the_treatment_in_force_and_no_new_o
     assert forecast(twin_of(before), ["drug"], random_seed=2).rows[0].refused == ""
 
 
-def in_force(*rows):
+def in_force(*rows, model=MYELOMA, starts=(0.0,)):
     """Whether progression under teclistamab, begun on day 0, is in a record of these labs (day, output, value)."""
     labs = tuple(Lab(f"L{k}", output, float(day), v, float(day)) for k, (day, output, v) in enumerate(rows))
-    start = ClinicalEvent("line_of_therapy", 0.0, 0.0, "teclistamab")
-    record = PatientRecord("P-1", labs=labs, events=(start,), covariates={"isotype": "IgG"})
-    twin = SimpleNamespace(model=MYELOMA, record=record, time=max(lab.time for lab in labs))
-    plan, new = make_plans(MYELOMA, record, ["teclistamab", "dara_pd"], twin.time)
-    rule = MYELOMA.progression.rule_for(record.covariates)
+    events = tuple(ClinicalEvent("line_of_therapy", day, day, "teclistamab") for day in starts)
+    record = PatientRecord("P-1", labs=labs, events=events, covariates={"isotype": "IgG"})
+    twin = SimpleNamespace(model=model, record=record, time=max(lab.time for lab in labs))
+    plan, new = make_plans(model, record, ["teclistamab", "dara_pd"], twin.time)
+    rule = model.progression.rule_for(record.covariates)
     assert rule.output == "m_protein" and not progressed_already(twin, rule, new)
     return progressed_already(twin, rule, plan)
 
@@ -87,6 +87,28 @@ def test_two_samples_of_one_day_confirm_neither_a_rise_nor_a_nadir():
     assert in_force(*fallen, *serum((84, 20.0), (85, 20.0)))
     assert not in_force(*serum((0, 30.0), (28, 4.0), (28.5, 4.0), (56, 12.0), (84, 12.0)))
     assert in_force(*serum((0, 30.0), (28, 4.0), (29, 4.0), (56, 12.0), (84, 12.0)))
+
+
+def test_a_line_begun_again_while_it_is_in_force_counts_from_its_first_start():
+    risen = serum((0, 30.0), (28, 8.0), (56, 3.0), (70, 12.0), (83, 14.0), (112, 15.0))
+    assert in_force(*risen) and in_force(*risen, starts=(0.0, 84.0))
+
+    def counted(event, *starts):
+        record = PatientRecord("P-1", events=tuple(ClinicalEvent(event, t, t, name) for t, name in starts))
+        return current_treatment(MYELOMA, record, 100.0)
+
+    assert counted("line_of_therapy", (0.0, "rd"), (40.0, "rd"), (120.0, "rd")) == (0.0, "rd")
+    assert counted("line_of_therapy", (0.0, "rd"), (40.0, "pd"), (80.0, "rd"), (90.0, "rd")) == (80.0, "rd")
+    assert counted("infusion", (0.0, "ide_cel"), (40.0, "ide_cel")) == (40.0, "ide_cel")  # cells a second time
+    assert counted("line_of_therapy", (120.0, "rd")) is None
+
+
+def test_one_rise_refuses_the_treatment_in_force_where_the_rule_asks_for_no_more(monkeypatch):
+    """Of a folder without criteria of its own."""
+    monkeypatch.setattr("bayestwin.prognosis.progressed.codes_response", lambda model: False)
+    once = replace(MYELOMA, endpoints=(replace(MYELOMA.progression, confirmations=1),))
+    assert in_force(*serum((0, 14.0), (20, 20.0)), model=once) and not in_force(*serum((0, 14.0), (20, 20.0)))
+    assert not in_force(*serum((0, 14.0), (20, 18.0)), model=once)
 
 
 def test_values_of_one_day_are_one_assessment_in_days_and_in_hours():
