@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from unicodedata import is_normalized
 
 from bayestwin.dosing import DoseEvent
 from bayestwin.errors import BayestwinError
@@ -58,11 +59,21 @@ class Clock:
 
 
 def patient_of(row: Row, keys: frozenset[str] | None, column: str = "patient") -> str:
-    """The study key of a row; refused where it is empty or not one of `keys` (None: any key will do)."""
+    """The study key of a row; refused where it is empty, cannot be typed as it is seen, or is not one of `keys` (None:
+    any key will do)."""
     key = row[column]
     if not key:
         raise RowRefused(
             "the row belongs to no patient", column=column, allowed="a study key", next_step="Fill in the study key."
+        )
+    if not key.isprintable() or not is_normalized("NFC", key):
+        raise RowRefused(
+            "the study key holds a character that cannot be seen, or letters apart from their accents, so that it "
+            "looks like another key",
+            column=column,
+            value=key,
+            allowed="letters, digits, signs and plain spaces",
+            next_step="Write the key anew, by hand.",
         )
     if keys is not None and key not in keys:
         raise RowRefused(

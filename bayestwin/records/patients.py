@@ -53,7 +53,7 @@ def read_patients(
             try:
                 key = patient_of(row, None)
             except RowRefused as problem:
-                findings.refuse("", table.file, row.number, problem)
+                findings.refuse(row["patient"], table.file, row.number, problem, row.cells)
                 continue
             if looks_identifying(key):
                 findings.note(

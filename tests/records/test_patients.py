@@ -154,3 +154,16 @@ def test_an_implausible_covariate_in_another_unit_is_shown_in_both(
     (refusal,) = read(patients=f"patient,{header}\nP1,{cell}\n").refusals
     assert (refusal.reason, refusal.allowed, refusal.value) == (reason, allowed, cell)
     assert "file of units" in refusal.next_step
+
+
+@pytest.mark.parametrize("key", ["P\u00a017", "A\u202eB", "Z\u200b1", "Re\u0301-1"])
+def test_a_key_that_looks_like_another_is_refused_in_every_file(read, key):
+    row = f"{key},1,m_protein,31,g/L\n"
+    for patients in ({}, {"patients": f"patient,isotype\n{key},IgG\nP1,IgG\n"}):
+        reading = read(labs="patient,time,output,value,unit\n" + row + row.replace(key, "P1"), **patients)
+        assert reading.cohort.keys == ("P1",) and len(reading.refusals) == 1 + len(patients)
+        assert all(r.column == "patient" and "looks like another key" in r.reason for r in reading.refusals)
+        assert all(r.patient.isprintable() for r in reading.refusals)
+    assert not read(
+        labs="patient,time,output,value,unit\nRe\u0301-1,1,m_protein,31,g/L\n".replace("e\u0301", "é")
+    ).refusals
