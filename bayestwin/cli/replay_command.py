@@ -94,6 +94,11 @@ def replay(
     said = provenance(known, cohort, **common, rivals=[r.name for r in (*fitted, of_events) if r is not None])
     for key, why in found.failed.items():
         say(f"not replayed: {why}" if key in why else f"not replayed: patient {key}: {why}")
+    if found.unforecast:
+        number = sum(found.unforecast.values())
+        say(
+            f"no forecast of {number} labs: with them came what changed the past (a correction, a treatment known late)"
+        )
     if not found.rows:
         say(f"Nothing to predict; nothing written to {out}.")
         return NOTHING_USABLE
