@@ -42,6 +42,19 @@ def usage_error(text: str) -> typer.Exit:
     return typer.Exit(USAGE)
 
 
+def discreet(key: str, text: str) -> str:
+    """A text about a patient, fit for the screen: a key that looks like a person is not repeated."""
+    from bayestwin.records.refusal import shown_key
+
+    return text.replace(key, shown_key(key)) if key else text
+
+
+def problem_text(error: BayestwinError) -> str:
+    """What an error says, fit for the screen."""
+    kind, _, key = error.subject.partition(" ")
+    return discreet(key if kind == "patient" else "", str(error))
+
+
 class OneValueEach(TyperCommand):
     """A command that refuses an option named twice: the last would count, and the first file be lost in silence."""
 
@@ -73,7 +86,7 @@ def clean_errors(command):
             use_compilation_cache()
             code = command(*args, **options)
         except BayestwinError as error:
-            say(str(error))
+            say(problem_text(error))
             if isinstance(error, ModelError) and (place := _line_of_model_file(error)) and "model.py" not in str(error):
                 say(f"It stands at {place}")
             code = EXIT_OF_ERROR.get(type(error).__name__, NOTHING_USABLE)

@@ -22,6 +22,7 @@ from bayestwin.cli.options import (
     PopulationFile,
     Seed,
     TimeUnit,
+    discreet,
     file_to_write,
     say,
     usage_error,
@@ -93,7 +94,7 @@ def replay(
     found = replay_cohort(known, cohort, rivals=fitted, event_rival=of_events, progress=sys.stderr.isatty(), **common)
     said = provenance(known, cohort, **common, rivals=[r.name for r in (*fitted, of_events) if r is not None])
     for key, why in found.failed.items():
-        say(f"not replayed: {why}" if key in why else f"not replayed: patient {key}: {why}")
+        say("not replayed: " + discreet(key, why if key in why else f"patient {key}: {why}"))
     if found.unforecast:
         number = sum(found.unforecast.values())
         say(
@@ -117,7 +118,7 @@ def _layers(known, cohort, out, seed, particles, reading):
 
     rows, failed = replay_layers(known, cohort, random_seed=seed, progress=sys.stderr.isatty(), particles=particles)
     for key, why in failed.items():
-        say(f"not replayed: {why}" if key in why else f"not replayed: patient {key}: {why}")
+        say("not replayed: " + discreet(key, why if key in why else f"patient {key}: {why}"))
     if not any(rows.values()):
         say(f"Nothing to predict; nothing written to {out}.")
         return NOTHING_USABLE

@@ -17,6 +17,8 @@ from bayestwin.cli.options import (
     ModelName,
     Patients,
     TimeUnit,
+    discreet,
+    problem_text,
     say,
     usage_error,
 )
@@ -85,11 +87,11 @@ def response(
             found.append(response_table(known, record, start=since, conventions=rules, **options))
         except RecordError as problem:
             failed.append(record.key)
-            say(f"not coded: {problem}")
+            say(f"not coded: {problem_text(problem)}")
     if not found:
         say("Nothing usable: no patient has a treatment to count from.")
         return NOTHING_USABLE
-    typer.echo("\n\n".join(str(one) for one in found))
+    typer.echo("\n\n".join(discreet(one.patient, str(one)) for one in found))
     if folder is not None:
         _write(found, folder)
     return SOME_REFUSED if reading.refusals or failed else DONE

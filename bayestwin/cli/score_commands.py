@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bayestwin.cli.options import DONE, SOME_REFUSED, Seed, say, usage_error
+from bayestwin.cli.options import DONE, SOME_REFUSED, Seed, discreet, say, usage_error
 
 PASS, ALL, TWIN = "PASS", "all", "twin"
 LEVELS = (50, 80, 90)
@@ -45,7 +45,7 @@ def scores(
     reading = read_predictions(predictions)
     frame, refusals = reading.frame, list(reading.refusals)
     if patient is not None and patient not in set(frame["patient"]):
-        raise usage_error(f"--patient {patient}: {predictions.name} holds no such patient.")
+        raise usage_error(f"--patient {discreet(patient, patient)}: {predictions.name} holds no such patient.")
     _tell(reading)
     others: dict[str, Any] = {}
     for name, path in [*_named(rival), *([(None, rivals)] if rivals else [])]:

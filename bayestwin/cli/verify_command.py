@@ -108,12 +108,14 @@ def _one_patient(population, model, files, how, patient, limits, asked, out):
     from bayestwin.evaluation.verification import first_part, verify_patient
     from bayestwin.jobs import killed
     from bayestwin.jobs.verify_patient import write_verification
+    from bayestwin.records.refusal import shown_key
 
     known = usable_population(population, model)
     reading = read_files(known.model.record_schema(), files, **how)
     tell(reading)
     record = first_part(one_patient(reading.cohort, patient), **limits)
-    say(f"patient {record.key}: {len(record.labs)} labs, {asked['particles']} particles in {asked['islands']} islands")
+    sizes = f"{asked['particles']} particles in {asked['islands']} islands"
+    say(f"patient {shown_key(record.key)}: {len(record.labs)} labs, {sizes}")
     begun = (lambda row: say(f"  {row} ...")) if sys.stderr.isatty() else (lambda row: None)
     found = verify_patient(known, record, resume=killed.killed_and_resumed, began=begun, **asked)
     for line in one_patient_table(found):

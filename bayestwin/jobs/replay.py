@@ -18,6 +18,7 @@ from bayestwin.evaluation.rivals import event_rows, rival_rows
 from bayestwin.individual import informative_labs
 from bayestwin.jobs.whole_file import write_whole
 from bayestwin.records import Cohort
+from bayestwin.records.refusal import shown_key
 from bayestwin.specification.observations import LAYERS
 from bayestwin.units import convert
 
@@ -79,7 +80,7 @@ def replay_cohort(
     found = Replayed(rivals={rival.name: [] for rival in rivals})
     bar = tqdm(total=sum(len(record.labs) for record in cohort), unit="lab", disable=not progress)
     for record in cohort:
-        bar.set_postfix_str(record.key, refresh=False)
+        bar.set_postfix_str(shown_key(record.key), refresh=False)
         done = bar.n
         try:
             rows, _ = replay(

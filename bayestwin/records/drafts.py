@@ -8,7 +8,7 @@ from bayestwin.dosing import DoseEvent
 from bayestwin.errors import BayestwinError
 from bayestwin.records.clocks import Moment, parse_moment
 from bayestwin.records.record import ClinicalEvent, Lab
-from bayestwin.records.refusal import Findings, RowRefused
+from bayestwin.records.refusal import Findings, RowRefused, looks_identifying
 from bayestwin.records.tables import Row, Table
 
 
@@ -85,6 +85,16 @@ def patient_of(row: Row, keys: frozenset[str] | None, column: str = "patient") -
     return key
 
 
+def note_identifying(table: Table, column: str, findings: Findings) -> None:
+    """Say that a key looks like a person, once per file: with the first such row and their number."""
+    rows = [row.number for row in table.rows if looks_identifying(row[column])]
+    if rows:
+        findings.note(
+            f"{table.file}: the patient key looks like a name, an address or a date of birth (first in row {rows[0]}, "
+            f"{len(rows)} in all); use study keys only. It is not shown in messages."
+        )
+
+
 def copy_of(sequence: int | None) -> int:
     """Rows of a tidy file that say a place after the dose are told apart from those before it."""
     return 1 if sequence is None or sequence <= 0 else 1 + sequence
@@ -103,6 +113,7 @@ def collect(
     leaves_hole : True for rows whose refusal leaves the patient's dose history incomplete
     """
     drafts = []
+    note_identifying(table, key, findings)
     for row in table.rows:
         try:
             draft = read(row)

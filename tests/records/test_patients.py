@@ -112,6 +112,11 @@ def test_a_key_that_looks_identifying_gets_a_note_and_is_never_repeated(read, ke
     reading = read(patients=f"patient\n{key}\n", labs=labs)
     said = reading.summary() + "".join(map(str, reading.refusals))
     assert key.strip('"') not in said and "looks like a name" in said and "(key not shown)" in said
+    alone = read(labs=labs)
+    assert sum("labs.csv: the patient key looks like a name" in note for note in alone.notes) == 1
+    with pytest.raises(RecordError, match="patient P-2: no such patient, expected one of") as error:
+        read(labs=labs.replace("999", "31")).cohort["P-2"]
+    assert "(key not shown)" in str(error.value) and key.strip('"') not in str(error.value)
 
 
 @pytest.mark.parametrize("key", ["P-017", "007", "KarMMa-3 12", "X1961", "site2/44"])
