@@ -25,6 +25,7 @@ from bayestwin.cli.options import (
     Snapshot,
     TimeUnit,
     TwinFile,
+    _moment,
     discreet,
     file_to_write,
     say,
@@ -98,8 +99,14 @@ def update(
     tell(reading)
     from bayestwin.records.refusal import shown_key
     from bayestwin.twin import update_twin
+    from bayestwin.twin.compare import difference
 
-    after, info = update_twin(before, reading.cohort[before.key], random_seed=seed, population=known)
+    record = reading.cohort[before.key]
+    if known is None and (change := difference(before, record)).taken_away:
+        raise usage_error(
+            f"The record changed in its past ({change.why}): name --population, to start the twin again from it."
+        )
+    after, info = update_twin(before, record, random_seed=seed, population=known)
     after, unchanged = after.with_refusals(reading.refusals), after.updates == before.updates
     others = [record.key for record in reading.cohort if record.key != before.key]
     if others:
@@ -202,7 +209,8 @@ def report(
     ] = None,
     number: Annotated[int, typer.Option(help="Which report of this patient: 1, 2, ...", min=1)] = 1,
     as_of: Annotated[
-        str | None, typer.Option(help="ISO day on which it is read, if the record has dates; default today.")
+        str | None,
+        typer.Option(help="ISO day on which it is read, if the record has dates; default today.", callback=_moment),
     ] = None,
 ):
     """Write the report of one patient: a self-contained page (HTML) and the same as JSON."""

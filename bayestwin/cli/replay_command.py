@@ -22,6 +22,7 @@ from bayestwin.cli.options import (
     PopulationFile,
     Seed,
     TimeUnit,
+    a_time,
     discreet,
     file_to_write,
     say,
@@ -44,9 +45,12 @@ def replay(
     as_of: AsOf = None,
     patient: Annotated[list[str] | None, typer.Option("--patient", help="Only these study keys; repeatable.")] = None,
     reveal_until: Annotated[
-        float | None, typer.Option(help="Learn only labs up to this time (the model's unit) and forecast the rest.")
+        float | None,
+        typer.Option(help="Learn only labs up to this time (the model's unit) and forecast the rest.", callback=a_time),
     ] = None,
-    doses_known_until: Annotated[float | None, typer.Option(help="Hide doses after this time.")] = None,
+    doses_known_until: Annotated[
+        float | None, typer.Option(help="Hide doses after this time.", callback=a_time)
+    ] = None,
     rivals: Annotated[bool, typer.Option("--rivals", help="Let rival forecasters go through the same labs.")] = False,
     training: Annotated[
         Path | None,

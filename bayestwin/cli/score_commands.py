@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bayestwin.cli.options import DONE, SOME_REFUSED, Seed, discreet, say, usage_error
+from bayestwin.cli.options import DONE, SOME_REFUSED, Seed, a_time, discreet, folder_to_write, say, usage_error
 
 PASS, ALL, TWIN = "PASS", "all", "twin"
 LEVELS = (50, 80, 90)
@@ -25,15 +25,16 @@ def scores(
     ] = None,
     reveal_until: Annotated[
         float | None,
-        typer.Option(help="The T of `replay --reveal-until T`; default: from the file's provenance, if beside it."),
+        typer.Option(
+            help="The T of `replay --reveal-until T`; default: from the file's provenance, if beside it.",
+            callback=a_time,
+        ),
     ] = None,
     horizon_edges: Annotated[
         str | None, typer.Option(help="Edges of the horizons, as in 7,30,90 (the model's time unit).")
     ] = None,
     patient: Annotated[str | None, typer.Option(help="Patient of the forecast figures (default: most labs).")] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for tables (CSV) and figures (PNG).", file_okay=False)
-    ] = None,
+    out: Annotated[Path | None, folder_to_write("Folder for tables (CSV) and figures (PNG).")] = None,
     seed: Seed = 1,
 ):
     """Score forecasts: coverage, CRPS, errors, log score, PIT, by patient, and the difference to rivals."""
