@@ -19,6 +19,22 @@ def test_numbers_are_floats_words_stay_words_and_missing_cells_are_absent(read):
     assert reading.cohort.keys == ("007", "P2") and not reading.refusals and not reading.notes
 
 
+def test_a_line_of_the_file_of_units_that_speaks_of_no_column_is_noted(read, tmp_path):
+    (tmp_path / "patients.units.toml").write_text('Weight = "g"\nheigth = "cm"')
+    (tmp_path / "labs.units.toml").write_text('value = "g/L"')
+    labs = "patient,time,output,value,unit\nP1,1,m_protein,31,g/L\n"
+    reading = read(patients="patient,weight,height_cm\nP1,70000,170\n", labs=labs)
+    assert covariates(reading) == {"P1": {"weight_kg": 70.0, "height_cm": 170.0}}
+    first, second = (note for note in reading.notes if "file of units" in note)
+    assert (
+        "patients.csv: its file of units also names heigth, which is not used; it may name height_cm, weight" in first
+    )
+    assert "labs.csv: its file of units also names value" in second and "each row says its unit" in second
+    (tmp_path / "patients.units.toml").write_text('weight = "g"\nWEIGHT = "kg"')
+    with pytest.raises(RecordError, match="patients.units.toml: two lines give the unit of one column"):
+        read(patients="patient,weight\nP1,70\n")
+
+
 def test_words_for_missing_are_missing_and_noted(read):
     reading = read(patients="patient,weight_kg,isotype\nP1,NA,unknown\n")
     assert covariates(reading) == {"P1": {}} and len(reading.notes) == 2
