@@ -77,3 +77,7 @@ class StoreError(BayestwinError):
 
 class StoreOptionError(StoreError):
     """What was asked of a store contradicts the store, or names none: a mistake in the command, not in the store."""
+
+
+class FitOptionError(FitError):
+    """Fits that do not go together were named: a mistake in the command, not in a fit."""

@@ -19,13 +19,14 @@ from bayestwin.cli.options import (
     Seed,
     TimeUnit,
     file_to_write,
+    folder_to_write,
     say,
 )
 from bayestwin.cli.reading import add_recognised, read_files
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for the report and the files behind it.")] = Path("demo_report"),
+    out: Annotated[Path, folder_to_write("Folder for the report and the files behind it.")] = Path("demo_report"),
     seed: Seed = 1,
 ):
     """Fit theophylline live, then follow one synthetic myeloma patient to month six and write the report."""

@@ -91,6 +91,10 @@ def fit(
     one_device_per_core(most=chains)
     if method not in METHODS:
         raise usage_error(f"--method {method}: choose {', '.join(METHODS)}.")
+    if approximate and method == "gibbs":
+        raise usage_error(
+            "--approximate takes the place of a sampler: leave out one of --approximate and --method gibbs."
+        )
     loaded = load_model(model)
     other = read_priors(priors) if priors else {}
     with_priors(loaded, other)  # a misspelt name is told before the files are read

@@ -5,6 +5,7 @@ import functools
 import linecache
 import os
 import traceback
+from math import isfinite
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,7 @@ EXIT_OF_ERROR = {
     "StoreError": NOTHING_USABLE,
     "StoreOptionError": USAGE,
     "FitError": DIAGNOSTICS_FAILED,
+    "FitOptionError": USAGE,
 }
 FREE_SPACE = "Free some space there and run the command again."
 ANOTHER_FOLDER = "Name a place that can be written to."
@@ -40,6 +42,19 @@ def usage_error(text: str) -> typer.Exit:
     """Say what is wrong with the command as typed; raise what comes back."""
     say(text)
     return typer.Exit(USAGE)
+
+
+def discreet(key: str, text: str) -> str:
+    """A text about a patient, fit for the screen: a key that looks like a person is not repeated."""
+    from bayestwin.records.refusal import shown_key
+
+    return text.replace(key, shown_key(key)) if key else text
+
+
+def problem_text(error: BayestwinError) -> str:
+    """What an error says, fit for the screen."""
+    kind, _, key = error.subject.partition(" ")
+    return discreet(key if kind == "patient" else "", str(error))
 
 
 class OneValueEach(TyperCommand):
@@ -73,7 +88,7 @@ def clean_errors(command):
             use_compilation_cache()
             code = command(*args, **options)
         except BayestwinError as error:
-            say(str(error))
+            say(problem_text(error))
             if isinstance(error, ModelError) and (place := _line_of_model_file(error)) and "model.py" not in str(error):
                 say(f"It stands at {place}")
             code = EXIT_OF_ERROR.get(type(error).__name__, NOTHING_USABLE)
@@ -154,6 +169,13 @@ def _folder_exists(path: Path | None):
     return path
 
 
+def a_time(number: float | None):
+    """Times that options name are numbers; nan compares with nothing, and so would hide nothing."""
+    if number is not None and not isfinite(number):
+        raise typer.BadParameter(f"{number} is no time")
+    return number
+
+
 def _islands_of_eight(particles: int):
     if particles % 8:
         raise typer.BadParameter(f"{particles} is not a multiple of 8: take {particles // 8 * 8 or 8}")
@@ -182,6 +204,13 @@ def _unit_of_time(text: str | None):
 def file_to_write(text: str):
     """Option for a file that the command makes; its folder must be there."""
     return typer.Option(help=text, callback=_folder_exists, dir_okay=False)
+
+
+def folder_to_write(text: str):
+    """Option for a folder that the command makes or fills; the folder around it must be there."""
+    return typer.Option(
+        help=text, callback=lambda path: path if path and path.is_dir() else _folder_exists(path), file_okay=False
+    )
 
 
 def path_to_write(text: str):

@@ -25,6 +25,8 @@ from bayestwin.cli.options import (
     Snapshot,
     TimeUnit,
     TwinFile,
+    _moment,
+    discreet,
     file_to_write,
     say,
     usage_error,
@@ -95,15 +97,22 @@ def update(
         before.model.record_schema(), files, base=before.record, time_unit=time_unit, as_of=as_of, snapshot=snapshot
     )
     tell(reading)
+    from bayestwin.records.refusal import shown_key
     from bayestwin.twin import update_twin
+    from bayestwin.twin.compare import difference
 
-    after, info = update_twin(before, reading.cohort[before.key], random_seed=seed, population=known)
+    record = reading.cohort[before.key]
+    if known is None and (change := difference(before, record)).taken_away:
+        raise usage_error(
+            f"The record changed in its past ({change.why}): name --population, to start the twin again from it."
+        )
+    after, info = update_twin(before, record, random_seed=seed, population=known)
     after, unchanged = after.with_refusals(reading.refusals), after.updates == before.updates
     others = [record.key for record in reading.cohort if record.key != before.key]
     if others:
-        say(f"rows of {len(others)} other patients in these files were not used: this twin is {before.key}")
+        say(f"rows of {len(others)} other patients in these files were not used: this twin is {shown_key(before.key)}")
     if unchanged and others:
-        say(f"Nothing usable: the files hold no newer row of {before.key}; nothing written.")
+        say(f"Nothing usable: the files hold no newer row of {shown_key(before.key)}; nothing written.")
         return NOTHING_USABLE
     if unchanged:
         typer.echo("nothing new: the record is the one this twin has seen; its last check was")
@@ -184,7 +193,7 @@ def forecast(
     if horizon_months is None and loaded.model.progression is not None:
         horizon_months = min(36.0, loaded.model.progression.horizon_months)
     prognosis = forecast_twin(loaded, wanted, horizon_months=horizon_months, random_seed=seed)
-    typer.echo(str(prognosis))
+    typer.echo(discreet(loaded.key, str(prognosis)))
     if len(prognosis.treatments) > 1 and prognosis.landmarks:
         typer.echo(f"\n{compare_treatments(prognosis)}")
     prognosis.save(out)
@@ -209,11 +218,13 @@ def report(
     ] = None,
     number: Annotated[int, typer.Option(help="Which report of this patient: 1, 2, ...", min=1)] = 1,
     as_of: Annotated[
-        str | None, typer.Option(help="ISO day on which it is read, if the record has dates; default today.")
+        str | None,
+        typer.Option(help="ISO day on which it is read, if the record has dates; default today.", callback=_moment),
     ] = None,
 ):
     """Write the report of one patient: a self-contained page (HTML) and the same as JSON."""
     from bayestwin.prognosis import load_prognosis
+    from bayestwin.records.refusal import shown_key
     from bayestwin.report import write_report
     from bayestwin.report.inputs import gather_report_input
     from bayestwin.twin import load_twin
@@ -225,7 +236,7 @@ def report(
     if previous_twin is not None:
         before = load_twin(previous_twin, loaded.model), load_prognosis(previous_prognosis, loaded.model)
         if before[0].key != loaded.key:
-            raise usage_error(f"The twin of the last report is of another patient than {loaded.key}.")
+            raise usage_error(f"The twin of the last report is of another patient than {shown_key(loaded.key)}.")
     gathered = gather_report_input(loaded, now, population=known, previous=before, report_number=number, as_of=as_of)
     written = write_report(gathered, folder)
     typer.echo(f"{written.status}: wrote {written.path} and {written.json_path}")

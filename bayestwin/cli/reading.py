@@ -1,5 +1,6 @@
 """From the files named on the command line to records; what was refused is said on the standard error."""
 
+import re
 from pathlib import Path
 
 import typer
@@ -49,17 +50,27 @@ def say_refused(refusals, every: str) -> None:
 
 
 def add_recognised(files: dict, path: Path) -> None:
-    """Put a file into the table that its header speaks of; of a folder, the tables that it holds."""
+    """Put a file into the table that its header speaks of, else its name; of a folder, the tables that it holds.
+
+    A header that nobody can read (semicolons, UTF-16, an empty file) is for the readers to explain.
+    """
     if path.is_dir():
         for inside in _tables_in(path):
             add_recognised(files, inside)
         return
-    table = _table_of(path)
+    table = _table_of(path) or _named_after(path)
     if table is None:
         raise usage_error(f"{path.name}: the header fits none of {', '.join(TABLES)} (see docs/files.md).")
     if files.get(table) is not None:
         raise usage_error(f"{path.name}: a second file for {table}; {files[table].name} was given before.")
     files[table] = path
+
+
+def _named_after(path: Path) -> str | None:
+    """The table whose name stands in that of a file (labs_monday.csv, x_labs.csv), where it is one."""
+    words = re.split(r"[^a-z]+", path.stem.lower().replace("event_table", "eventtable"))
+    found = [name for name in TABLES if name.replace("_", "") in words]
+    return found[0] if len(found) == 1 else None
 
 
 def _table_of(path: Path) -> str | None:

@@ -22,6 +22,8 @@ from bayestwin.cli.options import (
     PopulationFile,
     Seed,
     TimeUnit,
+    a_time,
+    discreet,
     file_to_write,
     say,
     usage_error,
@@ -43,9 +45,12 @@ def replay(
     as_of: AsOf = None,
     patient: Annotated[list[str] | None, typer.Option("--patient", help="Only these study keys; repeatable.")] = None,
     reveal_until: Annotated[
-        float | None, typer.Option(help="Learn only labs up to this time (the model's unit) and forecast the rest.")
+        float | None,
+        typer.Option(help="Learn only labs up to this time (the model's unit) and forecast the rest.", callback=a_time),
     ] = None,
-    doses_known_until: Annotated[float | None, typer.Option(help="Hide doses after this time.")] = None,
+    doses_known_until: Annotated[
+        float | None, typer.Option(help="Hide doses after this time.", callback=a_time)
+    ] = None,
     rivals: Annotated[bool, typer.Option("--rivals", help="Let rival forecasters go through the same labs.")] = False,
     training: Annotated[
         Path | None,
@@ -93,7 +98,12 @@ def replay(
     found = replay_cohort(known, cohort, rivals=fitted, event_rival=of_events, progress=sys.stderr.isatty(), **common)
     said = provenance(known, cohort, **common, rivals=[r.name for r in (*fitted, of_events) if r is not None])
     for key, why in found.failed.items():
-        say(f"not replayed: {why}" if key in why else f"not replayed: patient {key}: {why}")
+        say("not replayed: " + discreet(key, why if key in why else f"patient {key}: {why}"))
+    if found.unforecast:
+        number = sum(found.unforecast.values())
+        say(
+            f"no forecast of {number} labs: with them came what changed the past (a correction, a treatment known late)"
+        )
     if not found.rows:
         say(f"Nothing to predict; nothing written to {out}.")
         return NOTHING_USABLE
@@ -112,7 +122,7 @@ def _layers(known, cohort, out, seed, particles, reading):
 
     rows, failed = replay_layers(known, cohort, random_seed=seed, progress=sys.stderr.isatty(), particles=particles)
     for key, why in failed.items():
-        say(f"not replayed: {why}" if key in why else f"not replayed: patient {key}: {why}")
+        say("not replayed: " + discreet(key, why if key in why else f"patient {key}: {why}"))
     if not any(rows.values()):
         say(f"Nothing to predict; nothing written to {out}.")
         return NOTHING_USABLE

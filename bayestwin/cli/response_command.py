@@ -17,6 +17,8 @@ from bayestwin.cli.options import (
     ModelName,
     Patients,
     TimeUnit,
+    discreet,
+    problem_text,
     say,
     usage_error,
 )
@@ -55,7 +57,9 @@ def response(
     from bayestwin.errors import RecordError
     from bayestwin.prognosis import Conventions, response_schema, response_table
     from bayestwin.prognosis.response import check_criteria
+    from bayestwin.records.clocks import LONGEST_YEARS
     from bayestwin.specification import load_model
+    from bayestwin.units import convert
 
     if folder is not None:
         inputs = [path for path in (patients, labs, doses, events) if path is not None]
@@ -78,24 +82,42 @@ def response(
     since: Any = start
     if start is not None and start not in known.treatment_names:
         since = _number(start, f"--start is neither a treatment ({', '.join(known.treatment_names)}) nor a time")
+        if abs(since) > convert(LONGEST_YEARS, "year", known.time_unit):
+            raise usage_error(f"--start {start} lies more than {LONGEST_YEARS} years from time zero.")
     chosen = [reading.cohort[key] for key in dict.fromkeys(patient)] if patient else list(reading.cohort)
     found, failed = [], []
     for record in chosen:
         try:
+            _refuse_later(record, since)
             found.append(response_table(known, record, start=since, conventions=rules, **options))
         except RecordError as problem:
             failed.append(record.key)
-            say(f"not coded: {problem}")
+            say(f"not coded: {problem_text(problem)}")
     if not found:
-        say("Nothing usable: no patient has a treatment to count from.")
+        say("Nothing usable: no patient has a treatment, or a row after the start, to count from.")
         return NOTHING_USABLE
-    typer.echo("\n\n".join(str(one) for one in found))
+    typer.echo("\n\n".join(discreet(one.patient, str(one)) for one in found))
     if folder is not None:
         _write(found, folder)
     return SOME_REFUSED if reading.refusals or failed else DONE
 
 
 RESULTS = ("response.csv", "endpoints.csv")
+
+
+def _refuse_later(record, since) -> None:
+    """RecordError where the time to count from lies after everything that is known of the patient."""
+    from bayestwin.errors import RecordError
+
+    if isinstance(since, float) and since > record.last_time:
+        raise RecordError(
+            "nothing is known after this time",
+            subject=f"patient {record.key}",
+            place="--start",
+            value=since,
+            allowed=f"up to {record.last_time:g}, the patient's newest row",
+            next_step="Count from an earlier time.",
+        )
 
 
 def _numbers(criteria) -> dict[str, float]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bayestwin.cli.options import DONE, SOME_REFUSED, Seed, say, usage_error
+from bayestwin.cli.options import DONE, SOME_REFUSED, Seed, a_time, discreet, folder_to_write, say, usage_error
 
 PASS, ALL, TWIN = "PASS", "all", "twin"
 LEVELS = (50, 80, 90)
@@ -25,15 +25,16 @@ def scores(
     ] = None,
     reveal_until: Annotated[
         float | None,
-        typer.Option(help="The T of `replay --reveal-until T`; default: from the file's provenance, if beside it."),
+        typer.Option(
+            help="The T of `replay --reveal-until T`; default: from the file's provenance, if beside it.",
+            callback=a_time,
+        ),
     ] = None,
     horizon_edges: Annotated[
         str | None, typer.Option(help="Edges of the horizons, as in 7,30,90 (the model's time unit).")
     ] = None,
     patient: Annotated[str | None, typer.Option(help="Patient of the forecast figures (default: most labs).")] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for tables (CSV) and figures (PNG).", file_okay=False)
-    ] = None,
+    out: Annotated[Path | None, folder_to_write("Folder for tables (CSV) and figures (PNG).")] = None,
     seed: Seed = 1,
 ):
     """Score forecasts: coverage, CRPS, errors, log score, PIT, by patient, and the difference to rivals."""
@@ -45,7 +46,7 @@ def scores(
     reading = read_predictions(predictions)
     frame, refusals = reading.frame, list(reading.refusals)
     if patient is not None and patient not in set(frame["patient"]):
-        raise usage_error(f"--patient {patient}: {predictions.name} holds no such patient.")
+        raise usage_error(f"--patient {discreet(patient, patient)}: {predictions.name} holds no such patient.")
     _tell(reading)
     others: dict[str, Any] = {}
     for name, path in [*_named(rival), *([(None, rivals)] if rivals else [])]:

@@ -42,7 +42,8 @@ def simulate(
     from bayestwin.errors import RecordError
     from bayestwin.individual.simulate import NotSolved, drift_steps, parameter_bounds, simulate_outputs
     from bayestwin.jobs.whole_file import write_whole
-    from bayestwin.records.parameter_values import read_parameter_values, values_of
+    from bayestwin.records.parameter_values import EVERYBODY, read_parameter_values, values_of
+    from bayestwin.records.refusal import shown_key
     from bayestwin.records.schedule import read_schedule
     from bayestwin.specification import load_model
 
@@ -57,6 +58,11 @@ def simulate(
         say(f"refused: {refusal}")
     for note in schedule.notes:
         say(f"note: {note}")
+    # rows of values.csv that nobody of the table has; an ID whose rows were refused is said already
+    strangers = values.keys() - {EVERYBODY, *schedule.doses, *schedule.set_aside}
+    if strangers:
+        ids = ", ".join(shown_key(key) for key in values if key in strangers)
+        say(f"not used: rows of {parameters.name} for ID {ids}, of whom {events.name} has no row")
     failed, found = list(schedule.set_aside), {}
     for key, doses in schedule.doses.items():
         asked = [(one.time, one.row) for one in schedule.asked if one.id == key]
@@ -64,12 +70,12 @@ def simulate(
             mine = values_of(values, key, known.parameter_names, steps)
             outputs = simulate_outputs(known, mine, doses, asked, occasions=schedule.occasions.get(key, ()))
         except (NotSolved, RecordError) as problem:
-            say(f"not simulated: ID {key}: {problem}")
+            say(f"not simulated: ID {shown_key(key)}: {problem}")
             failed.append(key)
             continue
         found[key] = iter(outputs)
     if failed:
-        say(f"not simulated, and not in {out.name}: ID {', '.join(failed)}")
+        say(f"not simulated, and not in {out.name}: ID {', '.join(map(shown_key, failed))}")
     rows = [(one, next(found[one.id])) for one in schedule.asked if one.id in found]
     if not rows:
         say(f"Nothing to simulate; nothing written to {out}.")
@@ -80,4 +86,4 @@ def simulate(
     writer.writerows([one.id, one.written, *(f"{v:.12g}" for v in outputs)] for one, outputs in rows)
     write_whole(out, table.getvalue())
     typer.echo(f"wrote {out}")
-    return SOME_REFUSED if failed or schedule.refusals else DONE
+    return SOME_REFUSED if failed or strangers or schedule.refusals else DONE

@@ -29,12 +29,12 @@ from bayestwin.cli.reading import input_files, say_refused
 
 
 def _readable_key(key: str) -> str:
-    """A key that no file could hold is a mistake in the command."""
+    """A key that no file could hold is a mistake in the command; one that is refused today may be stored already."""
     try:
         key.encode()
     except UnicodeEncodeError as error:
         raise usage_error("PATIENT is not UTF-8 text: type the study key as it stands in the files.") from error
-    if not key.strip() or not key.isprintable():
+    if not key.strip() or "\0" in key:
         raise usage_error("PATIENT is empty or holds control characters: type the study key as it stands in the files.")
     return key
 

@@ -22,6 +22,7 @@ from bayestwin.cli.options import (
     PopulationFile,
     Seed,
     TimeUnit,
+    a_time,
     path_to_write,
     say,
     usage_error,
@@ -29,6 +30,7 @@ from bayestwin.cli.options import (
 from bayestwin.cli.populations import shipped_population, usable_population
 from bayestwin.cli.reading import one_patient, read_files, tell
 
+POPULATION_DRAWS = 400
 ONE, MANY = "One patient", "Simulated patients"
 
 
@@ -49,7 +51,9 @@ def verify_updates(
     time_unit: TimeUnit = None,
     as_of: AsOf = None,
     patient: PatientKey = None,
-    until: Annotated[float | None, _of(ONE, "Labs and events up to this time only (the model's unit).")] = None,
+    until: Annotated[
+        float | None, _of(ONE, "Labs and events up to this time only (the model's unit).", callback=a_time)
+    ] = None,
     labs_at_most: Annotated[int | None, _of(ONE, "Only the first so many labs.", min=2)] = None,
     parameters: Annotated[
         str | None, _of(ONE, "Names, separated by commas; default: the three whose posterior SD shrank most.")
@@ -58,7 +62,7 @@ def verify_updates(
         str | None, _of(ONE, "The output whose next lab is forecast; default: the model's first that was measured.")
     ] = None,
     forecast_at: Annotated[
-        float | None, _of(ONE, "Time of that lab; default: one median gap after the record's end.")
+        float | None, _of(ONE, "Time of that lab; default: one median gap after the record's end.", callback=a_time)
     ] = None,
     patients_simulated: Annotated[
         int | None, _of(MANY, "Simulate so many patients of the model instead of reading files.", min=1)
@@ -67,7 +71,10 @@ def verify_updates(
     visits: Annotated[int, _of(MANY, "Visits of a simulated patient.", min=2)] = 8,
     particles: Particles = 4000,
     islands: Annotated[int, typer.Option(help="Islands that are resampled separately.", min=4)] = 8,
-    population_draws: Annotated[int, typer.Option(help="Population draws that every twin rests on.", min=10)] = 400,
+    population_draws: Annotated[
+        int | None,
+        typer.Option(help=f"Population draws under every twin; default: {POPULATION_DRAWS}, or all there are.", min=10),
+    ] = None,
     out: Annotated[
         Path | None,
         path_to_write(
@@ -79,14 +86,15 @@ def verify_updates(
 ):
     """Prove updates: however labs arrived, the posterior is the batch posterior (exit code 4 where it is not)."""
     files = {"patients": patients, "labs": labs, "doses": doses, "events": events, "event_table": event_table}
-    sizes = {"particles": particles, "islands": islands, "population_draws": population_draws}
+    sizes = {"particles": particles, "islands": islands, "population_draws": population_draws or POPULATION_DRAWS}
     if particles % islands:
         raise usage_error(f"--particles {particles} is not a multiple of --islands {islands}.")
     if patients_simulated is None:
         limits = {"until": until, "labs_at_most": labs_at_most}
         asked = {"parameters": _names(parameters), "output": output, "forecast_at": forecast_at, "random_seed": seed}
         reading = {"time_unit": time_unit, "as_of": as_of}
-        return _one_patient(population, model, files, reading, patient, limits, asked | sizes, out)
+        wanted = population_draws is not None
+        return _one_patient(population, model, files, reading, patient, limits, asked | sizes, out, wanted)
     alone = {"--patient": patient, "--until": until, "--labs-at-most": labs_at_most, "--parameters": parameters}
     alone |= {"--output": output, "--forecast-at": forecast_at} | {
         f"--{k}".replace("_", "-"): v for k, v in files.items()
@@ -97,10 +105,10 @@ def verify_updates(
     if population is None and model is None:
         raise usage_error("--patients-simulated needs --model, or a --population.")
     sizes |= {"reference_particles": reference_particles, "visits": visits, "random_seed": seed}
-    return _simulated(population, model, patients_simulated, sizes, out)
+    return _simulated(population, model, patients_simulated, sizes, out, population_draws is not None)
 
 
-def _one_patient(population, model, files, how, patient, limits, asked, out):
+def _one_patient(population, model, files, how, patient, limits, asked, out, wanted):
     """Six ways to one patient's posterior."""
     if out is not None and out.is_dir():
         raise usage_error(f"--out {out.name} is a folder: name a CSV file for the table.")
@@ -108,12 +116,16 @@ def _one_patient(population, model, files, how, patient, limits, asked, out):
     from bayestwin.evaluation.verification import first_part, verify_patient
     from bayestwin.jobs import killed
     from bayestwin.jobs.verify_patient import write_verification
+    from bayestwin.records.refusal import shown_key
 
     known = usable_population(population, model)
+    _check_names(known.model, asked)
+    _check_draws(known, asked["population_draws"], wanted)
     reading = read_files(known.model.record_schema(), files, **how)
     tell(reading)
     record = first_part(one_patient(reading.cohort, patient), **limits)
-    say(f"patient {record.key}: {len(record.labs)} labs, {asked['particles']} particles in {asked['islands']} islands")
+    sizes = f"{asked['particles']} particles in {asked['islands']} islands"
+    say(f"patient {shown_key(record.key)}: {len(record.labs)} labs, {sizes}")
     begun = (lambda row: say(f"  {row} ...")) if sys.stderr.isatty() else (lambda row: None)
     found = verify_patient(known, record, resume=killed.killed_and_resumed, began=begun, **asked)
     for line in one_patient_table(found):
@@ -126,7 +138,7 @@ def _one_patient(population, model, files, how, patient, limits, asked, out):
     return SOME_REFUSED if reading.refusals else DONE
 
 
-def _simulated(population, model, count, asked, out):
+def _simulated(population, model, count, asked, out, wanted):
     """Many simulated patients against a reference."""
     if out is not None and out.is_file():
         raise usage_error(f"--out {out.name} is a file: name a folder for the results.")
@@ -134,6 +146,7 @@ def _simulated(population, model, count, asked, out):
     from bayestwin.jobs.verify_simulated import verify_cohort
 
     known = _population_of(population, model, asked)
+    _check_draws(known, asked["population_draws"], wanted)
     proof = verify_cohort(known, count, folder=out, progress=sys.stderr.isatty(), **asked)
     for key, why in proof.failed.items():
         say(f"not computed: {key}: {why}")
@@ -159,6 +172,34 @@ def _population_of(population, model, asked):
     say("Note: no fitted population; patients and twins rest on draws of the model's own priors")
     common: dict[str, Any] = {"draws": asked["population_draws"], "random_seed": asked["random_seed"]}
     return prior_population(load_model(model), **common)
+
+
+def _check_names(model, asked) -> None:
+    """Parameters and output are the model's, and the next lab is expected while somebody may live."""
+    from bayestwin.records.clocks import LONGEST_YEARS
+    from bayestwin.units import convert
+
+    outputs = tuple(o.output for o in model.observations)
+    chosen = () if asked["output"] is None else (asked["output"],)
+    for option, names, there_are in (
+        ("--parameters", asked["parameters"] or (), model.individual_names),
+        ("--output", chosen, outputs),
+    ):
+        if unknown := [name for name in names if name not in there_are]:
+            raise usage_error(f"{option} {unknown[0]}: {model.name} has {', '.join(there_are)}.")
+    if abs(asked["forecast_at"] or 0.0) > convert(LONGEST_YEARS, "year", model.time_unit):
+        raise usage_error(
+            f"--forecast-at {asked['forecast_at']:g} lies more than {LONGEST_YEARS} years from time zero."
+        )
+
+
+def _check_draws(known, asked: int, wanted: bool) -> None:
+    """A posterior that holds fewer draws than were asked for is no mistake only where nobody named a number."""
+    there_are = known.posterior.sizes["chain"] * known.posterior.sizes["draw"]
+    if wanted and asked > there_are:
+        raise usage_error(f"--population-draws {asked}: this posterior holds {there_are} draws.")
+    if asked > there_are:
+        say(f"Note: twins rest on all {there_are} draws of this posterior, fewer than {asked}.")
 
 
 def _names(text: str | None) -> tuple[str, ...] | None:

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from bayestwin.errors import FitError
+from bayestwin.errors import FitOptionError
 from bayestwin.evaluation.patient_log_likelihood import patient_log_likelihood
 from bayestwin.individual import informative_labs, vital_facts, ways_named
 from bayestwin.population.posterior import patient_mark
@@ -57,7 +57,7 @@ def compare_fits(fits, cohorts, *, random_seed: int, draws: int = 200, points: i
 
     Raises
     ------
-    FitError        the models do not speak of the same labs or events, or units differ
+    FitOptionError  the models do not speak of the same labs or events, or units differ
     """
     import arviz_stats
     import pandas as pd
@@ -154,7 +154,7 @@ def _same_data(fits, cohorts):
             here, there = one.get(key, frozenset()), other.get(key, frozenset())
             if here != there:
                 odd = sorted(here ^ there)[0]
-                raise FitError(
+                raise FitOptionError(
                     "fits are compared on the same labs in the same units, and on the same events",
                     subject=f"patient {key}",
                     place=f"{first} and {name}",

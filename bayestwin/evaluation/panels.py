@@ -2,7 +2,8 @@
 
 All labs that became known at one time form one panel and are predicted before any of them is learnt. The twin and
 its rivals go through the same panels, so that they are scored on the same labs. Doses of the record, past and
-scheduled, stay known, as a prescriber knows them; clinical events come with their panel.
+scheduled, stay known, as a prescriber knows them, and so is what the first record says of covariates; clinical events
+come with their panel.
 
 With `reveal_until` only labs of that time or earlier are learnt, in one go as far as forecasts are concerned, and all
 later ones are predicted; starts of treatments then stay known like doses, and no other later event is.
@@ -11,6 +12,7 @@ later ones are predicted; starts of treatments then stay known like doses, and n
 from dataclasses import dataclass, replace
 
 from bayestwin.records import PatientRecord
+from bayestwin.records.first_values import AT_FIRST, SAID, first_record
 from bayestwin.records.record import Lab
 
 TREATMENT_EVENTS = ("line_of_therapy", "infusion", "leukapheresis")
@@ -41,7 +43,7 @@ def panels(record, *, reveal_until: float | None = None, doses_known_until: floa
     """
     whole = _hiding_doses(record, doses_known_until)
     learnt = whole if reveal_until is None else _until(whole, reveal_until)
-    found, known = [], replace(believed_at(learnt, float("-inf")), labs=())
+    found, known = [], _before_any(learnt)
     labs = (*learnt.labs, *(s.row for s in learnt.past if isinstance(s.row, Lab)))
     for moment in sorted({lab.known_time for lab in labs} | {s.until for s in learnt.past}):
         newer = believed_at(learnt, moment)
@@ -52,6 +54,21 @@ def panels(record, *, reveal_until: float | None = None, doses_known_until: floa
         everything = replace(known, labs=(*known.labs, *(lab for lab in whole.labs if lab.time > reveal_until)))
         found.append(Panel(known, everything, _fresh(known, everything), final=True))
     return tuple(found)
+
+
+def _before_any(record) -> PatientRecord:
+    """What is known before the first panel: the doses, and what is said of covariates at the first record.
+
+    A covariate that only a row says (of an event table, say) is part of the patient who is to be forecast; if it came
+    with the first panel, that panel would change the past and none of its labs would have a forecast.
+    """
+    known = replace(believed_at(record, float("-inf")), labs=())
+    first = first_record((*record.labs, *record.doses), (e for e in record.events if e.event in SAID))
+    if first is None:
+        return known
+    then = record.known_at(first)
+    said = tuple(e for e in then.events if e.event in (*SAID, AT_FIRST) and e.time == first and e not in known.events)
+    return replace(known, covariates=then.covariates, events=(*known.events, *said))
 
 
 def believed_at(record, known_time: float) -> PatientRecord:

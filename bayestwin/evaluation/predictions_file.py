@@ -18,11 +18,15 @@ from bayestwin.records.refusal import Findings, Refusal, RowRefused
 from bayestwin.records.tables import read_table
 from bayestwin.units import NUMBER
 
-PASS = "PASS"
+PASS, WITHHELD = "PASS", "WITHHELD"
 LAB = ("patient", "lab_id", "output", "time")  # the name of a lab
 TEXTS = ("patient", "lab_id", "output", "treatment", "limit_flag", "scale", "verdict")
 FORECAST = ("mean", "sd", *QUANTILE_COLUMNS, "crps", "log_score", "pit")
-WORDS = {"limit_flag": ("none", "left", "right", "interval"), "scale": ("ln", "natural")}
+WORDS = {
+    "limit_flag": ("none", "left", "right", "interval"),
+    "scale": ("ln", "natural"),
+    "verdict": (PASS, WITHHELD),
+}
 ROUNDING = 1e-9  # a PIT of 1 + 1e-16 and a CRPS of -1e-17 are sums of floats, not mistakes
 
 

@@ -95,7 +95,7 @@ def _horizon_groups(horizon, n_seen, edges):
                 "these are no edges of horizons", value=list(cuts), allowed="positive numbers that increase"
             )
     starts = np.append(0.0, cuts)
-    names = [f"{a:.4g} to {b:.4g}" if np.isfinite(b) else f"over {a:.4g}" for a, b in zip(starts, ends)]
+    names = _interval_names(starts, ends)
     place = np.searchsorted(cuts, horizon, side="left")
     found = np.array([*names, ""], dtype=object)[np.where(horizon > 0, np.minimum(place, len(names)), -1)]
     found[(horizon <= 0).to_numpy()] = NOT_AHEAD
@@ -103,6 +103,15 @@ def _horizon_groups(horizon, n_seen, edges):
     found[(horizon.isna() & (n_seen == 0)).to_numpy()] = NOTHING_LEARNT
     order = [name for name in (NOTHING_LEARNT, NOT_AHEAD, *names, UNKNOWN) if name in set(found)]
     return pd.Categorical(found, categories=order, ordered=True)
+
+
+def _interval_names(starts, ends) -> list[str]:
+    """Names of intervals that follow each other, with as few digits, from 4 on, as tell them apart."""
+    for digits in range(4, 18):
+        said = [(f"{a:.{digits}g}", f"{b:.{digits}g}") for a, b in zip(starts, ends)]
+        if all(a != b for a, b in said):
+            break
+    return [f"{a} to {b}" if np.isfinite(end) else f"over {a}" for (a, b), end in zip(said, ends)]
 
 
 def one_scale(frame) -> str:

@@ -15,8 +15,10 @@ from bayestwin.evaluation import predictions_frame, replay
 from bayestwin.evaluation.event_replay import landmark_months, twin_event_rows
 from bayestwin.evaluation.layers import replay_layer
 from bayestwin.evaluation.rivals import event_rows, rival_rows
+from bayestwin.individual import informative_labs
 from bayestwin.jobs.whole_file import write_whole
 from bayestwin.records import Cohort
+from bayestwin.records.refusal import shown_key
 from bayestwin.specification.observations import LAYERS
 from bayestwin.units import convert
 
@@ -26,12 +28,14 @@ class Replayed:
     """rows of predictions.csv; rivals : name -> rows of the same labs; failed : patient -> why there are no rows
 
     events : chances of no progression or death of the twin and of an event rival, at every assessment
+    unforecast : patient -> labs that the model learns from and that have no row: with them came what changed the past
     """
 
     rows: list[dict] = field(default_factory=list)
     rivals: dict[str, list[dict]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     events: list[dict] = field(default_factory=list)
+    unforecast: dict[str, int] = field(default_factory=dict)
 
     def frame(self):
         """The twin's rows as a DataFrame with the columns of predictions.csv."""
@@ -76,7 +80,7 @@ def replay_cohort(
     found = Replayed(rivals={rival.name: [] for rival in rivals})
     bar = tqdm(total=sum(len(record.labs) for record in cohort), unit="lab", disable=not progress)
     for record in cohort:
-        bar.set_postfix_str(record.key, refresh=False)
+        bar.set_postfix_str(shown_key(record.key), refresh=False)
         done = bar.n
         try:
             rows, _ = replay(
@@ -93,12 +97,21 @@ def replay_cohort(
             found.failed[record.key] = str(error)
         else:
             found.rows.extend(rows)
+            if without := _unforecast(population.model, record, rows, reveal_until):
+                found.unforecast[record.key] = without
             found.events.extend(events)
             for name, own in beside.items():
                 found.rivals[name].extend(own)
         bar.update(len(record.labs) - (bar.n - done))
     bar.close()
     return found
+
+
+def _unforecast(model, record, rows, reveal_until: float | None) -> int:
+    """Labs to forecast that have no row."""
+    forecast = {(row["lab_id"], row["output"], row["time"]) for row in rows}
+    asked = [lab for lab in informative_labs(model, record) if reveal_until is None or lab.time > reveal_until]
+    return sum((lab.lab_id, lab.output, lab.time) not in forecast for lab in asked)
 
 
 def replay_layers(population, cohort, *, random_seed: int, progress=False, **sizes) -> tuple[dict, dict[str, str]]:

@@ -6,7 +6,10 @@ from pathlib import Path
 
 
 def write_whole(path: Path, text: str) -> Path:
-    """Write UTF-8 text to a file."""
+    """Write UTF-8 text to a file; a pipe or a device is written into, not replaced."""
+    if path.exists() and not path.is_file():
+        path.write_text(text, encoding="utf-8")
+        return path
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         part.write_text(text, encoding="utf-8")

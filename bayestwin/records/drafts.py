@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from unicodedata import is_normalized
 
 from bayestwin.dosing import DoseEvent
 from bayestwin.errors import BayestwinError
 from bayestwin.records.clocks import Moment, parse_moment
 from bayestwin.records.record import ClinicalEvent, Lab
-from bayestwin.records.refusal import Findings, RowRefused
+from bayestwin.records.refusal import Findings, RowRefused, looks_identifying
 from bayestwin.records.tables import Row, Table
 
 
@@ -58,11 +59,21 @@ class Clock:
 
 
 def patient_of(row: Row, keys: frozenset[str] | None, column: str = "patient") -> str:
-    """The study key of a row; refused where it is empty or not one of `keys` (None: any key will do)."""
+    """The study key of a row; refused where it is empty, cannot be typed as it is seen, or is not one of `keys` (None:
+    any key will do)."""
     key = row[column]
     if not key:
         raise RowRefused(
             "the row belongs to no patient", column=column, allowed="a study key", next_step="Fill in the study key."
+        )
+    if not key.isprintable() or not is_normalized("NFC", key):
+        raise RowRefused(
+            "the study key holds a character that cannot be seen, or letters apart from their accents, so that it "
+            "looks like another key",
+            column=column,
+            value=key,
+            allowed="letters, digits, signs and plain spaces",
+            next_step="Write the key anew, by hand.",
         )
     if keys is not None and key not in keys:
         raise RowRefused(
@@ -72,6 +83,16 @@ def patient_of(row: Row, keys: frozenset[str] | None, column: str = "patient") -
             next_step="Add the patient to patients.csv, or correct the key (leading zeros count).",
         )
     return key
+
+
+def note_identifying(table: Table, column: str, findings: Findings) -> None:
+    """Say that a key looks like a person, once per file: with the first such row and their number."""
+    rows = [row.number for row in table.rows if looks_identifying(row[column])]
+    if rows:
+        findings.note(
+            f"{table.file}: the patient key looks like a name, an address or a date of birth (first in row {rows[0]}, "
+            f"{len(rows)} in all); use study keys only. It is not shown in messages."
+        )
 
 
 def copy_of(sequence: int | None) -> int:
@@ -92,6 +113,7 @@ def collect(
     leaves_hole : True for rows whose refusal leaves the patient's dose history incomplete
     """
     drafts = []
+    note_identifying(table, key, findings)
     for row in table.rows:
         try:
             draft = read(row)

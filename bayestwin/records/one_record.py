@@ -64,7 +64,8 @@ def one_record(
     snapshot_of : file -> kinds whose rows there are the whole record
     """
     rows = [d for d in drafts if not says_covariate(d.body)]
-    zero = _zero(key, [d for d in drafts if d.said is None or _tells(d, schema)], person, base, findings)
+    telling = [d for d in drafts if d.said is None or _tells(d, schema) and (d.file, d.row) not in findings.set_aside]
+    zero = _zero(key, telling, person, base, as_of, schema.time_unit, findings)
     placed = place(rows, zero, as_of, schema.time_unit, findings)
     placed = settle_ties(placed, lambda target: schema.says(target, "lag"), base.doses if base is not None else ())
     placed = with_copies(placed, base, schema.routes, findings)
@@ -108,7 +109,7 @@ def one_record(
         ),
         events=tuple(sorted(events, key=lambda e: (e.time, e.event, e.value))),
         covariates=covariates,
-        time_zero=zero_text(zero.date) if zero.date else "",
+        time_zero=zero_text(zero.date) if zero.date and (zero.declared or placed or stated) else "",
         past=tuple(sorted([*found.past, *said.past], key=lambda s: (s.row.time, s.until, repr(s.row)))),
     )
     note_changed_size(base, record, findings)
@@ -120,10 +121,22 @@ def _tells(draft: Draft, schema: RecordSchema) -> bool:
     return draft.said is not None and draft.said[0] in schema.effects and draft.said[1] is not None
 
 
-def _zero(key: str, drafts: list[Draft], person: Person, base: PatientRecord | None, findings: Findings) -> Zero:
-    """Time zero: as the earlier record has it, as patients.csv says, or the first dated row."""
+def _zero(
+    key: str,
+    drafts: list[Draft],
+    person: Person,
+    base: PatientRecord | None,
+    as_of: datetime,
+    time_unit: str,
+    findings: Findings,
+) -> Zero:
+    """Time zero: as the earlier record has it, as patients.csv says, or the first dated row.
+
+    An earlier record without rows has nothing that counts from its time zero: patients.csv may say another.
+    """
     declared = person.zero
-    if base is not None and base.time_zero:
+    counts = base is not None and bool(base.labs or base.doses or base.events or base.past)
+    if base is not None and base.time_zero and (counts or declared is None):
         before = parse_zero(base.time_zero).date
         if declared is not None and declared != before:
             findings.note(
@@ -135,10 +148,12 @@ def _zero(key: str, drafts: list[Draft], person: Person, base: PatientRecord | N
         return Zero(declared, declared=True)
     return time_zero(
         drafts,
+        as_of,
+        time_unit,
         declared=declared,
         refused=person.zero_refused,
         findings=findings,
-        base_without_dates=base is not None and not base.time_zero and bool(base.labs or base.doses or base.events),
+        base_without_dates=base is not None and not base.time_zero and counts,
     )
 
 

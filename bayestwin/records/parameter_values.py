@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from bayestwin.errors import RecordError
 from bayestwin.records.cells import parse_number
-from bayestwin.records.refusal import Findings, RowRefused
+from bayestwin.records.refusal import Findings, RowRefused, shown_key
 from bayestwin.records.tables import Row, read_table
 
 EVERYBODY = ""
@@ -58,7 +58,7 @@ def values_of(found: Mapping[str, Mapping[str, float]], key: str, needed: Iterab
     if missing:
         raise RecordError(
             f"missing parameter{'s' if len(missing) > 1 else ''} {', '.join(missing)}",
-            subject=f"ID {key}",
+            subject=f"ID {shown_key(key)}",
             allowed=f"a value for each of {', '.join(needed)}",
             next_step="Add the rows to the file of values.",
         )

@@ -12,8 +12,8 @@ from bayestwin.errors import RecordError
 from bayestwin.labs import RecordSchema
 from bayestwin.records.clocks import parse_zero
 from bayestwin.records.covariates import MISSING, covariate_columns
-from bayestwin.records.drafts import patient_of
-from bayestwin.records.refusal import Findings, RowRefused, looks_identifying
+from bayestwin.records.drafts import note_identifying, patient_of
+from bayestwin.records.refusal import Findings, RowRefused
 from bayestwin.records.tables import Table
 
 TIME_ZERO = ("time_zero", "timezero", "time zero", "t0", "zero_date", "date_zero", "index_date", "baseline_date")
@@ -49,17 +49,13 @@ def read_patients(
     for table in tables:
         zero = _zero_column(table)
         columns = covariate_columns(table, schema, ("patient", zero), findings)
+        note_identifying(table, "patient", findings)
         for row in table.rows:
             try:
                 key = patient_of(row, None)
             except RowRefused as problem:
-                findings.refuse("", table.file, row.number, problem)
+                findings.refuse(row["patient"], table.file, row.number, problem, row.cells)
                 continue
-            if looks_identifying(key):
-                findings.note(
-                    f"{table.file} row {row.number}: the patient key looks like a name, an address or a date of birth; "
-                    "use study keys only. It is not shown in messages."
-                )
             mine = found.setdefault(key, _Found())
             if (table.file, row.cells) in mine.rows:
                 twice = RowRefused(

@@ -35,9 +35,19 @@ class Zero:
 
 
 def time_zero(
-    drafts: Sequence[Draft], *, declared: datetime | None, refused: bool, base_without_dates: bool, findings: Findings
+    drafts: Sequence[Draft],
+    as_of: datetime,
+    time_unit: str,
+    *,
+    declared: datetime | None,
+    refused: bool,
+    base_without_dates: bool,
+    findings: Findings,
 ) -> Zero:
-    """`time_zero` of patients.csv, else the patient's earliest dated row, else none."""
+    """`time_zero` of patients.csv, else the patient's earliest dated row, else none.
+
+    A row that its own dates refuse (it lies in the future, it was known before it happened) moves no other row.
+    """
     if declared is not None:
         return Zero(declared, declared=True)
     dates = [d.time.date for d in drafts if d.time.date is not None]
@@ -47,11 +57,23 @@ def time_zero(
         return Zero(unusable="the patient's record is in relative time and has no time zero")
     if not dates:
         return Zero(unusable="the patient has no time zero")
+    usable = [d.time.date for d in drafts if d.time.date is not None and _agrees_with_itself(d, as_of, time_unit)]
+    if not usable:
+        return Zero(min(dates))  # only the refusals count from it
     findings.tally(
         "patients without time_zero in patients.csv, whose earliest dated row is time zero (an earlier row that "
         "arrives later will move it): first such patient in " + drafts[0].file
     )
-    return Zero(min(dates))
+    return Zero(min(usable))
+
+
+def _agrees_with_itself(draft: Draft, as_of: datetime, time_unit: str) -> bool:
+    """True where a dated row can be placed on the clock that begins with it."""
+    try:
+        _place(draft, Zero(draft.time.date), as_of, time_unit)
+    except RowRefused:
+        return False
+    return True
 
 
 def place(drafts: Sequence[Draft], zero: Zero, as_of: datetime, time_unit: str, findings: Findings) -> list[Placed]:

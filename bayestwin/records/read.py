@@ -123,9 +123,23 @@ def _read(name: str, source, schema: RecordSchema, findings: Findings, called: s
     }[name]
     doses = name in ("doses", "event_table")
     key = required[0]
-    return read_table(
+    table = read_table(
         source, name, required=required, known=known, key=key, doses=doses, findings=findings, called=called
     )
+    table.note_unused_units(_may_have_units(name, table, schema), findings)
+    return table
+
+
+def _may_have_units(name: str, table: Table, schema: RecordSchema) -> set[str]:
+    """Lower-case names that the file of units of a table may hold: columns of covariates, of an event table DV, AMT
+    and the outputs as well; rows of the other tables say their units themselves."""
+    own = {column for column in table.columns if column.strip()}
+    if name == "patients":
+        return own - {"patient", *TIME_ZERO}
+    if name == "event_table":
+        outputs = {lab.lower() for lab in schema.labs}
+        return own - set(event_table.COLUMNS) | {"dv", "amt"} | outputs
+    return set()
 
 
 def _numbered(tables: list[tuple[str, Table]]) -> list[tuple[str, Table, int]]:

@@ -22,6 +22,7 @@ from bayestwin.records.first_values import (
     first_values,
     from_beginning,
 )
+from bayestwin.records.refusal import shown_key
 
 
 @dataclass(frozen=True)
@@ -217,7 +218,7 @@ class Cohort:
         if twice:
             raise RecordError(
                 "a study key stands for two patients",
-                subject=f"patient {twice[0]}",
+                subject=f"patient {shown_key(twice[0])}",
                 next_step="Give every patient a key of their own.",
             )
 
@@ -238,8 +239,8 @@ class Cohort:
                 return patient
         raise RecordError(
             "no such patient",
-            subject=f"patient {key}",
-            allowed=f"one of {', '.join(self.keys[:8])}",
+            subject=f"patient {shown_key(key)}",
+            allowed=f"one of {', '.join(map(shown_key, self.keys[:8]))}",
             next_step="Check the key against patients.csv.",
         )
 

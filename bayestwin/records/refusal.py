@@ -12,6 +12,7 @@ from bayestwin.errors import RecordError
 
 _DATE_OF_BIRTH = re.compile(r"(19|20)\d\d[-./]?[01]\d[-./]?[0-3]\d|[0-3]?\d[-./][01]?\d[-./](19|20)?\d\d")
 _NAME = re.compile(r"[^\W\d_]{2,}[\s,]+[^\W\d_]{2,}")
+_ADDRESS = re.compile(r"@\s*([^\W\d_]|[^\s@]*\.[^\W\d_]{2})")  # a number behind the @: a lab_id such as m_protein@0.5
 _WORD = re.compile(r"[^\W\d_]{2,}")
 HIDDEN_KEY = "(key not shown)"
 NUMBER = re.compile(r"[-+]?\d[\d.,]*([eE][-+]?\d+)?")
@@ -177,7 +178,7 @@ def shown_cell(text: str, allowed: str = "") -> str:
 
     A bare date or number is shown, and so is a text that only repeats words of `allowed` ("light chain").
     """
-    personal = "@" in text or _NAME.search(text) or (_WORD.search(text) and _DATE_OF_BIRTH.search(text))
+    personal = _ADDRESS.search(text) or _NAME.search(text) or (_WORD.search(text) and _DATE_OF_BIRTH.search(text))
     if personal and folded(text) not in folded(allowed):
         return f"a text of {len(text)} characters, not shown"
     return shown(text)

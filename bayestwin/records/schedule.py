@@ -17,7 +17,7 @@ from bayestwin.records.drafts import Clock
 from bayestwin.records.event_doses import dose_of, dosed_compartment, overlapping_resets
 from bayestwin.records.event_kinds import GIVES, OBSERVATION, kind_of
 from bayestwin.records.event_table import COLUMNS, REQUIRED
-from bayestwin.records.refusal import Findings, Refusal, RowRefused
+from bayestwin.records.refusal import Findings, Refusal, RowRefused, shown_key
 from bayestwin.records.tables import Row, Table, read_table
 from bayestwin.units import convert
 
@@ -114,9 +114,9 @@ def _check_covariate(table: Table, column: Column, findings: Findings) -> None:
             changes[row["id"]] = None
         said.setdefault(row["id"], "" if missing else text)
     if changes:
+        ids = ", ".join(map(shown_key, changes))
         findings.note(
-            f"{table.file}: {column.name} changes within ID {', '.join(changes)}; a simulation keeps the parameters "
-            "it is given."
+            f"{table.file}: {column.name} changes within ID {ids}; a simulation keeps the parameters it is given."
         )
 
 

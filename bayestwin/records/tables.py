@@ -40,6 +40,15 @@ class Table:
     read: int
     units: dict[str, str]
 
+    def note_unused_units(self, used, findings: Findings) -> None:
+        """Say which lines of the file of units speak of nothing that is read with a unit from there."""
+        extra = [name for name in self.units if name not in used]
+        if extra:
+            findings.note(
+                f"{self.file}: its file of units also names {', '.join(map(shown_cell, extra))}, which is not used; "
+                f"it may name {', '.join(sorted(used)) or 'nothing here: each row says its unit'}."
+            )
+
     def note_ignored(self, used, findings: Findings) -> None:
         """Say which columns are not read."""
         extra = [written for name, written in self.columns.items() if name and name not in used]
@@ -179,7 +188,7 @@ def _header(file: str, header: list[str], required, known: set[str]) -> dict[str
     lower = [n.lower() or f" {k}" for k, n in enumerate(names)]  # unnamed columns stay apart and are never read
     missing = [name for name in required if name not in lower]
     if missing:
-        near = get_close_matches(missing[0], lower, n=1)
+        near = get_close_matches(missing[0], [name for name in lower if name not in known], n=1)
         hint = f"Is {near[0]!r} meant to be {missing[0]!r}? " if near else ""
         if not set(lower) & known:
             hint = "If the file has no header row, add one. "
@@ -227,4 +236,13 @@ def _sidecar(path: Path) -> dict[str, str]:
     units = found.get("units", found)
     if not isinstance(units, dict) or not all(isinstance(u, str) for u in units.values()):
         raise RecordError("units must be texts", place=beside.name, value=units, allowed='lines such as weight = "kg"')
+    names = [name.lower() for name in units]
+    if twice := next((name for name in units if names.count(name.lower()) > 1), ""):
+        raise RecordError(
+            "two lines give the unit of one column, since capitals do not count",
+            place=beside.name,
+            value=shown_cell(twice),
+            allowed="one line per column",
+            next_step="Remove one of them.",
+        )
     return {column.lower(): unit for column, unit in units.items()}

@@ -92,6 +92,24 @@ def test_a_table_that_lacks_a_column_is_one_message_with_code_3_and_no_traceback
 
 
 @pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (LABS.replace(",", ";").encode(), "the columns are separated by semicolons"),
+        (LABS.encode("utf-16"), "the file is not UTF-8 text (UTF-16 or binary)"),
+        (b"", "the file is empty"),
+        (LABS.partition("\n")[2].encode(), "missing columns patient, time, output, value"),
+    ],
+)
+@pytest.mark.parametrize("name", ["labs.csv", "labs_monday.csv", "x_labs.csv"])
+def test_what_is_wrong_with_a_file_known_by_its_name_is_said_and_ends_with_code_3(tmp_path, content, said, name):
+    (tmp_path / name).write_bytes(content)
+    answer = run(tmp_path / name)
+    assert answer.exit_code == 3 and f"{name}" in answer.output and said in answer.output
+    if name == "labs.csv":
+        assert run(tmp_path).output == answer.output
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [("a,b\n1,2\n", "fits none of patients, labs"), (LABS, "a second file for labs")],
 )

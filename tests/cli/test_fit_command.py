@@ -61,6 +61,9 @@ def test_a_twin_started_from_it_says_so(fitted):
 def test_a_method_that_does_not_exist_is_told_before_any_file_is_read():
     answer = run("fit", "--model", "theophylline", "--labs", __file__, "--method", "gips", "--out", "pop.nc")
     assert answer.exit_code == 2 and "--method gips: choose nuts, gibbs, approximate" in answer.output
+    both = ("--method", "gibbs", "--approximate")
+    answer = run("fit", "--model", "theophylline", "--labs", __file__, *both, "--out", "pop.nc")
+    assert answer.exit_code == 2 and "leave out one of --approximate and --method gibbs" in answer.output
 
 
 def test_what_a_file_of_priors_changes_is_said_before_the_fit(tmp_path):

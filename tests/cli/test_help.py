@@ -64,6 +64,12 @@ def test_help_lists_every_command_and_the_exit_codes():
     assert "nothing usable" in answer.stdout
 
 
+def test_a_file_is_no_folder_for_the_demo(tmp_path):
+    (tmp_path / "labs.csv").write_text("", encoding="utf-8")
+    answer = CliRunner().invoke(app, ["demo", "--out", str(tmp_path / "labs.csv")])
+    assert answer.exit_code == 2 and "is a file" in " ".join(answer.output.replace("│", " ").split())
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_a_help_page(command):
     answer = run(command, "--help")

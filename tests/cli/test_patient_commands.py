@@ -145,6 +145,15 @@ def test_two_updates_of_one_twin_at_once_lose_no_lab(started, folder, monkeypatc
     assert not list(folder.glob("*.part"))
 
 
+def test_a_change_of_the_past_without_the_population_is_told_before_the_work(started, folder):
+    gone = "patient,time,output,value,unit,status\nP-1,1,concentration,6.1,mg/L,retracted\n"
+    (folder / "gone.csv").write_text(gone, encoding="utf-8")
+    answer = run("update", folder / "twin.nc", "--labs", folder / "gone.csv", "--out", folder / "no.nc")
+    assert answer.exit_code == 2 and "(concentration at 1 retracted): name --population" in answer.output
+    answer = run("report", folder / "twin.nc", folder / "twin.nc", "--folder", folder / "r", "--as-of", "soon")
+    assert answer.exit_code == 2 and "this is not a date" in " ".join(answer.output.split())
+
+
 def test_update_with_another_population_than_the_twins_own_is_refused(started, folder):
     write_population(folder / "other.nc", seed=2)
     answer = update(folder, "other.nc", out="no.nc")

@@ -55,6 +55,27 @@ def test_categories_best_response_and_endpoints_are_printed_with_their_reason(fo
     assert "death of infection: 100 days, event on day 100: death (infection)" in lines
 
 
+def test_a_key_that_looks_like_a_person_is_not_repeated(folder):
+    for name, text in (("labs", LABS), ("events", EVENTS)):
+        text = text.replace("\nA,", "\nJohn Smith,").replace("\nB,", "\nJane Roe,")
+        (folder / f"{name}.csv").write_text(text, encoding="utf-8")
+    answer, other = run(folder), run(folder, "--patient", "John Doe")
+    assert answer.exit_code == 1 and "not coded: patient (key not shown), events: no treatment" in answer.stderr
+    assert "Observed response of (key not shown) since teclistamab" in answer.stdout
+    assert "expected one of (key not shown), (key not shown)" in other.stderr
+    assert not any(name in answer.output + other.output for name in ("John", "Jane", "Smith"))
+
+
+def test_a_start_that_nothing_follows_is_refused(folder):
+    answer = run(folder, "--patient", "A", "--patient", "B", "--start", "90")
+    assert answer.exit_code == 1 and "Observed response of A since day 90" in answer.stdout
+    assert "patient B, --start: nothing is known after this time (found 90.0), expected up to 28" in answer.stderr
+    assert run(folder, "--start", "36000").exit_code == 3
+    for text in ("1e9", "-1e9"):
+        answer = run(folder, "--start", text)
+        assert answer.exit_code == 2 and "more than 100 years from time zero" in answer.stderr
+
+
 def test_the_page_on_endpoints_prints_what_the_program_prints_and_names_every_lab(folder):
     page = (Path(__file__).parents[2] / "docs" / "endpoints.md").read_text(encoding="utf-8")
     assert run(folder, "--patient", "A").stdout.strip() in page

@@ -63,6 +63,12 @@ def test_values_of_an_id_go_before_those_of_everybody(simulate):
     assert float(rows[0]["concentration"]) == pytest.approx(level(12, 100) + 5)
 
 
+def test_values_of_an_id_that_the_table_lacks_are_named(simulate):
+    answer, rows = simulate("ID,parameter,value\n,ka,1.5\n,CL,1.1\n,V,20\n01,V,40\n")
+    assert answer.exit_code == 1 and len(rows) == 3
+    assert "not used: rows of values.csv for ID 01, of whom events.csv has no row" in answer.stderr
+
+
 @pytest.mark.parametrize(
     "model,extra", [("two_compartment", "Q,3\nV2,60\n"), ("three_compartment", "Q,3\nV2,60\nQ2,1\nV3,90\n")]
 )

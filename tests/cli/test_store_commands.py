@@ -147,6 +147,12 @@ def test_a_mistake_in_the_command_is_exit_code_2_and_changes_nothing(store, word
     assert rows_of(url) == before
 
 
+@pytest.mark.parametrize("key", ["P\u00a017", "A\u202eB", "tab\there"])
+def test_a_key_that_files_may_not_bring_any_more_can_still_be_asked_and_erased(store, key):
+    for words in (("history", key), ("believed", key, "--on", "2026-01-01"), ("erase", key, "--yes")):
+        assert "no such patient in this store" in run(*words, "--store", store[0], code=3).stderr
+
+
 def rows_of(url):
     """Every row of a store; the file itself also changes when a log that a reader left behind is taken in."""
     with closing(sqlite3.connect(f"file:{url}?mode=ro", uri=True)) as connection:

@@ -110,6 +110,23 @@ def test_a_wrong_command_is_told_at_once(place, monkeypatch, words, said):
     assert answer.exit_code in (2, 3) and said in answer.output, answer.output
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--forecast-at", "nan"), "nan is no time"),
+        (("--forecast-at", "1e12"), "--forecast-at 1e+12 lies more than 100 years from time zero"),
+        (("--until", "nan"), "nan is no time"),
+        (("--parameters", "level,foo"), "--parameters foo: level has level, "),
+        (("--output", "foo"), "--output foo: level has m_protein"),
+        (("--population-draws", "101"), "--population-draws 101: this posterior holds 100 draws"),
+    ],
+)
+def test_an_option_that_this_model_and_this_posterior_cannot_meet_is_told_at_once(place, words, said):
+    given = ("--population", place / "population.nc", "--model", place / "level", "--labs", place / "labs.csv")
+    answer = run("verify-updates", *given, "--patient", "P-1", *words)
+    assert answer.exit_code == 2 and said in " ".join(answer.output.replace("│", " ").split()), answer.output
+
+
 def test_files_and_folders_are_not_taken_for_each_other(place, tmp_path):
     answer = verify(place, "--patient", "P-1", "--out", tmp_path)
     assert answer.exit_code == 2 and "name a CSV file" in answer.output

@@ -10,9 +10,11 @@ from level_model import LEVEL, as_population, level_draws
 from bayestwin.errors import RecordError
 from bayestwin.evaluation import COLUMNS, panels, predictions_frame, replay, rest_of_course
 from bayestwin.evaluation.predictions import prediction_rows
+from bayestwin.evaluation.rivals.rival import changes_the_past
+from bayestwin.jobs.replay import replay_cohort
 from bayestwin.population import PopulationPosterior
 from bayestwin.population.posterior import patient_mark
-from bayestwin.records import ClinicalEvent, Lab, PatientRecord
+from bayestwin.records import ClinicalEvent, Cohort, Lab, PatientRecord, read_records
 from bayestwin.records.record import Superseded
 from bayestwin.specification import load_model
 
@@ -49,6 +51,37 @@ def test_a_value_that_was_corrected_later_was_a_panel_of_its_own(record):
     course = panels(with_past)
     assert [[lab.lab_id for lab in p.labs] for p in course] == [["b", "a"], ["c"], ["wrong"], [], ["d"]]
     assert course[-1].newer == record
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "1,0,,320,1,70\n1,1,5,,0,70\n1,2,4,,0,70\n",  # carried on every row
+        "1,0,1,,0,70\n1,0,,320,1,70\n1,1,5,,0,72\n",  # a lab is the first row, the weight changes
+        "1,0,,320,1,70\n1,12,,320,1,72\n1,24,4,,0,72\n",  # it changes before the first lab
+    ],
+)
+def test_no_lab_lacks_its_forecast_since_an_event_table_says_the_covariates(tmp_path, rows):
+    model = load_model("theophylline")
+    (tmp_path / "table.csv").write_text("ID,TIME,DV,AMT,EVID,WT\n" + rows, encoding="utf-8")
+    (record,) = read_records(model.record_schema(), event_table=tmp_path / "table.csv").cohort
+    course = panels(record)
+    assert sum(len(panel.labs) for panel in course) == len(record.labs) and course[-1].newer == record
+    assert course[0].known.covariates == {"weight_kg": 70.0} and not course[0].known.labs
+    assert not any(changes_the_past(model, panel) for panel in course)
+
+
+def test_what_becomes_known_of_a_covariate_with_a_lab_is_not_known_before_it(record):
+    said = ClinicalEvent("covariate", 0.5, 3.0, "weight_kg = 80")
+    course = panels(replace(record, events=(said,), covariates={"weight_kg": 80.0}))
+    assert [panel.known.covariates for panel in course] == [{}, {}, {"weight_kg": 80.0}]
+
+
+def test_labs_without_a_forecast_are_counted(population, record):
+    """That the treatment began on day 0.2 becomes known with lab c, on day 3: the twin starts again."""
+    late = replace(record, events=(ClinicalEvent("line_of_therapy", 0.2, 3.0, "drug"),))
+    found = replay_cohort(population, Cohort((late,)), random_seed=1, **SIZES)
+    assert [row["lab_id"] for row in found.rows] == ["b", "a", "d"] and found.unforecast == {"R-1": 1}
 
 
 def test_a_lab_is_not_seen_before_it_is_predicted(population, record, replayed):

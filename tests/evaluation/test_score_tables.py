@@ -184,6 +184,11 @@ def test_after_a_landmark_the_horizon_starts_there():
     assert learnt_elsewhere(rows) == 0 and learnt_elsewhere(late) > 0  # without the landmark the file explains nothing
 
 
+def test_horizons_that_four_digits_do_not_tell_apart_have_more():
+    split = with_splits(made_up(2, 6, seed=1), reveal_until=-1e9)
+    assert split["by_horizon"].nunique() == 4 and split["by_horizon"].iloc[0] == "0 to 1.00000006e+09"
+
+
 def test_the_groups_of_every_split_add_up_to_everything():
     frame = pd.concat([made_up(9, 20, seed=k, output=o) for k, o in enumerate(("m_protein", "involved_flc"))])
     frame["verdict"] = np.where(np.arange(len(frame)) % 7 == 0, "WITHHELD", "PASS")

@@ -19,6 +19,22 @@ def test_numbers_are_floats_words_stay_words_and_missing_cells_are_absent(read):
     assert reading.cohort.keys == ("007", "P2") and not reading.refusals and not reading.notes
 
 
+def test_a_line_of_the_file_of_units_that_speaks_of_no_column_is_noted(read, tmp_path):
+    (tmp_path / "patients.units.toml").write_text('Weight = "g"\nheigth = "cm"')
+    (tmp_path / "labs.units.toml").write_text('value = "g/L"')
+    labs = "patient,time,output,value,unit\nP1,1,m_protein,31,g/L\n"
+    reading = read(patients="patient,weight,height_cm\nP1,70000,170\n", labs=labs)
+    assert covariates(reading) == {"P1": {"weight_kg": 70.0, "height_cm": 170.0}}
+    first, second = (note for note in reading.notes if "file of units" in note)
+    assert (
+        "patients.csv: its file of units also names heigth, which is not used; it may name height_cm, weight" in first
+    )
+    assert "labs.csv: its file of units also names value" in second and "each row says its unit" in second
+    (tmp_path / "patients.units.toml").write_text('weight = "g"\nWEIGHT = "kg"')
+    with pytest.raises(RecordError, match="patients.units.toml: two lines give the unit of one column"):
+        read(patients="patient,weight\nP1,70\n")
+
+
 def test_words_for_missing_are_missing_and_noted(read):
     reading = read(patients="patient,weight_kg,isotype\nP1,NA,unknown\n")
     assert covariates(reading) == {"P1": {}} and len(reading.notes) == 2
@@ -112,6 +128,11 @@ def test_a_key_that_looks_identifying_gets_a_note_and_is_never_repeated(read, ke
     reading = read(patients=f"patient\n{key}\n", labs=labs)
     said = reading.summary() + "".join(map(str, reading.refusals))
     assert key.strip('"') not in said and "looks like a name" in said and "(key not shown)" in said
+    alone = read(labs=labs)
+    assert sum("labs.csv: the patient key looks like a name" in note for note in alone.notes) == 1
+    with pytest.raises(RecordError, match="patient P-2: no such patient, expected one of") as error:
+        read(labs=labs.replace("999", "31")).cohort["P-2"]
+    assert "(key not shown)" in str(error.value) and key.strip('"') not in str(error.value)
 
 
 @pytest.mark.parametrize("key", ["P-017", "007", "KarMMa-3 12", "X1961", "site2/44"])
@@ -154,3 +175,16 @@ def test_an_implausible_covariate_in_another_unit_is_shown_in_both(
     (refusal,) = read(patients=f"patient,{header}\nP1,{cell}\n").refusals
     assert (refusal.reason, refusal.allowed, refusal.value) == (reason, allowed, cell)
     assert "file of units" in refusal.next_step
+
+
+@pytest.mark.parametrize("key", ["P\u00a017", "A\u202eB", "Z\u200b1", "Re\u0301-1"])
+def test_a_key_that_looks_like_another_is_refused_in_every_file(read, key):
+    row = f"{key},1,m_protein,31,g/L\n"
+    for patients in ({}, {"patients": f"patient,isotype\n{key},IgG\nP1,IgG\n"}):
+        reading = read(labs="patient,time,output,value,unit\n" + row + row.replace(key, "P1"), **patients)
+        assert reading.cohort.keys == ("P1",) and len(reading.refusals) == 1 + len(patients)
+        assert all(r.column == "patient" and "looks like another key" in r.reason for r in reading.refusals)
+        assert all(r.patient.isprintable() for r in reading.refusals)
+    assert not read(
+        labs="patient,time,output,value,unit\nRe\u0301-1,1,m_protein,31,g/L\n".replace("e\u0301", "é")
+    ).refusals

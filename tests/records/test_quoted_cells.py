@@ -2,6 +2,8 @@
 
 import pytest
 
+from bayestwin.records.refusal import shown_cell
+
 LABS = "patient,lab_id,time,known_time,output,value,unit,comparator,lloq,status\n"
 DOSES = "patient,time,known_time,amount,unit,route,addl,ii,status\n"
 EVENTS = "patient,time,known_time,event,value,status\n"
@@ -69,3 +71,10 @@ def test_a_date_a_number_and_a_single_word_are_shown(read, cell):
 def test_a_text_that_only_repeats_allowed_words_is_shown(read):
     (refusal,) = read(events=EVENTS + "P1,0,,last known alive,,\n").refusals
     assert refusal.value == "last known alive" and "Is last_known_alive meant?" in refusal.next_step
+
+
+@pytest.mark.parametrize("lab_id", ["m_protein@0.5", "m_protein@1e-05", "m_protein@-3", "m_protein@12#2"])
+def test_the_lab_id_that_the_readers_give_is_shown_and_an_address_is_not(lab_id):
+    assert shown_cell(lab_id) == lab_id
+    for address in ("j@smith.org", "john@clinic", "john@1smith.org", "john @ smith.org", "john@12.smith.de"):
+        assert "not shown" in shown_cell(f"{lab_id} {address}")

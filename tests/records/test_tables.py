@@ -49,6 +49,11 @@ def test_a_file_that_cannot_be_used_says_why_and_what_to_do(read, content, says)
     assert "labs.csv" in str(caught.value)
 
 
+def test_a_column_that_is_right_is_not_taken_for_another_that_is_missing(read):
+    with pytest.raises(RecordError, match="missing column unit .*expected patient, time, amount, unit. Name the col"):
+        read(doses="patient,time,amount,route\n")
+
+
 def test_a_missing_file_and_a_folder_are_record_errors(schema, tmp_path):
     for path in (tmp_path / "absent.csv", tmp_path):
         with pytest.raises(RecordError, match="cannot be read"):

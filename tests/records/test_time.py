@@ -127,6 +127,28 @@ def test_an_upsert_keeps_the_time_zero_of_the_record(read):
     )
 
 
+@pytest.mark.parametrize("wrong", [("2127-03-09", ""), ("2020-03-09", "2019-03-09"), ("2025-01-01", "2026-07-01")])
+def test_a_row_that_its_own_dates_refuse_is_no_time_zero(read, wrong):
+    good = lab("2026-03-09") + lab("2026-03-10")
+    beside = read(labs=HEAD + lab(*wrong) + good, as_of="2026-06-01")
+    assert beside.cohort["P1"].time_zero == "2026-03-09" and times(beside) == [0.0, 1.0]
+    alone = read(labs=HEAD + lab(*wrong), as_of="2026-06-01")
+    assert len(alone.refusals) == 1 and alone.cohort["P1"].time_zero == "" and not alone.notes
+    after = read(labs=HEAD + good, base=alone.cohort, as_of="2026-06-01")
+    assert times(after) == [0.0, 1.0] and not after.refusals
+
+
+def test_patients_csv_moves_a_time_zero_that_no_row_counts_from(read):
+    patients = "patient,time_zero\nP1,{}\n"
+    first = read(patients=patients.format("1926-03-09"), as_of="2026-06-01")
+    then = read(
+        patients=patients.format("2026-03-09"), labs=HEAD + lab("2026-03-10"), base=first.cohort, as_of="2026-06-01"
+    )
+    assert times(then) == [1.0] and not then.notes
+    last = read(patients=patients.format("2026-03-01"), base=then.cohort, as_of="2026-06-01")
+    assert last.cohort["P1"].time_zero == "2026-03-09" and "which is kept" in last.notes[0]
+
+
 def test_a_unit_of_time_must_be_one(read):
     with pytest.raises(RecordError, match="not a unit of time"):
         read(labs=HEAD + lab("1"), time_unit="mg")

@@ -137,7 +137,7 @@ def forecast_time(record, output: str, asked: float | None) -> float | None:
 
     Raises
     ------
-    RecordError      the time asked for is not later than everything in the record
+    RecordError      the time asked for is no number, or not later than everything in the record
     """
     happened = [r.time for r in (*record.labs, *record.events)]
     if any(e.event == "death" for e in record.events):
@@ -145,7 +145,7 @@ def forecast_time(record, output: str, asked: float | None) -> float | None:
     times = sorted({lab.time for lab in record.labs if lab.output == output})
     if asked is None:
         return max(happened) + (float(np.median(np.diff(times))) if len(times) > 1 else 1.0)
-    if asked <= max(happened):
+    if not max(happened) < asked < float("inf"):
         raise RecordError(
             "a forecast must be later than the record",
             subject=f"patient {record.key}",
