@@ -20,6 +20,7 @@ class Fields:
     def refuse(self, problem: str, field: str, value, allowed: str, next_step: str = "") -> NoReturn:
         """Raise what tells the writer of the file where to look."""
         where = f"{self.place}, {field}" if field else self.place
+        value = _short(value)
         raise ModelError(problem, subject=self.file, place=where, value=value, allowed=allowed, next_step=next_step)
 
     def only(self, known: Sequence[str]) -> None:
@@ -57,7 +58,7 @@ class Fields:
         said = f"a whole number from 1 to {most}"
         value = self._given(field, said)
         if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-            self.refuse("this is no number of patients", field, _short(value), said)
+            self.refuse("this is no number of patients", field, value, said)
         return value
 
     def number(
@@ -75,11 +76,11 @@ class Fields:
         value = self._given(field, said) if usual is None else self.table.get(field, usual)
         good = not isinstance(value, bool) and isinstance(value, int | float) and abs(value) < inf
         if not good or not low <= value <= high or (low_excluded and value == low) or (high_excluded and value == high):
-            self.refuse("this number cannot be", field, _short(value), said)
+            self.refuse("this number cannot be", field, value, said)
         try:
             return float(value)
         except OverflowError:  # a whole number of hundreds of digits
-            self.refuse("this number cannot be", field, _short(value), said)
+            self.refuse("this number cannot be", field, value, said)
 
     def _given(self, field: str, said: str):
         if field not in self.table:
@@ -88,9 +89,13 @@ class Fields:
 
 
 def _short(value):
-    """A value as it may be shown: of a number of hundreds of digits how many there are."""
+    """A value as it may be shown; of a number of hundreds of digits, or of lists in lists in lists, what it is."""
     if isinstance(value, int) and not -(10**30) < value < 10**30:
         return "a number of more than 30 digits"
+    try:
+        repr(value)
+    except RecursionError:
+        return "lists within lists"
     return value
 
 

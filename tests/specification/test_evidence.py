@@ -163,7 +163,8 @@ MISTAKES = {
     "half a line": ('prior_lines = { "2" = 0.4, "3" = 0.6 }', "prior_lines = 3.5", ("prior_lines", "whole number")),
     "a level that is no number": ('iss = { "1" = 0.40', "iss = { nan = 0.40", ("iss", "nan")),
     "digits that TOML does not take": (GOOD, "x = " + "9" * 5000, ("cannot be read",)),
-    "brackets without end": (GOOD, "x = " + "[" * 3000 + "]" * 3000, ("cannot be read",)),
+    "brackets without end": (GOOD, "x = " + "[" * 3000 + "]" * 3000, ()),  # not read, or no such field
+    "brackets that TOML still takes": (GOOD, "x = " + "[" * 200 + "]" * 200, ("no such field",)),
     "no arms": (GOOD, "arm = 3", ("no arms", "[[arm]]")),
     "no TOML": (GOOD, "[[arm", ("cannot be read",)),
 }
