@@ -10,6 +10,7 @@ provenance.json  model, population, seed, settings, versions
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
+from math import isfinite
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,13 +41,19 @@ class Simulated(NamedTuple):
         arm, rows = self.trial.arm, outcome_rows(self.trial, in_sample=True, published=bool(self.trial.arm.outcomes))
         lines = [f"{arm.label or arm.name}: {arm.n} patients, {arm.treatment}, counted from {arm.counted_from}"]
         for row in rows:
-            scale, unit = (100.0, "%") if not row["what"].endswith("_median") else (1.0, " months")
-            ends = "{:.3g} to {:.3g}".format(scale * row["predicted_low"], scale * row["predicted_high"])
-            text = f"  {row['outcome']:<20}{scale * row['expectation']:.3g}{unit}, such an arm {ends}{unit}"
+            text = f"  {row['outcome']:<20}{_words(row, 'expectation')}, such an arm "
+            text += f"{_words(row, 'predicted_low')} to {_words(row, 'predicted_high')}"
             if row.get("published") is not None:
-                text += f"; published {scale * row['published']:.3g}" + ("" if row["inside_95"] else ", outside")
+                text += f"; published {_words(row, 'published')}" + ("" if row["inside_95"] else ", outside")
             lines.append(text)
         return "\n".join(lines)
+
+
+def _words(row, name: str) -> str:
+    """A number of an outcome for the screen; a median that is not reached is so called."""
+    if not row["what"].endswith("_median"):
+        return f"{100.0 * row[name]:.3g}%"
+    return f"{row[name]:.3g} months" if isfinite(row[name]) else "not reached"
 
 
 def chosen_arms(path, model, names, design) -> tuple[TrialArm, ...]:

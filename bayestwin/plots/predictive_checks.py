@@ -51,8 +51,8 @@ def plot_vpc(
             upper, lower = new_axes(width_mm, 78.0, left=15, right=4, bottom=11, top=4), None
         for place, line in enumerate(lines):
             part = table[table["line"] == line]
-            _bands(upper, part, FILLS[place % 3])
             middle = place == len(lines) // 2
+            _bands(upper, part, FILLS[place % 3], "-" if middle else (0, (3, 1.5)))
             style = {"linewidth": 1.0 if middle else 0.7, "linestyle": "-" if middle else (0, (4, 2))}
             upper.plot(part["middle"], part["observed"], color=INK, marker="o", markersize=2.4, zorder=4, **style)
         if len(labs):
@@ -77,13 +77,13 @@ def plot_vpc(
     return (axes, table) if data else axes
 
 
-def _bands(ax, part, fill):
-    """Bands as steps over the bins, so that a bin's width is seen."""
+def _bands(ax, part, fill, edges="-"):
+    """Bands as steps over the bins, so that a bin's width is seen; each with all its edges where bands overlap."""
     for row in part.itertuples():
         right = row.to_time if row.to_time > row.from_time else row.from_time + 1e-9
-        ax.fill_between([row.from_time, right], row.low, row.high, color=fill, linewidth=0, zorder=1)
+        ax.fill_between([row.from_time, right], row.low, row.high, color=fill, linewidth=0, zorder=1, alpha=0.6)
         for edge in (row.low, row.high):
-            ax.plot([row.from_time, right], [edge, edge], color=BAND_EDGE, linewidth=0.4, zorder=1)
+            ax.plot([row.from_time, right], [edge, edge], color=BAND_EDGE, linewidth=0.7, linestyle=edges, zorder=3)
     if (part["to_time"] == part["from_time"]).all():
         ax.fill_between(part["middle"], part["low"], part["high"], color=fill, linewidth=0, zorder=0)
 

@@ -52,7 +52,6 @@ def change(inputs: ReportInput, sayings) -> dict:
     if bridge:
         first, last = moved.steps[0].before, moved.steps[-1].after
         entry["moved"], entry["bold"] = last - first, abs(last - first) >= 0.15
-        largest = max(moved.steps, key=lambda item: abs(item.after - item.before))
         if round(100 * abs(last - first), 6) < step:
             entry["sentences"].append(
                 sayings.say("T7small", h=month, step=step, date=moved.previous_when or "the last report")
@@ -71,7 +70,7 @@ def change(inputs: ReportInput, sayings) -> dict:
                     p0=_with_range(first, moved.steps[0].before_p80, step),
                     p1=_with_range(last, moved.steps[-1].after_p80, step),
                     date=moved.previous_when or "the last report",
-                    cause=_cause_words(largest.cause),
+                    cause=_main_reason(moved.steps, step),
                     expected=expected,
                 )
             )
@@ -101,6 +100,18 @@ def change(inputs: ReportInput, sayings) -> dict:
             sayings.say("T10", s=rounding.share_words(rounding.nearest(max(moved.narrowed, 0), 5)))
         )
     return entry
+
+
+def _main_reason(steps, rounded: int) -> str:
+    """What moved the chance most, in words; all causes where the printed numbers, which are rounded, say another."""
+    largest = max(steps, key=lambda item: abs(item.after - item.before))
+
+    def shown(item) -> int:
+        return abs(rounding.nearest(item.after, rounded) - rounding.nearest(item.before, rounded))
+
+    if shown(largest) < max(map(shown, steps)):
+        return " together with ".join(_cause_words(item.cause) for item in steps)
+    return _cause_words(largest.cause)
 
 
 def _cause_words(cause: str) -> str:

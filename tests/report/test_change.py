@@ -112,6 +112,29 @@ def test_causes_that_are_not_told_apart_are_named_together():
     assert "main reason: new labs and late, corrected or retracted labs" in sayings.entries[0]["rendered"]
 
 
+@pytest.mark.parametrize(
+    "middle, said",
+    [
+        (0.668, "main reason: time passed together with new labs."),
+        (0.64, "main reason: time passed."),
+        (0.70, "new labs."),
+    ],
+)
+def test_the_main_reason_does_not_contradict_the_rounded_numbers_beside_it(middle, said):
+    """Shown in tens: 70 to 70 by time that moved it more, and 70 to 60 by labs that moved it less."""
+    steps = (
+        BridgeStep("time", "85 days", 0.740, middle, (0.6, 0.9), (0.5, 0.8)),
+        BridgeStep("labs", "9 new labs", middle, 0.620, (0.5, 0.8), (0.4, 0.8)),
+    )
+    inputs = example(change=Change("forecast of day 80", "day 80", steps))
+    sayings = Sayings()
+    found = change(replace(inputs, numbers=replace(inputs.numbers, ess=60.0)), sayings)
+    assert found["bridge"][0]["before_shown"].startswith("70") or found["bridge"][0]["before_shown"].startswith(
+        "about 70"
+    )
+    assert said in sayings.entries[0]["rendered"], sayings.entries[0]["rendered"]
+
+
 def test_no_wait_moves_nothing_and_a_wait_moves_the_printed_chance_by_what_the_same_draws_say():
     after_labs = ide_cel(0.7, now=CUT + 0.5)
     assert [step.cause for step in bridge(record(), after=after_labs).steps] == ["none"]
