@@ -150,7 +150,7 @@ def ratio_rows(population, simulated, ratios, not_learnt) -> tuple[list[dict], d
         seen = in_sample(population, pair[0].arm, not_learnt)
         try:
             rows.append(hazard_ratio_row(*pair, ratio, in_sample=seen))
-        except FitError as problem:
+        except (FitError, ModelError) as problem:  # the arms themselves stand
             failed[ratio.name] = str(problem)
     return rows, failed
 

@@ -8,7 +8,7 @@ cells themselves nothing is that was begun since the patient set out for the leu
 
 from bayestwin.dynamics import treatment_starts
 from bayestwin.individual import beginning
-from bayestwin.records.record import covariate_changes
+from bayestwin.records.record import said_last
 
 
 def eligibility(model, treatment, record, now: float, *, set_out: float | None = None) -> tuple[str, tuple[str, ...]]:
@@ -16,8 +16,7 @@ def eligibility(model, treatment, record, now: float, *, set_out: float | None =
 
     set_out : of cells whose leukapheresis stands in no record, when the patient sets out for it; None: at `now`
     """
-    names = [rule.covariate for rule in treatment.eligibility]
-    seen, since = _as_last_said(record, names, now)
+    seen, since = said_last(record, now)
     begun = [(time, name) for time, name in treatment_starts(model, record) if time <= now]
     for _, name in begun:
         seen.update(dict(model.treatment(name).sets))
@@ -33,15 +32,6 @@ def eligibility(model, treatment, record, now: float, *, set_out: float | None =
     checks = [(str(rule), rule.check(seen)) for rule in treatment.eligibility]
     outside = next((text for text, ok in checks if ok is False), "")
     return (f"the evidence holds for: {outside}" if outside else ""), tuple(text for text, ok in checks if ok is None)
-
-
-def _as_last_said(record, names, now: float) -> tuple[dict, dict]:
-    """Covariates by `now`, and when those that changed were said last."""
-    seen, since = dict(record.covariates), {}
-    for time, name, value in covariate_changes(record, names):
-        if time <= now:
-            seen[name], since[name] = value, time
-    return seen, since
 
 
 def _lines(model, record, begun) -> list[float]:

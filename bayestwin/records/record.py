@@ -178,11 +178,14 @@ def covariate_changes(record: PatientRecord, names: Iterable[str]) -> list[tuple
     return changes
 
 
-def covariates_at(record: PatientRecord, now: float) -> dict[str, float | str]:
-    """All covariates as they were said last by a time, the first values where nothing was said since."""
+def said_last(record: PatientRecord, now: float) -> tuple[dict[str, float | str], dict[str, float]]:
+    """(covariates as they were said last by a time, when those that have changed by then became so)."""
     said = {covariate_in(e.value)[0] for e in record.events if e.event in SAID}
-    changes = covariate_changes(record, said)
-    return dict(record.covariates) | {name: value for time, name, value in changes if time <= now}
+    seen, since = dict(record.covariates), {}
+    for time, name, value in covariate_changes(record, said):
+        if time <= now:
+            seen[name], since[name] = value, time
+    return seen, since
 
 
 def _changing(record: PatientRecord) -> list[ClinicalEvent]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from bayestwin.dynamics import treatment_starts
 from bayestwin.prognosis.response import disease_words, inside_levels
-from bayestwin.records.record import covariate_changes, covariates_at
+from bayestwin.records.record import said_last
 
 MYELOMA = "myeloma"
 REFRACTORY = "_refractory"
@@ -38,23 +38,24 @@ def of_myeloma(model) -> bool:
 
 def context_of(model, record, now: float) -> Context:
     """The context of one record at the data cut."""
-    seen, started = covariates_at(record, now), {s for s in treatment_starts(model, record) if s[0] <= now}
-    line, lines = _lines(record, seen, started)
+    seen, since = said_last(record, now)
+    started = {s for s in treatment_starts(model, record) if s[0] <= now}
+    line, lines = _lines(seen, since.get("prior_lines"), started)
     refractory, words = _refractory(seen)
     problems, unknown = _purpose(model, seen)
     diagnosis = "Multiple myeloma" if of_myeloma(model) else model.label
     return Context(diagnosis, line, lines, refractory, words, problems, unknown)
 
 
-def _lines(record, seen, started) -> tuple[int | None, str]:
+def _lines(seen, since: float | None, started) -> tuple[int | None, str]:
     """Line number and its words. Which treatments of the record make one line (bridging, say) is not recorded.
 
-    Where the number was said again later, it holds what was begun before that.
+    since : when the number became what it is, where it was said again: it holds what was begun before that
     """
     said = _number(seen, "prior_lines")
     if said is None:
         return None, "line not stated"
-    prior, since = int(said), _said_again(record, "prior_lines", seen["prior_lines"])
+    prior = int(said)
     lines = f"{prior} {'line' if prior == 1 else 'lines'}"
     if since is not None:
         later = len({start for start in started if start[0] >= since})
@@ -62,12 +63,6 @@ def _lines(record, seen, started) -> tuple[int | None, str]:
     if len(started) <= 1:
         return prior + 1, f"line {prior + 1}"
     return None, f"{lines} before this record and {len(started)} treatments in it"
-
-
-def _said_again(record, name: str, value) -> float | None:
-    """When a covariate became what it is; None where it has been so from the beginning."""
-    changes = [time for time, _, now in covariate_changes(record, (name,)) if now == value]
-    return changes[-1] if changes and record.covariates.get(name) != value else None
 
 
 def _number(seen, name: str) -> float | None:

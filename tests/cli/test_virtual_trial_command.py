@@ -141,6 +141,17 @@ def test_a_hazard_ratio_of_two_arms_stands_beside_what_was_published(run, folder
     assert answer.exit_code == 0 and not (folder / "ratio_alone" / "hazard_ratios.csv").exists()
 
 
+def test_arms_that_cannot_be_paired_stand_without_their_hazard_ratio(run, folder, monkeypatch):
+    """Of large arms fewer are simulated, of each draw as many as fit: here ten of 40 patients and twenty of 20."""
+    monkeypatch.setattr("bayestwin.prognosis.arm_outcomes.MOST_DRAWN", 20 * 40 * 10)
+    file, out = folder / "unequal.toml", folder / "unequal"
+    file.write_text(EVIDENCE + IDLE.replace("n = 40", "n = 20") + RATIO, encoding="utf-8")
+    answer = run("--evidence", file, "--out", out)
+    assert answer.exit_code == 1 and "different population draws" in answer.output
+    assert set(pd.read_csv(out / "outcomes.csv")["arm"]) == {"one", "two", "idle"}
+    assert "one_idle_pfs" in json.loads((out / "provenance.json").read_text())["failed"]
+
+
 def test_one_arm_alone_has_the_meta_analysis_of_all_the_others(run, folder):
     out = folder / "alone"
     answer = run("--evidence", folder / "evidence.toml", "--arm", "two", "--out", out)
