@@ -49,13 +49,18 @@ def happens(timeline: Timeline):
 
 
 def treatment_starts(model, record) -> list[tuple[float, str]]:
-    """(time, treatment) of every treatment that has started, by the clinical event that starts it."""
+    """(time, treatment) of every treatment that has started, by the clinical event that starts it.
+
+    A line of therapy begun again while it is in force goes on since its first start; cells infused again do not.
+    """
     starts = []
     for event in record.events:
         if event.event in ("line_of_therapy", "infusion") and event.value in model.treatment_names:
             if model.treatment(event.value).starts_with == event.event:
                 starts.append((event.time, event.value))
-    return sorted(starts)
+    starts.sort()
+    before = (None, *(name for _, name in starts))
+    return [s for s, last in zip(starts, before) if s[1] != last or model.treatment(s[1]).starts_with == "infusion"]
 
 
 def happenings(model, record) -> tuple[list[Happening], list[Arrival]]:

@@ -35,7 +35,7 @@ def eligibility(model, treatment, record, now: float, *, set_out: float | None =
 
 
 def _lines(model, record, begun) -> list[float]:
-    """When lines of therapy began; one that is begun again while it is in force is no other."""
+    """When lines of therapy began; cells infused again are no other."""
     found: list[float] = []
     in_force = None
     for time, name in begun:

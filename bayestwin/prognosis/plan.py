@@ -53,17 +53,8 @@ class Plan:
 
 
 def current_treatment(model, record, now: float) -> tuple[float, str] | None:
-    """(start, name) of the latest treatment started by `now`, or None.
-
-    A line of therapy begun again while it is in force goes on since its first start; cells infused again do not.
-    """
-    started = [s for s in treatment_starts(model, record) if s[0] <= now]
-    if not started:
-        return None
-    start, name = started.pop()
-    while started and started[-1][1] == name and model.treatment(name).starts_with == "line_of_therapy":
-        start, _ = started.pop()
-    return start, name
+    """(start, name) of the latest treatment started by `now`, or None."""
+    return next((s for s in reversed(treatment_starts(model, record)) if s[0] <= now), None)
 
 
 def make_plans(

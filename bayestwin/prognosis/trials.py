@@ -152,7 +152,7 @@ def _groups(*, population, arm: TrialArm, hyper, patients: int, months, rng) -> 
     people = virtual_patients(model, hyper, arm.mix, patients=patients, rng=rng)
     ways = [(arm.treatment, arm.wait * per_day, 1.0 - arm.not_started)]
     if arm.not_started > 0:
-        ways.append((arm.instead or None, 0.0, arm.not_started))
+        ways.append((arm.instead or None, arm.wait * per_day, arm.not_started))
     found = []
     for treatment, wait, share in ways:
         course = course_of(model, arm, treatment, wait, months, per_month, endpoint)

@@ -4,7 +4,7 @@ A patient's future is solved once per class of response (virtual_patients.py), w
 timeline, solver and outputs, progression coded at the arm's own visits from labs with assay error (endpoint.py),
 mortality no lower than the life table where the age is known. Response is coded by the model's folder, if it can
 (virtual_response.py). Whoever is not measurable by the criteria at screening is not in the trial. A share of patients
-who never start the treatment gets what the arm says instead, from the first day, or nothing.
+who never start the treatment gets what the arm says instead, from the day of the planned start, or nothing.
 
 What is kept is one cell per draw, patient and class: its weight, its chance of being free of events at each month, and
 the response of one life drawn from it. Whole trials are made of them in arm_outcomes.py.
@@ -16,7 +16,7 @@ import numpy as np
 
 from bayestwin.axes import DAYS_PER_MONTH
 from bayestwin.individual.residuals import standard_noise
-from bayestwin.prognosis.assessments import visit_episodes
+from bayestwin.prognosis.assessments import MOMENT, visit_episodes
 from bayestwin.prognosis.endpoint import events_seen, seen_of
 from bayestwin.prognosis.life_table import background_integral, life_table_of
 from bayestwin.prognosis.virtual_course import TOGETHER, Course, Solver, with_paths
@@ -126,7 +126,7 @@ def _code(model, people, course: Course, coder, solved, rules, floor, which, rng
             ways=False,
         )
         free[at], alive[at], event[at] = found.survival, found.alive, found.event
-    until = np.minimum(event, leaving)
+    until = np.minimum(np.minimum(event, leaving), course.response_by + 2 * MOMENT)
     entered, response, complete = _response(model, course, coder, outputs, seen, until, values, rng)
     return entered, failed, response, complete, free, alive, event / course.per_month
 

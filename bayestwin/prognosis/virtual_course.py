@@ -30,7 +30,8 @@ class Course(NamedTuple):
 
     treatment : or None; start : model time at which it begins, and from which response and progression count
     visits (V,) : model times, the screening first; months (L,) : at which chances are kept; per_month : model time
-    drop_out : hazard per model time; assay_error : factor on the labs' residual error
+    response_by : model time after which no response counts; drop_out : hazard per model time
+    assay_error : factor on the labs' residual error
     endpoint : the model's, with the arm's visits
     """
 
@@ -39,6 +40,7 @@ class Course(NamedTuple):
     visits: np.ndarray
     months: np.ndarray
     per_month: float
+    response_by: float
     drop_out: float
     assay_error: float
     endpoint: Any
@@ -66,9 +68,16 @@ def course_of(model, arm, treatment: str | None, wait: float, months, per_month:
     visits = visit_times(endpoint, start, span)
     if visits[0] > MOMENT:
         visits = np.concatenate([[MOMENT], visits])  # screening
-    drop_out = arm.drop_out_per_year / (365.25 / DAYS_PER_MONTH * per_month)
     return Course(
-        treatment, start, visits, np.asarray(months, dtype=float), per_month, drop_out, arm.assay_error, endpoint
+        treatment,
+        start,
+        visits,
+        np.asarray(months, dtype=float),
+        per_month,
+        np.inf if arm.response_by is None else arm.response_by * per_month,
+        arm.drop_out_per_year / (365.25 / DAYS_PER_MONTH * per_month),
+        arm.assay_error,
+        endpoint,
     )
 
 

@@ -8,7 +8,7 @@ Each step refuses what it cannot use, with place and reason, and passes the rest
 from copy import deepcopy
 
 from bayestwin.errors import RecordError, refuse_no_path, refuse_other
-from bayestwin.labs import OCCASION, RecordSchema
+from bayestwin.labs import RecordSchema
 from bayestwin.records import dose_rows, event_rows, event_table, lab_rows
 from bayestwin.records.clocks import parse_as_of
 from bayestwin.records.covariates import BY_CUSTOM, covariate_columns
@@ -17,8 +17,9 @@ from bayestwin.records.drafts import Clock, Draft, note_mixed_times
 from bayestwin.records.one_record import one_record, whole_record_of
 from bayestwin.records.patients import TIME_ZERO, Person, read_patients
 from bayestwin.records.reading import FileCount, RecordReading
-from bayestwin.records.record import Cohort, PatientRecord, covariate_changes
-from bayestwin.records.refusal import Findings, shown_cell, shown_key
+from bayestwin.records.record import Cohort, PatientRecord
+from bayestwin.records.record_notes import note_lines_begun_again, note_never_said, note_products
+from bayestwin.records.refusal import Findings
 from bayestwin.records.row_statements import row_statements, values_for_doses
 from bayestwin.records.tables import Table, distinct_names, read_table
 from bayestwin.units import time_word
@@ -200,42 +201,6 @@ def _drafts(
     return []
 
 
-def _note_products(records: dict[str, PatientRecord], findings: Findings) -> None:
-    """Say whose labs name a product that the record never gives: without its infusion nothing dates them."""
-    without: dict[str, list[str]] = {}
-    for key, record in records.items():
-        given = {e.value for e in record.events if e.event in event_rows.STARTS_TREATMENT}
-        given |= {d.treatment for d in record.doses}
-        for product in dict.fromkeys(lab.product for lab in record.labs if lab.product):
-            if product not in given:
-                without.setdefault(product, []).append(shown_key(key))
-    for product, keys in without.items():
-        more = f" and {len(keys) - 8} more" if len(keys) > 8 else ""
-        findings.note(
-            f"labs of product {shown_cell(product)} without its infusion in events.csv, so nothing says when it was "
-            f"given: patient{'s' * (len(keys) > 1)} {', '.join(keys[:8])}{more}."
-        )
-
-
-def _note_never_said(records: dict[str, PatientRecord], schema: RecordSchema, findings: Findings) -> None:
-    """Say how many patients stand at the reference of a covariate that acts on a parameter, since nothing says it, or
-    have it integrated over."""
-    lacking: dict[str, int] = {}
-    unsaid: dict[str, int] = {}
-    for record in records.values():
-        said = {*record.covariates, *(name for _, name, _ in covariate_changes(record, schema.effects))}
-        for name in (name for name in schema.effects if name not in said):
-            counted = unsaid if name in schema.distributed else lacking
-            counted[name] = counted.get(name, 0) + 1
-    if unsaid:
-        each = ", ".join(f"{name} ({count} of {len(records)} patients)" for name, count in unsaid.items())
-        findings.note(f"not said, so integrated over the model's distribution: {each}.")
-    if lacking:
-        lacking = {f"{name} (which is 1)" if name == OCCASION else name: count for name, count in lacking.items()}
-        each = ", ".join(f"{name} ({count} of {len(records)} patients)" for name, count in lacking.items())
-        findings.note(f"not said, so at the model's reference: {each}.")
-
-
 def _reading(
     records: dict[str, PatientRecord], tables: list[Table], findings: Findings, unchanged: int, schema: RecordSchema
 ) -> RecordReading:
@@ -247,8 +212,9 @@ def _reading(
         findings.note(
             f"{len(lost)} patient{'s' * (len(lost) > 1)} had no row that could be used and no row in patients.csv."
         )
-    _note_products(records, findings)
-    _note_never_said(records, schema, findings)
+    note_products(records, findings)
+    note_lines_begun_again(records, findings)
+    note_never_said(records, schema, findings)
     note_unusual_doses(records, schema, findings)
     note_missing_sizes(records, schema, findings)
     counts = tuple(

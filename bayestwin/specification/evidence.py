@@ -78,7 +78,9 @@ class TrialArm:
     name : unique among all arms; trial : shared by the arms of one trial, which is left out as a whole
     n : patients counted; counted_from : where time zero of PFS and OS lies, one of COUNTED_FROM
     visit_every : days between assessments; wait : days from time zero to the start of the treatment
-    not_started : share of patients who never get it; instead : what they get from day 0, "" for nothing
+    not_started : share of patients who never get it; instead : what they get from the day of the
+        planned start, as in a forecast, "" for nothing
+    response_by : months from time zero at which responses were counted, None: as long as the arm is followed
     drop_out_per_year : hazard of leaving the trial, which censors
     assay_error : factor on the SD of the residual error of every lab, 1 as the model has it
     outside : why the arm lies outside the model's context of use, "" where it does not
@@ -95,6 +97,7 @@ class TrialArm:
     wait: float = 0.0
     not_started: float = 0.0
     instead: str = ""
+    response_by: float | None = None
     drop_out_per_year: float = 0.0
     assay_error: float = 1.0
     outside: str = ""

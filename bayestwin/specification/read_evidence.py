@@ -19,6 +19,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
+from bayestwin.axes import DAYS_PER_MONTH
 from bayestwin.errors import ModelError
 from bayestwin.specification.evidence import (
     COUNTED_FROM,
@@ -34,8 +35,8 @@ from bayestwin.specification.evidence_fields import Fields
 from bayestwin.specification.evidence_mix import read_marks, read_mix_table
 
 ARM = tuple(
-    "name label trial treatment n counted_from visit_every not_started instead wait drop_out_per_year assay_error "
-    "outside source mix mix_marks outcome".split()
+    "name label trial treatment n counted_from visit_every not_started instead wait response_by drop_out_per_year "
+    "assay_error outside source mix mix_marks outcome".split()
 )
 OUTCOME = ("what", "value", "month", "low", "high", "mark", "use", "source")
 HAZARD_RATIO = ("treated", "control", "endpoint", "value", "low", "high", "followed", "mark", "source")
@@ -146,6 +147,7 @@ def _arm(f: Fields, model) -> TrialArm:
         wait=wait,
         not_started=not_started,
         instead=instead,
+        response_by=_response_by(f, wait),
         drop_out_per_year=f.number(
             "drop_out_per_year", 0.0, low=0.0, high=MOST_DROP_OUT, said=f"a hazard a year from 0 to {MOST_DROP_OUT:g}"
         ),
@@ -161,6 +163,15 @@ def _arm(f: Fields, model) -> TrialArm:
         mix=read_mix_table(f.table.get("mix", {}), model, f.file, f"{f.place}, mix"),
         mix_marks=read_marks(f),
         outcomes=_outcomes(f, model),
+    )
+
+
+def _response_by(f: Fields, wait: float) -> float | None:
+    if "response_by" not in f.table:
+        return None
+    start = wait / DAYS_PER_MONTH
+    return f.number(
+        "response_by", low=start, low_excluded=True, high=MOST_MONTHS, said=f"months from time zero, above {start:g}"
     )
 
 

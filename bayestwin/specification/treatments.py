@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 
 from bayestwin.dosing import Regimen
 
@@ -28,7 +29,7 @@ class Eligibility:
         if value is None or value != value:  # absent or not a number
             return None
         if self.equals is not None:
-            return str(value) == str(self.equals) or (isinstance(value, (int, float)) and value == self.equals)
+            return str(value) == str(self.equals) or (isinstance(value, Real) and value == self.equals)
         return not (
             (self.minimum is not None and value < self.minimum) or (self.maximum is not None and value > self.maximum)
         )
@@ -56,7 +57,7 @@ class Delay:
     def of(self, covariates) -> float:
         """Time units, negative below the reference."""
         value = covariates.get(self.covariate)
-        known = isinstance(value, int | float) and value == value
+        known = isinstance(value, Real) and value == value
         return self.per_unit * (float(value) - self.reference) if known else 0.0
 
 

@@ -47,13 +47,14 @@ class Unit(NamedTuple):
 class Nodes(NamedTuple):
     """Fixed virtual patients of U units, N of each: terms (U, N, F), normal (U, N, D) correlated standard normals,
     assay (U, N, V, 2) standard errors of M-protein and light chains, treated (U, treatments) 1 for the one that is
-    given, wait (U,)."""
+    given, wait (U,); counted (U,) the last visit that counts for a response."""
 
     terms: np.ndarray
     normal: np.ndarray
     assay: np.ndarray
     treated: np.ndarray
     wait: np.ndarray
+    counted: np.ndarray
 
 
 def units_of(arms) -> list[Unit]:
@@ -62,7 +63,7 @@ def units_of(arms) -> list[Unit]:
     for number, arm in enumerate(arms):
         found.append(Unit(arm.treatment, arm.wait, number, 1.0 - arm.not_started))
         if arm.not_started:
-            found.append(Unit(arm.instead or "observation", 0.0, number, arm.not_started))
+            found.append(Unit(arm.instead or "observation", arm.wait, number, arm.not_started))
     return found
 
 
@@ -78,10 +79,13 @@ def make_nodes(model, arms, units, count: int, horizon: float, seed: int, rho: f
     """Virtual patients; `count` a power of two."""
     names, rng = model.individual_names, np.random.default_rng(seed)
     chol = np.linalg.cholesky(response_structure(model, rho))
-    terms, normals, assays, treated = [], [], [], []
+    terms, normals, assays, treated, counted = [], [], [], [], []
     for number, unit in enumerate(units):
         arm = arms[unit.arm]
-        visits = len(time_grid(horizon, arm.visit_every)[1])
+        grid, at = time_grid(horizon, arm.visit_every)
+        visits = len(at)
+        by = np.inf if arm.response_by is None else arm.response_by * MONTH - unit.wait
+        counted.append(max(int(np.searchsorted(grid[at], by + 1e-9, side="right")) - 1, 0))
         first = [
             "g",
             f"f_{unit.treatment}",
@@ -106,7 +110,7 @@ def make_nodes(model, arms, units, count: int, horizon: float, seed: int, rho: f
         normals.append(z @ chol.T)
         assays.append(rng.standard_t(5.0, (count, visits, 2)))
         treated.append([float(name == unit.treatment) for name in model.treatment_names])
-    stacked = (np.array(a) for a in (terms, normals, assays, treated, [u.wait for u in units]))
+    stacked = (np.array(a) for a in (terms, normals, assays, treated, [u.wait for u in units], counted))
     return Nodes(*stacked)
 
 
@@ -226,7 +230,7 @@ def simulate(model, hyper, shift, nodes: Nodes, grid, at, rho, sigma, marrow: Ma
     f_names = [c.parameter for c in model.response_classes]
     varying = np.array(model.varying, dtype=int)
 
-    def patient(terms, normal, assay, treated, wait, moved):
+    def patient(terms, normal, assay, treated, wait, counted, moved):
         own = hyper._replace(typical=hyper.typical + moved)
         typical = own.typical + _effects(model, own, terms)
         mean = jnp.concatenate([typical[varying], jnp.zeros(len(model.individual_names) - len(varying))])
@@ -241,7 +245,8 @@ def simulate(model, hyper, shift, nodes: Nodes, grid, at, rho, sigma, marrow: Ma
             seen = outcomes_of(mine, m[at], ln_b[at], sigma, assay, rule, chains)
             alive = jnp.exp(-total[at, 1])
             pfs = seen.free * jnp.exp(-(total[at, 0] - total[0, 0])) * alive
-            best = best_response(seen.response, pfs, alive), best_response(seen.complete, pfs, alive)
+            until = jnp.minimum(jnp.arange(len(pfs)), counted)  # nothing more counts after the data cut
+            best = (best_response(by[until], pfs, alive) for by in (seen.response, seen.complete))
             return *best, pfs, alive, ln_b.min()
 
         response, complete, pfs, alive, lowest = jax.vmap(as_class)(jnp.array([False, True]))
@@ -265,7 +270,7 @@ def simulate(model, hyper, shift, nodes: Nodes, grid, at, rho, sigma, marrow: Ma
             }
         return {"entered": enters} | {name: enters * value for name, value in found.items()}
 
-    over_nodes = jax.vmap(patient, in_axes=(0, 0, 0, None, None, None))
+    over_nodes = jax.vmap(patient, in_axes=(0, 0, 0, None, None, None, None))
     return jax.vmap(over_nodes)(*(jnp.asarray(a) for a in nodes), shift)
 
 

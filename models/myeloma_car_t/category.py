@@ -7,7 +7,8 @@ at the start of the current treatment, its running nadir n, s = 0.12 the scale o
     T2 VGPR   serum: max(0.1 r, 1 g/L)                 light chains: 0.1 r + 0.9 c       (a fall of the difference)
     T3 PR     0.5 r                                    0.5 r + 0.5 c
     T4 MR     0.75 r                                   0.75 r + 0.25 c
-    T5 PD     n + max(0.25 n, 5 g/L)                   n + max(0.25 n, 100 mg/L)
+    T5 PD     n + max(0.25 n, 5 g/L), n + 10 g/L       n + max(0.25 n, 100 mg/L)
+              from a nadir of 50 g/L on
 
     severity  sum over T1 .. T4 of clip((m - T) / s, -a, b), no less than c5 + (m - T5) / s (12 times as steep below T5)
 
@@ -28,6 +29,7 @@ RAMPS = ((15.0, 0.8), (0.8, 0.8), (0.8, 0.2), (0.2, 0.2))  # ln, below and above
 PROGRESSED = 2.5  # c5, ln
 STEEP = 12.0  # below T5, so that its ramp is no reading of what lies below
 VISUAL_LIMIT, ABSOLUTE, ABSOLUTE_CHAINS = 1.0, 5.0, 100.0  # g/L, g/L, mg/L
+HIGH_NADIR, HIGH_ABSOLUTE = 50.0, 10.0  # g/L: from so high a nadir on a rise by so much is progression
 
 
 def cut_points() -> tuple[float, ...]:
@@ -50,7 +52,9 @@ def response_category(t, y, p, u):
     depth = 0.0
     for threshold, (below, above) in zip((complete, partial, *fallen[1:]), RAMPS):
         depth = depth + jnp.clip(marker - jnp.log(threshold), -below, above)
-    rise = jnp.maximum(0.25 * nadir, jnp.where(chains, ABSOLUTE_CHAINS, ABSOLUTE))
+    quarter = 0.25 * nadir
+    serum = jnp.where(nadir >= HIGH_NADIR, HIGH_ABSOLUTE, jnp.maximum(quarter, ABSOLUTE))
+    rise = jnp.where(chains, jnp.maximum(quarter, ABSOLUTE_CHAINS), serum)
     above = marker - jnp.log(nadir + rise)
     progressed = PROGRESSED + jnp.where(above > 0.0, jnp.minimum(above, 1.0), STEEP * jnp.maximum(above, -15.0))
     return jnp.maximum(depth, progressed) / SCALE

@@ -3,6 +3,7 @@
 The equations stand in model.py; t in days, y states, p parameters, u what is being done.
 """
 
+import jax
 import jax.numpy as jnp
 
 from .treatments import ROWS
@@ -13,6 +14,7 @@ STATES = ("ln_sensitive", "ln_resistant", "m_protein", "normal_cells", "ln_refer
 GUARD = 1000.0  # Bmax: keeps untreated growth finite, 0.1 % slower at B = 1
 HIGHEST = 7.0  # ln B above which nothing rises any more
 FAINT = 0.05  # g/L, below every limit of immunofixation: less M-protein than this is no deeper response
+FADES = 5.0  # days, scale of the logistic by which a regimen of fixed length comes to its end [assumed]
 NADIR_RATE = 0.15  # 1/day, how fast the running nadir follows a fall
 # The nadir turns with a kink, which a step of a fortnight blurs by up to 0.15 in ln. Response is read with more error
 # than that, and nothing else uses it: kept in this unit, it does not count as a solve that failed.
@@ -76,6 +78,12 @@ def given(u, what: str):
     return weighed(u, **{name: getattr(ROWS[name], what) for name in DRUGS})
 
 
+def lasting(u, name):
+    """1 while a drug is given, 0 once a regimen of fixed length is over."""
+    lasts = ROWS[name].lasts
+    return 1.0 if lasts is None else jax.nn.sigmoid((lasts - u.since(name)) / FADES)
+
+
 def saturation(p, u):
     """Share of the largest effect of the cells that are the current treatment; 0 where none are."""
     ln_c = log_transgene(since_cells(u), cells(p, u, "Cmax"), cells(p, u, "fB"), cells(p, u, "beta"), p)
@@ -103,7 +111,8 @@ def vector_field(t, y, p, u):
     """Growth and kill of both parts (1/day, in logs), turnover of M-protein (g/L/day) and of normal plasma cells."""
     ln_b, saturated = log_burden(y), saturation(p, u)
     growth = p.g * (1.0 - jnp.exp(jnp.minimum(ln_b, HIGHEST)) / GUARD)
-    kill = weighed(u, **{name: getattr(p, f"kS_{name}") for name in DRUGS}) + cells(p, u, "kS") * saturated
+    drugs = weighed(u, **{name: getattr(p, f"kS_{name}") * lasting(u, name) for name in DRUGS})
+    kill = drugs + cells(p, u, "kS") * saturated
     harm = saturated + given(u, "harm")
     above = jnp.maximum(NADIR_UNIT * y.nadir - ln_marker(y.m_protein, ln_b, p), 0.0)
     return {

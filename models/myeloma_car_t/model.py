@@ -4,7 +4,8 @@ Burden B = S + R relative to time zero (referral), in logs. When treatment x sta
 sensitive part (1 - f_x) B and a resistant part f_x B; with chance p_x the patient is a non-responder and f_x is f_nr:
 
     d ln S/dt = g(t) (1 - B/Bmax) - kS_x h_x(t)            d ln R/dt = g(t) (1 - B/Bmax)
-    h = 1 under drugs; C/(EC50 + C) under CAR-T cells       g(t) changes by a small step every quarter
+    h = 1 under drugs, 0 once a regimen of fixed length is over (Vd); C/(EC50 + C) under CAR-T cells
+    g(t) changes by a small step every quarter
 
 CAR-T cells in blood (Stein/Ogasawara form, smooth minimum of growth and two-phase decline, n = 20):
 

@@ -45,6 +45,7 @@ class Row:
     harm : of what is directed at normal plasma cells, relative to BCMA-directed cells
     infection : factor on the hazard of death of infection; igg_kappa : holds an antibody that immunofixation sees
     by_request : forecast only where it is asked for by name
+    lasts : days after which it is over, None: given until something else is; the burden grows untreated then
     """
 
     label: str
@@ -64,6 +65,7 @@ class Row:
     igg_kappa: bool = False
     assumption: str = "started at once and continued"
     by_request: bool = True
+    lasts: float | None = None
     sets: tuple = ()
     more: dict = field(default_factory=dict)
 
@@ -139,9 +141,9 @@ ROWS = {
         "POLLUX and ASPIRE, two randomised arms, 283 and 396 patients, response 76 and 67 % (memory), median PFS 17.5 and 17.6 months",
         (lines(1), LEN), "POLLUX ORR, CR, PFS"),
     "vd": Row(
-        "Bortezomib, dexamethasone", OTHER, 0.113, 0.19, 2.07, 0.02, "bortezomib 1.3 mg/m2 on days 1, 4, 8, 11 of 21, dexamethasone 20 mg around each",
+        "Bortezomib, dexamethasone", OTHER, 0.113, 0.19, 2.07, 0.02, "bortezomib 1.3 mg/m2 on days 1, 4, 8, 11 of 21, dexamethasone 20 mg around each, eight cycles (memory)",
         "CASTOR, one randomised arm, 247 patients, response 63 % (memory), median PFS 7.1 months",
-        (lines(1), BORT), "CASTOR ORR, CR, PFS"),
+        (lines(1), BORT), "CASTOR ORR, CR, PFS", lasts=168.0, assumption="started at once, over after eight cycles of 21 days"),
     "pd": Row(
         "Pomalidomide, dexamethasone", OTHER, 0.0255, 0.2, 2.07, 0.02, "pomalidomide 4 mg on days 1 to 21 of 28, dexamethasone 40 mg weekly",
         "APOLLO and ICARIA (both memory), two randomised arms, 153 each, response 46 and 35 %, median PFS 6.9 and 6.5 months",

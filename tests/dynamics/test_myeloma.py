@@ -46,6 +46,20 @@ def test_burden_under_a_drug_is_a_falling_and_a_rising_exponential(solve_myeloma
     np.testing.assert_allclose(log_burden(states), two_exponentials, atol=1.1 * g * t.max() / GUARD)
 
 
+def test_eight_cycles_kill_for_168_days_and_the_burden_grows_untreated_after_them(solve_myeloma, median_patient):
+    def softplus(x):
+        return np.logaddexp(0.0, x)
+
+    t, fades = np.array([*TIMES, 500.0]), model_part(MODEL, "mechanism").FADES
+    states = solve_myeloma(under("vd"), median_patient, t)
+    kS, f, g = (median_patient[k] for k in ("kS_vd", "f_vd", "g"))
+    given = fades * (softplus(168.0 / fades) - softplus((168.0 - t) / fades))
+    assert given[-1] == pytest.approx(168.0, abs=1e-6) and given[3] == pytest.approx(56.0, abs=1e-6)
+    np.testing.assert_allclose(states[:, 0] - states[:, 1], np.log((1 - f) / f) - kS * given, atol=1e-3)
+    late = log_burden(states)[-2:]
+    assert (late[1] - late[0]) / (500.0 - 365.0) == pytest.approx(g, rel=0.02)
+
+
 def test_a_drift_step_changes_growth_from_its_knot_on(solve_myeloma, median_patient):
     drifting = median_patient | {"g_step_1": 0.4, "g_step_2": -0.1}
     knots = [91.3125, 182.625, 250.0]
@@ -144,7 +158,7 @@ def test_the_fixed_grid_agrees_with_a_tight_adaptive_solve(fixed_and_adaptive, m
 
     Over 200 draws of the prior (measured once): median 2e-4, largest 0.008 in ln burden; M-protein under 0.02 SD.
     """
-    for treatment in ("ide_cel", "cilta_cel", "teclistamab", "dara_pd"):
+    for treatment in ("ide_cel", "cilta_cel", "teclistamab", "dara_pd", "vd"):
         fixed, adaptive = (solve(under(treatment, day=3.0), median_patient, TIMES) for solve in fixed_and_adaptive)
         np.testing.assert_allclose(log_burden(fixed), log_burden(adaptive), atol=1e-3, err_msg=treatment)
         np.testing.assert_allclose(fixed[:, 2], adaptive[:, 2], atol=0.005, err_msg=treatment)

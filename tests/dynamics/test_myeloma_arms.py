@@ -1,5 +1,7 @@
 """Arms of trials on a coarse grid against the model's own solver and its coding of progression (models/.../arms.py)."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +10,7 @@ from numpy.testing import assert_allclose
 
 from bayestwin.prognosis.endpoint import code_progression
 from bayestwin.records.record import ClinicalEvent, PatientRecord
-from bayestwin.specification import load_model
+from bayestwin.specification import TrialArm, load_model
 from bayestwin.specification.load import model_part
 
 MODEL = load_model("myeloma_car_t")
@@ -16,7 +18,7 @@ ARMS, LABS = (model_part(MODEL, part) for part in ("arms", "arm_labs"))
 WAIT, HORIZON = 40.0, 560.0
 GRID, AT = ARMS.time_grid(HORIZON, 28.0)
 SERUM, CHAINS = MODEL.progression.rule_for({}), MODEL.progression.rule_for({"isotype": "light_chain"})
-TREATMENTS = ("ide_cel", "cilta_cel", "teclistamab", "dara_rd", "observation")
+TREATMENTS = ("ide_cel", "cilta_cel", "teclistamab", "dara_rd", "vd", "observation")
 
 
 def coarse(values, treatment, wait=WAIT):
@@ -87,6 +89,15 @@ def test_soft_progression_is_on_average_what_the_model_codes(isotype):
         negative &= (light <= 12.0) | (isotype == 0.0)
         ever.append((negative[:, 1:-1] & negative[:, 2:]).any(axis=1).mean())
     assert 0.01 < np.mean(ever) < 0.9 and abs(complete.mean() - np.mean(ever)) < 0.006
+
+
+def test_units_start_when_they_do_and_count_responses_until_the_data_cut():
+    arm = TrialArm("a", "ide_cel", 50, 28.0, wait=49.0, not_started=0.2, instead="standard_care", response_by=6.0)
+    units = ARMS.units_of([arm])
+    assert [(u.treatment, u.wait, u.share) for u in units] == [("ide_cel", 49.0, 0.8), ("standard_care", 49.0, 0.2)]
+    nodes = [ARMS.make_nodes(MODEL, [one], units, 2, 730.0, 1, 0.5) for one in (arm, replace(arm, response_by=None))]
+    assert nodes[0].counted.tolist() == [4, 4]  # six months are 133.6 days from the infusion on: visit 4 is day 112
+    assert nodes[1].counted.tolist() == [len(ARMS.time_grid(730.0, 28.0)[1]) - 1] * 2
 
 
 def test_a_response_needs_two_visits_running_before_progression_and_death():

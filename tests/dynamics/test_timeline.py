@@ -104,6 +104,20 @@ def test_only_the_event_that_starts_a_treatment_starts_it():
     assert treatment_starts(model, patient(events=events)) == [(2.0, "dara_pd"), (49.0, "ide_cel")]
 
 
+def test_a_line_begun_again_while_it_is_in_force_goes_on_and_cells_infused_again_start_anew():
+    model = load_model("myeloma_car_t")
+    rows = [("line_of_therapy", 0.0, "pd"), ("line_of_therapy", 28.0, "pd"), ("infusion", 60.0, "ide_cel"),
+            ("infusion", 400.0, "ide_cel"), ("line_of_therapy", 500.0, "pd")]  # fmt: skip
+    events = tuple(ClinicalEvent(event, time, time, name) for event, time, name in rows)
+    assert treatment_starts(model, patient(events=events)) == [
+        (0.0, "pd"), (60.0, "ide_cel"), (400.0, "ide_cel"), (500.0, "pd"),
+    ]  # fmt: skip
+    twice, once = (
+        build_timeline(model, patient(events=some), start=0.0, end=50.0)[0] for some in (events[:2], events[:1])
+    )
+    assert all(np.array_equal(a, b) for a, b in zip(twice[:7], once[:7]))
+
+
 def test_a_dose_into_an_unknown_compartment_is_refused_with_what_is_allowed():
     record = patient(DoseEvent(1.5, 100.0, "subcutaneous"))
     with pytest.raises(RecordError) as caught:

@@ -133,6 +133,24 @@ def test_patients_who_never_start_count_and_do_not_respond(simulate):
     assert instead.draws_of(RESPONSE).mean() == pytest.approx(0.25 * treated.draws_of(RESPONSE).mean(), abs=0.02)
 
 
+def test_who_never_starts_gets_the_other_treatment_from_the_day_of_the_planned_start(simulate):
+    waiting, landmark = replace(ARM, treatment="other_drug", wait=90.0), Outcome("pfs_at", 0.5, 12.0)
+    instead = simulate(replace(waiting, not_started=0.25, instead="drug")).draws_of(landmark)
+    treated, other = (simulate(replace(waiting, treatment=name)).draws_of(landmark) for name in ("drug", "other_drug"))
+    at_once = simulate(replace(waiting, treatment="drug", wait=0.0)).draws_of(landmark)
+    assert instead == pytest.approx(0.75 * other + 0.25 * treated, abs=1e-6)
+    assert np.abs(at_once - treated).max() > 0.02
+
+
+def test_a_response_after_the_data_cut_does_not_count(simulate):
+    cut = [simulate(replace(ARM, response_by=by)).draws_of(COMPLETE).mean() for by in (None, 30.0, 2.0, 1.0)]
+    # 20 g/L falling by 5 % a day are under 1 g/L from day 60 on: seen at the visits of day 84 and 112 at the latest
+    assert cut[0] == cut[1] > 0.3 and cut[2:] == [0.0, 0.0]
+    early = [simulate(replace(ARM, response_by=by)).draws_of(RESPONSE).mean() for by in (None, 2.0, 1.0)]
+    # half of it on day 14: seen at the visits of day 28 and 56
+    assert early[0] == pytest.approx(early[1], abs=1e-9) and early[2] == 0.0
+
+
 def test_an_arm_of_n_patients_spreads_as_a_binomial_around_the_expectation_of_its_draw(simulate):
     trial = simulate()
     p = trial.draws_of(RESPONSE)

@@ -253,3 +253,16 @@ def test_a_dose_may_leave_its_duration_or_rate_to_a_parameter_of_the_model(read,
     assert (second.modelled, second.rate, second.ss, second.ii) == ("rate", 0.0, 1, 7.0)
     (refusal,) = read(said, doses=DOSES + dose(rate="modelled")).refusals
     assert refusal.column == "rate" and "Dosing(rate=...)" in refusal.next_step
+
+
+def test_a_line_written_every_cycle_is_noted_and_goes_on(read):
+    rows = ["P1,0,,line_of_therapy,dara_pd,", "P1,28,,line_of_therapy,dara_pd,", "P2,0,,line_of_therapy,dara_pd,",
+            "P2,90,,line_of_therapy,teclistamab,", "P2,150,,line_of_therapy,dara_pd,", "P3,10,,infusion,ide_cel,",
+            "P3,400,,infusion,ide_cel,"]  # fmt: skip
+    reading = read(events=EVENTS + "\n".join(rows) + "\n")
+    (note,) = (n for n in reading.notes if "begun again" in n)
+    assert not reading.refusals and len(reading.cohort["P1"].events) == 2
+    assert note == (
+        "line of therapy dara_pd begun again while it is in force, so it goes on since its first start "
+        "(where it was stopped between, say what was begun then, or observation): patient P1."
+    )

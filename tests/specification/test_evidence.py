@@ -154,6 +154,11 @@ MISTAKES = {
     "everybody untreated": ("not_started = 0.1", "not_started = 1.0", ("not_started", "below 1")),
     "a wait before time zero": ('counted_from = "randomisation"', 'counted_from = "infusion"', ("wait", "infusion")),
     "something instead of nothing": ("not_started = 0.1\n", "", ("instead", "not_started above 0")),
+    "responses before the treatment": (
+        "wait = 49.0",
+        "wait = 49.0\nresponse_by = 1.5",
+        ("response_by", "1.5", "above 1.6"),
+    ),
     "a wait that is no number": ("wait = 49.0", "wait = true", ("wait", "True")),
     "patients beyond counting": ("n = 120", "n = 1000000000000", ("invented_a, n", "1 to 100000")),
     "digits without end": ("drop_out_per_year = 0.05", f"drop_out_per_year = {'9' * 400}", ("more than 30 digits",)),

@@ -157,6 +157,18 @@ def test_inside_a_category_it_is_the_likeliest(protein, nadir, expected):
     assert max(found, key=found.get) == expected and sum(found.values()) == pytest.approx(1.0)
 
 
+def test_from_a_nadir_of_50_on_a_rise_by_10_is_progression():
+    def of(protein, nadir):
+        found = chances(state(protein=protein, reference=80.0, nadir=nadir))
+        return max(found, key=found.get)
+
+    assert [of(73.0, 60.0), of(67.0, 60.0)] == ["PD", "SD"]  # a quarter over 60 would be 75
+    assert [of(61.0, 49.0), of(64.0, 49.0)] == ["SD", "PD"]  # under 50 a quarter it is
+    p = patient(light_chain=1.0, FLC_floor=8.0, FLC0=992.0)
+    rising = chances(state(0.65, nadir=600.0, reference=1000.0, protein=0.2), p)
+    assert max(rising, key=rising.get) != "PD"  # chains of 653 over 600 mg/L: no rule of 10
+
+
 def test_light_chain_disease_is_graded_by_the_chain():
     p, far = patient(light_chain=1.0, FLC_floor=8.0, FLC0=992.0), {"reference": 1000.0, "protein": 0.2}
     found = {

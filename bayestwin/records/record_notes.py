@@ -1,0 +1,62 @@
+"""What is said of whole records once they are read: nothing is refused, and nothing is taken in without a word."""
+
+from bayestwin.labs import OCCASION, RecordSchema
+from bayestwin.records import event_rows
+from bayestwin.records.record import PatientRecord, covariate_changes
+from bayestwin.records.refusal import Findings, shown_cell, shown_key
+
+
+def note_products(records: dict[str, PatientRecord], findings: Findings) -> None:
+    """Say whose labs name a product that the record never gives: without its infusion nothing dates them."""
+    without: dict[str, list[str]] = {}
+    for key, record in records.items():
+        given = {e.value for e in record.events if e.event in event_rows.STARTS_TREATMENT}
+        given |= {d.treatment for d in record.doses}
+        for product in dict.fromkeys(lab.product for lab in record.labs if lab.product):
+            if product not in given:
+                without.setdefault(product, []).append(shown_key(key))
+    for product, keys in without.items():
+        findings.note(
+            f"labs of product {shown_cell(product)} without its infusion in events.csv, so nothing says when it was "
+            f"given: {_patients(keys)}."
+        )
+
+
+def note_lines_begun_again(records: dict[str, PatientRecord], findings: Findings) -> None:
+    """Say whose line of therapy is begun again while it is in force: it goes on since its first start."""
+    found: dict[str, list[str]] = {}
+    for key, record in records.items():
+        starts = [(e.event, e.value) for e in record.events if e.event in event_rows.STARTS_TREATMENT]
+        again = {now[1] for before, now in zip(starts, starts[1:]) if now == before and now[0] == "line_of_therapy"}
+        for name in sorted(again):
+            found.setdefault(name, []).append(shown_key(key))
+    for name, keys in found.items():
+        findings.note(
+            f"line of therapy {shown_cell(name)} begun again while it is in force, so it goes on since its first start "
+            f"(where it was stopped between, say what was begun then, or observation): {_patients(keys)}."
+        )
+
+
+def note_never_said(records: dict[str, PatientRecord], schema: RecordSchema, findings: Findings) -> None:
+    """Say how many patients stand at the reference of a covariate that acts on a parameter, since nothing says it, or
+    have it integrated over."""
+    lacking: dict[str, int] = {}
+    unsaid: dict[str, int] = {}
+    for record in records.values():
+        said = {*record.covariates, *(name for _, name, _ in covariate_changes(record, schema.effects))}
+        for name in (name for name in schema.effects if name not in said):
+            counted = unsaid if name in schema.distributed else lacking
+            counted[name] = counted.get(name, 0) + 1
+    if unsaid:
+        each = ", ".join(f"{name} ({count} of {len(records)} patients)" for name, count in unsaid.items())
+        findings.note(f"not said, so integrated over the model's distribution: {each}.")
+    if lacking:
+        lacking = {f"{name} (which is 1)" if name == OCCASION else name: count for name, count in lacking.items()}
+        each = ", ".join(f"{name} ({count} of {len(records)} patients)" for name, count in lacking.items())
+        findings.note(f"not said, so at the model's reference: {each}.")
+
+
+def _patients(keys: list[str]) -> str:
+    """The first eight keys, and how many more there are."""
+    more = f" and {len(keys) - 8} more" if len(keys) > 8 else ""
+    return f"patient{'s' * (len(keys) > 1)} {', '.join(keys[:8])}{more}"
