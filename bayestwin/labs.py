@@ -106,6 +106,7 @@ class RecordSchema:
     effects : covariates that act on parameters, so that a change in time counts
     eligibility : covariates that say who may have a treatment, so that a change in time counts for a forecast
     distributed : those of them whose distribution the model gives: where nothing says one it is integrated over
+    averaged : those of them that act in part where nothing says them, as on the average of patients
     occasions : how many a patient can have, numbered from 1; 0 where the model tells none apart
     dosed_per : treatment -> "kg", "m2" or both, where a forecast of it needs the patient's size
     modelled : compartment -> what parameters say of doses into it: lag, bioavailability, rate, duration
@@ -126,6 +127,7 @@ class RecordSchema:
     effects: tuple[str, ...] = ()
     eligibility: tuple[str, ...] = ()
     distributed: tuple[str, ...] = ()
+    averaged: tuple[str, ...] = ()
     occasions: int = 0
     modelled: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     dosed_per: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

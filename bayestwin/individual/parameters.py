@@ -68,7 +68,8 @@ def to_natural(value, scale: str):
 
 
 def covariate_terms(model, covariates, subject: str = "") -> np.ndarray:
-    """What each covariate coefficient is multiplied with for this patient, F numbers; a missing covariate gives 0.
+    """What each covariate coefficient is multiplied with for this patient, F numbers; a missing covariate gives 0,
+    of a `Category` what it says in `unknown`.
 
     RecordError, which names `subject`, where the model cannot calculate with a covariate.
 
@@ -79,7 +80,7 @@ def covariate_terms(model, covariates, subject: str = "") -> np.ndarray:
     for _, _, effect in model.effects:
         value = covariates.get(effect.covariate)
         if value is None:
-            terms.append(0.0)
+            terms.append(effect.unknown if isinstance(effect, Category) else 0.0)
         elif isinstance(effect, Category):
             terms.append(1.0 if same_level(value, effect.level) else 0.0)
         else:

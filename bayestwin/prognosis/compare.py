@@ -17,7 +17,7 @@ import numpy as np
 from bayestwin.dynamics import treatment_starts
 from bayestwin.errors import ModelError, refuse_other
 from bayestwin.prognosis.quantities import knowledge_spread
-from bayestwin.prognosis.result import table
+from bayestwin.prognosis.table import table
 from bayestwin.twin.surprise import weighted_quantiles
 
 

@@ -1,14 +1,22 @@
 """Whether the evidence of a treatment holds for a patient at the time at which it would start.
 
 What counts is what the record says by then: covariates as last said, and what earlier treatments make of them
-(`Treatment.sets`); a plan that lies ahead changes nothing. A rule that counts lines of therapy adds those begun since
-the number was last said. What is begun between leukapheresis and the cells bridges to them and is no line; for the
-cells themselves nothing is that was begun since the patient set out for the leukapheresis.
+(`Treatment.sets`, and `Treatment.refractory` where the disease progressed under them or within 60 days of their end,
+as recorded or as the model's folder codes it); a plan that lies ahead changes nothing. A rule that counts lines of
+therapy adds those begun since the number was last said. What is begun between leukapheresis and the cells bridges to
+them and is no line; for the cells themselves nothing is that was begun since the patient set out for the leukapheresis.
 """
+
+from typing import Any, NamedTuple
 
 from bayestwin.dynamics import treatment_starts
 from bayestwin.individual import beginning
+from bayestwin.prognosis.observed_endpoints import recorded_progression
+from bayestwin.prognosis.response import codes_response, response_table
 from bayestwin.records.record import said_last
+from bayestwin.units import convert
+
+REFRACTORY = 60.0  # days after the end of a treatment within which a progression is one under it: IMWG
 
 
 def eligibility(model, treatment, record, now: float, *, set_out: float | None = None) -> tuple[str, tuple[str, ...]]:
@@ -20,6 +28,10 @@ def eligibility(model, treatment, record, now: float, *, set_out: float | None =
     begun = [(time, name) for time, name in treatment_starts(model, record) if time <= now]
     for _, name in begun:
         seen.update(dict(model.treatment(name).sets))
+    why = {}
+    for one in refractory_to(model, record, begun, now):
+        if one.time >= since.get(one.covariate, beginning(record)):  # what was said later holds
+            seen[one.covariate], why[one.covariate] = one.value, one.why
     if treatment.cell_therapy:  # decided when the patient set out for it; what is begun on the way holds the myeloma
         taken = cells_taken(model, record, now)
         set_out = set_out if taken is None else taken - treatment.to_leukapheresis
@@ -30,8 +42,39 @@ def eligibility(model, treatment, record, now: float, *, set_out: float | None =
             said = since.get(rule.covariate, beginning(record))
             seen[rule.covariate] = value + sum(time >= said for time in lines)
     checks = [(str(rule), rule.check(seen)) for rule in treatment.eligibility]
-    outside = next((text for text, ok in checks if ok is False), "")
+    rules = zip(treatment.eligibility, checks)
+    outside = next((text + why.get(rule.covariate, "") for rule, (text, ok) in rules if ok is False), "")
     return (f"the evidence holds for: {outside}" if outside else ""), tuple(text for text, ok in checks if ok is None)
+
+
+class Refractory(NamedTuple):
+    """A covariate as a progression makes it: since when, its value, and in words."""
+
+    covariate: str
+    time: float
+    value: Any
+    why: str
+
+
+def refractory_to(model, record, begun, now: float) -> list[Refractory]:
+    """What progressions by `now` make of covariates; begun : (time, treatment) of what has started."""
+    found = []
+    later = [time for time, _ in begun[1:]]
+    for (start, name), following in zip(begun, [*later, float("inf")]):
+        known = model.treatment(name)
+        if not known.refractory:
+            continue
+        end = min(following, float("inf") if known.lasts is None else start + known.lasts)
+        said, coded = recorded_progression(record, start), None
+        if codes_response(model):
+            coded = response_table(model, record, start=start).coded.progression
+        times = [one.time for one in (said, coded) if one is not None]
+        within = end + convert(REFRACTORY, "day", model.time_unit)
+        time = min((t for t in times if t <= min(now, within)), default=None)
+        if time is not None:
+            words = f" (progression under {known.label}, {model.time_unit} {time:g})"
+            found += [Refractory(covariate, time, value, words) for covariate, value in known.refractory]
+    return found
 
 
 def _lines(model, record, begun) -> list[float]:

@@ -16,7 +16,8 @@ from bayestwin.errors import FitError, ModelError
 from bayestwin.prognosis.forecast import forecast
 from bayestwin.prognosis.printed import in_100
 from bayestwin.prognosis.quantities import Chance
-from bayestwin.prognosis.result import Prognosis, table
+from bayestwin.prognosis.result import Prognosis
+from bayestwin.prognosis.table import table
 from bayestwin.records.record import ClinicalEvent
 from bayestwin.twin import start_twin, update_twin
 from bayestwin.twin.state import PASS

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from bayestwin.prognosis.result import QUANTILES, table
+from bayestwin.prognosis.result import QUANTILES
+from bayestwin.prognosis.table import table
 
 TIMES_SHOWN = 6  # of a course, evenly over what is ahead
 

@@ -20,7 +20,7 @@ from bayestwin.errors import ModelError, RecordError
 from bayestwin.individual import information_time
 from bayestwin.prognosis import observed_endpoints as observed
 from bayestwin.prognosis.observed_endpoints import Conventions, Event, Happened, TimeToEvent
-from bayestwin.prognosis.result import table
+from bayestwin.prognosis.table import table
 from bayestwin.specification.load import model_part
 
 

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import xarray as xr
 
 from bayestwin.errors import ModelError
 from bayestwin.prognosis.endpoint import EventTimes
 from bayestwin.prognosis.moments import MOMENTS, Moment
 from bayestwin.prognosis.plan import Plan
 from bayestwin.prognosis.quantities import LEVELS, Chance, chance_of
+from bayestwin.prognosis.table import table
 from bayestwin.prognosis.time_on import TimeOnTreatment, step_quantiles
 from bayestwin.twin.particles import normalised
 
@@ -253,13 +253,3 @@ class Prognosis:
             f"<Prognosis of {self.patient} from {self.now:g} {self.model.time_unit}: "
             f"{', '.join(self.names)}; {self.verdict}>"
         )
-
-
-def table(rows: list[dict]):
-    """A data frame from rows of equal keys (through xarray, so that this room needs no pandas of its own)."""
-    names = list(rows[0]) if rows else []
-    return (
-        xr.Dataset({name: (("row",), np.array([row[name] for row in rows], dtype=object)) for name in names})
-        .to_dataframe()
-        .infer_objects()
-    )

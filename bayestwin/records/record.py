@@ -179,12 +179,17 @@ def covariate_changes(record: PatientRecord, names: Iterable[str]) -> list[tuple
 
 
 def said_last(record: PatientRecord, now: float) -> tuple[dict[str, float | str], dict[str, float]]:
-    """(covariates as they were said last by a time, when those that have changed by then became so)."""
-    said = {covariate_in(e.value)[0] for e in record.events if e.event in SAID}
+    """(covariates as they were said last by a time, when those that were said anew by then were).
+
+    A `covariate` row says something anew though it repeats the value; a column of an event table only where it changes.
+    """
     seen, since = dict(record.covariates), {}
-    for time, name, value in covariate_changes(record, said):
-        if time <= now:
-            seen[name], since[name] = value, time
+    for e in sorted(record.events, key=lambda e: e.time):
+        if e.event in SAID and e.time <= now:
+            name, value = covariate_in(e.value)
+            if e.event == COVARIATE or seen.get(name) != value:
+                since[name] = e.time
+            seen[name] = value
     return seen, since
 
 

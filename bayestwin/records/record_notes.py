@@ -38,22 +38,23 @@ def note_lines_begun_again(records: dict[str, PatientRecord], findings: Findings
 
 
 def note_never_said(records: dict[str, PatientRecord], schema: RecordSchema, findings: Findings) -> None:
-    """Say how many patients stand at the reference of a covariate that acts on a parameter, since nothing says it, or
-    have it integrated over."""
-    lacking: dict[str, int] = {}
-    unsaid: dict[str, int] = {}
+    """Say of how many patients nothing says a covariate that acts on a parameter, and what is taken instead."""
+    instead: dict[str, dict[str, int]] = {
+        "integrated over the model's distribution": {},
+        "as on the average of patients": {},
+        "at the model's reference": {},
+    }
+    over, average, reference = instead.values()
     for record in records.values():
         said = {*record.covariates, *(name for _, name, _ in covariate_changes(record, schema.effects))}
         for name in (name for name in schema.effects if name not in said):
-            counted = unsaid if name in schema.distributed else lacking
+            counted = over if name in schema.distributed else average if name in schema.averaged else reference
             counted[name] = counted.get(name, 0) + 1
-    if unsaid:
-        each = ", ".join(f"{name} ({count} of {len(records)} patients)" for name, count in unsaid.items())
-        findings.note(f"not said, so integrated over the model's distribution: {each}.")
-    if lacking:
-        lacking = {f"{name} (which is 1)" if name == OCCASION else name: count for name, count in lacking.items()}
-        each = ", ".join(f"{name} ({count} of {len(records)} patients)" for name, count in lacking.items())
-        findings.note(f"not said, so at the model's reference: {each}.")
+    for words, counts in instead.items():
+        named = {f"{name} (which is 1)" if name == OCCASION else name: count for name, count in counts.items()}
+        each = ", ".join(f"{name} ({count} of {len(records)} patients)" for name, count in named.items())
+        if each:
+            findings.note(f"not said, so {words}: {each}.")
 
 
 def _patients(keys: list[str]) -> str:

@@ -91,7 +91,9 @@ def _purpose(model, seen) -> tuple[tuple[str, ...], tuple[str, ...]]:
     elif age < 18:
         problems.append("younger than 18 years")
     for name, levels in inside_levels(model).items():
-        if name in seen and str(seen[name]) not in levels:
+        if name not in seen:
+            unknown.append(name.replace("_", " "))
+        elif str(seen[name]) not in levels:
             words = str(seen[name]).replace("_", " ")
             problems.append(f"{name} {words}: the model is for {', '.join(levels).replace('_', ' ')}")
     if not of_myeloma(model):

@@ -196,6 +196,13 @@ def _check_category(model, one, acting, where) -> None:
                 next_step="Name all levels, the reference too.",
                 **where,
             )
+        if effect.unknown:
+            raise ModelError(
+                "a category that is integrated over where it is missing has a share of its effect there too",
+                value=f"unknown = {effect.unknown:g}",
+                allowed="a distribution of the covariate, or `unknown` in its effects",
+                **where,
+            )
         if position not in model.varying:
             raise ModelError(
                 "a category that may be missing acts on a parameter that is the same for all patients",

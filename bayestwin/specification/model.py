@@ -298,6 +298,7 @@ class Model:
             effects=self.acting_covariates,
             eligibility=eligibility,
             distributed=tuple(one.covariate for one in self.covariate_distributions),
+            averaged=tuple(dict.fromkeys(e.covariate for _, _, e in self.effects if getattr(e, "unknown", 0.0))),
             occasions=self.occasions.most if self.occasions else 0,
             modelled={self.states[state]: tuple(one.named) for state, one in self.dosing_of.items()},
             dosed_per={t.name: t.regimen.per for t in self.treatments if t.starts_with == "dose" and t.regimen.per},

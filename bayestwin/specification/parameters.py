@@ -51,14 +51,30 @@ class Slope:
 
 @dataclass(frozen=True)
 class Category:
-    """A shift on the transformed scale for patients whose covariate equals `level`."""
+    """A shift on the transformed scale for patients whose covariate equals `level`.
+
+    unknown : share of it that a patient of whom nothing says the covariate has, 0 (the reference) to 1: the share of
+        patients with the level. How the level varies among them is then left out (missing_covariates.py has it in)
+    """
 
     covariate: str
     level: str
     shift: object
+    unknown: float = 0.0
+
+    def __post_init__(self):
+        if not 0.0 <= self.unknown <= 1.0:
+            raise ModelError(
+                "the share of an effect on patients whose covariate is not known is none",
+                subject=f"effect of {self.covariate} = {self.level}",
+                place="unknown",
+                value=self.unknown,
+                allowed="0 to 1",
+            )
 
     def __str__(self):
-        return f"+ shift if {self.covariate} = {self.level}, shift {self.shift}"
+        partly = f", {self.unknown:g} of it if not known" if self.unknown else ""
+        return f"+ shift if {self.covariate} = {self.level}{partly}, shift {self.shift}"
 
 
 @dataclass(frozen=True)
@@ -69,7 +85,7 @@ class Parameter:
     scale : "log", "logit" or "identity"
     typical : prior of the typical value (natural scale)
     between : prior of omega, the between-patient SD on the transformed scale, or None (typical-only)
-    covariates : effects; a patient lacking the covariate stands at its reference
+    covariates : effects; a patient lacking the covariate stands at its reference, or as `Category(unknown=)` says
     treatment : name of the treatment this parameter belongs to; without it the labs say nothing
     source, mark : where the number comes from; mark as in domain notes ("verified", "derived", "assumed", "memory")
     """

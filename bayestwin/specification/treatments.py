@@ -72,6 +72,8 @@ class Treatment:
     never_starts : p (natural parameter values of a patient) -> chance that one who sets out on `wait` never gets it;
         None: everybody does. instead : what these get from the day of the planned start; "": what they had goes on
     sets : (covariate, value) that eligibility for other treatments sees once this one was started
+    refractory : the same once the disease progressed under this one or within 60 days of its end
+    lasts : time units after which it is over by itself, None: given until something else is
     evidence : one line printed beside every number; eligibility : for whom the evidence speaks
     given : the regimen in words, for treatments that an event starts; group : class of treatments it belongs to
     by_request : forecast only where it is asked for by name, or in force
@@ -92,6 +94,8 @@ class Treatment:
     source: str = ""
     cell_therapy: bool = False
     sets: tuple[tuple[str, object], ...] = ()
+    refractory: tuple[tuple[str, object], ...] = ()
+    lasts: float | None = None
     given: str = ""
     group: str = ""
     by_request: bool = False

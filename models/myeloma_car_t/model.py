@@ -50,6 +50,7 @@ from bayestwin.specification import (
 
 from . import access, category, fitness, hazards, marker_labs, markers, mechanism, mrd
 from .treatments import BISPECIFIC, CAR_T, ROWS, SAME_TARGET, TREATMENTS
+from .usual_mix import UNKNOWN
 
 
 def response(name, row):
@@ -95,8 +96,8 @@ model = Model(
                   source="IgG half-life 13.75 d (Poels 2025), IgA 6 d", mark="verified; IgA from memory"),
         Parameter("gamma", unit="", scale="log", typical=LogNormal(median=1.0, sd_log=0.09), between=Fixed(value=0.18), source="near 1", mark="assumed"),
         Parameter("g", unit="1/day", scale="log", typical=LogNormal(median=0.0075, sd_log=0.4), between=LogNormal(median=0.7, sd_log=0.2),
-                  covariates=(Category("high_risk_cytogenetics", "1", shift=Normal(mean=0.2, sd=0.3)),
-                              Category("extramedullary", "1", shift=Normal(mean=0.2, sd=0.3)),
+                  covariates=(Category("high_risk_cytogenetics", "1", shift=Normal(mean=0.2, sd=0.3), **UNKNOWN["high_risk_cytogenetics"]),
+                              Category("extramedullary", "1", shift=Normal(mean=0.2, sd=0.3), **UNKNOWN["extramedullary"]),
                               Slope("prior_lines", reference=4.0, slope=Normal(mean=0.08, sd=0.08))),
                   source="Singh 2021 0.008, Li 2025 0.0043, Poels 2025 0.0080; 0.0065 after one to three lines against 0.0085 to 0.0136 in late lines, derived", mark="verified"),
         Parameter("FLC0", unit="mg/L", scale="log", typical=LogNormal(median=200.0, sd_log=0.7), between=HalfNormal(sd=1.5),
@@ -122,11 +123,11 @@ model = Model(
             scale="identity",
             typical=Fixed(value=0.0),
             covariates=(
-                Category("high_risk_cytogenetics", "1", shift=Normal(mean=0.3, sd=0.3)),
-                Category("extramedullary", "1", shift=Normal(mean=0.3, sd=0.3)),
-                Category("iss", "2", shift=Normal(mean=0.0, sd=0.3)),
-                Category("iss", "3", shift=Normal(mean=0.0, sd=0.3)),
-                Category("lenalidomide_refractory", "1", shift=Normal(mean=0.0, sd=0.3)),
+                Category("high_risk_cytogenetics", "1", shift=Normal(mean=0.3, sd=0.3), **UNKNOWN["high_risk_cytogenetics"]),
+                Category("extramedullary", "1", shift=Normal(mean=0.3, sd=0.3), **UNKNOWN["extramedullary"]),
+                Category("iss", "2", shift=Normal(mean=0.0, sd=0.3), **UNKNOWN["iss_2"]),
+                Category("iss", "3", shift=Normal(mean=0.0, sd=0.3), **UNKNOWN["iss_3"]),
+                Category("lenalidomide_refractory", "1", shift=Normal(mean=0.0, sd=0.3), **UNKNOWN["lenalidomide_refractory"]),
                 Slope("prior_lines", reference=4.0, slope=Normal(mean=0.0, sd=0.1)),
             ),
             source="added to logit f of every treatment; hazards 1.5 to 2 times as high with high-risk cytogenetics, from memory, the rest N(0, 0.3)",

@@ -81,13 +81,13 @@ ROWS = {
         "Ide-cel (BCMA CAR-T)", CAR_T, 0.12, 0.0015, 2.3, 0.29, f"150 to 540 million cells once, {PRE}",
         "KarMMa-3, one randomised arm, 254 patients, response 71 %, median PFS 13.8 months",
         (lines(2, 4), TRIPLE, NO_BCMA), "KarMMa-3 ORR, CR, PFS", sets=BCMA, by_request=False,
-        assumption="leukapheresis after 14 days, infused 49 days later; those never infused are inside, on standard care",
+        assumption="leukapheresis after 14 days, infused 49 days later, what is in force goes on until then; those never infused are inside, on standard care",
         more=access.way_to("ide_cel")),
     "cilta_cel": Row(
         "Cilta-cel (BCMA CAR-T)", CAR_T, 0.25, 0.0001, 2.07, 0.02, f"0.75 million cells per kg once, {PRE}",
         "CARTITUDE-1, single arm, 97 patients, response 98 %, median PFS 34.9 months",
         (lines(3), TRIPLE, NO_BCMA), "CARTITUDE-1 ORR, CR, PFS", sets=BCMA, by_request=False,
-        assumption="leukapheresis after 14 days, infused 44 days later; those never infused are inside, on standard care",
+        assumption="leukapheresis after 14 days, infused 44 days later, what is in force goes on until then; those never infused are inside, on standard care",
         more=access.way_to("cilta_cel")),
     "teclistamab": Row(
         "Teclistamab (BCMA bispecific)", BISPECIFIC, 0.05, 0.0025, 2.6, 0.36, "SC 0.06, 0.3, then 1.5 mg/kg weekly; every two weeks in CR for six months",
@@ -166,6 +166,15 @@ SAME_TARGET = (
     ("pd", "pvd"),
 )
 
+# Who progressed under a regimen, or within 60 days of its end, is refractory to what it holds
+HELD = {
+    "anti_cd38_refractory": ("teclistamab_dara", "dara_rd", "dara_vd", "dara_pd", "isa_pd", "isa_kd"),
+    "lenalidomide_refractory": ("dara_rd", "krd", "rd"),
+    "pomalidomide_refractory": ("belantamab_pd", "dara_pd", "isa_pd", "pd", "pvd"),
+    "bortezomib_refractory": ("belantamab_vd", "dara_vd", "vd", "pvd"),
+    "carfilzomib_refractory": ("isa_kd", "kd", "krd"),
+}
+
 OBSERVATION = Treatment(
     "observation", label="No treatment", evidence="growth of the model without treatment; no trial", by_request=True,
     given="nothing; what was given before is stopped", assumption="nothing is given from now on", source="by definition",
@@ -176,7 +185,8 @@ def _treatment(name: str, row: Row) -> Treatment:
     return Treatment(
         name, label=row.label, evidence=row.evidence, eligibility=row.eligibility, assumption=row.assumption,
         given=row.given, group=row.group, source=f"{row.source} [{row.mark}]; eligibility from memory",
-        by_request=row.by_request, sets=row.sets, **row.more,
+        by_request=row.by_request, sets=row.sets, lasts=row.lasts,
+        refractory=tuple((flag, 1) for flag, names in HELD.items() if name in names), **row.more,
     )
 
 

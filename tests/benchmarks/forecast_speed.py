@@ -30,15 +30,14 @@ def eligible_patient(model):
 
 
 def six_rows(model, twin):
-    """Six treatments that the patient may be given, named again where the model has fewer; row name -> treatment."""
+    """Six different treatments that the patient may be given, those that are shown unasked first (both cells)."""
     from bayestwin.prognosis.plan import make_plans
 
-    plans = make_plans(model, twin.record, None, twin.time, applied=twin.applied)
-    able = [plan.name for plan in plans if not plan.refused]
-    rows = {name: None for name in able[:TREATMENTS]}
-    for number in range(TREATMENTS - len(rows)):
-        rows[f"again {number + 1}"] = able[number % len(able)]
-    return rows
+    shown = [plan.name for plan in make_plans(model, twin.record, None, twin.time, applied=twin.applied)]
+    plans = make_plans(
+        model, twin.record, list(dict.fromkeys((*shown, *model.treatment_names))), twin.time, applied=twin.applied
+    )
+    return [plan.name for plan in plans if not plan.refused][:TREATMENTS]
 
 
 def timed(what, work, repeats):

@@ -22,6 +22,7 @@ from bayestwin.individual import (
 from bayestwin.individual.data import class_rows
 from bayestwin.individual.parameters import to_natural, to_transformed
 from bayestwin.records import PatientRecord
+from bayestwin.specification import load_model
 
 
 @pytest.mark.parametrize(
@@ -53,6 +54,30 @@ def test_a_patient_without_the_covariate_stands_at_its_reference(theophylline, a
     assert float(values_for(theophylline, hyper)["CL"]) == pytest.approx(2.8, rel=1e-12)
 
 
+def test_of_a_category_that_is_not_known_its_share_acts():
+    model = load_model("myeloma_car_t")
+    said = {"high_risk_cytogenetics": 0, "extramedullary": 0, "iss": 1, "lenalidomide_refractory": 0, "sex": "male"}
+    names = [name for name, _, _ in model.effects]
+
+    def of(name, **covariates):
+        return float(covariate_terms(model, covariates)[names.index(name)])
+
+    for name, covariate, share in [
+        ("beta_g_high_risk_cytogenetics_1", "high_risk_cytogenetics", 0.42),
+        ("beta_resistance_extramedullary_1", "extramedullary", 0.24),
+        ("beta_resistance_iss_2", "iss", 0.39),
+        ("beta_resistance_lenalidomide_refractory_1", "lenalidomide_refractory", 0.75),
+        ("beta_h_background_sex_female", "sex", 0.39),
+    ]:
+        left = {n: v for n, v in said.items() if n != covariate}
+        assert (of(name, **left), of(name, **said)) == (share, 0.0)
+        assert (
+            of(name, **left, **{covariate: "female" if covariate == "sex" else 2 if covariate == "iss" else 1}) == 1.0
+        )
+    assert not covariate_terms(model, said | {"isotype": "IgG"}).any()
+    assert of("beta_P0_isotype_light_chain") == 0.0  # nobody is light-chain disease in part
+
+
 @pytest.mark.parametrize("weight", [0, -70, float("nan"), float("inf"), "heavy", [70]])
 def test_a_covariate_that_gives_no_number_is_an_error_that_names_patient_and_value(theophylline, weight):
     record = PatientRecord("P-017", covariates={"weight_kg": weight})
@@ -79,21 +104,22 @@ def test_iga_m_protein_has_a_half_life_of_six_days_and_igg_of_fourteen(myeloma, 
 @pytest.mark.parametrize("one", [1, 1.0, "1", "1.0", True, np.int64(1)])
 def test_a_category_is_found_however_a_table_writes_it(myeloma, at_medians, one):
     hyper = at_medians(myeloma)
-    without, zero, there = (
+    without, there, unknown = (
         {name: float(values[name]) for name in ("h_other", "h_extramedullary")}
         for values in (
-            values_for(myeloma, hyper),
             values_for(myeloma, hyper, extramedullary=0),
             values_for(myeloma, hyper, extramedullary=one),
+            values_for(myeloma, hyper),
         )
     )
     assert sum(there.values()) / sum(without.values()) == pytest.approx(4.5, rel=1e-3)  # domain notes 1e: times 4 to 5
-    assert there["h_other"] == without["h_other"] and zero == without
+    assert there["h_other"] == without["h_other"] == unknown["h_other"]
+    assert np.log(unknown["h_extramedullary"] / without["h_extramedullary"]) == pytest.approx(0.24 * 2.08, rel=1e-6)
 
 
 def test_ten_more_years_raise_background_mortality_by_the_gompertz_slope(myeloma, at_medians):
     hyper = at_medians(myeloma)
-    old, young = (float(values_for(myeloma, hyper, age_years=a)["h_background"]) for a in (75, 65))
+    old, young = (float(values_for(myeloma, hyper, age_years=a, sex="male")["h_background"]) for a in (75, 65))
     assert old / young == pytest.approx(np.exp(0.95), rel=1e-9)
     assert young * 365.25 == pytest.approx(0.015, rel=1e-9)
 

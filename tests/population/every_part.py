@@ -28,7 +28,7 @@ model = Model(
                   covariates=(Slope("age_years", reference=60, slope=Normal(mean=0.0, sd=0.05)),)),
         Parameter("rate", unit="1/day", scale="log", typical=InverseGamma(shape=3.0, scale=0.1)),
         Parameter("gain", unit="", scale="log", typical=Fixed(value=1.5), between=Exponential(rate=3.0),
-                  covariates=(Category("sex", level="f", shift=Normal(mean=0.0, sd=0.3)),)),
+                  covariates=(Category("sex", level="f", shift=Normal(mean=0.0, sd=0.3), unknown=0.4),)),
         Parameter("floor", unit="", scale="logit", typical=Beta(a=2.0, b=5.0)),
         Parameter("shift", unit="g/L", scale="identity", typical=Uniform(low=-1.0, high=2.0)),
     ),

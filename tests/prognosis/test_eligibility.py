@@ -1,11 +1,13 @@
 """A row holds for what the record says by the time at which it would start, and for nothing that lies ahead."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 from bayestwin.prognosis.life_table import background_integral, life_table
 from bayestwin.prognosis.plan import make_plans
-from bayestwin.records import ClinicalEvent, PatientRecord, read_records
+from bayestwin.records import ClinicalEvent, Lab, PatientRecord, read_records
 from bayestwin.specification import load_model
 
 MYELOMA = load_model("myeloma_car_t")
@@ -143,3 +145,34 @@ def test_what_bridges_to_cells_in_a_schedule_is_no_line_for_them_and_what_comes_
     assert [(BCMA in why) for why in asked("teclistamab", first)] == [False, True]
     if not taken:  # who sets out for the leukapheresis half a year on has had that line
         assert [("2 <= prior_lines" in why) for why in asked("pd", 300, prior_lines=4)] == [False, True]
+
+
+def test_who_progressed_under_a_drug_is_refractory_to_it():
+    few = partial(why, prior_lines=1)
+    lines = [("line_of_therapy", 0.0, "dara_pd"), ("progression", 200.0, ""), ("line_of_therapy", 210.0, "kd")]
+    assert all(few(name, lines[:1], now=190.0) == "" for name in ("isa_kd", "dara_rd"))
+    for name, rule in {"dara_rd": "anti-CD38", "isa_kd": "anti-CD38", "pd": "pomalidomide"}.items():
+        said = few(name, lines, now=300.0)
+        assert rule in said and "progression under Daratumumab, pomalidomide, dexamethasone, day 200" in said
+    assert few("krd", lines, now=300.0) == ""  # no progression under carfilzomib yet
+    assert few("dara_rd", lines, now=199.0) == ""
+    # found 50 days after the line was left: refractory to it still; 70 days: to what came then alone
+    for day, refused in ((260.0, True), (280.0, False)):
+        left = [lines[0], lines[2], ("progression", day, "")]
+        assert bool(few("dara_rd", left, now=300.0)) == refused and "carfilzomib" in few("krd", left, now=300.0)
+    # a regimen of fixed length: over since day 168
+    for day, refused in ((200.0, True), (400.0, False)):
+        alone = [("line_of_therapy", 0.0, "vd"), ("progression", day, "")]
+        assert bool(few("pvd", alone, now=500.0, bortezomib_refractory=0)) == refused
+    said_since = [*lines, ("covariate", 250.0, "anti_cd38_refractory = 0")]
+    assert few("dara_rd", said_since, now=300.0) == ""
+
+
+def test_a_progression_that_labs_show_makes_refractory_too():
+    course = {0.0: 30.0, 28.0: 12.0, 56.0: 10.0, 84.0: 22.0, 112.0: 30.0}
+    labs = tuple(Lab(f"m{t:g}", "m_protein", t, value, t) for t, value in course.items())
+    events = (ClinicalEvent("line_of_therapy", 0.0, 0.0, "dara_pd"),)
+    record = PatientRecord("M-1", covariates=FIT | {"isotype": "IgG"}, events=events, labs=labs)
+    assert "progression under" in make_plans(MYELOMA, record, ["dara_rd"], 112.0)[0].refused
+    kept = PatientRecord("M-1", covariates=FIT | {"isotype": "IgG"}, events=events, labs=labs[:3])
+    assert make_plans(MYELOMA, kept, ["dara_rd"], 112.0)[0].refused == ""

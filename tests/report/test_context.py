@@ -80,9 +80,9 @@ def test_inside_the_purpose_is_said_as_far_as_the_record_goes():
         == ()
     )
     assert _context(example(patient=entry())).startswith(
-        "inside the stated purpose as far as recorded (not recorded: age, diagnosis)"
+        "inside the stated purpose as far as recorded (not recorded: age, isotype, diagnosis)"
     )
-    known = entry(age_years=60.0, diagnosis="multiple myeloma")
+    known = entry(age_years=60.0, diagnosis="multiple myeloma", isotype="IgA")
     assert _context(example(patient=known)).startswith("inside the stated purpose;")
 
 

@@ -10,6 +10,7 @@ from bayestwin.specification import (
     LKJ,
     Additive,
     Category,
+    CategoryCovariate,
     Dosing,
     Drift,
     Fixed,
@@ -329,6 +330,17 @@ def test_a_model_made_by_hand_is_known_by_its_numbers_steps_and_outputs():
     assert small(**grid).hash == small(**grid).hash and small() == small()
     effect = Category("sex", "female", shift=Normal(mean=0, sd=1))
     assert small(parameters=(replace(K, covariates=(effect,)), F, CHANCE)) != small()
+
+
+def test_a_share_of_an_effect_that_is_none_is_named_with_what_is_allowed():
+    for share in (-0.1, 1.5, float("nan")):
+        with pytest.raises(ModelError, match="effect of sex = f, unknown: the share of an effect.*expected 0 to 1"):
+            Category("sex", "f", shift=Normal(mean=0, sd=1), unknown=share)
+    varying = replace(K, between=HALF, covariates=(Category("sex", "f", shift=Normal(mean=0, sd=1), unknown=0.4),))
+    sexes = CategoryCovariate("sex", levels=("f", "m"), counts=(1.0, 1.0))
+    with pytest.raises(ModelError, match="sex.*a share of its effect there too .found 'unknown = 0.4'"):
+        small(parameters=(varying, F, CHANCE), covariate_distributions=(sexes,))
+    assert "0.4 of it if not known" in str(varying.covariates[0])
 
 
 def test_occasions_that_make_no_sense_are_named_with_what_is_allowed():

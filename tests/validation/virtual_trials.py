@@ -53,6 +53,17 @@ NOTES = (
 ERROR_AIM = 5.0  # points, median absolute error of response and CR
 
 
+GUIDED = {  # trial: what was chosen after its rows had been seen (docs/decisions)
+    "CARTITUDE-1": "spread of T-cell products, kill of cells: decisions 26, 44",
+    "ASPIRE": "a drug is added to a treatment: 40",
+    "DREAMM-7": "the same: 40",
+    "POLLUX": "the same: 40",
+    "KarMMa-3": "differences between trials in death: 40",
+    "LocoMMotion": "the same: 40",
+    "CASTOR": "Vd is over after eight cycles: 48",
+}
+
+
 def slug(trial: str) -> str:
     """A trial's name as a file name."""
     return re.sub(r"[^a-z0-9]+", "-", trial.lower()).strip("-")
@@ -251,6 +262,21 @@ def summary(rows, title: str) -> list[str]:
     return [*lines, ""]
 
 
+def guided(rows) -> list[str]:
+    """The same measures without the trials after whose rows something in the model was chosen."""
+    here = {row["trial"] for row in rows}
+    named = ", ".join(f"{trial} ({why})" for trial, why in GUIDED.items() if trial in here)
+    if not named:
+        return []
+    rest = [row for row in rows if row["trial"] not in GUIDED]
+    return [
+        f"**Left out is not unseen.** Something in the model was chosen after rows of these trials: {named}.",
+        "Populations without a trial do not know its numbers; whoever chose did, so that only the rest is a test.",
+        "",
+        *summary(rest, "Trial left out, without those after whose rows something was chosen"),
+    ]
+
+
 def between_trials_of_one_regimen(arms) -> list[float]:
     """Differences of response and of CR, points, between every two arms of one treatment in different trials."""
     known = [(arm, o) for arm in arms if not arm.outside for o in arm.outcomes if o.use == "fit"]
@@ -343,6 +369,7 @@ def page_text(simulated, rows, ratios, page: Path, said: dict) -> str:
         "",
         *summary(inside, "Trial left out, within the context of use"),
         *attainable(said["arms"]),
+        *guided(inside),
         *summary([row for row in apart if row["outside"]], "Trial left out, outside the context of use"),
         *summary([row for row in rows if row["in_sample"]], "In-sample"),
         *figures(simulated, rows, page),

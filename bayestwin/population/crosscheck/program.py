@@ -179,8 +179,8 @@ def mean_of(parameter, records):
                 ending, x = "", [0.0 if v is None else np.log(float(v)) - np.log(reference) for v in given]
             case Slope(reference=reference, slope=prior):
                 ending, x = "", [0.0 if v is None else float(v) - reference for v in given]
-            case Category(level=level, shift=prior):
-                ending, x = f"_{level}", [float(v is not None and same_level(v, level)) for v in given]
+            case Category(level=level, shift=prior, unknown=unknown):
+                ending, x = f"_{level}", [unknown if v is None else float(same_level(v, level)) for v in given]
         mean = mean + variable(f"beta_{parameter.name}_{effect.covariate}{ending}", prior) * np.array(x)
     return mean
 
