@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from bayestwin.prognosis.given_before import given_before_words
 from bayestwin.prognosis.result import QUANTILES, table
 
 TIMES_SHOWN = 6  # of a course, evenly over what is ahead
@@ -29,6 +30,7 @@ def forecast_text(prognosis) -> str:
             f"  {row.plan.label}: {', '.join(cells)}; median "
             f"{'after ' + format(prognosis.horizon, 'g') if np.isinf(median) else format(median, '.1f')}"
         )
+        lines += _given_before(prognosis, row)
         lines += _moments(prognosis, row) + _first_event(prognosis, row) + _time_on(prognosis, row)
     return "\n".join(lines)
 
@@ -92,6 +94,13 @@ def _monte_carlo_error(prognosis) -> list[str]:
     months = prognosis.landmarks
     errors = [[prognosis.chance(name, month).mcse for name in shown] for month in months]
     return [monte_carlo_error_text(months, errors)] if shown else []
+
+
+def _given_before(prognosis, row) -> list[str]:
+    """That the patient has had the treatment of this row before."""
+    model = prognosis.model
+    words = given_before_words(model, row.plan, prognosis.now, lambda time: time_text(model, time))
+    return [f"    {words}"] if words else []
 
 
 def _cell(month, chance) -> str:
