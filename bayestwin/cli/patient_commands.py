@@ -99,6 +99,10 @@ def update(
     tell(reading)
     from bayestwin.cli.surprise_lines import question_line, surprise_line
     from bayestwin.records.refusal import shown_key
+
+    if not any(count.read for count in reading.files):
+        say("Nothing usable: the files hold no row; nothing written.")
+        return NOTHING_USABLE
     from bayestwin.twin import update_twin
     from bayestwin.twin.compare import difference
 

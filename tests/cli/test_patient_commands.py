@@ -106,6 +106,16 @@ def test_update_with_a_lab_that_is_known_already_says_that_nothing_is_new(starte
     assert "nothing new" in answer.stdout and "expected" not in answer.stdout
 
 
+def test_an_update_from_a_header_alone_has_nothing_usable_and_writes_nothing(started, folder):
+    (folder / "header.csv").write_text("patient,time,output,value,unit\n", encoding="utf-8")
+    answer = run("update", folder / "twin.nc", "--labs", folder / "header.csv", "--out", folder / "none.nc")
+    assert answer.exit_code == 3 and not (folder / "none.nc").exists(), answer.output
+    assert (
+        "header.csv: a header without rows" in answer.stderr
+        and "Nothing usable: the files hold no row" in answer.stderr
+    )
+
+
 def test_two_updates_of_one_twin_at_once_lose_no_lab(started, folder, monkeypatch):
     twin = folder / "shared.nc"
     shutil.copy(folder / "twin.nc", twin)
