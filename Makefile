@@ -82,5 +82,5 @@ clean-cache:
 	rm -rf .cache
 
 clean: clean-cache
-	rm -rf $(VENV) build dist demo_report .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist demo_report tryout .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,8 +1,20 @@
 """Errors for the reader's problems: who, where, what was found, what is allowed, what to do next.
 
 Every error the user can mend is one of these types. The parts are kept as attributes, so that a
-job can list them in a table, and joined into one sentence for a person.
+job can list them in a table, and joined into one sentence for a person. Patients appear by study key only: one that
+looks like a person's name, address or date of birth is left out of every part.
 """
+
+import re
+
+HIDDEN_KEY = "(key not shown)"
+DATE_OF_BIRTH = re.compile(r"(19|20)\d\d[-./]?[01]\d[-./]?[0-3]\d|[0-3]?\d[-./][01]?\d[-./](19|20)?\d\d")
+NAME_LIKE = re.compile(r"[^\W\d_]{2,}[\s,]+[^\W\d_]{2,}")
+
+
+def looks_identifying(key: str) -> bool:
+    """True where a study key looks like an address, a name or a date of birth."""
+    return "@" in key or bool(NAME_LIKE.search(key)) or bool(DATE_OF_BIRTH.search(key))
 
 
 class BayestwinError(Exception):
@@ -11,7 +23,8 @@ class BayestwinError(Exception):
     Parameters
     ----------
     problem : str      what was found
-    subject : str      patient, model or file concerned (study key only, never a name)
+    subject : str      patient, model or file concerned; of "patient KEY" a key that looks like a person's is hidden in
+                       all parts
     place : str        file and row, parameter, or stage
     value : object     the offending value as given
     allowed : str      what would have been accepted
@@ -19,6 +32,12 @@ class BayestwinError(Exception):
     """
 
     def __init__(self, problem, *, subject="", place="", value=None, allowed="", next_step=""):
+        kind, _, key = subject.partition(" ")
+        if kind == "patient" and looks_identifying(key):
+            given = (problem, subject, place, value, allowed, next_step)
+            problem, subject, place, value, allowed, next_step = (
+                part.replace(key, HIDDEN_KEY) if isinstance(part, str) else part for part in given
+            )
         self.problem, self.subject, self.place = problem, subject, place
         self.value, self.allowed, self.next_step = value, allowed, next_step
         where = ", ".join(part for part in (subject, place) if part)

@@ -6,8 +6,13 @@ import shutil
 import socket
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from bayestwin.errors import RecordError, StoreError
+from bayestwin.report.inputs import gather_report_input
+from bayestwin.twin.belongs import refuse_other_patient
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = {".py", ".md", ".toml", ".txt", ".csv", ".html", ".json", ".j2", ".svg", ".cfg", ".ini", ""}
@@ -69,3 +74,31 @@ def test_a_connection_to_another_machine_fails_the_test_that_makes_it():
         pytest.raises(AssertionError, match="nobody asked for"),
     ):
         reached.connect(("192.0.2.1", 80))
+
+
+@pytest.mark.parametrize("key", ["Anna Schmidt", "Schmidt, Anna", "anna@example.org", "P-1 born 1961-03-09"])
+def test_an_error_leaves_a_key_that_looks_like_a_person_out_of_every_part(key):
+    error = RecordError(
+        f"{key} has two rows",
+        subject=f"patient {key}",
+        place=f"{key}.csv",
+        value=key,
+        allowed=key,
+        next_step=f"Ask {key}.",
+    )
+    parts = (error.problem, error.subject, error.place, error.value, error.allowed, error.next_step, str(error))
+    assert all(key not in part and "(key not shown)" in part for part in parts)
+    assert "P-017" in str(RecordError("two rows", subject="patient P-017", value=3)) and error.args == (str(error),)
+
+
+def test_of_two_patients_in_one_error_neither_is_named():
+    one, other = (SimpleNamespace(key=name) for name in ("Anna Schmidt", "Berta Meier"))
+    with pytest.raises(RecordError) as found:
+        refuse_other_patient(one, other)
+    hashes = SimpleNamespace(hash="a" * 64, data_hash="a" * 64)
+    twin = SimpleNamespace(key="Anna Schmidt", model=hashes, record=hashes, population_hash="a" * 64)
+    prognosis = SimpleNamespace(patient="Berta Meier", model=hashes, twin_hash="a" * 64, population_hash="a" * 64)
+    with pytest.raises(StoreError) as unlike:
+        gather_report_input(twin, prognosis)
+    for error in (found, unlike):
+        assert not re.search("Anna|Schmidt|Berta|Meier", str(error.value)) and "(key not shown)" in str(error.value)

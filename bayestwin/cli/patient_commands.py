@@ -97,7 +97,12 @@ def update(
         before.model.record_schema(), files, base=before.record, time_unit=time_unit, as_of=as_of, snapshot=snapshot
     )
     tell(reading)
+    from bayestwin.cli.surprise_lines import question_line, surprise_line
     from bayestwin.records.refusal import shown_key
+
+    if not any(count.read for count in reading.files):
+        say("Nothing usable: the files hold no row; nothing written.")
+        return NOTHING_USABLE
     from bayestwin.twin import update_twin
     from bayestwin.twin.compare import difference
 
@@ -117,11 +122,8 @@ def update(
     if unchanged:
         typer.echo("nothing new: the record is the one this twin has seen; its last check was")
     for lab in () if unchanged else info.surprise:
-        low, high = lab.quantiles[0.025], lab.quantiles[0.975]
-        mark = {"left": "<", "right": ">"}.get(lab.censoring, "")
-        seen = f"{mark}{lab.value:.4g}" if lab.upper is None else f"{lab.value:.4g} to {lab.upper:.4g}"
-        typer.echo(f"{lab.output} at {lab.time:g}: {seen}, expected {low:.4g} to {high:.4g} (95 %){_too_wide(lab)}")
-        if question := _question(lab):
+        typer.echo(surprise_line(after.model, lab))
+        if question := question_line(after.model, lab):
             say(question)
     if out.exists() and out.samefile(twin) and _content(twin) != content:
         say(f"{twin.name} was replaced by another run while this one worked: nothing written. Run the command again.")
@@ -132,37 +134,6 @@ def update(
 def _content(path: Path) -> str:
     """SHA-256 of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _question(lab) -> str:
-    """A remark with its lab named again: the line about the lab goes to another stream, and the two may be parted."""
-    remark = _remark(lab)
-    return remark and f"{lab.output} at {lab.time:g}: {remark}"
-
-
-def _too_wide(lab) -> str:
-    """How many tenfold errors would be noticed, where the forecast is too wide to notice 95 in 100 of them."""
-    from bayestwin.report.warning_table import TENFOLD_POWER
-
-    if lab.tenfold_power is None or not lab.tenfold_power < TENFOLD_POWER:
-        return ""
-    return f"; so wide that of errors by a factor of ten {100 * lab.tenfold_power:.0f} in 100 would be noticed"
-
-
-def _remark(lab) -> str:
-    """What to ask of a surprising lab, by the rules of the report; "" for one that is not."""
-    from bayestwin.report.warning_table import PIT_TAIL
-
-    tail = lab.tail
-    if lab.alarm:
-        return f"more likely {lab.alarm} than right: ask for sample and unit. The update takes it as it stands."
-    if tail >= PIT_TAIL:
-        return ""
-    chance = f"1 in {1 / tail:,.0f}" if tail > 1 / 4000 else "fewer than 1 in 4,000"
-    return (
-        f"outside what was expected, {chance} would be so {'low' if lab.pit < 0.5 else 'high'}: check sample, unit and "
-        "time. The update takes it as it stands."
-    )
 
 
 def forecast(
@@ -271,7 +242,8 @@ def _twin(path, population, model):
 
 
 def _publish(twin, info, out, reading):
-    """Print the numerical check; save a twin that passed it. One that failed is never written."""
+    """Print the numerical check and the data cut; save a twin that passed. One that failed is never written."""
+    from bayestwin.prognosis.printed import data_cut_text
     from bayestwin.twin import save_twin
 
     typer.echo(f"numerical check: {info.verdict} by {info.path}, {info.seconds:.1f} s")
@@ -283,6 +255,7 @@ def _publish(twin, info, out, reading):
     if info.verdict != "PASS":
         say(f"Nothing written to {out}: a twin that failed its numerical check is not published.")
         return DIAGNOSTICS_FAILED
+    typer.echo(f"{data_cut_text(twin.model, twin.time)}; forecasts begin there")
     save_twin(twin, out)
     typer.echo(f"wrote {out}")
     return SOME_REFUSED if reading.refusals else DONE

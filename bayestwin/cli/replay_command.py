@@ -30,6 +30,7 @@ from bayestwin.cli.options import (
 )
 from bayestwin.cli.populations import usable_population
 from bayestwin.cli.reading import TABLES, add_recognised, read_files, tell
+from bayestwin.errors import HIDDEN_KEY
 
 
 def replay(
@@ -98,7 +99,7 @@ def replay(
     found = replay_cohort(known, cohort, rivals=fitted, event_rival=of_events, progress=sys.stderr.isatty(), **common)
     said = provenance(known, cohort, **common, rivals=[r.name for r in (*fitted, of_events) if r is not None])
     for key, why in found.failed.items():
-        say("not replayed: " + discreet(key, why if key in why else f"patient {key}: {why}"))
+        say(_not_replayed(key, why))
     if found.unforecast:
         number = sum(found.unforecast.values())
         say(
@@ -113,6 +114,11 @@ def replay(
     return SOME_REFUSED if reading.refusals or found.failed else DONE
 
 
+def _not_replayed(key: str, why: str) -> str:
+    """Why a patient was left out; an error names the patient itself, others do not."""
+    return "not replayed: " + discreet(key, why if key in why or HIDDEN_KEY in why else f"patient {key}: {why}")
+
+
 def _layers(known, cohort, out, seed, particles, reading):
     """Replay by layers: a file of predictions per layer, their scores beside each other."""
     from bayestwin.evaluation import predictions_frame
@@ -122,7 +128,7 @@ def _layers(known, cohort, out, seed, particles, reading):
 
     rows, failed = replay_layers(known, cohort, random_seed=seed, progress=sys.stderr.isatty(), particles=particles)
     for key, why in failed.items():
-        say("not replayed: " + discreet(key, why if key in why else f"patient {key}: {why}"))
+        say(_not_replayed(key, why))
     if not any(rows.values()):
         say(f"Nothing to predict; nothing written to {out}.")
         return NOTHING_USABLE

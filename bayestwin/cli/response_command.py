@@ -88,7 +88,6 @@ def response(
     found, failed = [], []
     for record in chosen:
         try:
-            _refuse_later(record, since)
             found.append(response_table(known, record, start=since, conventions=rules, **options))
         except RecordError as problem:
             failed.append(record.key)
@@ -103,21 +102,6 @@ def response(
 
 
 RESULTS = ("response.csv", "endpoints.csv")
-
-
-def _refuse_later(record, since) -> None:
-    """RecordError where the time to count from lies after everything that is known of the patient."""
-    from bayestwin.errors import RecordError
-
-    if isinstance(since, float) and since > record.last_time:
-        raise RecordError(
-            "nothing is known after this time",
-            subject=f"patient {record.key}",
-            place="--start",
-            value=since,
-            allowed=f"up to {record.last_time:g}, the patient's newest row",
-            next_step="Count from an earlier time.",
-        )
 
 
 def _numbers(criteria) -> dict[str, float]:

@@ -249,9 +249,16 @@ def history(patient: StudyKey, store: StoreUrl):
         if "labs" in facts:
             parts.append(f"{facts['labs']} labs, {facts['new_labs']} new, by {facts['path']}, ESS {facts['ess']:.0f}")
         if facts.get("chance") is not None:
-            parts.append(f"{facts['treatment']}: {100 * facts['chance']:.0f} in 100 at 12 months")
+            parts.append(_main_chance(facts))
         typer.echo("  ".join([*parts, outcome.reason]).rstrip())
     return DONE
+
+
+def _main_chance(facts) -> str:
+    """The 12-month chance of a report with its Monte Carlo error, which old stores did not keep."""
+    *_, error = facts.get("chances", {}).get(facts["treatment"], (None,))
+    said = f"{facts['treatment']}: {100 * facts['chance']:.0f} in 100 at 12 months"
+    return said if error is None else f"{said} (Monte Carlo error {100 * error:.1f})"
 
 
 def erase(

@@ -24,6 +24,7 @@ from bayestwin.errors import FitOptionError
 from bayestwin.evaluation.patient_log_likelihood import patient_log_likelihood
 from bayestwin.individual import informative_labs, vital_facts, ways_named
 from bayestwin.population.posterior import patient_mark
+from bayestwin.records.refusal import shown_key
 from bayestwin.twin.particles import log_sum_exp
 
 FEW_POINTS = 25  # effective points of a patient's integral, of which ln p has an error of 0.2
@@ -143,7 +144,7 @@ def _notes(population, cohort, strangers, above, good, few):
 
 def _names(keys) -> str:
     more = f" and {len(keys) - 10} more" if len(keys) > 10 else ""
-    return ", ".join(map(str, keys[:10])) + more
+    return ", ".join(map(shown_key, keys[:10])) + more
 
 
 def _same_data(fits, cohorts):

@@ -22,6 +22,8 @@ from bayestwin.jobs.compilation_cache import use_compilation_cache
 from bayestwin.jobs.shipped_data import shipped_data
 from bayestwin.population import fit_population, load_population
 from bayestwin.prognosis import forecast
+from bayestwin.prognosis.given_before import given_before_words
+from bayestwin.prognosis.printed import time_text
 from bayestwin.records import read_records
 from bayestwin.report import write_report
 from bayestwin.report.gather_history import main_row, past_forecast, row_chances
@@ -39,7 +41,7 @@ LATER = 2
 PARTICLES, ISLANDS, POPULATION_DRAWS = 1000, 8, 200
 HEADING = (
     f"[bold]2. One patient from referral to month six[/bold]: {FOLLOWED}; chance in 100 of being progression-free "
-    "12 months later (80 % knowledge range)"
+    "12 months after the newest lab or event known by then (80 % knowledge range)"
 )
 TRUTH = {"ka_pop": 1.57, "CL_pop": 2.72, "V_pop": 31.5, "sigma_add_concentration": 0.5}
 
@@ -175,8 +177,11 @@ def _follow(console, out, random_seed, particles, first_part) -> bool:
     console.print(table)
     console.print(
         "A dash: no number, because the patient is outside the treatment's evidence or has progressed under it. "
-        "Not a randomised comparison.\n"
+        "Not a randomised comparison."
     )
+    for line in _beside_the_table(prognoses):
+        console.print(line)
+    console.print()
     _intervals(console, model, prognoses)
     return twin.info.verdict == "PASS"
 
@@ -193,6 +198,21 @@ def _cell(prognosis, treatment) -> str:
         else f" ({100 * chance.knowledge[0.8][0]:.0f} to {100 * chance.knowledge[0.8][1]:.0f})"
     )
     return f"{100 * chance.value:.0f}{limits}"
+
+
+def _beside_the_table(prognoses) -> list[str]:
+    """How exact the chances are, and which of the last moment are of treatments that the patient has had before."""
+    last = prognoses[-1]
+    model = last.model
+    found = [prognosis.chance(name, MAIN_MONTH) for prognosis in prognoses for name in prognosis.names]
+    errors = [100 * chance.mcse for chance in found if chance is not None]
+    said = [
+        f"Monte Carlo error of these chances (SD between random seeds): {min(errors):.1f} to {max(errors):.1f} points"
+    ]
+    for row in last.rows:
+        words = given_before_words(model, row.plan, last.now, lambda time: time_text(model, time))
+        said += [f"{row.plan.label}: {words}"] if words else []
+    return said
 
 
 def _history(twin, earlier, prognosis):

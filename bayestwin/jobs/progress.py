@@ -4,12 +4,14 @@ all processes."""
 import threading
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from bayestwin.errors import StoreError
 from bayestwin.jobs.run_log import RunLog
 from bayestwin.store.outcomes import due
 from bayestwin.store.schema import now
+
+READING, FIRST, MOVING = "refresh: reading files", "refresh: first patient, compiling (minutes)", "refresh: patients"
 
 
 class Bar:
@@ -17,15 +19,16 @@ class Bar:
 
     def __init__(self, store, *, every: float = 0.5, console: Console | None = None):
         self.store, self.every, self.log = store, every, RunLog(quiet=True)
-        columns = TextColumn("refresh"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-        self._bar = Progress(*columns, console=console or Console(stderr=True), transient=True)
+        counted = TextColumn("{task.description}"), BarColumn(None), MofNCompleteColumn()
+        times = TextColumn("after"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()
+        self._bar = Progress(*counted, *times, console=console or Console(stderr=True), transient=True)
         self._stop = threading.Event()
         self._began, self._most = now(), 0
         self._thread = threading.Thread(target=self._watch, name="bayestwin progress", daemon=True)
 
     def __enter__(self) -> "Bar":
         self._bar.start()
-        self._task = self._bar.add_task("refresh", total=None)
+        self._task = self._bar.add_task(READING, total=None)
         self._thread.start()
         return self
 
@@ -43,4 +46,6 @@ class Bar:
                 continue
             self._most = max(self._most, left)
             if self._most:
-                self._bar.update(self._task, total=self._most, completed=self._most - left)
+                done = self._most - left
+                doing = {"description": MOVING if done else FIRST, "total": self._most, "completed": done}
+                self._bar.update(self._task, **doing)

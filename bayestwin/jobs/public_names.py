@@ -17,7 +17,10 @@ def public_name(store, key: str) -> str:
 
 def discreet(store, key: str, text: str) -> str:
     """A text about a patient, fit for others: a key that may identify somebody is replaced in it."""
-    return text if is_study_key(key) or not key else text.replace(key, public_name(store, key))
+    if is_study_key(key) or not key:
+        return text
+    name = public_name(store, key)
+    return text.replace(key, name).replace(HIDDEN_KEY, name)  # an error has left it out already
 
 
 def public_refusal(store, refusal: Refusal) -> Refusal:

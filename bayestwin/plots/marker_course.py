@@ -87,9 +87,12 @@ def plot_marker_course(
     return (ax, list(zip(months.tolist(), quantiles.T.tolist()))) if data else ax
 
 
-def course_range(quantile_sets, labs, *, limit=None, scale="log") -> tuple[float, float]:
+def course_range(quantile_sets, labs, *, limit=None, highest=None, scale="log") -> tuple[float, float]:
     """Axis ends that hold every lab that is used, its limit, the model's usual limit and the 80 % bands, shared by the
-    panels of one figure; on a log axis no band reaches further down than a fourth of the usual limit asks."""
+    panels of one figure; on a log axis no band reaches further down than a fourth of the usual limit asks.
+
+    highest : at which courses are cut off: the axis ends there too, or the cut would look like a level of the patient
+    """
     kept = [
         end
         for lab in labs
@@ -98,10 +101,11 @@ def course_range(quantile_sets, labs, *, limit=None, scale="log") -> tuple[float
         if end is not None
     ]
     top = max([float(np.nanmax(np.asarray(q)[5])) for q in quantile_sets] + kept + ([limit] if limit else []))
+    end = float("inf") if highest is None else max([highest, *kept])
     lowest = [float(np.nanmin(np.asarray(q)[1])) for q in quantile_sets]
     if scale != "log":
-        return min([0.0, *lowest, *kept]), top * 1.08 if top > 0 else 1.0
+        return min([0.0, *lowest, *kept]), min(top * 1.08, end) if top > 0 else 1.0
     low = min([value for value in lowest if value > 0] + [top])
     if limit:
         low = max(min(low, limit / 2), limit / 4)
-    return min([max(low, top / 1e7), *(value for value in kept if value > 0)]) / 1.3, top * 1.6
+    return min([max(low, top / 1e7), *(value for value in kept if value > 0)]) / 1.3, min(top * 1.6, end)

@@ -16,6 +16,8 @@ import numpy as np
 
 from bayestwin.dynamics import treatment_starts
 from bayestwin.errors import ModelError, refuse_other
+from bayestwin.prognosis.given_before import given_before_words
+from bayestwin.prognosis.printed import time_text
 from bayestwin.prognosis.quantities import knowledge_spread
 from bayestwin.prognosis.table import table
 from bayestwin.twin.surprise import weighted_quantiles
@@ -27,6 +29,7 @@ class PairComparison:
 
     by_rho : (rho, difference, low, high) per declared rho, which is that between the two; empty where no response has
         to speak of another
+    given_before : that the patient has had treatment b before, when and with what response; "" where not
     """
 
     a: str
@@ -40,6 +43,7 @@ class PairComparison:
     months_gained: float | None = None
     months_gained_p80: tuple[float, float] | None = None
     withheld: str = ""
+    given_before: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +81,7 @@ class TreatmentComparison:
                     "high": r.p80 and r.p80[1],
                     "by_rho": {f"{rho:g}": d for rho, d, _, _ in r.by_rho},
                     "withheld": r.withheld,
+                    "given_before": r.given_before,
                 }
                 for r in self.rows
             ]
@@ -92,7 +97,7 @@ class TreatmentComparison:
             rho = ", ".join(f"rho {x:g}: {100 * d:+.0f}" for x, d, _, _ in r.by_rho) or "treatments the patient has had"
             lines.append(
                 f"  {r.b} at {r.month} months: {100 * r.difference:+.0f} "
-                f"({100 * r.p80[0]:+.0f} to {100 * r.p80[1]:+.0f}); {rho}"
+                f"({100 * r.p80[0]:+.0f} to {100 * r.p80[1]:+.0f}); {rho}{r.given_before and f'; {r.given_before}'}"
             )
         return "\n".join(lines)
 
@@ -120,7 +125,9 @@ def compare_treatments(prognosis, *, reference: str | None = None, months=None) 
 
 
 def _pair(prognosis, a, b, month) -> PairComparison:
-    names = dict(a=a.plan.name, b=b.plan.name, month=month)
+    model = prognosis.model
+    before = given_before_words(model, b.plan, prognosis.now, lambda time: time_text(model, time))
+    names = dict(a=a.plan.name, b=b.plan.name, month=month, given_before=before)
     for row in (a, b):
         if row.events is None:
             why = row.refused or f"{prognosis.model.name} has no endpoint, so there are no chances to compare"

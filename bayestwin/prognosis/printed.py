@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from bayestwin.prognosis.given_before import given_before_words
 from bayestwin.prognosis.result import QUANTILES
 from bayestwin.prognosis.table import table
 
@@ -14,9 +15,11 @@ def forecast_text(prognosis) -> str:
     if not prognosis.landmarks:
         return _labs_text(prognosis)
     lines = [
-        f"Forecast of {prognosis.patient} from {prognosis.model.time_unit} {prognosis.now:g} "
+        f"Forecast of {prognosis.patient} from {time_text(prognosis.model, prognosis.now)} "
         "(research use only; not a randomised comparison)",
+        data_cut_text(prognosis.model, prognosis.now),
         "progression-free in 100, 80 % knowledge range in brackets; median months to progression or death",
+        *_monte_carlo_error(prognosis),
     ]
     for row in prognosis.rows:
         if row.events is None:
@@ -28,6 +31,7 @@ def forecast_text(prognosis) -> str:
             f"  {row.plan.label}: {', '.join(cells)}; median "
             f"{'after ' + format(prognosis.horizon, 'g') if np.isinf(median) else format(median, '.1f')}"
         )
+        lines += _given_before(prognosis, row)
         lines += _moments(prognosis, row) + _first_event(prognosis, row) + _time_on(prognosis, row)
     return "\n".join(lines)
 
@@ -51,7 +55,8 @@ def _labs_text(prognosis) -> str:
     """Median and 80 % interval of each output at some times ahead, by treatment."""
     unit = prognosis.model.time_unit
     lines = [
-        f"Forecast of {prognosis.patient} from {unit} {prognosis.now:g} (research use only)",
+        f"Forecast of {prognosis.patient} from {time_text(prognosis.model, prognosis.now)} (research use only)",
+        data_cut_text(prognosis.model, prognosis.now),
         "labs expected: median, and 80 % predictive interval with residual error in brackets",
     ]
     for row in prognosis.rows:
@@ -66,6 +71,37 @@ def _labs_text(prognosis) -> str:
             cells = [f"{unit} {course.times[k]:g} {middle[k]:.3g} ({low[k]:.3g} to {high[k]:.3g})" for k in shown]
             lines.append(f"    {observation.label or course.output}, {observation.unit}: {', '.join(cells)}")
     return "\n".join(lines)
+
+
+def time_text(model, time: float) -> str:
+    """A model time with its unit in front: "day 80", "hour 5"."""
+    return f"{'hour' if model.time_unit == 'h' else model.time_unit} {time:g}"
+
+
+def data_cut_text(model, now: float) -> str:
+    """What the time is that a forecast begins at: not that at which it is made, nor that of the newest file."""
+    said = "the time of the newest lab or event known" if now else "time zero, no later lab or event being known"
+    return f"{time_text(model, now)} is the data cut: {said}"
+
+
+def monte_carlo_error_text(months, errors) -> str:
+    """How far another random seed moves the chances of a table. errors : per month those of its rows, 0 to 1"""
+    cells = (f"{month:g} mo {100 * max(found):.1f}" for month, found in zip(months, errors) if found)
+    return f"Monte Carlo error of a chance (SD between random seeds): {', '.join(cells)} points"
+
+
+def _monte_carlo_error(prognosis) -> list[str]:
+    shown = [row.plan.name for row in prognosis.rows if row.events is not None]
+    months = prognosis.landmarks
+    errors = [[prognosis.chance(name, month).mcse for name in shown] for month in months]
+    return [monte_carlo_error_text(months, errors)] if shown else []
+
+
+def _given_before(prognosis, row) -> list[str]:
+    """That the patient has had the treatment of this row before."""
+    model = prognosis.model
+    words = given_before_words(model, row.plan, prognosis.now, lambda time: time_text(model, time))
+    return [f"    {words}"] if words else []
 
 
 def _cell(month, chance) -> str:

@@ -14,6 +14,7 @@ A folder in models/ that holds `endpoints.py` says how response is coded in its 
 """
 
 from dataclasses import dataclass, replace
+from math import isfinite
 
 from bayestwin.dynamics import treatment_starts
 from bayestwin.errors import ModelError, RecordError
@@ -21,7 +22,9 @@ from bayestwin.individual import information_time
 from bayestwin.prognosis import observed_endpoints as observed
 from bayestwin.prognosis.observed_endpoints import Conventions, Event, Happened, TimeToEvent
 from bayestwin.prognosis.table import table
+from bayestwin.records.clocks import LONGEST_YEARS
 from bayestwin.specification.load import model_part
+from bayestwin.units import convert
 
 
 @dataclass(frozen=True)
@@ -135,7 +138,7 @@ def response_table(model, record, *, start=None, conventions: Conventions = Conv
     Raises
     ------
     ModelError                the model has no criteria
-    RecordError               no treatment has started, or not the one named
+    RecordError               no treatment has started, or not the one named; a time that is none of this record's
     """
     part = _criteria(model)
     starts = _started(model, record)
@@ -220,6 +223,7 @@ def _started(model, record) -> list[tuple[float, str]]:
 def _start(model, record, starts, wanted) -> tuple[float, str]:
     """(time, treatment) that is counted from."""
     if isinstance(wanted, int | float):
+        _refuse_no_start(model, record, float(wanted))
         return float(wanted), next((name for t, name in reversed(starts) if t == wanted), "")
     mine = [one for one in starts if wanted in (None, one[1])]
     if mine:
@@ -232,4 +236,18 @@ def _start(model, record, starts, wanted) -> tuple[float, str]:
         allowed=", ".join(dict.fromkeys(name for _, name in starts)) or "a line_of_therapy or an infusion",
         next_step="Record the start of treatment (a later one than is known yet is a plan), or name a time to count "
         "from.",
+    )
+
+
+def _refuse_no_start(model, record, time: float) -> None:
+    """RecordError for a time to count from after which nothing is known, or which lies in no patient's life."""
+    if isfinite(time) and abs(time) <= convert(LONGEST_YEARS, "year", model.time_unit) and time <= record.last_time:
+        return
+    raise RecordError(
+        "nothing is known after this time" if time > record.last_time else "this is no time to count from",
+        subject=f"patient {record.key}",
+        place="start",
+        value=time,
+        allowed=f"up to {record.last_time:g}, the patient's newest row, within {LONGEST_YEARS} years of time zero",
+        next_step="Count from an earlier time." if time > record.last_time else "",
     )

@@ -8,13 +8,10 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 
-from bayestwin.errors import RecordError
+from bayestwin.errors import DATE_OF_BIRTH, HIDDEN_KEY, NAME_LIKE, RecordError, looks_identifying
 
-_DATE_OF_BIRTH = re.compile(r"(19|20)\d\d[-./]?[01]\d[-./]?[0-3]\d|[0-3]?\d[-./][01]?\d[-./](19|20)?\d\d")
-_NAME = re.compile(r"[^\W\d_]{2,}[\s,]+[^\W\d_]{2,}")
 _ADDRESS = re.compile(r"@\s*([^\W\d_]|[^\s@]*\.[^\W\d_]{2})")  # a number behind the @: a lab_id such as m_protein@0.5
 _WORD = re.compile(r"[^\W\d_]{2,}")
-HIDDEN_KEY = "(key not shown)"
 NUMBER = re.compile(r"[-+]?\d[\d.,]*([eE][-+]?\d+)?")
 FEW = 3  # refusals for one reason that are still told one by one
 
@@ -155,11 +152,6 @@ def shown(value) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def looks_identifying(key: str) -> bool:
-    """True where a study key looks like an address, a name or a date of birth."""
-    return "@" in key or bool(_NAME.search(key)) or bool(_DATE_OF_BIRTH.search(key))
-
-
 def is_study_key(key: str) -> bool:
     """True where a key may stand in files that others read: nothing in it looks like a person.
 
@@ -178,7 +170,7 @@ def shown_cell(text: str, allowed: str = "") -> str:
 
     A bare date or number is shown, and so is a text that only repeats words of `allowed` ("light chain").
     """
-    personal = _ADDRESS.search(text) or _NAME.search(text) or (_WORD.search(text) and _DATE_OF_BIRTH.search(text))
+    personal = _ADDRESS.search(text) or NAME_LIKE.search(text) or (_WORD.search(text) and DATE_OF_BIRTH.search(text))
     if personal and folded(text) not in folded(allowed):
         return f"a text of {len(text)} characters, not shown"
     return shown(text)

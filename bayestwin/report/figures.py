@@ -119,9 +119,8 @@ def _courses(inputs, document):
         ]
         labs = lab_marks(inputs, output.name)
         span = _span(inputs, rows, labs)
-        y_range = course_range(
-            [_seen(inputs, course, span) for _, _, course in rows], labs, limit=output.limit, scale=output.scale
-        )
+        ends = {"limit": output.limit, "highest": output.highest, "scale": output.scale}
+        y_range = course_range([_seen(inputs, course, span) for _, _, course in rows], labs, **ends)
         with quiet_style():
             panels = new_panels(186.0, [PANEL_MM] * len(rows), left=15, right=3, bottom=9, top=6, gap=GAP_MM)
         cut = _axis_time(inputs, inputs.clock.data_cut_time)

@@ -10,6 +10,8 @@ from bayestwin.report import rounding
 from bayestwin.report.wording import date_words
 from bayestwin.units import convert
 
+DATA_CUT = ": the time of the newest lab or event known, not of the report"
+
 
 def day_text(model, time, zero: str = "") -> str:
     """How a model time is printed: its date where the record's time zero has one, else "day 196" or "hour 5"."""
@@ -38,6 +40,7 @@ def clock_entry(twin, prognosis, generated, as_of=""):
     statement = f"Month 0 is the data cut, {cut}{day}"
     if started:
         statement += f", {day_text(model, now - started[0])} of {model.treatment(started[1]).label}"
+    statement += DATA_CUT if now else ""
     moments = [moment_of(model, time, zero) for time in (0.0, now)]
     first, last = (None if moment is None else moment.isoformat() for moment in moments)
     return page.Clock(

@@ -1,5 +1,6 @@
 """Outputs, labs, events and refused rows, as plain values."""
 
+from bayestwin.prognosis.courses import ends_of
 from bayestwin.prognosis.plan import current_treatment
 from bayestwin.records import Lab
 from bayestwin.report import model as page
@@ -24,16 +25,14 @@ def output_entry(model, record, observation, now):
         base = before[-1].value
         lines = ((base / 2, "half of baseline"), (base / 10, "a tenth of baseline"))
     if model.progression is not None:
-        note = (
-            "No treatment after progression is modelled; courses are drawn up to "
-            f"{observation.plausible[1]:,.0f} {observation.unit}."
-        )
+        note = "No treatment after progression is modelled."
     if observation.output == "transgene":
         note = "copies/ug are not comparable between products."
     log = model.progression is not None and not observation.discrete
     return page.Output(
         observation.output, observation.label or observation.output, observation.unit,
         scale="log" if log else "linear", limit=observation.lower_limit,
+        highest=None if observation.discrete else ends_of(observation)[1],
         reference_lines=lines, note=note,
     )  # fmt: skip
 
@@ -74,7 +73,8 @@ def lab_ledger(twin, previous):
 
 def _reported(model, lab, s, zero):
     """What a ledger row says of a lab as it was reported, and what was forecast before it arrived (s, or None)."""
-    unit = next((o.unit for o in model.observations if o.output == lab.output), "")
+    observation = next((o for o in model.observations if o.output == lab.output), None)
+    floor = ends_of(observation)[0] if observation is not None else float("-inf")
     return {
         "lab_id": lab.lab_id,
         "output": lab.output,
@@ -83,11 +83,11 @@ def _reported(model, lab, s, zero):
         "shown": shown_value(lab),
         "value": lab.value,
         "comparator": {"left": "<", "right": ">"}.get(lab.censoring, ""),
-        "unit": unit,
+        "unit": observation.unit if observation is not None else "",
         "when": day_text(model, lab.time, zero),
         "known_when": day_text(model, lab.known_time, zero),
         "limit": lab.value if lab.censoring in ("left", "right") else None,
-        "forecast_before": {q: s.quantiles[q] for q in LEVELS} if s is not None else None,
+        "forecast_before": {q: max(s.quantiles[q], floor) for q in LEVELS} if s is not None else None,
         "upper": lab.upper,
     }
 

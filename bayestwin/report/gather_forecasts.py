@@ -3,8 +3,10 @@
 import numpy as np
 
 from bayestwin.prognosis import compare_treatments
+from bayestwin.prognosis.given_before import given_before_words
 from bayestwin.prognosis.moments import INFUSION
 from bayestwin.report import model as page
+from bayestwin.report.gather_clock import day_text
 from bayestwin.report.gather_history import MAIN_MONTH, main_row
 from bayestwin.report.wording import CLEAR_DIFFERENCE
 from bayestwin.twin.state import CUT
@@ -41,7 +43,7 @@ def _marks(chances):
 
 def treatment_entry(prognosis, row, model, record):
     """A `page.TreatmentForecast` of one row of a prognosis; a refused row carries its reason and no number."""
-    plan = row.plan
+    plan, zero = row.plan, record.time_zero
     regimen = tuple(f"{amount} {route} at {offset}" for offset, amount, route, _ in _regimen(model, plan))[:6]
     common = dict(
         name=plan.name,
@@ -49,6 +51,7 @@ def treatment_entry(prognosis, row, model, record):
         role=plan.role,
         regimen=regimen or (plan.label,),
         assumption=plan.assumption,
+        given_before=given_before_words(model, plan, prognosis.now, lambda time: day_text(model, time, zero)),
         evidence=plan.evidence,
     )
     if row.refused:

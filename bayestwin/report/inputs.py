@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from bayestwin.errors import StoreError
 from bayestwin.prognosis.courses import is_followed
 from bayestwin.records.clocks import parse_as_of
+from bayestwin.records.refusal import shown_key
 from bayestwin.report import model as page
 from bayestwin.report.gather_change import change_since
 from bayestwin.report.gather_clock import clock_entry, day_text
@@ -110,7 +111,7 @@ def _belong_together(twin, prognosis) -> None:
                 f"the prognosis is {what}",
                 subject=f"patient {twin.key}",
                 place="report",
-                value=theirs,
+                value=shown_key(theirs) if own == twin.key else theirs,
                 allowed=own,
                 next_step="Forecast again from this twin.",
             )

@@ -46,6 +46,7 @@ def _treatment(inputs, row, place, sayings):
         "role": row.role,
         "regimen": list(row.regimen),
         "assumption": row.assumption,
+        "given_before": f"{row.given_before[:1].upper()}{row.given_before[1:]}",
         "evidence": row.evidence or "evidence not stated",
         "evidence_short": wording.shorten(row.evidence or "evidence not stated", 95),
         "tested_outside": row.tested_outside,

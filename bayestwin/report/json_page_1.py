@@ -69,7 +69,7 @@ def _load(document, sayings) -> int:
     texts += [flag for row in document["trust"]["block_5"] for flag in row["flags"]] + [
         row["facts_shown"] for row in document["trust"]["block_5"]
     ]
-    texts += [row["label_short"] * 4 + row["evidence_short"] for row in document["treatments"]]
+    texts += [row["label_short"] * 4 + row["given_before"] + row["evidence_short"] for row in document["treatments"]]
     return sum(map(len, texts)) + sum(
         len(entry["rendered"])
         for entry in sayings.entries

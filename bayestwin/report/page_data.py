@@ -10,6 +10,7 @@ LAB_STATES = ("used", "censored", "late", "corrected", "rejected", "retracted", 
 class Output:
     """One lab the model predicts. scale "log" or "linear"; limit = limit of quantification in `unit`.
 
+    highest : at which courses end, so that a forecast there says "more than this", None = no such end
     reference_lines : (value, label) drawn dashed, for example half of the baseline; note : caption addition
     """
 
@@ -18,6 +19,7 @@ class Output:
     unit: str
     scale: str = "log"
     limit: float | None = None
+    highest: float | None = None
     reference_lines: tuple[tuple[float, str], ...] = ()
     note: str = ""
 

@@ -155,13 +155,17 @@ class Support:
 
 @dataclass(frozen=True)
 class TreatmentForecast:
-    """Everything about one treatment the requester listed. `role` is one of ROLES."""
+    """Everything about one treatment the requester listed. `role` is one of ROLES.
+
+    given_before : that the patient has had it before, when and with what response; "" where not
+    """
 
     name: str
     label: str
     role: str = "option"
     regimen: tuple[str, ...] = ()
     assumption: str = ""
+    given_before: str = ""
     evidence: str = ""
     tested_outside: bool = False
     support: Support = Support()

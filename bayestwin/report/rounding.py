@@ -125,8 +125,13 @@ def share_words(points: int, step: int = 5) -> str:
     return f"over {100 - step}" if points >= 100 else f"{points}"
 
 
-def lab_value(value: float, limit: float | None) -> str:
-    """A forecast lab value as a laboratory would report it: "<0.5" below the limit of quantification."""
+def lab_value(value: float, limit: float | None, highest: float | None = None) -> str:
+    """A forecast lab value as a laboratory would report it: "<0.5" below the limit of quantification.
+
+    highest : at which forecasts of it end; one that stands there is no value but "more than this"
+    """
+    if highest is not None and value >= highest:
+        return f">{highest:.10g}"
     return f"<{limit:g}" if limit is not None and value < limit else significant(value)
 
 

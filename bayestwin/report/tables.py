@@ -30,7 +30,7 @@ def course_tables(inputs: ReportInput) -> list[dict]:
                     "label": output.label,
                     "unit": output.unit,
                     "rows": rows,
-                    **_counts(inputs, output),
+                    **_counts(inputs, output, rows),
                 }
             )
     return entries
@@ -49,7 +49,7 @@ def _places(inputs, course):
 def _course_row(inputs, output, row, course, place):
     q = [float(value) for value in np.asarray(course.quantiles)[:, place]]
     ahead = float(course.times[place]) - inputs.clock.data_cut_time
-    words = [rounding.lab_value(value, output.limit) for value in q]
+    words = [rounding.lab_value(value, output.limit, output.highest) for value in q]
     when = (
         f"{ahead:.0f} h"
         if inputs.clock.time_unit == "h"
@@ -72,7 +72,7 @@ def _months(number):
     return "1 month" if number == 1 else f"{number:g} months"
 
 
-def _counts(inputs, output):
+def _counts(inputs, output, rows):
     mine = [lab for lab in inputs.labs if lab.output == output.name]
     used = sum(lab.state in ("used", "censored", "late", "corrected") for lab in mine)
     rejected, late = (
@@ -81,6 +81,8 @@ def _counts(inputs, output):
     )
     limit = f"assay limit {output.limit:g} {output.unit}" if output.limit is not None else "no assay limit stated"
     note = f" {output.note}" if output.note else ""
+    if output.highest is not None and any(row["quantiles"][-1] >= output.highest for row in rows):
+        note += f' ">{output.highest:.10g} {output.unit}" is past what is taken for a plausible value.'
     return {
         "caption": f"Unit {output.unit}; {limit}; {used} labs used, {rejected} rejected, {late} late. Bands hold 50 "
         f"(solid edge), 80 (dashed) and 95 % "

@@ -4,13 +4,17 @@ restart would move the patient silently to another model or population, and an a
 """
 
 from bayestwin.errors import FitError, RecordError
+from bayestwin.records.refusal import shown_key
 
 
 def refuse_other_patient(twin, record) -> None:
     """Raises RecordError where the record is of another patient than the twin."""
     if record.key != twin.key:
         raise RecordError(
-            "the record belongs to another patient", subject=f"patient {twin.key}", value=record.key, allowed=twin.key
+            "the record belongs to another patient",
+            subject=f"patient {twin.key}",
+            value=shown_key(record.key),
+            allowed=twin.key,
         )
 
 

@@ -5,7 +5,6 @@ diagnostic by construction, stand in its place.
 """
 
 import shutil
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +13,6 @@ from typer.testing import CliRunner
 
 import bayestwin.twin
 from bayestwin.cli import app
-from bayestwin.cli.patient_commands import _question, _remark, _too_wide
 from bayestwin.population import PopulationPosterior
 from bayestwin.specification import load_model
 
@@ -97,35 +95,25 @@ def test_start_prints_the_numerical_check_and_writes_the_twin(started, folder):
 def test_update_says_what_was_expected_of_the_lab_and_how_exact_the_move_was(started, folder):
     answer = update(folder, "population.nc", out="newer.nc")
     assert answer.exit_code == 0, answer.output
-    assert "concentration at 9: 5.2, expected " in answer.stdout
+    assert "concentration at hour 9: 5.2 mg/L, expected " in answer.stdout and " mg/L (95 %)" in answer.stdout
+    assert "hour 9 is the data cut: the time of the newest lab or event known; forecasts begin there" in answer.stdout
     assert "numerical check: PASS" in answer.stdout
-
-
-@pytest.mark.parametrize(
-    ("pit", "alarm", "said"),
-    [
-        (0.5, "", ""),
-        (0.006, "", ""),
-        (0.002, "", "outside what was expected, 1 in 500 would be so low: check sample, unit and time"),
-        (1.0, "", "outside what was expected, fewer than 1 in 4,000 would be so high: check"),
-        (0.02, "ten times too low", "more likely ten times too low than right: ask for sample and unit"),
-    ],
-)
-def test_a_surprising_lab_is_asked_about_whether_or_not_it_looks_tenfold(pit, alarm, said):
-    remark = _remark(SimpleNamespace(pit=pit, tail=min(pit, 1.0 - pit), alarm=alarm))
-    assert remark.startswith(said) if said else not remark
-
-
-def test_what_is_asked_about_a_lab_names_the_lab_since_it_goes_to_another_stream():
-    odd = SimpleNamespace(output="psa", time=9.0, pit=0.02, tail=0.02, alarm="ten times too low")
-    assert _question(odd).startswith("psa at 9: more likely ten times too low than right")
-    assert _question(SimpleNamespace(output="psa", time=9.0, pit=0.5, tail=0.5, alarm="")) == ""
 
 
 def test_update_with_a_lab_that_is_known_already_says_that_nothing_is_new(started, folder):
     answer = run("update", folder / "twin.nc", "--labs", folder / "first.csv", "--out", folder / "same.nc")
     assert answer.exit_code in (0, 1), answer.output
     assert "nothing new" in answer.stdout and "expected" not in answer.stdout
+
+
+def test_an_update_from_a_header_alone_has_nothing_usable_and_writes_nothing(started, folder):
+    (folder / "header.csv").write_text("patient,time,output,value,unit\n", encoding="utf-8")
+    answer = run("update", folder / "twin.nc", "--labs", folder / "header.csv", "--out", folder / "none.nc")
+    assert answer.exit_code == 3 and not (folder / "none.nc").exists(), answer.output
+    assert (
+        "header.csv: a header without rows" in answer.stderr
+        and "Nothing usable: the files hold no row" in answer.stderr
+    )
 
 
 def test_two_updates_of_one_twin_at_once_lose_no_lab(started, folder, monkeypatch):
@@ -185,9 +173,3 @@ def test_a_folder_that_does_not_exist_is_found_before_the_work_is_done(folder):
     answer = start(folder, out="missing/twin.nc")
     assert answer.exit_code == 2
     assert "there is no folder" in answer.output and "numerical check" not in answer.output
-
-
-def test_a_forecast_too_wide_to_notice_a_tenfold_error_says_how_many_it_would():
-    said = _too_wide(SimpleNamespace(tenfold_power=0.624))
-    assert said == "; so wide that of errors by a factor of ten 62 in 100 would be noticed"
-    assert [_too_wide(SimpleNamespace(tenfold_power=power)) for power in (0.95, 1.0, None)] == ["", "", ""]

@@ -69,7 +69,7 @@ def test_a_key_that_looks_like_a_person_is_not_repeated(folder):
 def test_a_start_that_nothing_follows_is_refused(folder):
     answer = run(folder, "--patient", "A", "--patient", "B", "--start", "90")
     assert answer.exit_code == 1 and "Observed response of A since day 90" in answer.stdout
-    assert "patient B, --start: nothing is known after this time (found 90.0), expected up to 28" in answer.stderr
+    assert "patient B, start: nothing is known after this time (found 90.0), expected up to 28" in answer.stderr
     assert run(folder, "--start", "36000").exit_code == 3
     for text in ("1e9", "-1e9"):
         answer = run(folder, "--start", text)

@@ -18,6 +18,7 @@ from level_model import as_population, level_draws, write_level_model
 from level_store import labs_csv
 
 from bayestwin.cli import app
+from bayestwin.cli.store_commands import _main_chance
 from bayestwin.jobs import refresh as refresh_module
 from bayestwin.specification import load_model
 
@@ -116,6 +117,12 @@ def test_what_was_believed_is_printed_or_written_byte_for_byte(store, tmp_path):
         in run("believed", "P-0", "--store", url, "--on", "2100-01-01", "--what", "x", code=2).stderr
     )
     assert "published  20" in run("history", "P-0", "--store", url).stdout
+
+
+def test_a_chance_in_a_patients_history_stands_with_its_monte_carlo_error_where_it_was_kept():
+    facts = {"treatment": "ide_cel", "chance": 0.76, "chances": {"ide_cel": [0.76, 0.6, 0.9, 0.018]}}
+    assert _main_chance(facts) == "ide_cel: 76 in 100 at 12 months (Monte Carlo error 1.8)"
+    assert _main_chance({**facts, "chances": {}}) == "ide_cel: 76 in 100 at 12 months"
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,11 @@ def test_the_command_puts_the_right_fit_first_and_names_what_hangs_on_its_prior(
         patch.chdir(tmp_path)
         answer = CliRunner().invoke(app, ["compare-fits", "wrong.nc", "right.nc", *words, "--out", "out"])
         twice = CliRunner().invoke(app, ["compare-fits", "right.nc", "right.nc", *words, "--out", "out"])
+        with (tmp_path / "labs.csv").open("a", encoding="utf-8") as labs:
+            labs.write("P-1,999,no_such_lab,1,g/L\n")
+        refused = CliRunner().invoke(app, ["compare-fits", "right.nc", *words, "--out", "again"])
+        (tmp_path / "labs.csv").write_text("patient,time,output,value,unit\n", encoding="utf-8")
+        empty = CliRunner().invoke(app, ["compare-fits", "right.nc", *words, "--out", "none"])
     assert answer.exit_code == 0, answer.output
     table = pd.read_csv(tmp_path / "out" / "comparison.csv").set_index("fit")
     assert list(table.index) == ["right", "wrong"] and table.loc["right", "weight"] > 0.9
@@ -121,6 +126,9 @@ def test_the_command_puts_the_right_fit_first_and_names_what_hangs_on_its_prior(
         "wrong: prior sensitivity of" in answer.output and (tmp_path / "out" / "prior_sensitivity_right.csv").is_file()
     )
     assert twice.exit_code == 2 and "not all different" in twice.output
+    assert refused.exit_code == 1 and "no_such_lab" in refused.output and (tmp_path / "again/comparison.csv").is_file()
+    assert empty.exit_code == 3 and "Nothing usable: no lab was accepted." in empty.output
+    assert not (tmp_path / "none").exists()
 
 
 def stands_for(*outputs):

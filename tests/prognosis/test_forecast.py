@@ -52,6 +52,15 @@ def test_overall_survival_counts_deaths_alone_and_the_lines_add_up(hazard_twin, 
     assert "first by 24 mo: serological progression <1, other " in str(prognosis)
 
 
+def test_the_text_says_what_its_first_day_is_and_how_far_another_seed_would_move_its_chances(prognosis):
+    head = str(prognosis).splitlines()
+    assert head[0].startswith("Forecast of H-1 from day 10 (research use only")
+    assert head[1] == "day 10 is the data cut: the time of the newest lab or event known"
+    worst = [max(prognosis.chance(row, month).mcse for row in ("drug", "cells")) for month in (6, 12, 24)]
+    cells = ", ".join(f"{month} mo {100 * error:.1f}" for month, error in zip((6, 12, 24), worst))
+    assert head[3] == f"Monte Carlo error of a chance (SD between random seeds): {cells} points"
+
+
 def test_an_unknown_endpoint_or_landmark_names_those_there_are(prognosis):
     with pytest.raises(ModelError, match="no such endpoint.*'relapse'.*progression or death, progression, death"):
         prognosis.chance("drug", 12, endpoint="relapse")

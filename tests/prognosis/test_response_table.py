@@ -115,6 +115,18 @@ def test_a_death_is_of_the_disease_only_where_its_cause_says_so(kind, cause):
     assert table.endpoint("DOR").kind == ("disease" if kind == "disease" else "")
 
 
+@pytest.mark.parametrize("start, why", [
+    (1e9, "nothing is known after this time.*up to 56, the patient's newest row.*earlier time"),
+    (57.0, "nothing is known after this time"), (float("inf"), "nothing is known after this time"),
+    (float("nan"), "no time to count from"), (-1e9, "no time to count from.*within 100 years of time zero"),
+])  # fmt: skip
+def test_a_time_that_no_row_of_the_patient_follows_is_none_to_count_from(start, why):
+    record = patient(serum(30, 14, 12))
+    with pytest.raises(RecordError, match=f"patient P-001, start: .*{why}"):
+        response_table(MYELOMA, record, start=start)
+    assert response_table(MYELOMA, record, start=56).assessments == ()
+
+
 def test_a_model_without_criteria_says_so():
     with pytest.raises(ModelError, match="theophylline: this model has no response criteria.*docs/endpoints.md"):
         response_table(load_model("theophylline"), patient([]))

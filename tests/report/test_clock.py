@@ -56,6 +56,7 @@ def test_a_record_with_dates_is_printed_in_dates():
     assert clock.statement.startswith(
         "Month 0 is the data cut, 25 Jul 2025, day 196 after referral, day 196 of Ide-cel"
     )
+    assert clock.statement.endswith(": the time of the newest lab or event known, not of the report.")
     assert [lab.when for lab in lab_ledger(twin(), None)] == ["10 Jan 2025", "25 Jul 2025"]
     assert lab_ledger(twin(), None)[1].known_when == "27 Jul 2025"
     latest = {value.name: value.when for value in patient_entry(twin(), 196.0).latest}

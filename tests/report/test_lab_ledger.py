@@ -92,3 +92,11 @@ def test_a_censored_lab_counts_as_held_by_its_drawn_probability_not_by_touching_
     beyond = replace(ledger((FIRST, SECOND), learnt=(surprise(SECOND, 0.5),))[1], state="censored", pit=(0.0, 0.12))
     labs = tuple(replace(beyond, lab_id=f"c{k}", pit_drawn=0.01 * k) for k in range(12))
     assert _fit(example(labs=labs)).endswith("80 % ranges held 2 of 12 labs")
+
+
+def test_no_concentration_below_zero_was_expected():
+    """The error model of M-protein is normal, and its lower tail passes zero."""
+    low = surprise(FIRST, 0.5)
+    low.quantiles = {q: 20 * q - 1 for q in LEVELS}
+    (only,) = ledger((FIRST,), learnt=(low,))
+    assert only.forecast_before[0.025] == 0.0 and only.forecast_before[0.1] == 1.0

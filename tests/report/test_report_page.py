@@ -201,7 +201,10 @@ def test_a_lab_between_two_limits_shows_both(made):
 def test_the_ledger_of_a_twin_says_what_was_reported_of_each_lab():
     given = (("none", 5.0, None), ("left", 0.5, 0.5), ("right", 90.0, 90.0), ("interval", 5.0, 10.0))
     labs = tuple(Lab(kind, "m_protein", n, v, n, kind, end) for n, (kind, v, end) in enumerate(given))
-    model = SimpleNamespace(observations=(SimpleNamespace(output="m_protein", unit="g/L"),), time_unit="day")
+    model = SimpleNamespace(
+        observations=(SimpleNamespace(output="m_protein", unit="g/L", plausible=(0.0, 120.0), positive=False),),
+        time_unit="day",
+    )
     entries = lab_ledger(SimpleNamespace(model=model, record=PatientRecord("P-1", labs=labs), history=()), None)
     assert [e.shown for e in entries] == ["5", "<0.5", ">90", "5 to 10"]
     assert [e.state for e in entries] == ["used", "censored", "censored", "used"]
