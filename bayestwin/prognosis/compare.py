@@ -18,7 +18,7 @@ from bayestwin.dynamics import treatment_starts
 from bayestwin.errors import ModelError, refuse_other
 from bayestwin.prognosis.given_before import given_before_words
 from bayestwin.prognosis.printed import time_text
-from bayestwin.prognosis.quantities import knowledge_spread
+from bayestwin.prognosis.quantities import knowledge_spread, monte_carlo_error
 from bayestwin.prognosis.table import table
 from bayestwin.twin.surprise import weighted_quantiles
 
@@ -29,6 +29,7 @@ class PairComparison:
 
     by_rho : (rho, difference, low, high) per declared rho, which is that between the two; empty where no response has
         to speak of another
+    mcse, pairs_mcse, months_gained_mcse : Monte Carlo errors of difference, pairs and gain (SD between random seeds)
     given_before : that the patient has had treatment b before, when and with what response; "" where not
     """
 
@@ -44,6 +45,9 @@ class PairComparison:
     months_gained_p80: tuple[float, float] | None = None
     withheld: str = ""
     given_before: str = ""
+    mcse: float | None = None
+    pairs_mcse: tuple[float, float, float] | None = None
+    months_gained_mcse: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +83,7 @@ class TreatmentComparison:
                     "difference": r.difference,
                     "low": r.p80 and r.p80[0],
                     "high": r.p80 and r.p80[1],
+                    "mcse": r.mcse,
                     "by_rho": {f"{rho:g}": d for rho, d, _, _ in r.by_rho},
                     "withheld": r.withheld,
                     "given_before": r.given_before,
@@ -95,10 +100,11 @@ class TreatmentComparison:
                 lines.append(f"  {r.b} at {r.month} months: withheld ({r.withheld})")
                 continue
             rho = ", ".join(f"rho {x:g}: {100 * d:+.0f}" for x, d, _, _ in r.by_rho) or "treatments the patient has had"
-            lines.append(
-                f"  {r.b} at {r.month} months: {100 * r.difference:+.0f} "
-                f"({100 * r.p80[0]:+.0f} to {100 * r.p80[1]:+.0f}); {rho}{r.given_before and f'; {r.given_before}'}"
+            ends = f"{100 * r.p80[0]:+.0f} to {100 * r.p80[1]:+.0f}"
+            known = (
+                f"  {r.b} at {r.month} months: {100 * r.difference:+.0f} ({ends}), Monte Carlo error {100 * r.mcse:.1f}"
             )
+            lines.append("; ".join(part for part in (known, rho, r.given_before) if part))
         return "\n".join(lines)
 
     def __repr__(self):
@@ -158,9 +164,9 @@ def _pair(prognosis, a, b, month) -> PairComparison:
     ta, tb = np.minimum(a.events.event, horizon), np.minimum(b.events.event, horizon)
     tie = (ta >= horizon) & (tb >= horizon)
     # progression is coded at visits: two at the same visit are shared out evenly, never counted as past the horizon
-    same = 0.5 * float((w * ((ta == tb) & ~tie)).sum())
-    a_later, b_later = float((w * (ta > tb)).sum()) + same, float((w * (tb > ta)).sum()) + same
-    rest = float((w * tie).sum())
+    same = 0.5 * ((ta == tb) & ~tie)
+    outcomes = ((ta > tb) + same, (tb > ta) + same, tie)
+    a_later, b_later, rest = (float((w * x).sum()) for x in outcomes)
     gained, gained_low, gained_high, _ = _difference(ta, tb, w, prognosis.draw)
     if low is None:
         return PairComparison(**names, withheld="too few population draws for a range")
@@ -173,7 +179,14 @@ def _pair(prognosis, a, b, month) -> PairComparison:
         confidence_b_higher=confidence,
         months_gained=gained,
         months_gained_p80=(gained_low, gained_high),
+        mcse=_error(prognosis, b.events.survival[:, k] - a.events.survival[:, k]),
+        pairs_mcse=(_error(prognosis, outcomes[0]), _error(prognosis, outcomes[1]), _error(prognosis, tie)),
+        months_gained_mcse=_error(prognosis, tb - ta),
     )
+
+
+def _error(prognosis, values) -> float:
+    return monte_carlo_error(np.asarray(values, dtype=float), prognosis.log_weights, prognosis.islands)
 
 
 def _of_the_pair(model, a, b, rho: float) -> float:

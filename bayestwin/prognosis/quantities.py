@@ -115,11 +115,15 @@ def _middle(spread: Spread, level: float) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def monte_carlo_error(values, log_weights, islands: int) -> float:
+    """SD between random seeds of the weighted mean of values (P,), from the means of the islands."""
+    return float(island_means(values, log_weights, islands).std(ddof=1) / np.sqrt(islands))
+
+
 def chance_of(survival, squared, weights, draw, log_weights, islands: int) -> Chance:
     """Chance of one landmark from S (P,) and an unbiased S^2 (P,)."""
     p = float((weights * survival).sum())
-    islands_p = island_means(survival, log_weights, islands)
-    mcse = float(islands_p.std(ddof=1) / np.sqrt(islands))
+    mcse = monte_carlo_error(survival, log_weights, islands)
     spread = knowledge_spread(survival, weights, draw)
     knowledge = None if spread.reason else {level: _middle(spread, level) for level in LEVELS}
     of_chance = float(np.clip(p - (weights * squared).sum(), 0.0, p * (1 - p)))

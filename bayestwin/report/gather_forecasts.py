@@ -121,6 +121,8 @@ def comparison_entries(prognosis, previous=None):
             r.months_gained_p80,
             withheld=r.withheld,
             sign_changed=previous is not None and sign_changed(previous[1], prognosis, r.a, r.b),
+            mcse=r.mcse,
+            pairs_mcse=r.pairs_mcse,
         )
         for r in rows
     )

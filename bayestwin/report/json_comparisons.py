@@ -38,7 +38,8 @@ def _comparison(inputs, pair, rows, sayings):
         "sentences": [],
     }
     marks = [row.landmark(pair.month) for row in (first, second)]
-    steps = [rounding.step_for(mark.mcse, inputs.numbers.ess) if mark else None for mark in marks]
+    errors = [*(mark and mark.mcse for mark in marks), *([] if pair.mcse is None else [pair.mcse])]
+    steps = [None if error is None else rounding.step_for(error, inputs.numbers.ess) for error in errors]
     reason = pair.withheld
     if not (estimated(first) and estimated(second)):
         reason = "one of the two is " + wording.NOT_ESTIMATED
@@ -59,10 +60,11 @@ def _comparison(inputs, pair, rows, sayings):
 
 def _fill_difference(inputs, pair, entry, step, labels, sayings):
     horizon, free = f"{inputs.clock.horizon_months:g}", EVENT_WORDS.get(inputs.endpoint, ("event-free",))[0]
-    if pair.pairs:
-        later_a, later_b, both = rounding.split(pair.pairs, 100, 1)
+    pairs_step = 1 if pair.pairs_mcse is None else rounding.step_for(max(pair.pairs_mcse), inputs.numbers.ess)
+    if pair.pairs and pairs_step:
+        later_a, later_b, both = rounding.split(pair.pairs, 100, pairs_step)
         entry["pairs"] = dict(zip(("a", "b", "both"), pair.pairs))
-        words = [count_words(value) for value in (later_b, later_a, both)]
+        words = [rounding.points_words(value, pairs_step) for value in (later_b, later_a, both)]
         entry["pairs_shown"] = words
         entry["sentences"].append(sayings.say("T3", b=words[0], a=words[1], t=words[2], free=free, H=horizon, **labels))
     signs = {math.copysign(1, value) for _, value, _, _ in pair.by_rho if abs(value) > 0.005}

@@ -198,6 +198,7 @@ class Comparison:
     pairs : (a later, b later, both after the horizon), shares that sum to one, independent event noise
     confidence_b_higher : share of population draws with a positive difference
     months_gained : difference of restricted means to the horizon, with its 80 % range
+    mcse, pairs_mcse : Monte Carlo errors of the difference and of the pairs, by which they are rounded; None: unknown
     """
 
     a: str
@@ -213,3 +214,5 @@ class Comparison:
     basis: str = "model"
     withheld: str = ""
     sign_changed: bool = False
+    mcse: float | None = None
+    pairs_mcse: tuple[float, float, float] | None = None

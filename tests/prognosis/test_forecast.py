@@ -202,6 +202,20 @@ def test_a_difference_whose_range_is_lost_under_one_rho_is_withheld_and_says_whi
     assert row.difference is None and "too few draws under rho 0" in row.withheld
 
 
+def test_a_difference_says_how_far_another_seed_would_move_it(prognosis):
+    a, b = (r for r in prognosis.rows[:2])
+    stores = ({rho: (r.events.survival, prognosis.log_weights) for rho in (0.0, 0.5)} for r in (a, b))
+    first, second = (replace(r, by_rho=store) for r, store in zip((a, b), stores))
+    found = compare_treatments(replace(prognosis, rows=(first, second, *prognosis.rows[2:])))
+    row, k = found.rows[0], prognosis.landmarks.index(12)
+    apart = (b.events.survival - a.events.survival)[:, k]
+    parts = zip(np.split(apart, prognosis.islands), np.split(prognosis.weights, prognosis.islands))
+    means = [np.average(values, weights=weights) for values, weights in parts]
+    assert row.mcse == pytest.approx(np.std(means, ddof=1) / np.sqrt(prognosis.islands))
+    assert 0.0 < row.mcse < 0.05 and all(0.0 <= e < 0.05 for e in row.pairs_mcse) and row.months_gained_mcse > 0.0
+    assert f"Monte Carlo error {100 * row.mcse:.1f}" in str(found) and found.to_frame().mcse[0] == row.mcse
+
+
 @pytest.mark.parametrize("of", ["drug", "tablets"])
 def test_what_was_learnt_of_a_treatment_without_response_classes_is_kept_once_it_was_given(tmp_path, of):
     said = CYCLING.replace(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bayestwin.prognosis.compare import _difference
-from bayestwin.prognosis.quantities import chance_of, knowledge_spread
+from bayestwin.prognosis.quantities import chance_of, knowledge_spread, monte_carlo_error
 from bayestwin.twin.surprise import weighted_quantiles
 
 M = 400
@@ -121,3 +121,14 @@ def test_the_range_of_a_difference_that_is_only_noise_stays_wide():
     mean, low, high, share = _difference(first, second, np.full(len(draw), 1 / len(draw)), draw)
     assert low < mean < high and high - low > 0.2  # sqrt(0.5 / 20) is the SD of that noise
     assert 0.3 < share < 0.7
+
+
+def test_the_monte_carlo_error_is_the_spread_between_seeds():
+    """Of islands of independent draws: the SD of many repetitions; of what is the same in every draw, nothing."""
+    rng = np.random.default_rng(4)
+    size, islands = 400, 8
+    values = rng.exponential(1.0, (2000, size))
+    weights = np.full(size, np.log(islands / size))
+    squared = np.mean([monte_carlo_error(one, weights, islands) ** 2 for one in values])
+    assert np.sqrt(squared) == pytest.approx(values.mean(axis=1).std(), rel=0.05)
+    assert monte_carlo_error(np.ones(size), weights, islands) == pytest.approx(0.0, abs=1e-12)

@@ -344,3 +344,14 @@ def test_outcomes_and_history_are_printed_in_the_steps_of_their_error_with_their
     assert entry["outcomes"][0]["shown"] == ["70", "20", "10"]
     assert entry["outcomes"][0]["range_shown"] == entry["landmarks"][0]["range_shown"]
     assert [point["shown"] for point in report.document["history"]] == ["70 (60 to 90)", "75 (range not available)"]
+
+
+def test_pairs_and_differences_are_as_fine_as_their_own_monte_carlo_error_allows():
+    pair = dataclasses.replace(example().comparisons[0], pairs=(0.55, 0.31, 0.14), mcse=0.005)
+    shown = []
+    for error in (0.005, 0.02, 0.04):
+        one = dataclasses.replace(pair, pairs_mcse=(error, 0.004, 0.003))
+        shown.append(make_report(example(comparisons=(one,))).document["comparisons"][0].get("pairs_shown"))
+    assert shown == [["30", "55", "15"], ["30", "60", "10"], None]
+    far = dataclasses.replace(pair, mcse=0.04)
+    assert make_report(example(comparisons=(far,))).document["comparisons"][0]["withheld"].startswith("the Monte Carlo")
