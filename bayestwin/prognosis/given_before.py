@@ -28,7 +28,7 @@ class GivenBefore(NamedTuple):
 
 
 def given_before(model, plan: Plan, now: float) -> tuple[GivenBefore, ...]:
-    """Every earlier time on a treatment of this row, in order; () of the one in force and of those never given."""
+    """Every time on a treatment of this row that has ended, in order; () of what was never given or goes on."""
     own = plan.treatments if plan.new else ()  # the record of a row that starts now holds that start
     events = tuple(e for e in plan.record.events if e.time <= now and not (e.time >= plan.start and e.value in own))
     labs = tuple(lab for lab in plan.record.labs if lab.time <= now)

@@ -174,7 +174,8 @@ def test_rows_of_treatments_the_patient_has_had_are_compared_and_others_are_not(
     expected = p.chance("half a year off", 12).value - p.chance("go on", 12).value
     assert found.difference == pytest.approx(expected) and found.by_rho == () and not found.withheld
     text = str(compare_treatments(p))
-    assert "treatments the patient has had; given before: a pause day " in text
+    before = "given before: the drug day 0 to day 50; a pause day 50 to day 80"
+    assert f"treatments the patient has had; {before}" in text
     off = Schedule((("0 day", "pause"),))
     first = forecast(cycling_twin, {"go on": "drug", "cycle": Policy(CYCLE), "off": off}, random_seed=3)
     row = compare_treatments(first, reference="off").difference("off", "go on", 12)  # a plan is nothing had
