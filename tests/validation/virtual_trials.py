@@ -400,7 +400,7 @@ def main():
     parser.add_argument("--left-out", type=Path, metavar="FOLDER")
     parser.add_argument("--rows", type=Path, default=Path("virtual_trials_rows.json"))
     parser.add_argument("--arms", nargs="*", help="only these")
-    parser.add_argument("--draws", type=int, default=400)
+    parser.add_argument("--draws", type=int, default=800)  # all there are: ends of 99.9 % rest on them
     parser.add_argument("--patients", type=int, default=48)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--write", type=Path, metavar="PAGE")
