@@ -3,11 +3,14 @@
     bayestwin verify-updates --model theophylline --patients-simulated 200 --particles 16000 --out WORK/z_theophylline
     python tests/validation/updates.py --work WORK --part nuts --model theophylline --patients 20
     python tests/validation/updates.py --work WORK --part calibration --model censored --patients 300
+    python tests/validation/updates.py --work WORK --part calibration --model relapsing --patients 300 --visits 5 \
+        --particles 800 --population-draws 50
     python tests/validation/updates.py --work WORK --write docs/validation/updates.md
 
 Every patient leaves a file in WORK/<part>_<model>, so that a stopped run goes on where it stopped; the page is made of
 what is there. Models: a shipped name (draws of its own priors), `censored` (tests/evaluation/censored_model.py: labs
-under a limit, a hazard) or `theophylline_published` (population draws around the published values).
+under a limit, a hazard that the labs say nothing of), `relapsing` (tests/evaluation/relapsing_model.py: the course of
+the marker decides when a patient progresses) or `theophylline_published` (population draws around published values).
 """
 
 import argparse
@@ -28,6 +31,7 @@ import pandas as pd  # noqa: E402
 from censored_model import censored_population  # noqa: E402
 from level_model import as_population  # noqa: E402
 from published_theophylline import published_draws  # noqa: E402
+from relapsing_model import relapsing_population  # noqa: E402
 
 from bayestwin.evaluation.verification import Calibration, Proof  # noqa: E402
 from bayestwin.jobs.verify_simulated import calibrate_cohort, nuts_cohort  # noqa: E402
@@ -41,6 +45,8 @@ def population_of(name: str, folder: Path):
     """Draws of the model's own priors, or those of the two populations made for tests."""
     if name == "censored":
         return censored_population(folder / "censored")
+    if name == "relapsing":
+        return relapsing_population(folder / "relapsing")
     if name == "theophylline_published":
         return as_population(load_model("theophylline"), published_draws())
     return prior_population(load_model(name), draws=400, random_seed=SEED)
