@@ -83,8 +83,8 @@ def population_of(name: str, folder: Path):
     return load_population(model_folder(name) / "population.nc", load_model(name))
 
 
-def next_lab(twin, lab, moved, rng):
-    """PIT of a lab under the weights of each strength; a censored one at a random place below its limit."""
+def chance_below(twin, lab, moved, rng):
+    """The chance that a new lab of this time lies below this one, under the weights of each strength."""
     model = twin.model
     k = model.observation_index[lab.output]
     with jax.enable_x64(True):
@@ -93,14 +93,25 @@ def next_lab(twin, lab, moved, rng):
         outputs, _, ok = trajectories(twin, draws, plan, [lab.time], past=False, rng=rng)
     sigma = np.asarray(twin.population.sigma)[draws.draw]
     below = np.asarray(draw_observation(model, k, rng, outputs[:, 0, k], sigma)) < lab.value
+    return [None if m.weights is None else float((m.weights * below)[ok].sum()) for m in moved]
+
+
+def next_lab(twin, lab, moved, rng):
+    """PIT of a lab under the weights of each strength; a censored one at a random place below its limit."""
+    below = chance_below(twin, lab, moved, rng)
     share = rng.random() if lab.censoring == "left" else 1.0
-    return [None if m.weights is None else float(share * (m.weights * below)[ok].sum()) for m in moved]
+    return [None if chance is None else share * chance for chance in below]
+
+
+def known_alive(record, landmark: float):
+    """What was known of a patient at the landmark, and that he was alive."""
+    known = record.known_at(landmark)
+    return replace(known, events=(*known.events, ClinicalEvent("last_known_alive", landmark, landmark)))
 
 
 def asked(population, followed, landmark: float, treatment: str, sizes: dict, seed: int) -> dict:
     """One patient at one landmark: places of the next lab and of the true chances, under every strength."""
-    known = followed.record.known_at(landmark)
-    known = replace(known, events=(*known.events, ClinicalEvent("last_known_alive", landmark, landmark)))
+    known = known_alive(followed.record, landmark)
     twin = start_twin(population, known, random_seed=seed, **sizes)
     row = {"passed": twin.info.verdict == PASS, "visits": len({lab.time for lab in known.labs})}
     if not row["passed"]:
