@@ -10,8 +10,14 @@ from bayestwin.prognosis import virtual_trial
 from bayestwin.specification import load_model, model_folder, read_evidence
 from bayestwin.specification.load import model_part
 
-DRAWS = 40
+DRAWS, SEEDS, MONTH = 40, (1, 2), 365.25 / 12.0
 ARMS = ("karmma_ide_cel", "majestec_1", "karmma_3_standard", "pollux_rd", "dreamm_8_pvd")
+
+
+def at_last_visit(month: float, arm) -> float:
+    """The first half month not before the last visit by a month: the fit reads progression there."""
+    last = arm.visit_every * np.floor(month * MONTH / arm.visit_every)
+    return float(np.ceil(2.0 * last / MONTH) / 2.0)
 
 
 @pytest.mark.validate
@@ -23,10 +29,12 @@ def test_a_fit_to_arms_and_a_virtual_trial_expect_the_same_shares():
     chosen = np.linspace(0, sites.sizes["sample"] - 1, DRAWS).astype(int)
     with jax.enable_x64(True):
         fit = model_part(model, "evidence_fit")
-        evidence = fit.Evidence(model, arms, nodes=256, seed=1)
         no_departure = {f"trial_{x}": jnp.zeros(len(arms)) for x in "fgh"}
-        expected = jax.jit(lambda values: evidence.chances_given(values | no_departure))
-        each = [expected({n: jnp.asarray(v.values[k]) for n, v in sites.data_vars.items()}) for k in chosen]
+        each = []
+        for seed in SEEDS:  # the virtual patients of one seed move a share by some 1.5 points (NODE_ERROR)
+            evidence = fit.Evidence(model, arms, nodes=256, seed=seed)
+            expected = jax.jit(lambda values, of=evidence: of.chances_given(values | no_departure))
+            each += [expected({n: jnp.asarray(v.values[k]) for n, v in sites.data_vars.items()}) for k in chosen]
     apart = []
     for k, arm in enumerate(evidence.arms):
         trial = virtual_trial(population, arm, random_seed=1, draws=DRAWS, patients=128)
@@ -36,6 +44,6 @@ def test_a_fit_to_arms_and_a_virtual_trial_expect_the_same_shares():
             if outcome.what in ("response", "complete_response"):
                 apart.append(mean - trial.draws_of(outcome).mean())
             elif outcome.what == "pfs_median":
-                apart.append(mean - np.interp(outcome.value, curve["month"], curve["mean"]))
+                apart.append(mean - curve["mean"][curve["month"] == at_last_visit(outcome.value, arm)][0])
     # 128 patients of 40 draws: each share has a Monte Carlo error of about one point
     assert np.abs(apart).max() < 0.04 and abs(np.mean(apart)) < 0.012, np.round(apart, 3)
