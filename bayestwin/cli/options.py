@@ -239,6 +239,9 @@ AsOf = Annotated[
     str | None, _data("ISO date that divides past from future in dated files (default: now, UTC).", _moment)
 ]
 Snapshot = Annotated[bool, _data("The files are the whole record: a row they lack is withdrawn.")]
+AllowOlder = Annotated[
+    bool, _data("Go back where a snapshot lacks what became known after every row of it, as an older file does.")
+]
 Seed = Annotated[int, typer.Option(help="Random seed; the same seed gives the same numbers.", min=0, max=2**32 - 1)]
 Particles = Annotated[
     int,

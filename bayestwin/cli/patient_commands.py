@@ -11,6 +11,7 @@ from bayestwin.cli.options import (
     DONE,
     NOTHING_USABLE,
     SOME_REFUSED,
+    AllowOlder,
     AsOf,
     Doses,
     Events,
@@ -87,6 +88,7 @@ def update(
     time_unit: TimeUnit = None,
     as_of: AsOf = None,
     snapshot: Snapshot = False,
+    allow_older: AllowOlder = False,
     seed: Seed = 1,
 ):
     """Move a twin to newer labs, doses or events; prints how surprising each lab was and how exact the move."""
@@ -98,6 +100,7 @@ def update(
     )
     tell(reading)
     from bayestwin.cli.surprise_lines import question_line, surprise_line
+    from bayestwin.errors import RecordError
     from bayestwin.records.refusal import shown_key
 
     if not any(count.read for count in reading.files):
@@ -106,12 +109,20 @@ def update(
     from bayestwin.twin import update_twin
     from bayestwin.twin.compare import difference
 
+    if not allow_older and (older := reading.older.get(before.key)):
+        raise RecordError(
+            f"the record is older than the twin; {older}",
+            subject=f"patient {shown_key(before.key)}",
+            allowed="a snapshot that is newer than the twin, or withdraws that row (status = retracted)",
+            next_step="Give the newer files, or --allow-older to go back to these.",
+        )
+
     record = reading.cohort[before.key]
     if known is None and (change := difference(before, record)).taken_away:
         raise usage_error(
             f"The record changed in its past ({change.why}): name --population, to start the twin again from it."
         )
-    after, info = update_twin(before, record, random_seed=seed, population=known)
+    after, info = update_twin(before, record, random_seed=seed, population=known, allow_older=True)  # refused above
     after, unchanged = after.with_refusals(reading.refusals), after.updates == before.updates
     others = [record.key for record in reading.cohort if record.key != before.key]
     if others:

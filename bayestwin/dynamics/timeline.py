@@ -77,7 +77,17 @@ def change_times(model, record) -> list[float]:
     return sorted({time for time, _, _ in covariate_changes(record, model.acting_covariates)})
 
 
-def build_timeline(model, record, *, start: float, end: float, asked=(), resumed: bool = False, finer: int = 1):
+def build_timeline(
+    model,
+    record,
+    *,
+    start: float,
+    end: float,
+    asked=(),
+    resumed: bool = False,
+    finer: int = 1,
+    origin: float | None = None,
+):
     """Intervals of a record from `start` to `end`, and where to read the solution.
 
     asked : sequence of (time, after) at which the state is wanted; after=True means after the jumps of that time,
@@ -85,6 +95,8 @@ def build_timeline(model, record, *, start: float, end: float, asked=(), resumed
     resumed : the state at `start` already contains the jumps of `start` itself; the lasting parts of earlier jumps
         (infusion rates, the current treatment) are carried on in any case
     finer : so many times shorter than the model says are its fixed steps; nothing where it has none
+    origin : time of the initial state where `start` lies later: fixed steps then grow on from it and from every jump
+        since, so that a solution carried on has the steps of one without a stop; None: they begin anew at `start`
 
     Jumps at `end` itself are applied only where a state after them is asked for: labs are drawn before the dose of
     the day, and a treatment that starts on the day of the last lab is still to come.
@@ -94,7 +106,7 @@ def build_timeline(model, record, *, start: float, end: float, asked=(), resumed
     Timeline, index (len(asked),)     index is the interval at whose end the asked state stands
     """
     asked = [(float(t), _place(after)) for t, after in asked]
-    rows, jumps = Rows(model), []
+    rows, jumps, passed = Rows(model), [], []
     through_end = any(place > BEFORE and time == end for time, place in asked)
     found, arrivals = happenings(model, record)
     known = sorted({start, end, *(t for t, _ in asked)})
@@ -103,11 +115,13 @@ def build_timeline(model, record, *, start: float, end: float, asked=(), resumed
             break
         if h.time < start or (resumed and h.time <= start):
             rows.carry_on(h)
+            passed.append(h.time)
         else:
             jumps.append(h)
     times = {start, end, *(h.time for h in jumps), *(t for t, _ in asked)}
     times |= {t for d in model.drift for t in d.every * np.arange(1, d.steps + 1) if start < t < end}
-    jump_times = sorted({start, *(h.time for h in jumps)})
+    begun = [start] if origin is None else [origin, *passed]
+    jump_times = sorted({*begun, *(h.time for h in jumps)})
     times |= {t for t in change_times(model, record) if start < t < end}
     points = _with_steps(sorted(times), jump_times, model.steps, finer)
     moving = None

@@ -25,12 +25,14 @@ Kind = type | str | tuple[str, str]
 
 @dataclass
 class Believed:
-    """What one patient's rows come to. rows : believed now; past : believed once; unchanged : known already."""
+    """What one patient's rows come to. rows : believed now; past : believed once; unchanged : known already; absent :
+    withdrawn since a snapshot lacks them"""
 
     rows: list[Body] = field(default_factory=list)
     past: list[Superseded] = field(default_factory=list)
     sources: dict[int, Placed] = field(default_factory=dict)
     unchanged: int = 0
+    absent: list[Body] = field(default_factory=list)
 
 
 def believe(
@@ -77,6 +79,7 @@ def believe(
                     "patient and kind were refused and may be these"
                 )
                 continue
+            result.absent.append(versions[-1].body)
             versions.append(Version(snapshot_of[known], None))
             findings.tally("rows of the earlier record that are absent from the snapshot were withdrawn")
     for key in [*chains, *(k for k in file_chains if k not in chains)]:

@@ -28,6 +28,12 @@ def own_name(body: Body, copy: int, routes) -> str:
     return f"event {body.event}@{body.time:.9g} {many}"
 
 
+def spoken(body: Body) -> str:
+    """What messages call a row: what it is and when, never its value."""
+    what = body.output if isinstance(body, Lab) else "dose" if isinstance(body, DoseEvent) else body.event
+    return f"{what} at {body.time:g}"
+
+
 def with_clear_names(placed: list[Placed], earlier: list[Lab], findings: Findings) -> list[Placed]:
     """Rows whose name says one thing only; labs with an ambiguous one are refused."""
     now = [p.body for p in placed if isinstance(p.body, Lab) and p.draft.status != "retracted"]

@@ -12,6 +12,7 @@ from bayestwin.records.dose_plausibility import note_changed_size
 from bayestwin.records.drafts import Draft
 from bayestwin.records.event_rows import SAYS_NOTHING_BEFORE
 from bayestwin.records.identity import Kind, believe
+from bayestwin.records.names import Body, spoken
 from bayestwin.records.patients import Person
 from bayestwin.records.placing import Placed, Zero, place, time_zero
 from bayestwin.records.record import COVARIATE, IN_ROW, ClinicalEvent, Lab, PatientRecord
@@ -77,6 +78,7 @@ def one_record(
     withdrawing = dict.fromkeys((kind for kinds in snapshot_of.values() for kind in kinds), withdrawn_at)
     known_rows, known_said = split_base(base)
     found = believe(placed, known_rows, withdrawing, schema.routes, findings, _held(key, snapshot_of, findings))
+    _note_older(key, placed, found.absent, findings)
     death = time_of_death(found.rows)
     kept = refuse_after_death(found.rows, death, found.sources, schema.time_unit, findings)
     statements = [d for d in drafts if says_covariate(d.body) and (d.file, d.row) not in findings.set_aside]
@@ -114,6 +116,18 @@ def one_record(
     )
     note_changed_size(base, record, findings)
     return record, found.unchanged + said.unchanged
+
+
+def _note_older(key: str, placed: list[Placed], absent: list[Body], findings: Findings) -> None:
+    """Say where a snapshot lacks what became known after every row of it: an older file looks like that."""
+    newest = max((p.known for p in placed), default=float("-inf"))
+    later = sorted((row for row in absent if row.known_time > newest), key=lambda row: row.known_time)
+    if later:
+        findings.tally("rows that became known after every row of the snapshot were withdrawn; is it an older file?")
+        said = f"newest row became known at {newest:g}" if placed else "files hold no row"
+        findings.older[key] = (
+            f"the snapshot's {said}, the earlier record's at {later[-1].known_time:g}: {spoken(later[-1])}"
+        )
 
 
 def _tells(draft: Draft, schema: RecordSchema) -> bool:

@@ -228,4 +228,5 @@ def _reading(
         tuple(k for k in findings.holes if k in records),
         unchanged,
         schema.time_unit,
+        dict(findings.older),
     )

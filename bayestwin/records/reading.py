@@ -1,6 +1,7 @@
 """What came of reading a cohort's files: patients, refused rows, notes; and the cohort as it was believed before."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from bayestwin.errors import RecordError
 from bayestwin.records.clocks import Moment, parse_as_of, parse_zero
@@ -25,6 +26,7 @@ class RecordReading:
     incomplete_doses : patients whose dose history has a hole, since a dose, reset or steady state was refused;
         a forecast for them rests on a wrong history
     unchanged : rows that the earlier record (`base`) already held
+    older : patient -> in words, that a snapshot lacks what became known after every row of it
     """
 
     cohort: Cohort
@@ -34,6 +36,7 @@ class RecordReading:
     incomplete_doses: tuple[str, ...] = ()
     unchanged: int = 0
     time_unit: str = "day"
+    older: Mapping[str, str] = field(default_factory=dict)
 
     def at(self, known_time: float | str) -> Cohort:
         """What was believed at a known_time: later rows left out, later corrections and withdrawals undone.

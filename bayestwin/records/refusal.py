@@ -73,6 +73,7 @@ class Findings:
     tallies : note -> how many rows it concerns; keys : study keys of refused rows, as written
     holes : patients with a refused dose, reset or steady state
     set_aside : (file, row) of rows that are not used at all, so that nothing they say counts
+    older : patient -> why a snapshot may be an older state of that record
     """
 
     refusals: list[Refusal] = field(default_factory=list)
@@ -81,6 +82,7 @@ class Findings:
     keys: dict[str, None] = field(default_factory=dict)
     holes: dict[str, None] = field(default_factory=dict)
     set_aside: set[tuple[str, int]] = field(default_factory=set)
+    older: dict[str, str] = field(default_factory=dict)
 
     def refuse(
         self,

@@ -12,12 +12,12 @@ the twin that goes on is the rebuilt one either way.
 Source: Welch (1947), Biometrika 34:28.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from bayestwin.twin.particles import island_means
-from bayestwin.twin.state import FROM_FIT
+from bayestwin.twin.state import FROM_FIT, PASS
 
 EVERY = 10  # updates since the twin was last made from scratch
 LEVEL = 0.001
@@ -64,6 +64,23 @@ def gap(updated, rebuilt) -> Gap:
     least = int(np.argmin(p))
     shift = np.divide(difference, sds[1], out=np.zeros_like(difference), where=sds[1] > 0)
     return Gap(float(z[least]), names[least], float(shift.max()), bool(p[least] * len(p) < LEVEL))
+
+
+def anchored(updated, info, rebuilt, check) -> tuple:
+    """The rebuilt twin with what the update says of the new labs and the gap, or, where its check failed, the updated
+    one with a note.
+
+    info, check : UpdateInfo of the update and of the rebuilding
+    """
+    if check.verdict != PASS:
+        note = f"not anchored: the rebuilt twin failed its check ({'; '.join(check.reasons)})"
+        return updated, replace(info, reasons=(*info.reasons, note))
+    found = gap(updated, rebuilt)
+    note = f"anchored from scratch, after {info.path}: {found}"
+    kept = {name: getattr(info, name) for name in ("surprise", "log_evidence", "log_evidence_error", "new_labs")}
+    reasons = tuple(dict.fromkeys((*check.reasons, *info.reasons, note)))
+    info = replace(check, reasons=reasons, anchor_gap=found.z, anchor_shift=found.shift, **kept)
+    return replace(rebuilt, updates=updated.updates), info
 
 
 def _summary(twin):

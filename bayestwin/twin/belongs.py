@@ -1,6 +1,7 @@
-"""What an update is given belongs to one twin: the record is of its patient, and the population posterior and the
-earlier twins that a restart, an anchor or the last rung may take are those that its particles rest on. With others a
-restart would move the patient silently to another model or population, and an anchor would call the updates astray.
+"""What an update is given belongs to one twin: the record is of its patient and no older than the twin, and the
+population posterior and the earlier twins that a restart, an anchor or the last rung may take are those that its
+particles rest on. With others a restart would move the patient silently to another model or population, and an anchor
+would call the updates astray.
 """
 
 from bayestwin.errors import FitError, RecordError
@@ -15,6 +16,19 @@ def refuse_other_patient(twin, record) -> None:
             subject=f"patient {twin.key}",
             value=shown_key(record.key),
             allowed=twin.key,
+        )
+
+
+def refuse_older(twin, older: str) -> None:
+    """Raises RecordError where `older` says that a record is an older state of what the twin has seen (`Change`)."""
+    if older:
+        raise RecordError(
+            f"the record is older than the twin: {older}",
+            subject=f"patient {twin.key}",
+            place="record",
+            allowed="a record that holds or withdraws every row that the twin has seen",
+            next_step="Give the newer record, or one that withdraws what is missing (status = retracted, Superseded in "
+            "PatientRecord.past); to go back on purpose say allow_older=True.",
         )
 
 

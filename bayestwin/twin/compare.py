@@ -1,4 +1,8 @@
-"""What differs between the record a twin has seen and a newer one, and whether anything was taken away."""
+"""What differs between the record a twin has seen and a newer one, and whether anything was taken away.
+
+A record is older than the twin where rows that the twin has seen are missing, none of them withdrawn or gone by a
+death, and the newest of them became known after all that the record holds.
+"""
 
 from dataclasses import dataclass, replace
 
@@ -11,19 +15,24 @@ from bayestwin.individual import (
     vital_facts,
     ways_named,
 )
+from bayestwin.records.after_death import time_of_death
+from bayestwin.records.first_values import AT_FIRST, SAID
+from bayestwin.records.names import own_name, spoken
 from bayestwin.records.record import Lab, covariate_changes
 
 
 @dataclass(frozen=True)
 class Change:
     """new_labs : labs not seen before; later_only : all that is new happened after the twin's time
-    taken_away : something seen was retracted, corrected or changed; why : in words; nothing : the records agree"""
+    taken_away : something seen was retracted, corrected or changed; why : in words; nothing : the records agree
+    older : in words, that the record is older than the twin"""
 
     new_labs: tuple
     later_only: bool
     taken_away: bool
     why: str
     nothing: bool
+    older: str = ""
 
 
 def _content(model, lab):
@@ -43,8 +52,6 @@ def difference(twin, record) -> Change:
     for lab in sorted(seen - newer):
         again = [n for n in newer if n[:3] == lab[:3]]
         why.append(f"{lab[1]} at {lab[2]:g} {'corrected' if again else 'retracted'}")
-    if why and (older := _older(twin.record, record)):
-        why.append(older)
     kept = {_content(model, lab) for lab in informative_labs(model, record)}
     for lab in informative_labs(model, twin.record):
         if _content(model, lab) in newer - kept:
@@ -84,18 +91,29 @@ def difference(twin, record) -> Change:
     )
     same = changes == rechanged and not new_labs and not moved and ways == named
     same = same and _future(model, record) == _future(model, twin.record)
-    return Change(new_labs, later, bool(why), "; ".join(why), same and not why)
+    older = _older(twin.record, record) if why else ""
+    return Change(new_labs, later, bool(why), "; ".join((*why, older) if older else why), same and not why, older)
 
 
 def _older(seen, record) -> str:
-    """That a record without labs seen may be an older state of it; that they were withdrawn cannot be told from it."""
-    newest, now = (
-        max((r.known_time for r in (*one.labs, *one.doses, *one.events)), default=0.0) for one in (seen, record)
-    )
-    kept = {(lab.lab_id, lab.time) for lab in (*record.labs, *(s.row for s in record.past if isinstance(s.row, Lab)))}
-    if now >= newest or all((lab.lab_id, lab.time) in kept for lab in seen.labs):
+    """Both newest known times and the row that is missing, where the record is an older state of what was seen."""
+    rows = (*record.labs, *record.doses, *record.events)
+    held = {_name(row) for row in (*rows, *(s.row for s in record.past))}
+    death = time_of_death(rows)
+    gone = [row for row in (*seen.labs, *seen.doses, *seen.events) if _name(row) not in held]
+    gone = [row for row in gone if getattr(row, "event", "") not in (AT_FIRST, *SAID)]
+    gone = [row for row in gone if death is None or row.time <= death]
+    newest = max(gone, key=lambda row: row.known_time, default=None)
+    now = max((*(row.known_time for row in rows), *(s.until for s in record.past)), default=float("-inf"))
+    if newest is None or newest.known_time <= now:
         return ""
-    return f"the record's newest row became known at {now:g}, the twin's at {newest:g}: is this an older state of it?"
+    said = f"newest row became known at {now:g}" if rows else "record holds no row"
+    return f"its {said}, the twin's at {newest.known_time:g}: {spoken(newest)}"
+
+
+def _name(row) -> str:
+    """What makes two rows speak of the same thing."""
+    return row.lab_id if isinstance(row, Lab) and row.lab_id else own_name(row, 1, {})
 
 
 def _past(model, record, now, applied):

@@ -23,8 +23,8 @@ import numpy as np
 from bayestwin.dynamics import NO_GRADIENT, Accuracy
 from bayestwin.errors import FitError, refuse_other, refuse_seed
 from bayestwin.individual import compile_record, information_time, with_seen
-from bayestwin.twin.anchor import EVERY, gap, since_scratch
-from bayestwin.twin.belongs import refuse_other_patient, refuse_other_population
+from bayestwin.twin.anchor import EVERY, anchored, since_scratch
+from bayestwin.twin.belongs import refuse_older, refuse_other_patient, refuse_other_population
 from bayestwin.twin.check import judge
 from bayestwin.twin.compare import difference
 from bayestwin.twin.grid import told
@@ -58,6 +58,7 @@ def update_twin(
     population=None,
     earlier: tuple[Twin, ...] = (),
     anchor_every: int = EVERY,
+    allow_older: bool = False,
     accuracy: Accuracy = NO_GRADIENT,
 ):
     """Move one patient's twin to a newer record of labs, doses and events.
@@ -66,13 +67,15 @@ def update_twin(
     ----------
     twin : Twin                 particles (P, D) on the transformed scale; log-weights normalised within islands
     record : PatientRecord      the whole record as known now, in the model's units; a lab that is not in it counts as
-        retracted, so that an older state of the record takes back what came after it (the reasons say so)
+        retracted
     rejuvenate_below : float    rejuvenate when ESS / P falls under this, in (0, 1]
     population : PopulationPosterior    that the twin was started from, for the last rung, the from-scratch oracle;
         without it that rung withholds, and so does any update of a twin whose particles failed their check
     earlier : tuple[Twin, ...]  stored twins; a restart begins at the newest that had not seen what changed
     anchor_every : int          rebuild from scratch after so many updates, tell the gap and go on from there; 0 for
         never; needs a population, and a patient that it was not fitted on
+    allow_older : bool          go back to a record older than the twin: without rows that became known after all that
+        it holds and that nothing withdraws
 
     Returns
     -------
@@ -80,7 +83,8 @@ def update_twin(
 
     Raises
     ------
-    RecordError                 the record belongs to another patient; names both keys
+    RecordError                 the record belongs to another patient, or is older than the twin; names both keys, or
+                                both newest known times
     FitError                    a restart is needed and no population was given; population or an earlier twin is of
                                 another model or posterior than the twin
 
@@ -100,6 +104,7 @@ def update_twin(
             "rejuvenate_below is a share of the particles", value=rejuvenate_below, allowed="a number in (0, 1]"
         )
     change = difference(twin, record)
+    refuse_older(twin, "" if allow_older else change.older)
     if change.nothing:
         return replace(twin, record=record), twin.info
     anew = population is not None and not population.knows(record)
@@ -223,6 +228,7 @@ def _restart(twin, record, change, random_seed, rejuvenate_below, population, ea
                 rejuvenate_below=rejuvenate_below,
                 population=population,
                 anchor_every=0,
+                allow_older=True,
                 accuracy=accuracy,
             )
             if difference(candidate, record).nothing:  # the check of that twin; this update has learnt nothing
@@ -284,15 +290,7 @@ def _anchored(moved, info, random_seed, population, accuracy):
         return moved, info
     once: dict = {"tries": (1,), "nuts": False}
     rebuilt, check = _from_scratch(moved, moved.record, (), random_seed, population, accuracy, **once)
-    if check.verdict != PASS:
-        note = f"not anchored: the rebuilt twin failed its check ({'; '.join(check.reasons)})"
-        return moved, replace(info, reasons=(*info.reasons, note))
-    found = gap(moved, rebuilt)
-    note = f"anchored from scratch, after {info.path}: {found}"
-    kept = {name: getattr(info, name) for name in ("surprise", "log_evidence", "log_evidence_error", "new_labs")}
-    reasons = tuple(dict.fromkeys((*check.reasons, *info.reasons, note)))
-    info = replace(check, reasons=reasons, anchor_gap=found.z, anchor_shift=found.shift, **kept)
-    return replace(rebuilt, updates=moved.updates), info
+    return anchored(moved, info, rebuilt, check)
 
 
 def _last_rung(twin, record, failed, random_seed, population, accuracy):

@@ -142,6 +142,29 @@ def test_a_change_of_the_past_without_the_population_is_told_before_the_work(sta
     assert answer.exit_code == 2 and "this is not a date" in " ".join(answer.output.split())
 
 
+def test_a_snapshot_older_than_the_twin_is_refused_unless_asked_for(started, folder):
+    assert update(folder, "population.nc", out="latest.nc").exit_code == 0
+    twin = folder / "latest.nc"
+    before, labs = twin.read_bytes(), ("--population", folder / "population.nc", "--snapshot", "--labs")
+    answer = run("update", twin, *labs, folder / "first.csv", "--out", twin)
+    said = " ".join(answer.output.split())
+    assert answer.exit_code == 3 and twin.read_bytes() == before
+    assert (
+        "the record is older than the twin; the snapshot's newest row became known at 1, the earlier record's at 9"
+        in said
+    )
+    assert "patient P-1" in said and "--allow-older" in said
+    withdrawn = (
+        "patient,time,output,value,unit,status\nP-1,1,concentration,6.1,mg/L,\nP-1,9,concentration,,mg/L,retracted\n"
+    )
+    (folder / "withdrawn.csv").write_text(withdrawn, encoding="utf-8")
+    for given in ((folder / "withdrawn.csv",), (folder / "first.csv", "--allow-older")):
+        answer = run("update", twin, *labs, *given, "--out", folder / "back.nc")
+        assert answer.exit_code == 0 and "restart from scratch: concentration at 9 retracted" in answer.output, (
+            answer.output
+        )
+
+
 def test_update_with_another_population_than_the_twins_own_is_refused(started, folder):
     write_population(folder / "other.nc", seed=2)
     answer = update(folder, "other.nc", out="no.nc")

@@ -170,6 +170,19 @@ def test_a_snapshot_withdraws_what_is_absent_and_says_so(read):
     assert values(second.at(7)["P1"]) == [31.0, 30.0]
 
 
+def test_a_snapshot_that_lacks_what_became_known_after_all_of_it_is_told_from_a_withdrawal(read):
+    first = read(labs=labs("a,5,6,m_protein,31,g/L,", "b,6,9,m_protein,30,g/L,"))
+    older = read(labs=labs("a,5,6,m_protein,31,g/L,"), base=first.cohort, snapshot=True)
+    assert dict(older.older) == {
+        "P1": "the snapshot's newest row became known at 6, the earlier record's at 9: m_protein at 6"
+    }
+    assert any("is it an older file?: 1 row" in note for note in older.notes)
+    withdrawn = labs("a,5,6,m_protein,31,g/L,", "b,6,9,m_protein,30,g/L,retracted")
+    earlier = labs("b,6,9,m_protein,30,g/L,")  # what it lacks became known before
+    for given in (withdrawn, earlier):
+        assert not read(labs=given, base=first.cohort, snapshot=True).older
+
+
 @pytest.mark.parametrize(
     "refused",
     [

@@ -113,9 +113,8 @@ def test_the_unchanged_record_returns_the_same_twin(theophylline, followed):
 def test_back_to_what_an_earlier_twin_saw_nothing_is_learnt_a_second_time(theophylline, followed):
     record = theophylline.patients[0]
     without = record.with_labs(record.labs[:-1])
-    twin, info = update_twin(
-        followed[-1], without, random_seed=12, population=theophylline.population, earlier=tuple(followed[:-1])
-    )
+    back = {"population": theophylline.population, "earlier": tuple(followed[:-1]), "allow_older": True}
+    twin, info = update_twin(followed[-1], without, random_seed=12, **back)
     assert info.reasons[0].startswith("restart from the twin of update")
     assert info.surprise == () and info.new_labs == 0 and len(twin.record.labs) == len(record.labs) - 1
 

@@ -7,6 +7,7 @@ import pytest
 from level_model import LEVEL
 
 from bayestwin.dosing import DoseEvent
+from bayestwin.errors import RecordError
 from bayestwin.individual import compile_record, information_time
 from bayestwin.records import ClinicalEvent, Lab, PatientRecord
 from bayestwin.records.record import Superseded
@@ -122,15 +123,42 @@ def test_a_way_of_death_or_progression_that_is_named_later_is_learnt(kind, word)
     assert news.later_only == (kind == "death") and not news.nothing
 
 
-def test_an_older_state_of_the_record_is_said_to_be_perhaps_one(at_two, level_record):
-    """It cannot be told from a record whose newest lab was withdrawn, unless the past of the record says so."""
-    older, record = level_record((20.0,)), level_record((20.0, 21.0))
+OLDER = "the record is older than the twin: its newest row became known at 1, the twin's at 2: m_protein at 2, expected"
+
+
+def test_a_record_older_than_the_twin_is_refused_with_both_times(at_two, level_record, level_population):
+    older = level_record((20.0,))
+    with pytest.raises(RecordError, match=f"patient L-1, record: {OLDER} .* allow_older=True"):
+        update_twin(at_two, older, random_seed=2, population=level_population)
+    with pytest.raises(RecordError, match="its record holds no row, the twin's at 2"):
+        update_twin(at_two, level_record(()), random_seed=2, population=level_population)
+    assert len(at_two.record.labs) == 2
+    back, info = update_twin(at_two, older, random_seed=2, population=level_population, allow_older=True)
+    assert len(back.record.labs) == 1 and "m_protein at 2 retracted; its newest row became" in info.reasons[0]
+
+
+@pytest.mark.parametrize(("event", "at"), [("last_known_alive", 5.0), ("death", 6.0)])
+def test_a_record_without_the_newest_event_is_older_too(level_model, level_record, event, at):
+    record = level_record((20.0, 21.0))
+    seen = replace(record, events=(ClinicalEvent(event, at, at),))
+    twin = SimpleNamespace(model=level_model, record=seen, time=2.0, applied=False)
     assert (
-        "newest row became known at 1, the twin's at 2: is this an older state of it?" in difference(at_two, older).why
+        difference(twin, record).older == f"its newest row became known at 2, the twin's at {at:g}: {event} at {at:g}"
     )
+    moved = ClinicalEvent(event, at - 2.0, at - 2.0)  # a death by another date is the same death
+    assert bool(difference(twin, replace(record, events=(moved,))).older) == (event != "death")
+
+
+def test_what_is_withdrawn_corrected_or_lies_after_a_death_makes_no_record_older(at_two, level_record):
+    older, record = level_record((20.0,)), level_record((20.0, 21.0))
     withdrawn = replace(older, past=(Superseded(record.labs[1], until=3.0),))
-    assert difference(at_two, withdrawn).why == "m_protein at 2 retracted"
-    assert difference(at_two, level_record((21.0,), (2,))).why == "m_protein at 1 retracted"
+    change = difference(at_two, withdrawn)
+    assert change.why == "m_protein at 2 retracted" and not change.older
+    assert not difference(at_two, level_record((21.0,), (2,))).older  # of an earlier lab, and the newest row is there
+    corrected = record.with_labs((record.labs[0], replace(record.labs[1], value=12.0)))
+    assert "corrected" in difference(at_two, corrected).why and not difference(at_two, corrected).older
+    died = difference(at_two, replace(older, events=(ClinicalEvent("death", 1.5, 1.5),)))
+    assert died.taken_away and not died.older
 
 
 def test_a_derived_reading_does_not_say_that_the_doses_of_its_time_are_in_the_state(tmp_path, level_record):
