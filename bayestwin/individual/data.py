@@ -189,9 +189,15 @@ def compile_record(
     points = {
         k: (t, False) for k, t in marks.items() if t is not None and (t >= start if resume_at is None else t > start)
     }
-    steps = {"finer": finer, "origin": beginning(record)}
     timeline, where = build_timeline(
-        model, record, start=start, end=end, asked=[*asked, *points.values()], resumed=resumed, **steps
+        model,
+        record,
+        start=start,
+        end=end,
+        asked=[*asked, *points.values()],
+        resumed=resumed,
+        finer=finer,
+        origin=beginning(record),
     )
     place = dict(zip(points, where[len(asked) :]))
     if sizes is None:
