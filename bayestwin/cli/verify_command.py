@@ -143,9 +143,11 @@ def _simulated(population, model, count, asked, out, wanted):
     if out is not None and out.is_file():
         raise usage_error(f"--out {out.name} is a file: name a folder for the results.")
     from bayestwin.cli.verify_tables import proof_table
+    from bayestwin.evaluation.verification.simulated import refuse_unmeasured
     from bayestwin.jobs.verify_simulated import verify_cohort
 
     known = _population_of(population, model, asked)
+    refuse_unmeasured(known.model)
     _check_draws(known, asked["population_draws"], wanted)
     proof = verify_cohort(known, count, folder=out, progress=sys.stderr.isatty(), **asked)
     for key, why in proof.failed.items():

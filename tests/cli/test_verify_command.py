@@ -140,3 +140,11 @@ def test_files_and_folders_are_not_taken_for_each_other(place, tmp_path):
 def test_too_few_labs_is_nothing_usable(place):
     answer = verify(place, "--patient", "P-2", "--until", "1")
     assert answer.exit_code == 3 and "patient P-2: too few measured values" in answer.output
+
+
+def test_a_model_without_labs_is_refused_once(tmp_path):
+    asked = ("--model", "lenalidomide", "--patients-simulated", "20", "--population-draws", "50")
+    answer = run("verify-updates", *asked, "--out", tmp_path / "proof")
+    assert answer.exit_code == 2, answer.output
+    assert answer.stderr.count("model lenalidomide: the model measures nothing") == 1
+    assert not (tmp_path / "proof").exists()

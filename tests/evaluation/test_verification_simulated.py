@@ -141,6 +141,12 @@ def test_patients_that_no_reader_would_accept_are_not_simulated(prior):
         simulate(impossible, 1)
 
 
+def test_a_drug_that_is_a_part_of_other_models_has_no_updates_to_prove():
+    part = prior_population(load_model("dexamethasone"), draws=50, random_seed=1)
+    with pytest.raises(ModelError, match="model dexamethasone: the model measures nothing.*part"):
+        simulate(part, 1)
+
+
 def test_visits_lie_denser_at_the_beginning():
     times = visit_times(8, 365.0)
     assert times[0] == pytest.approx(3.65) and times[-1] == 365.0 and (np.diff(times, 2) > 0).all()

@@ -80,28 +80,32 @@ class Mixture:
         return psi, m
 
     def log_terms(self, psi, m) -> np.ndarray:
-        """ln of every component's part of q, (P, K + 1), the prior's the last; less D / 2 ln 2 pi."""
-        with np.errstate(divide="ignore"):
-            parts = [np.log((1.0 - PRIOR) * self.share[:, m].T) + self._densities(psi, m)[0]]
+        """ln of every component's part of q, (K + 1, P), the prior's the last; less D / 2 ln 2 pi."""
         base = self.charts[0]
-        white = base.of(psi, m)
-        parts.append((np.log(PRIOR / len(base.log_det)) - 0.5 * (white**2).sum(1) - base.log_det[m])[:, None])
-        return np.concatenate(parts, axis=1)
+        prior = np.log(PRIOR / len(base.log_det)) - 0.5 * (base.of(psi, m) ** 2).sum(1) - base.log_det[m]
+        with np.errstate(divide="ignore"):
+            parts = np.log((1.0 - PRIOR) * self.share)[:, m] + self._densities(psi, m)[0]
+        return np.concatenate([parts, prior[None]])
 
     def _densities(self, psi, m):
-        """ln density of every component at psi, and its squared distance, (P, K) each."""
+        """ln density of every component at psi, and its squared distance, (K, P) each.
+
+        Particles are in the last axis: sums over a last axis of few parameters took most of the time.
+        """
         from scipy.special import gammaln
 
         size = psi.shape[1]
-        x = [chart.of(psi, m) for chart in self.charts]
+        x = [np.ascontiguousarray(chart.of(psi, m).T) for chart in self.charts]
         inverse = np.linalg.inv(self.factor)
-        squared = np.stack(
-            [(((x[c] - mean) @ inv.T) ** 2).sum(1) for c, mean, inv in zip(self.chart, self.mean, inverse)], axis=1
-        )
+        squared = np.empty((len(self.chart), len(psi)))
+        for row, c, mean, inv in zip(squared, self.chart, self.mean, inverse):
+            white = inv @ (x[c] - mean[:, None])
+            np.einsum("dp,dp->p", white, white, out=row)
         constant = gammaln(0.5 * (FREEDOM + size)) - gammaln(0.5 * FREEDOM) - 0.5 * size * np.log(0.5 * FREEDOM)
         own = np.log(np.diagonal(self.factor, axis1=1, axis2=2)).sum(1)
-        stretched = np.stack([self.charts[c].log_det[m] for c in self.chart], axis=1) + own
-        return constant - 0.5 * (FREEDOM + size) * np.log1p(squared / FREEDOM) - stretched, squared
+        density = (-0.5 * (FREEDOM + size)) * np.log1p(squared / FREEDOM)
+        density += (constant - own)[:, None] - np.stack([chart.log_det for chart in self.charts])[:, m][self.chart]
+        return density, squared
 
     def refitted(self, psi, m, weights, kind: int) -> "Mixture":
         """The mixture after a step of expectation and maximisation of one kind of component, on weighted draws (P,)."""
@@ -111,19 +115,19 @@ class Mixture:
         )
         density, squared = some._densities(psi, m)
         with np.errstate(divide="ignore"):
-            terms = np.log(some.share[:, m].T) + density
-        part = weights[:, None] * np.exp(terms - log_sum_exp(terms, axis=1)[:, None])
+            terms = np.log(some.share)[:, m] + density
+        part = weights * np.exp(terms - log_sum_exp(terms, axis=0))
         mean, factor, share = self.mean.copy(), self.factor.copy(), self.share.copy()
-        counts, x = np.zeros_like(some.share), [chart.of(psi, m) for chart in self.charts]
+        counts, x = np.zeros_like(some.share), [np.ascontiguousarray(chart.of(psi, m).T) for chart in self.charts]
         for j, k in enumerate(own):
-            mass = part[:, j]
+            mass = part[j]
             counts[j] = np.bincount(m, weights=mass, minlength=draws)
             if mass.sum() ** 2 < ENOUGH * size * max((mass**2).sum(), 1e-300):
                 continue
-            near = mass * (FREEDOM + size) / (FREEDOM + squared[:, j])
-            mean[k] = near @ x[self.chart[k]] / near.sum()
-            gap = x[self.chart[k]] - mean[k]
-            covariance = (near[:, None] * gap).T @ gap / mass.sum()
+            near = mass * (FREEDOM + size) / (FREEDOM + squared[j])
+            mean[k] = x[self.chart[k]] @ near / near.sum()
+            gap = x[self.chart[k]] - mean[k][:, None]
+            covariance = (near * gap) @ gap.T / mass.sum()
             factor[k] = np.linalg.cholesky(covariance + np.diag(1e-4 * np.diag(covariance) + 1e-12))
         marginal = 0.9 * counts.sum(0) / counts.sum() + 0.1 / draws
         new = (1.0 - SPREAD) * counts + SPREAD * (counts.sum(1, keepdims=True) + 1e-3 * counts.sum()) * marginal

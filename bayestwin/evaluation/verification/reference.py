@@ -100,7 +100,7 @@ def independent_draws(population, record, particles: int, population_draws: int,
             psi, draw = proposal.drawn(rng, size)
             made, height, _ = target.at(psi, draw)
             parts.append(made)
-            log_weights = np.append(log_weights, height - log_sum_exp(proposal.log_terms(psi, draw), axis=1))
+            log_weights = np.append(log_weights, height - log_sum_exp(proposal.log_terms(psi, draw), axis=0))
             enough = len(log_weights) >= particles and _effective(log_weights) >= ENOUGH * particles
             if enough and not _why_refused(log_weights, particles):
                 break
@@ -147,7 +147,7 @@ def _fitted(target: Target, pilot, size: int, rng):
     for _ in range(ROUNDS):
         psi, draw = mixture.drawn(rng, size)
         _, height, log_prior = target.at(psi, draw)
-        log_proposal = log_sum_exp(mixture.log_terms(psi, draw), axis=1)
+        log_proposal = log_sum_exp(mixture.log_terms(psi, draw), axis=0)
         best = max(best, (_effective(height - log_proposal), mixture), key=lambda found: found[0])
         if not np.isfinite(height).any():
             break

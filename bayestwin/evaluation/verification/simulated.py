@@ -59,9 +59,11 @@ def simulated_with_truth(population, number: int, *, random_seed: int, populatio
 
     Raises
     ------
-    ModelError        no plausible patient in some hundred: priors and plausible ranges contradict each other
+    ModelError        no plausible patient in some hundred: priors and plausible ranges contradict each other; a model
+        that measures nothing
     """
     model = population.model
+    refuse_unmeasured(model)
     rng = np.random.default_rng([random_seed, number])
     record = _planned(model, number, visits)
     with jax.enable_x64(True):
@@ -79,6 +81,18 @@ def simulated_with_truth(population, number: int, *, random_seed: int, populatio
         value=f"none of {CANDIDATES * ATTEMPTS} patients",
         next_step="Look at the priors, or simulate from a fitted population (--population).",
     )
+
+
+def refuse_unmeasured(model) -> None:
+    """ModelError for a drug that is a part of other models and has no labs of its own: its twin learns nothing."""
+    if not model.observations:
+        raise ModelError(
+            "the model measures nothing, so there are no updates to prove",
+            subject=f"model {model.name}",
+            value="observations=()",
+            allowed="a model with labs",
+            next_step="Name a model that has this one as a part.",
+        )
 
 
 def visit_times(visits: int, span: float) -> np.ndarray:
