@@ -1,6 +1,6 @@
 """What a lab costs over a long history of a treated patient, whatever each update needs.
 
-    python tests/benchmarks/long_history.py [--patients 2] [--visits 30] [--particles 4000]
+    python tests/benchmarks/treated_patients.py [--patients 2] [--visits 30] [--particles 4000]
 
 Patients are simulated from the shipped myeloma population: treatments take turns, every second one changes treatment
 halfway; M-protein and involved light chains at each visit. A twin is led through all visits with its population, so
