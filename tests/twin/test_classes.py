@@ -105,8 +105,9 @@ def test_retracting_the_lab_that_had_decided_between_two_modes_gives_both_back(
     assert decided.response_probability()["drug"] < 0.02
     record = level_record((*BEFORE, *AFTER), drug_at=2.0)
     exact, _ = quadrature(level_population, sizes, BEFORE, AFTER)
+    how = {"random_seed": 6, "population": level_population, "allow_older": True}
     for earlier in ((), (both[0],)):
-        back, info = update_twin(decided, record, random_seed=6, population=level_population, earlier=earlier)
+        back, info = update_twin(decided, record, earlier=earlier, **how)
         assert "retracted" in info.reasons[0] and info.verdict == "PASS"
         assert back.response_probability()["drug"] == pytest.approx(exact, abs=0.04)
 
