@@ -82,7 +82,7 @@ def judge(
         left = f"the weight of {alive:.1f} of {population_draws} population draws is left: {too_few}"
         (failed if few else found).append(left + (f"; the population holds {most_draws()}" if few else ""))
     if check.failures > SAID_FAILURES:
-        said = f"the solver gave up on {check.failures:.1%} of proposals"
+        said = f"the solver gave up on {1000 * check.failures:.2g} in 1,000 proposals"
         (failed if check.failures > MOST_FAILED else found).append(said)
     if not np.isfinite(w).all() or not np.isfinite(centre).all():
         failed.append("no particle explains the record")

@@ -47,4 +47,5 @@ def told(model, finer: int) -> tuple[str, ...]:
     if finer == 1:
         return ()
     largest = model.steps.finer(finer).largest
-    return (f"solved in steps of at most {largest:g}, since more than {BORNE:.1%} of the draws failed on longer ones",)
+    borne = f"{1000 * BORNE:g} in 1,000"  # reports print no percentage with decimals
+    return (f"solved in steps of at most {largest:g}, since more than {borne} of the draws failed on longer ones",)

@@ -211,7 +211,7 @@ def _mixed(info, chains: Chains, why: str):
     if not least >= needed:
         failed.append(f"ESS {least:.0f} of NUTS under {needed:.0f}")
     if chains.diverging.mean() > 0.01:
-        failed.append(f"{chains.diverging.mean():.1%} of steps of NUTS diverged")
+        failed.append(f"{1000 * chains.diverging.mean():.2g} in 1,000 steps of NUTS diverged")
     said = f"NUTS in {chains.psi.shape[0]} chains (R-hat {worst:.3f}), because {why}"
     verdict = WITHHELD if failed or info.verdict != PASS else PASS
     return replace(info, verdict=verdict, ess=least, reasons=(said, *info.reasons, *failed))

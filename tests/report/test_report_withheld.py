@@ -1,11 +1,14 @@
 """A withheld report holds no forecast number: not in the page, not in a figure, not in the JSON."""
 
+import dataclasses
 import json
 import re
 
 from report_examples import example
 
 from bayestwin.report import make_report
+from bayestwin.specification import load_model
+from bayestwin.twin.grid import told
 
 
 def _numbers(value):
@@ -46,3 +49,11 @@ def test_a_withheld_page_says_why_and_what_to_do_and_still_lists_the_data(made):
 
 def test_the_withheld_state_shows_its_forecasts_again_when_the_check_passes():
     assert make_report(example()).document["treatments"][0]["landmarks"]
+
+
+def test_what_a_twin_says_of_a_finer_grid_withholds_no_page():
+    """A percentage with decimals failed the page's check of wording: whoever needed a finer grid had no forecast."""
+    said = told(load_model("myeloma_car_t"), 2)
+    numbers = dataclasses.replace(example().numbers, reasons=said)
+    report = make_report(example(numbers=numbers))
+    assert said and report.status == make_report(example()).status != "WITHHELD"

@@ -64,7 +64,7 @@ def test_without_a_population_or_when_never_asked_nothing_is_rebuilt(followed, l
 
 
 def test_what_the_check_of_the_rebuilt_twin_says_is_told_once(followed, level_population, level_record, monkeypatch):
-    gave_up, rebuilt = "the solver gave up on 3.0% of proposals", update._from_scratch
+    gave_up, rebuilt = "the solver gave up on 30 in 1,000 proposals", update._from_scratch
 
     def telling(*given, **how):
         twin, info = rebuilt(*given, **how)
