@@ -29,7 +29,8 @@ def eligibility(model, treatment, record, now: float, *, set_out: float | None =
     for _, name in begun:
         seen.update(dict(model.treatment(name).sets))
     why = {}
-    for one in refractory_to(model, record, begun, now):
+    asked = {rule.covariate for rule in treatment.eligibility}
+    for one in refractory_to(model, record, begun, now, asked):
         if one.time >= since.get(one.covariate, beginning(record)):  # what was said later holds
             seen[one.covariate], why[one.covariate] = one.value, one.why
     if treatment.cell_therapy:  # decided when the patient set out for it; what is begun on the way holds the myeloma
@@ -56,13 +57,14 @@ class Refractory(NamedTuple):
     why: str
 
 
-def refractory_to(model, record, begun, now: float) -> list[Refractory]:
-    """What progressions by `now` make of covariates; begun : (time, treatment) of what has started."""
+def refractory_to(model, record, begun, now: float, asked) -> list[Refractory]:
+    """What progressions by `now` make of the covariates asked for; begun : (time, treatment) of what has started."""
     found = []
     later = [time for time, _ in begun[1:]]
     for (start, name), following in zip(begun, [*later, float("inf")]):
         known = model.treatment(name)
-        if not known.refractory:
+        made = [(covariate, value) for covariate, value in known.refractory if covariate in asked]
+        if not made:  # nothing is coded for what no rule asks
             continue
         end = min(following, float("inf") if known.lasts is None else start + known.lasts)
         said, coded = recorded_progression(record, start), None
@@ -73,7 +75,7 @@ def refractory_to(model, record, begun, now: float) -> list[Refractory]:
         time = min((t for t in times if t <= min(now, within)), default=None)
         if time is not None:
             words = f" (progression under {known.label}, {model.time_unit} {time:g})"
-            found += [Refractory(covariate, time, value, words) for covariate, value in known.refractory]
+            found += [Refractory(covariate, time, value, words) for covariate, value in made]
     return found
 
 
