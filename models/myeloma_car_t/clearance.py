@@ -18,6 +18,7 @@ import numpy as np
 
 from bayestwin.errors import RecordError
 from bayestwin.prognosis.imposed import ImposedLabs, PastCourse, labs_if, past_course
+from bayestwin.records.refusal import shown_key
 
 from .mechanism import STATES
 
@@ -59,15 +60,26 @@ class Reading:
         return "below" if self.above > 1.0 - USUAL else "near"
 
     @property
+    def _ends(self) -> tuple[str, str]:
+        """Both ends in so many digits, two or more, that the reading lies on the side of each on which it does."""
+        for digits in range(2, 7):
+            found = _rounded(self.low, digits), _rounded(self.high, digits)
+            sides = zip((self.low, self.high), map(float, found))
+            if all(np.sign(self.value - end) == np.sign(self.value - said) for end, said in sides):
+                break
+        return found
+
+    @property
     def sentence(self) -> str:
-        """What a reader is told; ranges to two digits, chances in steps of five points."""
+        """What a reader is told; ends of the range to two digits or more, chances in steps of five points."""
+        low, high = self._ends
         until, still = (
             ("this day", "still there") if self.until in (None, self.day) else (f"day {self.until:g}", "there then")
         )
         return (
             f"M-protein was {self.said or f'{self.value:g}'} {self.unit} on day {self.day:g}; had every myeloma cell "
-            f"been gone at the infusion, 8 of 10 such labs would lie between {_two(self.low)} and {_two(self.high)} "
-            f"{self.unit}, so the reading is {WORDS[self.verdict]}; with all labs up to {until} the model holds it "
+            f"been gone at the infusion, 8 of 10 such labs would lie between {low} and {high} {self.unit}, "
+            f"so the reading is {WORDS[self.verdict]}; with all labs up to {until} the model holds it "
             f"{_in_100(self.survivors)} in 100 that a tenth of the burden at the infusion or more is {still}."
         )
 
@@ -123,7 +135,7 @@ def read_clearance(at_infusion, now, *, random_seed: int) -> Reading:
         raise RecordError(
             "two twins of different patients",
             subject=f"patient {at_infusion.key}",
-            value=now.key,
+            value=shown_key(now.key),
             allowed="one patient",
         )
     infusions = [e.time for e in now.record.events if e.event == "infusion" and e.time <= at_infusion.time]
@@ -174,8 +186,8 @@ def _said(lab) -> str:
     return f"{sign}{lab.value:g}" if sign else ""
 
 
-def _two(value: float) -> str:
-    return f"{float(f'{value:.2g}'):g}"
+def _rounded(value: float, digits: int) -> str:
+    return f"{float(f'{value:.{digits}g}'):g}"
 
 
 def _in_100(chance: float) -> str:

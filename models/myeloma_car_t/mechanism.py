@@ -56,16 +56,6 @@ def log_transgene(t, cmax, fb, beta, p):
     return jnp.where(t >= 0.0, jnp.log(cmax) + shape, -30.0)
 
 
-def cells(p, u, quantity):
-    """A quantity of the cell product that is the current treatment; its ide-cel value where none is."""
-    return jnp.where(u.on("cilta_cel") > 0, getattr(p, f"{quantity}_cilta_cel"), getattr(p, f"{quantity}_ide_cel"))
-
-
-def since_cells(u):
-    """Days since the infusion that counts: of cilta-cel where it is the current treatment, else of ide-cel."""
-    return jnp.where(u.on("cilta_cel") > 0, u.since("cilta_cel"), u.since("ide_cel"))
-
-
 def weighed(u, **weight):
     """Sum over treatments of weight times 1 where it is the current one: one product, whatever their number."""
     return jnp.stack([u.on(name) for name in weight]) @ jnp.stack(
@@ -84,12 +74,11 @@ def lasting(u, name):
     return 1.0 if lasts is None else jax.nn.sigmoid((lasts - u.since(name)) / FADES)
 
 
-def saturation(p, u):
-    """Share of the largest effect of the cells that are the current treatment; 0 where none are."""
-    ln_c = log_transgene(since_cells(u), cells(p, u, "Cmax"), cells(p, u, "fB"), cells(p, u, "beta"), p)
-    return (u.on("ide_cel") + u.on("cilta_cel")) / (
-        1.0 + cells(p, u, "EC50") * jnp.exp(p.fitness_on_EC50 * p.fitness - ln_c)
-    )
+def saturation(p, u, name):
+    """Share of the largest effect of a product's cells; 0 before its infusion, whatever was begun after it."""
+    cmax, fb, beta, ec50 = (getattr(p, f"{x}_{name}") for x in ("Cmax", "fB", "beta", "EC50"))
+    ln_c = log_transgene(u.since(name), cmax, fb, beta, p)
+    return jnp.where(u.since(name) >= 0.0, 1.0 / (1.0 + ec50 * jnp.exp(p.fitness_on_EC50 * p.fitness - ln_c)), 0.0)
 
 
 def left_by(ln_b, p):
@@ -109,11 +98,11 @@ def ln_marker(protein, ln_b, p):
 
 def vector_field(t, y, p, u):
     """Growth and kill of both parts (1/day, in logs), turnover of M-protein (g/L/day) and of normal plasma cells."""
-    ln_b, saturated = log_burden(y), saturation(p, u)
+    ln_b, saturated = log_burden(y), {name: saturation(p, u, name) for name in CELLS}
     growth = p.g * (1.0 - jnp.exp(jnp.minimum(ln_b, HIGHEST)) / GUARD)
     drugs = weighed(u, **{name: getattr(p, f"kS_{name}") * lasting(u, name) for name in DRUGS})
-    kill = drugs + cells(p, u, "kS") * saturated
-    harm = saturated + given(u, "harm")
+    kill = drugs + sum(u.on(name) * getattr(p, f"kS_{name}") * saturated[name] for name in CELLS)
+    harm = sum(saturated.values()) + given(u, "harm")  # BCMA is on normal plasma cells too, while there are cells
     above = jnp.maximum(NADIR_UNIT * y.nadir - ln_marker(y.m_protein, ln_b, p), 0.0)
     return {
         "ln_sensitive": growth - kill,

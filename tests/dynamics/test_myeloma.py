@@ -142,6 +142,23 @@ def test_under_a_bispecific_normal_plasma_cells_settle_where_harm_and_recovery_m
     assert last == pytest.approx(v["normal_recovery"] / (v["normal_recovery"] + v["normal_harm"]), rel=1e-3)
 
 
+def test_cells_harm_normal_plasma_cells_whatever_is_begun_after_them_and_kill_no_myeloma_then(
+    solve_myeloma, median_patient
+):
+    times, line = [40.0, 60.0, 120.0], ClinicalEvent("line_of_therapy", 40.0, 40.0, "kd")
+    infused = under("cilta_cel")
+    then_kd = PatientRecord("P-001", events=(*infused.events, line))
+    gone = np.array([-60.0, -60.0, 1.0, 1.0, 0.0, 0.0, *np.zeros(len(MODEL.hazards))])
+    alone, followed = (solve_myeloma(r, median_patient, times, y0=gone)[:, NORMAL] for r in (infused, then_kd))
+    np.testing.assert_allclose(followed, alone, rtol=1e-6)
+    without = 1.0 - (1.0 - alone[0]) * np.exp(-median_patient["normal_recovery"] * np.array([20.0, 80.0]))
+    assert (alone[1:] < without - 0.1).all()  # had the harm ended with the line begun on day 40
+    kS = median_patient["kS_kd"]
+    states = solve_myeloma(then_kd, median_patient, [60.0, 120.0])
+    fall = np.diff(states[:, 0] - states[:, 1]) / 60.0  # of the sensitive part, beside the resistant one
+    assert fall[0] == pytest.approx(-kS, rel=1e-6)
+
+
 def test_the_running_nadir_follows_a_fall_and_stays_when_the_marker_rises(solve_myeloma, median_patient):
     times = list(np.arange(0.0, 900.0, 7.0))
     states = solve_myeloma(under("dara_pd"), median_patient, times)

@@ -59,6 +59,26 @@ def test_a_reading_is_called_by_where_it_lies_in_clearance_alone(clearance, abov
     assert "between 2.3 and 7 g/L" in reading.sentence and "fewer than 5 in 100" in reading.sentence
 
 
+@pytest.mark.parametrize(
+    "value, low, high, above, said",
+    [
+        (6.5, 1.97, 6.47, 0.08, "between 1.97 and 6.47 g/L, so the reading is well above"),
+        (6.5, 1.97, 6.5004, 0.12, "between 1.97 and 6.5004 g/L, so the reading is near"),
+        (2.0, 2.04, 6.5, 0.95, "between 2.04 and 6.5 g/L, so the reading is below"),
+        (6.5, 2.34, 6.98, 0.3, "between 2.3 and 7 g/L, so the reading is near"),
+    ],
+)
+def test_ends_are_said_in_digits_enough_to_see_on_which_side_the_reading_lies(clearance, value, low, high, above, said):
+    assert said in clearance.Reading(28.0, value, "g/L", low, high, above, 0.013, 0.001).sentence
+
+
+def test_a_key_that_looks_like_a_name_is_not_repeated(myeloma_prior, clearance):
+    twin = infused(myeloma_prior[2], 14.0)
+    with pytest.raises(RecordError, match="different patients") as found:
+        clearance.read_clearance(twin, replace(twin, record=PatientRecord("Erika Mustermann")), random_seed=1)
+    assert "Erika" not in str(found.value)
+
+
 def test_two_twins_of_other_patients_and_records_without_infusion_or_labs_are_refused(myeloma_prior, clearance):
     twin = infused(myeloma_prior[2], 14.0)
     with pytest.raises(RecordError, match="different patients.*'M-2'"):
