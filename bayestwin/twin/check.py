@@ -108,6 +108,7 @@ def judge(
         new_labs=new_labs,
         draws_error=draws_error,
         few_draws=few,
+        nothing_else=few and len(failed) == 1,
     )
 
 

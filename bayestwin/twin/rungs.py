@@ -14,7 +14,15 @@ MORE = 4  # times the particles where the first try fails its check, and the pop
 
 def more_of(times: int, few_draws: bool) -> str:
     """What the next try has more of, in words."""
+    if times == 1 and few_draws:
+        return "more population draws"
     return f"{times} times the particles" + (" and population draws" if few_draws else "")
+
+
+def after(info) -> tuple[int, ...]:
+    """Multiples of the particles to try where a check failed: where population draws were too few and nothing else was
+    wrong, more draws first, for as many particles."""
+    return (1, MORE) if info.nothing_else else (MORE,)
 
 
 def from_scratch(
@@ -29,9 +37,8 @@ def from_scratch(
     accuracy,
     feedback: bool = True,
     reasons: tuple[str, ...] = (),
-    tries: tuple[int, ...] = (1, MORE),
-    few_draws: bool = False,
-    nuts: bool = True,
+    failed=None,
+    once: bool = False,
 ):
     """The twin of a whole record by the first of these rungs that passes its check, or withheld by the last.
 
@@ -39,8 +46,8 @@ def from_scratch(
     ----------
     size : int                  particles that the twin is to have, though a rung may take more
     feedback : as `rebuild_twin`; NUTS moves between population draws and is not asked for a cut posterior
-    tries : of the oracle, in multiples of `size`; nuts : ask NUTS where all fail
-    few_draws : what failed before had too few population draws: more of them from the first try on
+    failed : UpdateInfo of the rung before these, None where there was none: what it lacked, the first try has more of
+    once : the oracle alone, with as many particles as the twin is to have
 
     Returns
     -------
@@ -58,15 +65,16 @@ def from_scratch(
         twin, info = rebuild_twin(population, record, reasons=why, **sizes, **how)
         return replace(twin, size=size), info
 
-    draws = population_draws * (MORE if few_draws else 1)
-    twin, info = oracle(tries[0], draws, reasons)
-    for times in tries[1:]:
-        if info.verdict != PASS:
-            failed = "; ".join(info.reasons[len(reasons) :])
-            reasons = (*reasons, f"again with {more_of(times, info.few_draws)}, because {failed}")
-            draws *= MORE if info.few_draws else 1
-            twin, info = oracle(times, draws, reasons)
-    if info.verdict == PASS or not nuts or not feedback:
+    times, *left = after(failed) if failed else (1,)
+    draws = population_draws * (MORE if failed and failed.few_draws else 1)
+    twin, info = oracle(times, draws, reasons)
+    left = left if failed or once else list(after(info))
+    while info.verdict != PASS and left:
+        (times, *left), why = left, "; ".join(info.reasons[len(reasons) :])
+        reasons = (*reasons, f"again with {more_of(times, info.few_draws)}, because {why}")
+        draws *= MORE if info.few_draws else 1
+        twin, info = oracle(times, draws, reasons)
+    if info.verdict == PASS or once or not feedback:
         return twin, info
     with jax.enable_x64(True):
         return by_long_chains(twin, info, random_seed=random_seed, accuracy=accuracy)

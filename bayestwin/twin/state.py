@@ -31,7 +31,7 @@ class UpdateInfo:
     surprise : each new lab before it was learnt; log_evidence : ln p(new labs | old ones), with its error; after
         a restart from scratch of the whole record
     draws_error : error of posterior means and class chances because population draws are few, in posterior SDs, largest
-    few_draws : they are too few, and the population holds more
+    few_draws : they are too few, and the population holds more; nothing_else : that alone made the check fail
     stood : nothing was learnt: the particles are those of the update before, as sound as they were then
     anchor_gap, anchor_shift : of an anchored update, see `anchor.Gap`: z and shift; else None
     verdict : "PASS" or "WITHHELD"; reasons : why, and every restart or fallback on the way
@@ -58,6 +58,7 @@ class UpdateInfo:
     anchor_shift: float | None = None
     draws_error: float = 0.0
     few_draws: bool = False
+    nothing_else: bool = False
     stood: bool = False
     seconds: float = field(default=0.0, compare=False)
 

@@ -39,7 +39,7 @@ from bayestwin.twin.newer import (
 )
 from bayestwin.twin.oracle import refuse_record, start_applied
 from bayestwin.twin.particles import effective_size, log_sum_exp, normalised, pareto_k, unique_particles
-from bayestwin.twin.rungs import MORE, from_scratch, more_of
+from bayestwin.twin.rungs import after, from_scratch, more_of
 from bayestwin.twin.smc import BridgeInfo, bridge
 from bayestwin.twin.state import CUT, PASS, WITHHELD, Twin
 
@@ -257,8 +257,7 @@ def _arrived_beside(twin, record, change, random_seed, population, accuracy):
     if not arrived:
         return (), ()
     without = replace(record, labs=tuple(lab for lab in record.labs if lab not in arrived))
-    once: dict = {"tries": (1,), "nuts": False}
-    before, check = _from_scratch(twin, without, (), random_seed, population, accuracy, **once)
+    before, check = _from_scratch(twin, without, (), random_seed, population, accuracy, once=True)
     beside = difference(before, record)
     if check.verdict != PASS or beside.taken_away:
         named = ", ".join(f"{lab.output} at {lab.time:g}" for lab in arrived)
@@ -268,7 +267,7 @@ def _arrived_beside(twin, record, change, random_seed, population, accuracy):
 
 
 def _from_scratch(twin, record, reasons, random_seed, population, accuracy, **rungs):
-    """The rungs that begin from scratch, for the particles that the twin is to have."""
+    """The rungs that begin from scratch, for the particles that the twin is to have; rungs : as `from_scratch`."""
     return from_scratch(
         population,
         record,
@@ -288,20 +287,18 @@ def _anchored(moved, info, random_seed, population, accuracy):
     """The twin rebuilt from scratch, with what the update says of the new labs and the gap between the two."""
     if population.knows(moved.record):
         return moved, info
-    once: dict = {"tries": (1,), "nuts": False}
-    rebuilt, check = _from_scratch(moved, moved.record, (), random_seed, population, accuracy, **once)
+    rebuilt, check = _from_scratch(moved, moved.record, (), random_seed, population, accuracy, once=True)
     return anchored(moved, info, rebuilt, check)
 
 
 def _last_rung(twin, record, failed, random_seed, population, accuracy):
-    """Rungs 3 and 4: the oracle with four times the particles, then NUTS; withheld without a population."""
+    """Rungs 3 and 4: the oracle with more of what was too few, then NUTS; withheld without a population."""
     why = "; ".join(failed.reasons)
     if population is None or population.knows(record):
         # the twin stays where it stood: a record marked as seen would never be learnt
         return twin, replace(failed, verdict=WITHHELD, reasons=(*failed.reasons, NO_POPULATION), stood=True)
-    reasons = (f"from scratch with {more_of(MORE, failed.few_draws)}, because {why}",)
-    rungs = {"tries": (MORE,), "few_draws": failed.few_draws}
-    rebuilt, info = _from_scratch(twin, record, reasons, random_seed, population, accuracy, **rungs)
+    reasons = (f"from scratch with {more_of(after(failed)[0], failed.few_draws)}, because {why}",)
+    rebuilt, info = _from_scratch(twin, record, reasons, random_seed, population, accuracy, failed=failed)
     rebuilt = replace(rebuilt, updates=twin.updates)
     kept = ("surprise", "new_labs", "log_evidence", "log_evidence_error")  # of the new labs, not of the whole record
     return rebuilt, replace(info, **{name: getattr(failed, name) for name in kept})

@@ -124,7 +124,7 @@ def test_islands_that_disagree_are_moved_until_they_do_not(at_two, level_record,
 def test_two_classes_are_not_given_to_nuts(level_population, level_record, sizes, monkeypatch):
     monkeypatch.setattr(smc, "MAX_STAGES", 1)
     # without the rung of four times the particles, which the test of NUTS walks
-    monkeypatch.setattr("bayestwin.twin.start.from_scratch", partial(rungs.from_scratch, tries=(1,)))
+    monkeypatch.setattr(rungs, "after", lambda info: ())
     record = level_record((20.0, 21.0, 16.7), drug_at=2.0)
     twin = start_twin(level_population, record, random_seed=3, **sizes)
     assert twin.info.verdict == "WITHHELD"
@@ -185,7 +185,7 @@ def test_what_a_withheld_twin_expects_is_kept_so_that_scores_and_alarms_do_not_l
     at_two, level_population, level_record, monkeypatch
 ):
     # One rung is enough for what was expected before it; others would compile for ten seconds.
-    monkeypatch.setattr("bayestwin.twin.update.from_scratch", partial(rungs.from_scratch, tries=(1,), nuts=False))
+    monkeypatch.setattr("bayestwin.twin.update.from_scratch", partial(rungs.from_scratch, once=True))
     failed = replace(at_two, history=(replace(at_two.info, verdict="WITHHELD", reasons=("k-hat 0.9 above 0.7",)),))
     newer = level_record((20.0, 21.0, 205.0))
     _, info = update_twin(failed, newer, random_seed=2, population=level_population)

@@ -75,7 +75,7 @@ def test_a_tenfold_error_corrected_restarts_and_forgets_the_error(
 ):
     # Rungs that test_failures.py walks, and that would compile for most of a minute here.
     monkeypatch.setattr(rungs, "by_long_chains", lambda twin, info, **_: (twin, info))
-    monkeypatch.setattr("bayestwin.twin.update.MORE", 1)
+    monkeypatch.setattr("bayestwin.twin.rungs.MORE", 1)
     record = theophylline.patients[0]
     labs = list(record.labs)
     labs[5] = replace(labs[5], value=labs[5].value * 10)
