@@ -17,6 +17,7 @@ from bayestwin.cli.crosscheck_command import crosscheck
 from bayestwin.cli.fit_command import fit
 from bayestwin.cli.options import OneValueEach, clean_errors
 from bayestwin.cli.patient_commands import forecast, report, start, update
+from bayestwin.cli.refresh_command import refresh
 from bayestwin.cli.replay_command import replay
 from bayestwin.cli.response_command import response
 from bayestwin.cli.score_commands import scores
@@ -26,7 +27,6 @@ from bayestwin.cli.store_commands import (
     believed,
     erase,
     history,
-    refresh,
     refused,
     store_migrate,
     store_population,

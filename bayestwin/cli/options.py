@@ -269,3 +269,12 @@ TwinFile = Annotated[Path, typer.Argument(help="A twin saved by start or update.
 PatientKey = Annotated[
     str | None, typer.Option("--patient", help="Study key; not needed where the files hold one patient.")
 ]
+StoreUrl = Annotated[
+    str,
+    typer.Option(
+        "--store",
+        help="An SQLite file, or postgresql://user@host/database.",
+        envvar="BAYESTWIN_STORE",
+        show_envvar=True,
+    ),
+]

@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bayestwin.cli.options import DONE, NOTHING_USABLE, SOME_REFUSED, Seed, say, usage_error
-from bayestwin.cli.store_commands import StoreUrl
+from bayestwin.cli.options import DONE, NOTHING_USABLE, SOME_REFUSED, Seed, StoreUrl, say, usage_error
 
 DRAWN = 3  # treatments in one figure, beside all together: more have no style of their own
 SHIFT_SHOWN = 0.05  # adjusted p of a group that is named
