@@ -4,20 +4,25 @@ import textwrap
 
 from bayestwin.plots.style import BAND_80, BAND_EDGE, INK, MUTED, SMALL, new_axes, quiet_style
 
+FONT = 6.2  # points
+LINE_MM = 1.2 * FONT * 25.4 / 72  # from one line to the next
+
 
 def plot_chance_ladder(rungs, *, question="", ax=None, width_mm=186.0, row_mm=11.0, data=False):
-    """Rows from the first moment at the top to the last.
+    """Rows from the first moment at the top to the last; rows are as high as the longest of their words needs.
 
     rungs : dicts with name, chance (0 to 1, or None where there is no number), range ((low, high) or None), rests_on,
         reason (why there is no number or no range)
     """
     rungs = list(rungs)
+    words = [textwrap.wrap(_note(rung), 58) for rung in rungs]
+    row_mm = max([row_mm, *(LINE_MM * (len(lines) + 1) for lines in words)])
     with quiet_style():
         if ax is None:
             ax = new_axes(width_mm, row_mm * len(rungs) + 14, left=26, right=0.46 * width_mm, bottom=9, top=5)
         ax.set_xlim(0, 100)
         ax.set_ylim(len(rungs) - 0.5, -0.5)
-        for y, rung in enumerate(rungs):
+        for y, (rung, lines) in enumerate(zip(rungs, words)):
             ax.axhline(y, color="#e4e4e4", linewidth=0.6, zorder=0)
             if rung["chance"] is None:
                 ax.text(50, y, "no number", fontsize=SMALL, color=MUTED, ha="center", va="center")
@@ -26,14 +31,13 @@ def plot_chance_ladder(rungs, *, question="", ax=None, width_mm=186.0, row_mm=11
                     low, high = (100 * x for x in rung["range"])
                     ax.barh(y, high - low, left=low, height=0.42, color=BAND_80, edgecolor=BAND_EDGE, linewidth=0.6)
                 ax.plot([100 * rung["chance"]], [y], "o", color=INK, markersize=4, zorder=3)
-            note = rung["rests_on"] + (f" ({rung['reason']})" if rung.get("reason") else "")
             ax.annotate(
-                "\n".join(textwrap.wrap(note, 58)[:4]),
+                "\n".join(lines),
                 (1, y),
                 (6, 0),
                 xycoords=ax.get_yaxis_transform(),
                 textcoords="offset points",
-                fontsize=6.2,
+                fontsize=FONT,
                 color=INK,
                 va="center",
                 annotation_clip=False,
@@ -44,3 +48,8 @@ def plot_chance_ladder(rungs, *, question="", ax=None, width_mm=186.0, row_mm=11
         if question:
             ax.set_title(question)
     return (ax, [(r["name"], r["chance"], r["range"]) for r in rungs]) if data else ax
+
+
+def _note(rung) -> str:
+    """What a rung rests on, and why it has no number or no range."""
+    return rung["rests_on"] + (f" ({rung['reason']})" if rung.get("reason") else "")

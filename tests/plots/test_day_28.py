@@ -68,6 +68,17 @@ def test_a_rung_without_a_range_has_a_point_alone_and_one_without_a_number_says_
     assert first < last  # the first moment at the top
 
 
+def test_long_words_of_a_rung_stand_in_full_and_do_not_touch_those_of_the_next():
+    words = "twelve labs (six of one kind and six of another); what is in force goes on until the infusion " * 3
+    rungs = [RUNGS[0] | {"name": name, "rests_on": words} for name in ("referral", "bridging", "infusion")]
+    ax = plot_chance_ladder(rungs)
+    ax.figure.canvas.draw()
+    said = [text for text in ax.texts if text.get_text()]
+    assert all(text.get_text().replace("\n", " ") == words.strip() for text in said)
+    boxes = sorted((text.get_window_extent() for text in said), key=lambda box: box.y0)
+    assert all(below.y1 < above.y0 for below, above in zip(boxes, boxes[1:]))
+
+
 def test_figures_need_no_pyplot_and_leave_the_settings_as_they_were():
     before = dict(matplotlib.rcParams)
     drawn(beside=CHAINS)
