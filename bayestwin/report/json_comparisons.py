@@ -38,7 +38,7 @@ def _comparison(inputs, pair, rows, sayings):
         "sentences": [],
     }
     marks = [row.landmark(pair.month) for row in (first, second)]
-    errors = [*(mark and mark.mcse for mark in marks), *([] if pair.mcse is None else [pair.mcse])]
+    errors = [*(mark and mark.mcse for mark in marks), *([] if pair.mcse is None else [pair.mcse]), *pair.by_rho_mcse]
     steps = [None if error is None else rounding.step_for(error, inputs.numbers.ess) for error in errors]
     reason = pair.withheld
     if not (estimated(first) and estimated(second)):
@@ -96,6 +96,7 @@ def _fill_difference(inputs, pair, entry, step, labels, sayings):
     entry.update(
         chance_difference={
             "value": pair.difference,
+            "mcse": pair.mcse,
             "p80": list(pair.p80),
             "shown": filled["d"],
             "range_shown": filled["range"],
@@ -115,14 +116,19 @@ def _fill_difference(inputs, pair, entry, step, labels, sayings):
         ],
     )
     if pair.months_gained is not None and pair.months_gained_p80 is not None:
+        months = [pair.months_gained, *pair.months_gained_p80]
+        value, *ends = (_signed(m, rounding.month_step(abs(m), pair.months_gained_mcse)) for m in months)
         entry["months_gained"] = {
             "value": pair.months_gained,
+            "mcse": pair.months_gained_mcse,
             "p80": list(pair.months_gained_p80),
-            "shown": _signed(pair.months_gained),
-            "range_shown": " to ".join(map(_signed, pair.months_gained_p80)),
+            "shown": value,
+            "range_shown": rounding.NOT_SHOWN if rounding.NOT_SHOWN in ends else " to ".join(ends),
         }
 
 
-def _signed(months: float) -> str:
-    size = rounding.round_months(abs(months))
+def _signed(months: float, step: float | None) -> str:
+    if step is None:
+        return rounding.NOT_SHOWN
+    size = rounding.round_months(abs(months), step)
     return "0" if size == 0 else f"{'+' if months > 0 else chr(0x2212)}{size:g}"

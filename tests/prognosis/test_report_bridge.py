@@ -59,5 +59,16 @@ def test_the_page_of_the_second_report_holds_its_bridge_dates_and_differences_to
     assert document["clock"]["data_cut_shown"] == "21 Apr 2025" and document["change"]["bridge"][1]["step"] == (
         "new labs and late, corrected or retracted labs"
     )
+    for row in found.treatments:
+        errors = row.event.errors
+        assert 0.0 < errors.quantiles[0.25] < 3.0 and len(errors.dots) == 20 and 0.0 < errors.after_horizon < 0.05
+        assert all(0.0 < mark.doubt_mcse < 0.2 for mark in row.landmarks)
+        assert all(0.0 < item.mcse < 0.05 for item in row.outcomes)
+        ahead = row.trajectories[0].times > found.clock.data_cut_time
+        errors = row.trajectories[0].errors[:, ahead]
+        assert np.isfinite(errors).all() and np.median(errors) > 0.0
+    doubt = document["treatments"][0]["landmarks"][1]["doubt"]
+    assert doubt["mcse_shown"].endswith(" points") and doubt["mcse"] == found.treatments[0].landmarks[1].doubt_mcse
+    assert "Monte Carlo error of a median up to " in document["courses"][0]["caption"]
     low, high = found.change.previous_middle_half
     assert 0.0 < low < high
