@@ -67,7 +67,7 @@ def treatment_entry(prognosis, row, model, record):
     outcomes = []
     for k, month in enumerate(prognosis.landmarks):
         free = float((w * e.survival[:, k]).sum())
-        dead = e.died & (e.event <= month)
+        dead = _dead(prognosis.model, e, k, month)
         died = min(float((w * dead).sum()), 1.0 - free)
         error = max(island_error(dead, *exact), island_error(e.survival[:, k] + dead, *exact))
         outcomes.append(page.Outcomes(float(month), free, 1.0 - free - died, died, error))
@@ -91,6 +91,14 @@ def treatment_entry(prognosis, row, model, record):
         outcomes=tuple(outcomes),
         trajectories=tuple(courses),
     )
+
+
+def _dead(model, events, k: int, month: float):
+    """Chance of every draw to have died without progression by the landmark k, (P,); drawn where a file holds none."""
+    if events.first is None:
+        return events.died & (events.event <= month)
+    ways = events.first[:, k]
+    return ways[:, ways.shape[1] - len(model.progression.death_hazards) :].sum(axis=1)
 
 
 def _errors(prognosis, months, died=None):

@@ -116,19 +116,15 @@ def _fill_difference(inputs, pair, entry, step, labels, sayings):
         ],
     )
     if pair.months_gained is not None and pair.months_gained_p80 is not None:
-        months = [pair.months_gained, *pair.months_gained_p80]
-        value, *ends = (_signed(m, rounding.month_step(abs(m), pair.months_gained_mcse)) for m in months)
+        step = rounding.month_step(abs(pair.months_gained), pair.months_gained_mcse)
+        low, high = pair.months_gained_p80
         entry["months_gained"] = {
             "value": pair.months_gained,
             "mcse": pair.months_gained_mcse,
             "p80": list(pair.months_gained_p80),
-            "shown": value,
-            "range_shown": rounding.NOT_SHOWN if rounding.NOT_SHOWN in ends else " to ".join(ends),
+            "shown": rounding.NOT_SHOWN,
+            "range_shown": rounding.NOT_SHOWN,
         }
-
-
-def _signed(months: float, step: float | None) -> str:
-    if step is None:
-        return rounding.NOT_SHOWN
-    size = rounding.round_months(abs(months), step)
-    return "0" if size == 0 else f"{'+' if months > 0 else chr(0x2212)}{size:g}"
+        if step is not None:
+            entry["months_gained"]["shown"] = rounding.signed_months(pair.months_gained, step)
+            entry["months_gained"]["range_shown"] = rounding.signed_months_range(low, high, step)

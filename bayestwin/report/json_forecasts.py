@@ -151,10 +151,12 @@ def _doubt(mark: Landmark) -> dict | None:
         "chance": mark.doubt[2],
         "shown": shown,
         "mcse": mark.doubt_mcse,
-        "mcse_shown": "not computed"
-        if mark.doubt_mcse is None
-        else f"{max(1, math.ceil(100 * mark.doubt_mcse))} points",
+        "mcse_shown": "not computed" if mark.doubt_mcse is None else _points(max(1, math.ceil(100 * mark.doubt_mcse))),
     }
+
+
+def _points(number: int) -> str:
+    return "1 point" if number == 1 else f"{number} points"
 
 
 def _event(inputs: ReportInput, event: EventForecast, sayings) -> dict:

@@ -112,6 +112,17 @@ def signed_range(low: float, high: float, step: int) -> str:
     return f"{_sign(first)} to {_sign(last)}"
 
 
+def signed_months(months: float, step: float) -> str:
+    """Months gained at the nearest step with their sign: "+4", "\u22121.5", "0"."""
+    return _sign(math.copysign(round_months(abs(months), step), months) or 0.0)
+
+
+def signed_months_range(low: float, high: float, step: float) -> str:
+    """Range of months gained, outward."""
+    first, last = step * math.floor(low / step + 1e-9), step * math.ceil(high / step - 1e-9)
+    return f"{_sign(first)} to {_sign(last)}"
+
+
 def _sign(points: float) -> str:
     """A number with its sign, a true minus."""
     return f"+{points:g}" if points > 0 else f"\u2212{-points:g}" if points < 0 else "0"

@@ -79,7 +79,7 @@ def test_months_gained_and_differences_by_rho_are_as_fine_as_their_own_monte_car
         assert not report.failures
         entry = report.document["comparisons"][0]["months_gained"]
         gained.append((entry["shown"], entry["range_shown"]))
-    assert gained == [("+4", "\u22121 to +10"), ("+3", "0 to +9"), ("not shown", "not shown")]
+    assert gained == [("+4", "\u22122 to +10"), ("+3", "\u22123 to +12"), ("not shown", "not shown")]
     by_rho = dataclasses.replace(pair, mcse=0.005, by_rho_mcse=(0.02,) * len(pair.by_rho))
     entry = make_report(example(comparisons=(by_rho,))).document["comparisons"][0]
     assert entry["chance_difference"]["shown"] == "+10" and entry["chance_difference"]["mcse"] == 0.005
