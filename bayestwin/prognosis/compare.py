@@ -18,8 +18,9 @@ from bayestwin.dynamics import treatment_starts
 from bayestwin.errors import ModelError, refuse_other
 from bayestwin.prognosis.given_before import given_before_words
 from bayestwin.prognosis.printed import time_text
-from bayestwin.prognosis.quantities import knowledge_spread, monte_carlo_error
+from bayestwin.prognosis.quantities import knowledge_spread
 from bayestwin.prognosis.table import table
+from bayestwin.twin.monte_carlo import island_error
 from bayestwin.twin.surprise import weighted_quantiles
 
 
@@ -30,6 +31,8 @@ class PairComparison:
     by_rho : (rho, difference, low, high) per declared rho, which is that between the two; empty where no response has
         to speak of another
     mcse, pairs_mcse, months_gained_mcse : Monte Carlo errors of difference, pairs and gain (SD between random seeds)
+    by_rho_mcse : of the differences in by_rho. Ranges, and the confidence, a share of population draws, have none: see
+        `quantities.Chance`
     given_before : that the patient has had treatment b before, when and with what response; "" where not
     """
 
@@ -48,6 +51,7 @@ class PairComparison:
     mcse: float | None = None
     pairs_mcse: tuple[float, float, float] | None = None
     months_gained_mcse: float | None = None
+    by_rho_mcse: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +104,7 @@ class TreatmentComparison:
                 lines.append(f"  {r.b} at {r.month} months: withheld ({r.withheld})")
                 continue
             rho = ", ".join(f"rho {x:g}: {100 * d:+.0f}" for x, d, _, _ in r.by_rho) or "treatments the patient has had"
+            rho += f" (Monte Carlo error up to {100 * max(r.by_rho_mcse):.1f})" if r.by_rho_mcse else ""
             ends = f"{100 * r.p80[0]:+.0f} to {100 * r.p80[1]:+.0f}"
             known = (
                 f"  {r.b} at {r.month} months: {100 * r.difference:+.0f} ({ends}), Monte Carlo error {100 * r.mcse:.1f}"
@@ -141,18 +146,20 @@ def _pair(prognosis, a, b, month) -> PairComparison:
     if month not in prognosis.landmarks:
         return PairComparison(**names, withheld=f"{month} months is not a landmark of this forecast")
     k = prognosis.landmarks.index(month)
-    by_rho, missing = [], []
+    by_rho, by_rho_mcse, missing = [], [], []
     for rho in a.by_rho or {}:
         pair = a.by_rho[rho], (b.by_rho or {}).get(rho)
         if None in [p if p is None else 1 for p in pair]:
             missing.append(rho)
             continue
         log_weights = pair[0][1]
-        found = _difference(pair[0][0][:, k], pair[1][0][:, k], np.exp(log_weights) / prognosis.islands, prognosis.draw)
+        first_s, second_s = pair[0][0][:, k], pair[1][0][:, k]
+        found = _difference(first_s, second_s, np.exp(log_weights) / prognosis.islands, prognosis.draw)
         if found[1] is None:  # reweighted to this rho too few population draws are left for a range
             missing.append(rho)
             continue
         by_rho.append((_of_the_pair(prognosis.model, a.plan, b.plan, rho), *found[:3]))
+        by_rho_mcse.append(island_error(second_s - first_s, log_weights, prognosis.islands))
     if missing:
         return PairComparison(**names, withheld=f"too few draws under rho {', '.join(f'{r:g}' for r in missing)}")
     if not by_rho and (why := _rests_on_rho(prognosis, a, b)):
@@ -182,11 +189,12 @@ def _pair(prognosis, a, b, month) -> PairComparison:
         mcse=_error(prognosis, b.events.survival[:, k] - a.events.survival[:, k]),
         pairs_mcse=(_error(prognosis, outcomes[0]), _error(prognosis, outcomes[1]), _error(prognosis, tie)),
         months_gained_mcse=_error(prognosis, tb - ta),
+        by_rho_mcse=tuple(by_rho_mcse),
     )
 
 
 def _error(prognosis, values) -> float:
-    return monte_carlo_error(np.asarray(values, dtype=float), prognosis.log_weights, prognosis.islands)
+    return island_error(np.asarray(values, dtype=float), prognosis.log_weights, prognosis.islands)
 
 
 def _of_the_pair(model, a, b, rho: float) -> float:

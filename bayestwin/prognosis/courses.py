@@ -6,6 +6,7 @@ from bayestwin.individual import beginning
 from bayestwin.individual.residuals import as_reported, draw_observation
 from bayestwin.prognosis.result import QUANTILES, Course
 from bayestwin.prognosis.simulate import trajectories
+from bayestwin.twin.monte_carlo import quantile_errors
 from bayestwin.twin.surprise import weighted_quantiles, whole_quantiles
 
 SAMPLED_FUTURES = 12
@@ -27,6 +28,7 @@ def courses(model, outputs, ok, sigma, times, draws, islands, rng, *, record) ->
     """One course per output that is followed, from latent outputs (P, V, K); failed solves have no weight."""
     weights = np.where(ok, np.exp(draws.log_weights) / islands, 0.0)
     weights = weights / weights.sum()
+    log_weights = np.where(ok, draws.log_weights, -np.inf)
     picked = np.random.default_rng(0).choice(len(weights), SAMPLED_FUTURES, p=weights)
     found = []
     for k, observation in enumerate(model.observations):
@@ -37,9 +39,10 @@ def courses(model, outputs, ok, sigma, times, draws, islands, rng, *, record) ->
         seen = np.clip(seen, *ends_of(observation))
         quantiles_of = whole_quantiles if observation.discrete else weighted_quantiles
         quantiles = np.stack([quantiles_of(seen[:, t], weights, QUANTILES) for t in range(len(times))], axis=1)
+        errors = [quantile_errors(now, log_weights, islands, QUANTILES, quantiles_of) for now in seen.T]
         expected = as_reported(model, k, outputs[picked, :, k], sigma[picked, None, :])
         futures = np.clip(expected, *observation.plausible)
-        found.append(Course(observation.output, np.asarray(times), quantiles, futures))
+        found.append(Course(observation.output, np.asarray(times), quantiles, futures, np.stack(errors, axis=1)))
     return tuple(found)
 
 

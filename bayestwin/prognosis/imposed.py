@@ -22,7 +22,8 @@ from bayestwin.individual.residuals import draw_observation
 from bayestwin.prognosis.particles import forecast_draws
 from bayestwin.prognosis.result import QUANTILES
 from bayestwin.prognosis.simulate import past_states, trajectories
-from bayestwin.twin.particles import island_means
+from bayestwin.twin.monte_carlo import island_error, quantile_errors
+from bayestwin.twin.particles import normalised
 from bayestwin.twin.surprise import weighted_quantiles
 
 
@@ -44,23 +45,32 @@ class PastCourse:
     def chance(self, holds) -> tuple[float, float]:
         """Posterior probability of what `holds` (P,) says of every particle, and its Monte Carlo error."""
         value = np.asarray(holds, dtype=float)
-        spread = island_means(value, self.log_weights, self.islands)
-        return float((self.weights * value).sum()), float(spread.std(ddof=1) / np.sqrt(self.islands))
+        return float((self.weights * value).sum()), island_error(value, self.log_weights, self.islands)
 
 
 @dataclass(frozen=True, eq=False)
 class ImposedLabs:
-    """Labs (P, T) of one output at `times` (T,), assay error inside, under states given by hand; weights (P,)."""
+    """Labs (P, T) of one output at `times` (T,), assay error inside, under states given by hand; weights (P,).
+
+    log_weights (P,), islands : for the Monte Carlo errors
+    """
 
     output: str
     times: np.ndarray
     labs: np.ndarray
     weights: np.ndarray
+    log_weights: np.ndarray | None = None
+    islands: int = 0
 
     def quantiles(self, probabilities=QUANTILES) -> np.ndarray:
         """Predictive quantiles, (len(probabilities), T)."""
         found = [weighted_quantiles(self.labs[:, t], self.weights, probabilities) for t in range(len(self.times))]
         return np.stack(found, axis=1)
+
+    def quantiles_mcse(self, probabilities=QUANTILES) -> np.ndarray:
+        """Monte Carlo errors of `quantiles`, (len(probabilities), T)."""
+        exact = (self.log_weights, self.islands, probabilities)
+        return np.stack([quantile_errors(labs, *exact) for labs in self.labs.T], axis=1)
 
     def share_above(self, time: float, value: float) -> float:
         """How many of these labs at one of the times are `value` or more; ties count half."""
@@ -98,9 +108,9 @@ def past_course(twin, times, *, random_seed: int, accuracy: Accuracy = NO_GRADIE
     with jax.enable_x64(True):
         draws = forecast_draws(twin, twin.rho, np.random.default_rng([random_seed, twin.updates, 21]))
         states, ok = past_states(twin, draws, times, accuracy=accuracy)
-    weights = _weights(twin, draws, ok)
+    weights, log_weights = _weights(twin, draws, ok)
     named = {name: states[:, :, k] for k, name in enumerate(twin.model.states)}
-    return PastCourse(times, named, weights, np.asarray(draws.log_weights), twin.islands)
+    return PastCourse(times, named, weights, log_weights, twin.islands)
 
 
 def labs_if(
@@ -145,13 +155,13 @@ def labs_if(
     sigma = np.asarray(twin.population.sigma)[draws.draw]
     labs = draw_observation(model, k, rng, outputs[:, :, k], sigma[:, None, :])
     lowest = max(model.observations[k].plausible[0], 0.0)
-    return ImposedLabs(output, times, np.maximum(labs, lowest), _weights(twin, draws, ok))
+    return ImposedLabs(output, times, np.maximum(labs, lowest), *_weights(twin, draws, ok), twin.islands)
 
 
-def _weights(twin, draws, ok) -> np.ndarray:
-    """Weights of the draws that were solved, summing to one."""
-    weights = np.where(ok, np.exp(np.asarray(draws.log_weights)) / twin.islands, 0.0)
-    return weights / weights.sum()
+def _weights(twin, draws, ok) -> tuple[np.ndarray, np.ndarray]:
+    """Weights of the draws that were solved, summing to one, and their logarithms, in which each island sums to one."""
+    log_weights = normalised(np.where(ok, np.asarray(draws.log_weights), -np.inf), twin.islands)
+    return np.exp(log_weights) / twin.islands, log_weights
 
 
 def _passed(twin) -> None:

@@ -85,7 +85,9 @@ class Ladder:
         return table([_row(rung) for rung in self.rungs])
 
     def __str__(self):
-        lines = [f"{self.question}; {self.patient}, {self.treatment} (research use only)"]
+        errors = [100 * rung.chance.mcse for rung in self.rungs if rung.chance is not None]
+        exact = f"; Monte Carlo error up to {max(errors):.1f} points" if errors else ""
+        lines = [f"{self.question}; {self.patient}, {self.treatment} (research use only){exact}"]
         for rung in self.rungs:
             if rung.chance is None:
                 said = f"no number ({rung.reason})"

@@ -20,6 +20,7 @@ def forecast_text(prognosis) -> str:
         data_cut_text(prognosis.model, prognosis.now),
         "progression-free in 100, 80 % knowledge range in brackets; median months to progression or death",
         *_monte_carlo_error(prognosis),
+        *_error_of_medians(prognosis),
     ]
     for row in prognosis.rows:
         if row.events is None:
@@ -38,12 +39,14 @@ def forecast_text(prognosis) -> str:
 
 def course_table(prognosis):
     """Every predicted course as a table (pandas): treatment, output, unit, time, quantiles of a lab with its residual
-    error, q0.025 to q0.975; time in the model's time unit, as in the record."""
+    error, q0.025 to q0.975, and their Monte Carlo errors, q0.025_mcse to q0.975_mcse;
+    time in the model's time unit, as in the record."""
     unit = {observation.output: observation.unit for observation in prognosis.model.observations}
     return table(
         [
             {"treatment": row.plan.name, "output": course.output, "unit": unit[course.output], "time": float(time)}
             | {f"q{level:g}": float(value) for level, value in zip(QUANTILES, course.quantiles[:, k])}
+            | {f"q{level:g}_mcse": float(value) for level, value in zip(QUANTILES, _errors_of(course)[:, k])}
             for row in prognosis.rows
             for course in row.courses or ()
             for k, time in enumerate(course.times)
@@ -69,8 +72,15 @@ def _labs_text(prognosis) -> str:
             shown = np.unique(np.linspace(0, len(course.times) - 1, TIMES_SHOWN).round().astype(int))
             low, middle, high = (course.quantiles[QUANTILES.index(level)] for level in (0.1, 0.5, 0.9))
             cells = [f"{unit} {course.times[k]:g} {middle[k]:.3g} ({low[k]:.3g} to {high[k]:.3g})" for k in shown]
-            lines.append(f"    {observation.label or course.output}, {observation.unit}: {', '.join(cells)}")
+            errors = _errors_of(course)[1:-1, shown]  # of the median and of both ends of the 80 % interval
+            exact = f"Monte Carlo error of a median up to {errors[2].max():.2g}, of an end {errors[[0, 4]].max():.2g}"
+            lines.append(f"    {observation.label or course.output}, {observation.unit}: {', '.join(cells)}; {exact}")
     return "\n".join(lines)
+
+
+def _errors_of(course):
+    """Monte Carlo errors of a course's quantiles, not a number where its file holds none."""
+    return np.full_like(course.quantiles, np.nan) if course.errors is None else course.errors
 
 
 def time_text(model, time: float) -> str:
@@ -95,6 +105,22 @@ def _monte_carlo_error(prognosis) -> list[str]:
     months = prognosis.landmarks
     errors = [[prognosis.chance(name, month).mcse for name in shown] for month in months]
     return [monte_carlo_error_text(months, errors)] if shown else []
+
+
+def _error_of_medians(prognosis) -> list[str]:
+    """How far another random seed moves the medians, and whether one may pass the horizon."""
+    errors = [prognosis.quantiles_mcse(row.plan.name, (0.5,))[0] for row in prognosis.rows if row.events is not None]
+    return [f"Monte Carlo error of a median: {_up_to(errors, 'months')}"] if errors else []
+
+
+def _up_to(errors, unit: str) -> str:
+    """The largest of some Monte Carlo errors; of times one may lie past the end with another seed, and has none."""
+    known, said = [error for error in errors if np.isfinite(error)], []
+    if known:
+        said.append(f"up to {max(known):.1f} {unit}" if max(known) >= 0.05 else f"under 0.1 {unit}")
+    if beyond := len(errors) - len(known):
+        said.append(f"for {beyond} of {len(errors)} another seed may pass the horizon or come back")
+    return "; ".join(said)
 
 
 def _given_before(prognosis, row) -> list[str]:
@@ -122,8 +148,12 @@ def _moments(prognosis, row) -> list[str]:
     for name, moment in (row.moments or {}).items():
         given = [(month, prognosis.chance_from(name, row.plan.name, month)) for month in prognosis.landmarks]
         cells = ", ".join(_cell(month, chance) for month, chance in given if chance is not None)
-        reached = in_100(prognosis.reached(name, row.plan.name))
-        lines.append(f"    counted from {name} (month {moment.at:.1f}), the {reached} in 100 who get there: {cells}")
+        reached = prognosis.reached(name, row.plan.name)
+        errors = [100 * chance.mcse for chance in (reached, *(c for _, c in given)) if chance is not None]
+        lines.append(
+            f"    counted from {name} (month {moment.at:.1f}), the {in_100(reached.value)} in 100 who get there: "
+            f"{cells}; Monte Carlo error {_up_to(errors, 'points')}"
+        )
     if row.plan.otherwise is not None:
         lines.append(f"    who never gets it has {row.plan.otherwise.label} instead, and is inside the chances above")
     return lines
@@ -135,7 +165,9 @@ def _first_event(prognosis, row) -> list[str]:
     ways = prognosis.first_events(row.plan.name, month)
     if ways is None or len(ways) < 2:
         return []
-    return [f"    first by {month:g} mo: " + ", ".join(f"{name} {in_100(chance)}" for name, chance in ways.items())]
+    said = ", ".join(f"{name} {in_100(chance.value)}" for name, chance in ways.items())
+    error = _up_to([100 * chance.mcse for chance in ways.values()], "points")
+    return [f"    first by {month:g} mo: {said}; Monte Carlo error {error}"]
 
 
 def _time_on(prognosis, row) -> list[str]:
@@ -146,7 +178,11 @@ def _time_on(prognosis, row) -> list[str]:
         f"{name} {100 * mean:.0f} % ({100 * low:.0f} to {100 * high:.0f})"
         for name, (mean, low, high) in row.time_on.shares(prognosis.weights).items()
     )
-    by = row.time_on.changed_by(prognosis.weights, prognosis.horizon)
+    exact = (prognosis.log_weights, prognosis.islands)
+    by = row.time_on.changed_by(*exact, prognosis.horizon)
     early, middle, late = ("none" if np.isinf(q) else f"{q:.1f}" for q in row.time_on.quantiles(prognosis.weights))
-    when = f"first change in {in_100(by)} of 100, month {middle} ({early} to {late})" if by else "no change"
-    return [f"    of the time: {shares}; {when}"]
+    when = f"first change in {in_100(by.value)} of 100, month {middle} ({early} to {late})" if by.value else "no change"
+    errors = [_up_to([100 * e for found in row.time_on.shares_mcse(*exact).values() for e in found], "%")]
+    if by.value:
+        errors += [f"{100 * by.mcse:.1f} of 100", _up_to(row.time_on.quantiles_mcse(*exact), "months")]
+    return [f"    of the time: {shares}; {when}; Monte Carlo error {', '.join(errors)}"]

@@ -9,6 +9,7 @@ With draws (theta_m, eta_mk) and S_mk = P(T > h | theta_m, eta_mk):
                       differ no more than that noise, unless they differ by less than half a point anyway
     doubt             knowledge Var_m(p_m) corrected; chance p - E[S^2]; patient the rest; the three sum to p (1 - p)
 
+How far another random seed would move them: the islands say (twin/monte_carlo.py).
 A draw-wise interval of S is useless (given all parameters a mechanistic twin is nearly 0 or 1) and is never made.
 """
 
@@ -18,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bayestwin.twin.few_draws import draws_error
-from bayestwin.twin.particles import island_means
+from bayestwin.twin.monte_carlo import island_error, jackknife_error
 from bayestwin.twin.surprise import weighted_quantiles
 
 FEWEST_DRAWS, FEWEST_PER_DRAW, ENOUGH_PER_DRAW = 20.0, 4.0, 20.0
@@ -55,6 +56,13 @@ class Spread(NamedTuple):
         return ""
 
 
+class Estimate(NamedTuple):
+    """One number and its Monte Carlo error (SD between random seeds)."""
+
+    value: float
+    mcse: float
+
+
 @dataclass(frozen=True)
 class Chance:
     """One chance with what is known of its accuracy.
@@ -63,6 +71,9 @@ class Chance:
     value, mcse ; knowledge : level -> (low, high) or None with `reason`
     approximate : fewer than 20 draws per population draw
     doubt (patient, knowledge, chance) parts of p (1 - p), summing to it; per_draw : effective K; draws : effective M
+    doubt_mcse : Monte Carlo errors of these parts as shares of p (1 - p). Ends of `knowledge` have none: an
+        island holds too few particles of a population draw for a range of its own, and the jackknife of such a quantile
+        is not to be believed (1.4 times too large on a known hierarchy)
     """
 
     value: float
@@ -74,6 +85,7 @@ class Chance:
     per_draw: float
     draws: float
     draws_error: float = 0.0
+    doubt_mcse: tuple[float, float, float] | None = None
 
 
 def by_population_draw(values, weights, draw):
@@ -115,20 +127,41 @@ def _middle(spread: Spread, level: float) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def monte_carlo_error(values, log_weights, islands: int) -> float:
-    """SD between random seeds of the weighted mean of values (P,), from the means of the islands."""
-    return float(island_means(values, log_weights, islands).std(ddof=1) / np.sqrt(islands))
+def estimate(values, log_weights, islands: int) -> Estimate:
+    """Weighted mean of values (P,) with its Monte Carlo error."""
+    weights = np.exp(log_weights) / islands
+    return Estimate(float(weights @ values), island_error(values, log_weights, islands))
 
 
 def chance_of(survival, squared, weights, draw, log_weights, islands: int) -> Chance:
     """Chance of one landmark from S (P,) and an unbiased S^2 (P,)."""
-    p = float((weights * survival).sum())
-    mcse = monte_carlo_error(survival, log_weights, islands)
-    spread = knowledge_spread(survival, weights, draw)
+    p, spread, doubt = _parts(survival, squared, weights, draw)
     knowledge = None if spread.reason else {level: _middle(spread, level) for level in LEVELS}
+    few = spread.per_draw < ENOUGH_PER_DRAW
+
+    def shares(kept):
+        parts = _parts(survival, squared, kept, draw)[2]
+        return np.divide(parts, max(sum(parts), 1e-300))
+
+    patient, known, luck = jackknife_error(shares, log_weights, islands)
+    return Chance(
+        p,
+        island_error(survival, log_weights, islands),
+        knowledge,
+        spread.reason,
+        few,
+        doubt,
+        spread.per_draw,
+        spread.draws,
+        float(draws_error(survival, weights, draw)),
+        (float(patient), float(known), float(luck)),
+    )
+
+
+def _parts(survival, squared, weights, draw) -> tuple[float, Spread, tuple[float, float, float]]:
+    """Chance, what differs between population draws, and the doubt (patient, knowledge, chance)."""
+    p = float((weights * survival).sum())
+    spread = knowledge_spread(survival, weights, draw)
     of_chance = float(np.clip(p - (weights * squared).sum(), 0.0, p * (1 - p)))
     of_knowledge = float(np.clip(spread.corrected, 0.0, p * (1 - p) - of_chance))
-    doubt = (p * (1 - p) - of_chance - of_knowledge, of_knowledge, of_chance)
-    few = spread.per_draw < ENOUGH_PER_DRAW
-    few_draws = float(draws_error(survival, weights, draw))
-    return Chance(p, mcse, knowledge, spread.reason, few, doubt, spread.per_draw, spread.draws, few_draws)
+    return p, spread, (p * (1 - p) - of_chance - of_knowledge, of_knowledge, of_chance)

@@ -9,9 +9,10 @@ from bayestwin.errors import ModelError
 from bayestwin.prognosis.endpoint import EventTimes
 from bayestwin.prognosis.moments import MOMENTS, Moment
 from bayestwin.prognosis.plan import Plan
-from bayestwin.prognosis.quantities import LEVELS, Chance, chance_of
+from bayestwin.prognosis.quantities import LEVELS, Chance, Estimate, chance_of, estimate
 from bayestwin.prognosis.table import table
 from bayestwin.prognosis.time_on import TimeOnTreatment, step_quantiles
+from bayestwin.twin.monte_carlo import quantile_errors
 from bayestwin.twin.particles import normalised
 
 ENDPOINTS = ("progression or death", "progression", "death")
@@ -22,7 +23,8 @@ QUANTILES = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
 class Course:
     """Predictive course of one output.
 
-    times (T,); quantiles (7, T) at QUANTILES with residual error; samples (12, T) without
+    times (T,); quantiles (7, T) at QUANTILES with residual error, errors (7, T) their Monte Carlo errors, None in files
+    of earlier versions; samples (12, T) without residual error: futures to look at, not numbers that have an error
     Values outside the observation's plausible range are set to its end: the report says so.
     """
 
@@ -30,6 +32,7 @@ class Course:
     times: np.ndarray
     quantiles: np.ndarray
     samples: np.ndarray
+    errors: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,12 +141,12 @@ class Prognosis:
         weights = np.exp(log_weights) / self.islands
         return chance_of(survival, squared, weights, self.draw, log_weights, self.islands)
 
-    def reached(self, moment: str, treatment: str) -> float | None:
-        """Share of all who set out on a treatment who get to a moment ahead alive; None where there is none."""
+    def reached(self, moment: str, treatment: str) -> Chance | None:
+        """Chance of all who set out on a treatment to get to a moment ahead alive; None where there is none."""
         found = self._moment(moment, treatment)
-        return None if found is None else float(self.weights @ found.reached)
+        return None if found is None else self._chance(found.reached, found.reached**2)
 
-    def first_events(self, treatment: str, month: float) -> dict[str, float] | None:
+    def first_events(self, treatment: str, month: float) -> dict[str, Estimate] | None:
         """Chance of each way to have ended progression-free survival by a landmark month, as the first of all.
 
         With the chance of none they sum to one. None where the row has no number.
@@ -152,8 +155,8 @@ class Prognosis:
         if row.events is None or row.events.first is None:
             return None
         names = (name.replace("_", " ") for name in self.model.progression.first_events)
-        means = self.weights @ row.events.first[:, self._landmark(month)]
-        return {name: float(mean) for name, mean in zip(names, means)}
+        first = row.events.first[:, self._landmark(month)].T
+        return {name: estimate(one, self.log_weights, self.islands) for name, one in zip(names, first)}
 
     def _moment(self, moment: str, treatment: str) -> Moment | None:
         """The future of a row counted from a moment, None where that does not lie ahead."""
@@ -185,11 +188,21 @@ class Prognosis:
 
     def quantiles(self, treatment: str, probabilities=(0.1, 0.25, 0.5, 0.75, 0.9)) -> tuple[float, ...] | None:
         """Quantiles of the time to progression or death, months; inf beyond the horizon."""
-        row = self.row(treatment)
-        if row.events is None:
+        months = self._months(treatment)
+        return None if months is None else step_quantiles(months, self.weights, probabilities)
+
+    def quantiles_mcse(self, treatment: str, probabilities=(0.1, 0.25, 0.5, 0.75, 0.9)) -> tuple[float, ...] | None:
+        """Monte Carlo errors of `quantiles`, months; inf where another seed may pass the horizon or come back."""
+        months = self._months(treatment)
+        if months is None:
             return None
-        months = np.where(row.events.event > self.horizon, np.inf, row.events.event)
-        return step_quantiles(months, self.weights, probabilities)
+        errors = quantile_errors(months, self.log_weights, self.islands, probabilities, step_quantiles)
+        return tuple(map(float, errors))
+
+    def _months(self, treatment: str) -> np.ndarray | None:
+        """Times to progression or death (P,), inf beyond the horizon; None where the row has no number."""
+        events = self.row(treatment).events
+        return None if events is None else np.where(events.event > self.horizon, np.inf, events.event)
 
     def time_on(self, treatment: str, *, probability: float = 0.8) -> dict[str, tuple[float, float, float]] | None:
         """Of a schedule or a policy: treatment -> mean share of the time until progression, death or horizon, and its
@@ -197,10 +210,20 @@ class Prognosis:
         found = self.row(treatment).time_on
         return None if found is None else found.shares(self.weights, probability)
 
+    def time_on_mcse(self, treatment: str, *, probability: float = 0.8) -> dict[str, tuple[float, float, float]] | None:
+        """Monte Carlo errors of `time_on`, of the mean share and of both ends."""
+        found = self.row(treatment).time_on
+        return None if found is None else found.shares_mcse(self.log_weights, self.islands, probability)
+
     def first_change(self, treatment: str, probabilities=(0.1, 0.5, 0.9)) -> tuple[float, ...] | None:
         """Of a schedule or a policy: quantiles of the time to the first change of treatment, months; inf where none."""
         found = self.row(treatment).time_on
         return None if found is None else found.quantiles(self.weights, probabilities)
+
+    def first_change_mcse(self, treatment: str, probabilities=(0.1, 0.5, 0.9)) -> tuple[float, ...] | None:
+        """Monte Carlo errors of `first_change`; inf where one seed may say a month and another none."""
+        found = self.row(treatment).time_on
+        return None if found is None else found.quantiles_mcse(self.log_weights, self.islands, probabilities)
 
     def to_frame(self):
         """One row per treatment and landmark: chance, its error, knowledge range, doubt (pandas)."""
@@ -220,6 +243,7 @@ class Prognosis:
                         "knowledge_low": low,
                         "knowledge_high": high,
                         "median_months": np.nan if chance is None else self.quantiles(row.plan.name, (0.5,))[0],
+                        "median_mcse": np.nan if chance is None else self.quantiles_mcse(row.plan.name, (0.5,))[0],
                         "note": row.refused or ("" if chance is None else chance.reason),
                     }
                 )

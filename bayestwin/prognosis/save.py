@@ -43,6 +43,8 @@ def _courses(courses, prefix) -> dict:
         data[time] = ((time + "_pred",), c.times)
         data[f"{prefix}{c.output}_quantiles"] = (("quantile", time + "_pred"), c.quantiles)
         data[f"{prefix}{c.output}_samples"] = (("sample", time + "_pred"), c.samples)
+        if c.errors is not None:
+            data[f"{prefix}{c.output}_errors"] = (("quantile", time + "_pred"), c.errors)
     return data
 
 
@@ -154,7 +156,11 @@ def _courses_from(data, prefix, outputs):
         return ()
     return tuple(
         Course(
-            o, data[f"{prefix}time"].values, data[f"{prefix}{o}_quantiles"].values, data[f"{prefix}{o}_samples"].values
+            o,
+            data[f"{prefix}time"].values,
+            data[f"{prefix}{o}_quantiles"].values,
+            data[f"{prefix}{o}_samples"].values,
+            data[f"{prefix}{o}_errors"].values if f"{prefix}{o}_errors" in data else None,
         )
         for o in outputs
         if f"{prefix}{o}_quantiles" in data

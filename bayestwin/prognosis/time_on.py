@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bayestwin.prognosis.quantities import Estimate, estimate
+from bayestwin.twin.monte_carlo import island_error, quantile_errors
 from bayestwin.twin.surprise import weighted_quantiles
 
 NO_TREATMENT = "none"
@@ -35,13 +37,27 @@ class TimeOnTreatment:
             found[name] = (float((weights * share).sum()), float(low), float(high))
         return found
 
-    def changed_by(self, weights, time: float) -> float:
+    def shares_mcse(self, log_weights, islands: int, probability: float = 0.8) -> dict[str, tuple[float, float, float]]:
+        """Monte Carlo errors of `shares`: of the mean and of both ends."""
+        tails = ((1 - probability) / 2, (1 + probability) / 2)
+        found = {}
+        for name, share in zip(self.treatments, self.share.T):
+            low, high = quantile_errors(share, log_weights, islands, tails)
+            found[name] = (island_error(share, log_weights, islands), float(low), float(high))
+        return found
+
+    def changed_by(self, log_weights, islands: int, time: float) -> Estimate:
         """Chance that treatment has changed by `time` (months)."""
-        return float((weights * (self.first_change <= time)).sum())
+        return estimate(self.first_change <= time, log_weights, islands)
 
     def quantiles(self, weights, probabilities=(0.1, 0.5, 0.9)) -> tuple[float, ...]:
         """Quantiles of the time to the first change; inf where there is none."""
         return step_quantiles(self.first_change, weights, probabilities)
+
+    def quantiles_mcse(self, log_weights, islands: int, probabilities=(0.1, 0.5, 0.9)) -> tuple[float, ...]:
+        """Monte Carlo errors of `quantiles`; inf where one seed may say a month and another none."""
+        errors = quantile_errors(self.first_change, log_weights, islands, probabilities, step_quantiles)
+        return tuple(map(float, errors))
 
 
 def step_quantiles(values, weights, probabilities) -> tuple[float, ...]:

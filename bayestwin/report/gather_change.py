@@ -14,6 +14,7 @@ from bayestwin.report import model as page
 from bayestwin.report.gather_clock import day_text
 from bayestwin.report.gather_history import MAIN_MONTH, main_row
 from bayestwin.report.gather_record import record_changes
+from bayestwin.twin.monte_carlo import jackknife_error
 
 FEWEST_LEFT = 0.05  # share of the old futures that must have got this far, to say what they held next
 NO_TIME = 0.05  # months under which no time has passed
@@ -44,12 +45,12 @@ def change_since(twin, prognosis, previous, history=()):
     gap = (prognosis.now - old.now) / DAYS_PER_MONTH
     goes_on = row.plan.role == old.row(name).plan.role == "current"
     before, after = old.chance(name, MAIN_MONTH), prognosis.chance(name, MAIN_MONTH)
-    start, start_p80 = before.value, _p80(before)
+    start = before.value, _p80(before), before.mcse
     steps = []
     if goes_on and gap >= NO_TIME and (waited := _after_waiting(old, name, gap, before)) is not None:
         text = f"{gap:.1f} months passed without progression"
-        steps.append(page.BridgeStep("time", text, start, waited[0], start_p80, waited[1]))
-        start, start_p80 = waited
+        steps.append(_step("time", text, start, waited))
+        start = waited
     causes = record_changes(twin.model, old_twin.record, twin.record, cut=old.now, now=prognosis.now).causes()
     if named["version_changed"]:
         causes += (("version", "model or population changed"),)
@@ -58,7 +59,7 @@ def change_since(twin, prognosis, previous, history=()):
     if not causes:
         causes = (("none", "nothing new in the record; what differs is Monte Carlo error"),)
     cause, text = "+".join(c for c, _ in causes), "; ".join(t for _, t in causes)
-    steps.append(page.BridgeStep(cause, text, start, after.value, start_p80, _p80(after)))
+    steps.append(_step(cause, text, start, (after.value, _p80(after), after.mcse)))
     return page.Change(
         **named, steps=tuple(steps), previous_middle_half=_middle_half(old, name, gap if goes_on else 0.0)
     )
@@ -76,7 +77,14 @@ def _from_number(twin, prognosis, last):
     version = "model or population changed" if changed else "the last twin could not be read"
     text = version if same else f"{version}, and the record; the parts are not told apart"
     cause = ("version" if same else "labs+version") if changed else "rebuilt"
-    return page.Change(**named, steps=(page.BridgeStep(cause, text, last.chance, after.value, last.p80, _p80(after)),))
+    step = _step(cause, text, (last.chance, last.p80, last.mcse), (after.value, _p80(after), after.mcse))
+    return page.Change(**named, steps=(step,))
+
+
+def _step(cause, text, before, after):
+    """A `page.BridgeStep` from (chance, 80 % range, Monte Carlo error) to the same."""
+    values, ranges, errors = zip(before, after)
+    return page.BridgeStep(cause, text, *values, *ranges, *errors)
 
 
 def _p80(chance):
@@ -84,7 +92,7 @@ def _p80(chance):
 
 
 def _after_waiting(old, name, gap, before):
-    """(chance, 80 % range) 12 months after `gap` months without an event, as the old forecast had it.
+    """(chance, 80 % range, Monte Carlo error) 12 months after `gap` months free of events, as the old forecast had it.
 
     The forecast keeps its expected survival at landmarks only. So the printed chance is moved by what waiting does to
     the share of drawn futures that get through 12 months: the same draws, so that no wait moves nothing. None where
@@ -100,11 +108,18 @@ def _after_waiting(old, name, gap, before):
     later = (event > gap + MAIN_MONTH).astype(float)
     with np.errstate(divide="ignore", invalid="ignore"):
         drawn = chance_of(later, later**2, weights, old.draw, np.log(weights), old.islands)
+    survival = old.row(name).events.survival[:, old.landmarks.index(MAIN_MONTH)]
+
+    def printed(kept):
+        going_on = kept * (event > gap)
+        return kept @ (survival - (event > MAIN_MONTH)) + (going_on @ later) / going_on.sum()
+
     moved = float(np.clip(before.value + drawn.value - (old.weights * (event > MAIN_MONTH)).sum(), 0.0, 1.0))
+    error = float(jackknife_error(printed, old.log_weights, old.islands))
     limits = _p80(drawn)
     if limits is not None:
         limits = tuple(float(end) for end in np.clip(np.add(limits, moved - drawn.value), 0.0, 1.0))
-    return moved, limits
+    return moved, limits, error
 
 
 def _middle_half(old, name, gap):

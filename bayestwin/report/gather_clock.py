@@ -4,7 +4,6 @@ from datetime import UTC, datetime, timedelta
 
 from bayestwin.prognosis.moments import INFUSION
 from bayestwin.prognosis.plan import current_treatment
-from bayestwin.prognosis.quantities import chance_of
 from bayestwin.report import model as page
 from bayestwin.report import rounding
 from bayestwin.report.wording import date_words
@@ -78,11 +77,9 @@ def _waiting(prognosis, zero: str, *, shares: bool) -> str:
 
 def _get_there(prognosis, row) -> str:
     """How many get to the infusion alive, in the steps of its error and with its 80 % range; "" where none is ahead."""
-    found = (row.moments or {}).get(INFUSION)
-    if found is None:
+    share = prognosis.reached(INFUSION, row.plan.name)
+    if share is None:
         return ""
-    weighted = (prognosis.weights, prognosis.draw, prognosis.log_weights, prognosis.islands)
-    share = chance_of(found.reached, found.reached**2, *weighted)
     step = rounding.step_for(share.mcse)
     if step is None:
         return ", how many get there is not shown: Monte Carlo error too large"

@@ -8,7 +8,9 @@ from bayestwin.prognosis.moments import INFUSION
 from bayestwin.report import model as page
 from bayestwin.report.gather_clock import day_text
 from bayestwin.report.gather_history import MAIN_MONTH, main_row
+from bayestwin.report.summaries import weighted_quantiles
 from bayestwin.report.wording import CLEAR_DIFFERENCE
+from bayestwin.twin.monte_carlo import island_error, quantile_errors
 from bayestwin.twin.state import CUT
 
 
@@ -35,6 +37,7 @@ def _marks(chances):
                 knowledge_reason=c.reason,
                 approximate=c.approximate,
                 doubt=c.doubt,
+                doubt_mcse=max(c.doubt_mcse),
                 draws_error=c.draws_error,
             )
         )
@@ -60,19 +63,27 @@ def treatment_entry(prognosis, row, model, record):
     courses = [_joined(past.get(course.output), course) for course in row.courses]
     if row.events is None:
         return page.TreatmentForecast(**common, trajectories=tuple(courses))
-    e, w = row.events, prognosis.weights
+    e, w, exact = row.events, prognosis.weights, (prognosis.log_weights, prognosis.islands)
     outcomes = []
     for k, month in enumerate(prognosis.landmarks):
         free = float((w * e.survival[:, k]).sum())
-        died = min(float((w * (e.died & (e.event <= month))).sum()), 1.0 - free)
-        outcomes.append(page.Outcomes(float(month), free, 1.0 - free - died, died))
+        dead = _dead(prognosis.model, e, k, month)
+        died = min(float((w * dead).sum()), 1.0 - free)
+        error = max(island_error(dead, *exact), island_error(e.survival[:, k] + dead, *exact))
+        outcomes.append(page.Outcomes(float(month), free, 1.0 - free - died, died, error))
     unknown = f"; not checked, because the record does not say: {', '.join(plan.unknown)}" if plan.unknown else ""
     common["assumption"] = (plan.assumption + unknown).strip("; ")
     return page.TreatmentForecast(
         **common,
-        event=page.EventForecast.from_draws(e.event, died=e.died, weights=w, horizon=prognosis.horizon),
+        event=page.EventForecast.from_draws(
+            e.event, died=e.died, weights=w, horizon=prognosis.horizon, errors=_errors(prognosis, e.event, e.died)
+        ),
         progression=page.EventForecast.from_draws(
-            e.progression, weights=w, horizon=prognosis.horizon, endpoint="progression"
+            e.progression,
+            weights=w,
+            horizon=prognosis.horizon,
+            endpoint="progression",
+            errors=_errors(prognosis, e.progression),
         ),
         landmarks=_landmarks(prognosis, row, "progression or death"),
         infusion_landmarks=_from_infusion(prognosis, row),
@@ -82,19 +93,46 @@ def treatment_entry(prognosis, row, model, record):
     )
 
 
+def _dead(model, events, k: int, month: float):
+    """Chance of every draw to have died without progression by the landmark k, (P,); drawn where a file holds none."""
+    if events.first is None:
+        return events.died & (events.event <= month)
+    ways = events.first[:, k]
+    return ways[:, ways.shape[1] - len(model.progression.death_hazards) :].sum(axis=1)
+
+
+def _errors(prognosis, months, died=None):
+    """The `page.EventErrors` of times from the data cut (P,)."""
+    exact, within = (prognosis.log_weights, prognosis.islands), months <= prognosis.horizon
+    levels = (*page.QUANTILE_LEVELS, *page.DOT_LEVELS)
+    found = quantile_errors(
+        np.where(within, months, prognosis.horizon), *exact, levels, lambda v, w, p: weighted_quantiles(v, p, w)
+    ).tolist()
+    count = len(page.QUANTILE_LEVELS)
+    return page.EventErrors(
+        dict(zip(page.QUANTILE_LEVELS, found[:count])),
+        tuple(found[count:]),
+        island_error(~within, *exact),
+        None if died is None else island_error(died & within, *exact),
+    )
+
+
 def _regimen(model, plan):
     return model.treatment(plan.name).regimen.doses if plan.name in model.treatment_names else ()
 
 
 def _joined(past, course):
     if past is None:
-        return page.Trajectory(course.output, course.times, course.quantiles, course.samples)
+        return page.Trajectory(course.output, course.times, course.quantiles, course.samples, course.errors)
     samples = np.concatenate([past.samples, course.samples], axis=1)
     return page.Trajectory(
         course.output,
         np.concatenate([past.times, course.times]),
         np.concatenate([past.quantiles, course.quantiles], axis=1),
         samples,
+        None
+        if course.errors is None
+        else np.concatenate([np.full_like(past.quantiles, np.nan), course.errors], axis=1),
     )
 
 
@@ -123,6 +161,8 @@ def comparison_entries(prognosis, previous=None):
             sign_changed=previous is not None and sign_changed(previous[1], prognosis, r.a, r.b),
             mcse=r.mcse,
             pairs_mcse=r.pairs_mcse,
+            by_rho_mcse=r.by_rho_mcse,
+            months_gained_mcse=r.months_gained_mcse,
         )
         for r in rows
     )

@@ -16,13 +16,15 @@ CAUSES = {
     "none": "nothing new",
 }
 
+TOO_LARGE = "How far the chance moved is not shown: the Monte Carlo error is too large."
+
 
 def change(inputs: ReportInput, sayings) -> dict:
     """The bridge from the last report: one row per cause, each before and after with its range."""
-    moved, step = (
-        inputs.change,
-        rounding.step_for(None if _main_mark(inputs) is None else _main_mark(inputs).mcse, inputs.numbers.ess) or 10,
-    )
+    moved, mark = inputs.change, _main_mark(inputs)
+    step = rounding.step_for(None if mark is None else mark.mcse, inputs.numbers.ess) or 10
+    if moved.steps:  # what is compared is as fine as the coarser of the two
+        step = max(step, *(_own_step(e, step) or 10 for e in (moved.steps[0].before_mcse, moved.steps[-1].after_mcse)))
     bridge = [
         {
             "cause": item.cause,
@@ -32,8 +34,10 @@ def change(inputs: ReportInput, sayings) -> dict:
             "after": item.after,
             "before_p80": item.before_p80,
             "after_p80": item.after_p80,
-            "before_shown": _with_range(item.before, item.before_p80, step),
-            "after_shown": _with_range(item.after, item.after_p80, step),
+            "before_mcse": item.before_mcse,
+            "after_mcse": item.after_mcse,
+            "before_shown": _with_range(item.before, item.before_p80, _own_step(item.before_mcse, step)),
+            "after_shown": _with_range(item.after, item.after_p80, _own_step(item.after_mcse, step)),
         }
         for item in moved.steps
     ]
@@ -52,7 +56,10 @@ def change(inputs: ReportInput, sayings) -> dict:
     if bridge:
         first, last = moved.steps[0].before, moved.steps[-1].after
         entry["moved"], entry["bold"] = last - first, abs(last - first) >= 0.15
-        if round(100 * abs(last - first), 6) < step:
+        ends = moved.steps[0].before_mcse, moved.steps[-1].after_mcse
+        if None in [_own_step(error, step) for error in ends]:
+            entry["sentences"].append(sayings.say("nothing", reason=TOO_LARGE))
+        elif round(100 * abs(last - first), 6) < step:
             entry["sentences"].append(
                 sayings.say("T7small", h=month, step=step, date=moved.previous_when or "the last report")
             )
@@ -124,7 +131,15 @@ def _main_mark(inputs):
     return main.landmark(MAIN_MONTH) if main else None
 
 
+def _own_step(mcse, step: int) -> int | None:
+    """Step of a chance of this error, at least that of the page; None where it is too large to show one."""
+    own = step if mcse is None else rounding.step_for(mcse)
+    return None if own is None else max(own, step)
+
+
 def _with_range(chance, p80, step):
+    if step is None:
+        return "Monte Carlo error too large"
     words = rounding.points_words(rounding.nearest(chance, step), step)
     return f"{words} ({rounding.range_words(*p80, chance, step) if p80 else 'range not available'})"
 

@@ -38,7 +38,7 @@ def _comparison(inputs, pair, rows, sayings):
         "sentences": [],
     }
     marks = [row.landmark(pair.month) for row in (first, second)]
-    errors = [*(mark and mark.mcse for mark in marks), *([] if pair.mcse is None else [pair.mcse])]
+    errors = [*(mark and mark.mcse for mark in marks), *([] if pair.mcse is None else [pair.mcse]), *pair.by_rho_mcse]
     steps = [None if error is None else rounding.step_for(error, inputs.numbers.ess) for error in errors]
     reason = pair.withheld
     if not (estimated(first) and estimated(second)):
@@ -96,6 +96,7 @@ def _fill_difference(inputs, pair, entry, step, labels, sayings):
     entry.update(
         chance_difference={
             "value": pair.difference,
+            "mcse": pair.mcse,
             "p80": list(pair.p80),
             "shown": filled["d"],
             "range_shown": filled["range"],
@@ -115,14 +116,15 @@ def _fill_difference(inputs, pair, entry, step, labels, sayings):
         ],
     )
     if pair.months_gained is not None and pair.months_gained_p80 is not None:
+        step = rounding.month_step(abs(pair.months_gained), pair.months_gained_mcse)
+        low, high = pair.months_gained_p80
         entry["months_gained"] = {
             "value": pair.months_gained,
+            "mcse": pair.months_gained_mcse,
             "p80": list(pair.months_gained_p80),
-            "shown": _signed(pair.months_gained),
-            "range_shown": " to ".join(map(_signed, pair.months_gained_p80)),
+            "shown": rounding.NOT_SHOWN,
+            "range_shown": rounding.NOT_SHOWN,
         }
-
-
-def _signed(months: float) -> str:
-    size = rounding.round_months(abs(months))
-    return "0" if size == 0 else f"{'+' if months > 0 else chr(0x2212)}{size:g}"
+        if step is not None:
+            entry["months_gained"]["shown"] = rounding.signed_months(pair.months_gained, step)
+            entry["months_gained"]["range_shown"] = rounding.signed_months_range(low, high, step)

@@ -151,16 +151,22 @@ def _doubt(mark: Landmark) -> dict | None:
         "chance": mark.doubt[2],
         "shown": shown,
         "mcse": mark.doubt_mcse,
-        "mcse_shown": "not computed"
-        if mark.doubt_mcse is None
-        else f"{max(1, math.ceil(100 * mark.doubt_mcse))} points",
+        "mcse_shown": "not computed" if mark.doubt_mcse is None else _points(max(1, math.ceil(100 * mark.doubt_mcse))),
     }
+
+
+def _points(number: int) -> str:
+    return "1 point" if number == 1 else f"{number} points"
 
 
 def _event(inputs: ReportInput, event: EventForecast, sayings) -> dict:
     horizon, q = inputs.clock.horizon_months, event.quantiles
-    words = {level: rounding.month_words(q[level], horizon) for level in (0.1, 0.25, 0.5, 0.75, 0.9)}
-    after = sum(not math.isfinite(dot) for dot in event.dots)
+    errors = event.errors
+    of_levels, of_dots = (errors.quantiles, errors.dots) if errors else ({}, (None,) * len(event.dots))
+    levels = (0.1, 0.25, 0.5, 0.75, 0.9)
+    words = {level: rounding.month_words(q[level], horizon, of_levels.get(level)) for level in levels}
+    after = _of_20(sum(not math.isfinite(dot) for dot in event.dots), errors.after_horizon if errors else None)
+    hidden = rounding.NOT_SHOWN in (after, *(words[level] for level in levels if level != 0.5))
     verb = EVENT_WORDS.get(event.endpoint, ("", "have the event"))[1]
     filled = {
         "event": verb,
@@ -172,7 +178,9 @@ def _event(inputs: ReportInput, event: EventForecast, sayings) -> dict:
         "h": f"{horizon:g}",
     }
     name = (
-        "T2"
+        "T2few"
+        if hidden
+        else "T2"
         if math.isfinite(q[0.9])
         else "T2open"
         if math.isfinite(q[0.75])
@@ -192,7 +200,13 @@ def _event(inputs: ReportInput, event: EventForecast, sayings) -> dict:
                 t3=rounding.month_words(t3, horizon),
             )
         )
-    after_words = f"after {words[0.9]}" if math.isfinite(q[0.9]) else f"past {horizon:g}"
+    late = f"after {words[0.9]}" if math.isfinite(q[0.9]) else f"past {horizon:g}"
+    early = f"before {words[0.1]}" if math.isfinite(q[0.1]) else f"past {horizon:g}"
+    tenths = [
+        rounding.NOT_SHOWN if words[level] == rounding.NOT_SHOWN else said
+        for level, said in ((0.1, early), (0.9, late))
+    ]
+    died = _of_20(sum(event.dot_died), errors.death_share if errors else None)
     return {
         "endpoint": event.endpoint,
         "quantiles": {f"q{100 * level:g}": finite(value) for level, value in q.items()},
@@ -200,21 +214,44 @@ def _event(inputs: ReportInput, event: EventForecast, sayings) -> dict:
         "died": list(event.dot_died),
         "after_horizon": event.after_horizon,
         "death_share": event.death_share,
-        "middle_half_shown": rounding.span_words(q[0.25], q[0.75], horizon),
-        "early_tenth_shown": f"before {words[0.1]}" if math.isfinite(q[0.1]) else f"past {horizon:g}",
-        "late_tenth_shown": after_words,
-        "after_shown": f"{after} of 20",
-        "dots_shown": [rounding.month_words(dot, horizon) if math.isfinite(dot) else "later" for dot in event.dots],
-        "died_shown": f"{sum(event.dot_died)} of 20",
+        "mcse": None
+        if errors is None
+        else {
+            "quantiles": {f"q{100 * level:g}": error for level, error in errors.quantiles.items()},
+            "dots": list(errors.dots),
+            "after_horizon": errors.after_horizon,
+            "death_share": errors.death_share,
+        },
+        "middle_half_shown": rounding.span_words(words[0.25], words[0.75]),
+        "early_tenth_shown": tenths[0],
+        "late_tenth_shown": tenths[1],
+        "after_shown": after if after == rounding.NOT_SHOWN else f"{after} of 20",
+        "dots_shown": [
+            rounding.month_words(dot, horizon, error) if math.isfinite(dot) else "later"
+            for dot, error in zip(event.dots, of_dots)
+        ],
+        "died_shown": died if died == rounding.NOT_SHOWN else f"{died} of 20",
         "sentences": sentences,
     }
 
 
+def _of_20(dots: int, mcse: float | None) -> str:
+    """A number of dots, of 5 points each, as printed: to the dot, or to two where the error of the share is larger."""
+    step = 5 if mcse is None else rounding.step_for(mcse)
+    return rounding.NOT_SHOWN if step is None else f"{min(20, step // 5 * math.floor(dots / (step / 5) + 0.5))}"
+
+
 def _outcome(item, mark):
-    """Three outcomes in the steps of the landmark, whose chance and range are those of the first of them."""
+    """Three outcomes in the steps of the landmark, whose chance and range are those of the first of them; where the
+    error of the other two is larger, in theirs."""
     step = mark["step"] if mark else 10
-    free = rounding.nearest(item.free, step)
-    parts = (free, *rounding.split((item.progressed, item.died), 100 - free, step))
+    own = step if item.mcse is None else rounding.step_for(item.mcse)
+    shown = [rounding.NOT_SHOWN] * 3
+    if own is not None:
+        step = max(step, own)
+        free = rounding.nearest(item.free, step)
+        parts = (free, *rounding.split((item.progressed, item.died), 100 - free, step))
+        shown = [rounding.points_words(part, step) for part in parts]
     return {
         "range_shown": mark["range_shown"] if mark else "range not available",
         "month": item.month,
@@ -222,7 +259,8 @@ def _outcome(item, mark):
         "free": item.free,
         "progressed": item.progressed,
         "died": item.died,
-        "shown": [rounding.points_words(part, step) for part in parts],
+        "mcse": item.mcse,
+        "shown": shown,
     }
 
 

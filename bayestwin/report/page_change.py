@@ -12,6 +12,7 @@ class BridgeStep:
     cause : "time", "labs", "amended" (late, corrected, retracted), "doses", "version", "start" (the treatment, not yet
     given, is counted from another day), "rebuilt" or "none"; several that are not told apart joined by "+"
     text : what happened in words
+    before_mcse, after_mcse : Monte Carlo errors of both chances, None: not known
     """
 
     cause: str
@@ -20,6 +21,8 @@ class BridgeStep:
     after: float
     before_p80: Range | None = None
     after_p80: Range | None = None
+    before_mcse: float | None = None
+    after_mcse: float | None = None
 
 
 @dataclass(frozen=True)

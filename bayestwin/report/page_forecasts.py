@@ -20,6 +20,17 @@ def report_order(role: str, label: str, name: str) -> tuple:
 
 
 @dataclass(frozen=True)
+class EventErrors:
+    """Monte Carlo errors of an event forecast, by which it is printed: months of the quantiles (level -> error) and of
+    the dots, later than the horizon being counted as the horizon; shares after it and of deaths."""
+
+    quantiles: dict[float, float]
+    dots: tuple[float, ...]
+    after_horizon: float
+    death_share: float | None = None
+
+
+@dataclass(frozen=True)
 class EventForecast:
     """Forecast of one event time, months after the data cut; beyond the horizon is inf.
 
@@ -29,6 +40,7 @@ class EventForecast:
     quantiles : QUANTILE_LEVELS -> months (inf beyond the horizon)
     after_horizon, death_share : shares 0 to 1 of all draws
     two_groups : (share in the early group, months t1, t2, t3) for template T5, None if one kind of course
+    errors : Monte Carlo errors, None where they are not known
     """
 
     endpoint: str
@@ -38,6 +50,7 @@ class EventForecast:
     dot_died: tuple[bool, ...] = (False,) * 20
     death_share: float | None = None
     two_groups: tuple[float, float, float, float] | None = None
+    errors: EventErrors | None = None
 
     def __post_init__(self):
         if len(self.dots) != 20 or len(self.dot_died) != 20 or list(self.dots) != sorted(self.dots):
@@ -53,6 +66,7 @@ class EventForecast:
         horizon=DEFAULT_HORIZON_MONTHS,
         endpoint="progression or death",
         two_groups=None,
+        errors=None,
     ) -> "EventForecast":
         """Summarise draws of T (months from the data cut, inf or anything past `horizon` = after it).
 
@@ -79,6 +93,7 @@ class EventForecast:
             dot_died=tuple(flags),
             death_share=share,
             two_groups=two_groups,
+            errors=errors,
         )
 
 
@@ -108,12 +123,16 @@ class Landmark:
 
 @dataclass(frozen=True)
 class Outcomes:
-    """Shares at one month: progression-free, progressed, died without progression. They sum to one."""
+    """Shares at one month: progression-free, progressed, died without progression. They sum to one.
+
+    mcse : Monte Carlo error of the last two, the larger; None: unknown
+    """
 
     month: float
     free: float
     progressed: float
     died: float
+    mcse: float | None = None
 
 
 @dataclass(frozen=True)
@@ -135,12 +154,14 @@ class Trajectory:
     times : (T,) in Clock.time_unit after time zero; times up to the data cut are the fit, later ones forecast
     quantiles : (7, T) at QUANTILE_LEVELS, predictive (with assay error), in the output's unit
     samples : (12, T) sampled futures, may be (0, T)
+    errors : (7, T) Monte Carlo errors of the quantiles, None where they are not known
     """
 
     output: str
     times: np.ndarray
     quantiles: np.ndarray
     samples: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
+    errors: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -198,7 +219,7 @@ class Comparison:
     pairs : (a later, b later, both after the horizon), shares that sum to one, independent event noise
     confidence_b_higher : share of population draws with a positive difference
     months_gained : difference of restricted means to the horizon, with its 80 % range
-    mcse, pairs_mcse : Monte Carlo errors of the difference and of the pairs, by which they are rounded; None: unknown
+    mcse, pairs_mcse, by_rho_mcse, months_gained_mcse : Monte Carlo errors, by which these are rounded; None: unknown
     """
 
     a: str
@@ -216,3 +237,5 @@ class Comparison:
     sign_changed: bool = False
     mcse: float | None = None
     pairs_mcse: tuple[float, float, float] | None = None
+    by_rho_mcse: tuple[float, ...] = ()
+    months_gained_mcse: float | None = None

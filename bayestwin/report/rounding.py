@@ -9,7 +9,9 @@ import math
 
 STEP_MCSE = ((0.0125, 5), (0.025, 10))  # 1600 and 400 effective draws at a chance of one half
 STEP_ESS = ((1600, 5), (400, 10))
+MONTH_STEPS = (0.5, 1.0, 3.0, 6.0, 12.0)
 NARROWEST_RANGE = 10
+NOT_SHOWN = "not shown"
 CONTINUES = "more than"
 
 
@@ -66,24 +68,33 @@ def range_words(low: float, high: float, chance: float, step: int) -> str:
     return f"{points_words(first, step)} to {points_words(last, step)}"
 
 
-def round_months(months: float) -> float:
-    """Half months under 3, whole months to 24, steps of 3 beyond."""
-    step = 0.5 if months < 3 else 1.0 if months <= 24 else 3.0
+def month_step(months: float, mcse: float | None = None) -> float | None:
+    """Step of a time: half months under 3, whole months to 24, 3 beyond; four of its Monte Carlo errors where that is
+    more, as for chances; None = not shown, which is an error above 3 months."""
+    usual = 0.5 if months < 3 else 1.0 if months <= 24 else 3.0
+    return next((step for step in MONTH_STEPS if step >= max(usual, 4.0 * (mcse or 0.0) - 1e-9)), None)
+
+
+def round_months(months: float, step: float | None = None) -> float:
+    """A time at the nearest step, by default `month_step`."""
+    step = step or month_step(months) or MONTH_STEPS[-1]
     return step * math.floor(months / step + 0.5)
 
 
-def month_words(months: float, horizon: float) -> str:
-    """A time as printed, without unit; past the horizon "more than 36"."""
+def month_words(months: float, horizon: float, mcse: float | None = None) -> str:
+    """A time as printed, without unit; past the horizon "more than 36"; NOT_SHOWN where its error is too large."""
+    step = month_step(min(months, horizon), mcse)
+    if step is None:
+        return NOT_SHOWN
     if not months <= horizon:
         return f"{CONTINUES} {horizon:g}"
-    rounded = min(round_months(months), horizon)
-    return "under 0.5" if rounded == 0 else f"{rounded:g}"
+    rounded = min(round_months(months, step), horizon)
+    return f"under {step:g}" if rounded == 0 else f"{rounded:g}"
 
 
-def span_words(first: float, last: float, horizon: float) -> str:
-    """Two times: "8 to 21", or "more than 36" where both lie past the horizon."""
-    one, two = month_words(first, horizon), month_words(last, horizon)
-    return one if one == two else f"{one} to {two}"
+def span_words(one: str, two: str) -> str:
+    """Two times in words: "8 to 21", or "more than 36" where both lie past the horizon."""
+    return NOT_SHOWN if NOT_SHOWN in (one, two) else one if one == two else f"{one} to {two}"
 
 
 def signed_points(difference: float, step: int) -> str:
@@ -98,6 +109,17 @@ def signed_range(low: float, high: float, step: int) -> str:
     last = step * math.ceil(100 * high / step - 1e-9)
     while last - first < NARROWEST_RANGE:
         first, last = (first - step, last) if 100 * low - first <= last - 100 * high else (first, last + step)
+    return f"{_sign(first)} to {_sign(last)}"
+
+
+def signed_months(months: float, step: float) -> str:
+    """Months gained at the nearest step with their sign: "+4", "\u22121.5", "0"."""
+    return _sign(math.copysign(round_months(abs(months), step), months) or 0.0)
+
+
+def signed_months_range(low: float, high: float, step: float) -> str:
+    """Range of months gained, outward."""
+    first, last = step * math.floor(low / step + 1e-9), step * math.ceil(high / step - 1e-9)
     return f"{_sign(first)} to {_sign(last)}"
 
 

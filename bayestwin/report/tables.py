@@ -1,5 +1,7 @@
 """Tables and captions that stand beside the figures, with the same numbers."""
 
+import math
+
 import numpy as np
 
 from bayestwin.axes import DAYS_PER_MONTH
@@ -61,6 +63,7 @@ def _course_row(inputs, output, row, course, place):
         "ahead": ahead,
         "when_shown": when,
         "quantiles": q,
+        "mcse": None if course.errors is None else [float(value) for value in np.asarray(course.errors)[:, place]],
         "middle_shown": f"{words[3]} {output.unit}",
         "p50_shown": span(2, 4),
         "p80_shown": span(1, 5),
@@ -80,7 +83,7 @@ def _counts(inputs, output, rows):
         sum(lab.state == "late" for lab in mine),
     )
     limit = f"assay limit {output.limit:g} {output.unit}" if output.limit is not None else "no assay limit stated"
-    note = f" {output.note}" if output.note else ""
+    note = (f" {output.note}" if output.note else "") + _errors(output, rows)
     if output.highest is not None and any(row["quantiles"][-1] >= output.highest for row in rows):
         note += f' ">{output.highest:.10g} {output.unit}" is past what is taken for a plausible value.'
     return {
@@ -89,6 +92,18 @@ def _counts(inputs, output, rows):
         f"(dotted) of forecast labs; thin lines are sampled futures; the bar left of a point is its 80 % range "
         f"before it arrived.{note}"
     }
+
+
+def _errors(output, rows) -> str:
+    """Monte Carlo error of the medians and of the ends of the 80 % ranges, in percent of them, largest."""
+    said, lowest = [], max(output.limit or 0.0, 0.0)
+    for what, places in (("a median", (3,)), ("an end of the 80 % range", (1, 5))):
+        pairs = [(row["mcse"][k], row["quantiles"][k]) for row in rows if row["mcse"] for k in places]
+        largest = max((error / value for error, value in pairs if value > lowest), default=None)
+        if largest is not None:
+            points = max(1, math.ceil(100 * largest))
+            said.append(f"{what} up to {points if points != 100 else 101} %")
+    return f" Monte Carlo error of {', of '.join(said)}." if said else ""
 
 
 def captions(inputs: ReportInput, document: dict) -> dict:

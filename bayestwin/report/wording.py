@@ -25,6 +25,7 @@ TEMPLATES = {
     "pass {h} "
     "months, where the forecast ends.",
     "T2beyond": "{after} of 20 such patients pass {h} months without the event, where the forecast ends.",
+    "T2few": "When such patients {event} is not shown: the Monte Carlo error of these times is too large.",
     "T3": "Of 100 pairs of patients alike in these data, one given {B} and one given {A}: {b} times {B} stays {free} "
     "longer, {a} times {A}, {t} times both pass {H} months.",
     "T4": "Chance at {h} months with {B} minus {A}: {d} points ({range}). {verdict} {basis}",

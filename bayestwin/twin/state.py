@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bayestwin.twin.particles import Particles, effective_size, island_means, normalised, systematic
+from bayestwin.twin.monte_carlo import island_error, jackknife_error, quantile_errors
+from bayestwin.twin.particles import Particles, effective_size, normalised, systematic
 from bayestwin.twin.surprise import Surprise, weighted_quantiles
 from bayestwin.twin.target import class_weights
 
@@ -167,8 +168,11 @@ class Twin:
         return compile_record(self.model, self.record).classes
 
     def parameter_table(self, probability: float = 0.9):
-        """Mean, SD, interval and Monte Carlo error of every individual parameter, natural scale (rows of dicts)."""
-        rows, w = [], self.weights
+        """Mean, SD and interval of every individual parameter, natural scale (rows of dicts).
+
+        monte_carlo_error is that of the mean, sd_error, low_error, median_error, high_error are those of the others.
+        """
+        rows, w, exact = [], self.weights, (self.particles.log_weights, self.islands)
         tails = ((1 - probability) / 2, 0.5, (1 + probability) / 2)
         for d, name in enumerate(self.model.individual_names):
             values = np.asarray(self.particles.psi[:, d])
@@ -177,18 +181,18 @@ class Twin:
                 values = np.exp(values) if scale == "log" else 1 / (1 + np.exp(-values)) if scale == "logit" else values
             mean = float((w * values).sum())
             low, median, high = weighted_quantiles(values, w, tails)
-            error = float(
-                island_means(values, self.particles.log_weights, self.islands).std(ddof=1) / np.sqrt(self.islands)
-            )
+            errors = quantile_errors(values, *exact, tails)
             rows.append(
                 {
                     "parameter": name,
                     "mean": mean,
-                    "sd": float(np.sqrt((w * (values - mean) ** 2).sum())),
+                    "sd": _sd(values, w),
                     "low": low,
                     "median": median,
                     "high": high,
-                    "monte_carlo_error": error,
+                    "monte_carlo_error": island_error(values, *exact),
+                    "sd_error": float(jackknife_error(lambda kept, values=values: _sd(values, kept), *exact)),
+                    **{f"{name}_error": float(e) for name, e in zip(("low", "median", "high"), errors)},
                 }
             )
         return rows
@@ -206,3 +210,8 @@ class Twin:
             f"{self.particles.psi.shape[0]} particles, ESS {self.ess:.0f}, {self.info.verdict}"
             f"{'' if self.feedback else ', cut posterior'}>"
         )
+
+
+def _sd(values, weights) -> float:
+    """Posterior SD of values (P,) under weights that sum to one."""
+    return float(np.sqrt((weights * (values - (weights * values).sum()) ** 2).sum()))

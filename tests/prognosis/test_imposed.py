@@ -14,6 +14,8 @@ def test_labs_under_an_imposed_level_scatter_around_it_with_the_assay_alone(haza
     mean = found.weights @ found.labs
     np.testing.assert_allclose(mean, 5.0, atol=5 * 0.3 / np.sqrt(len(found.labs)))
     np.testing.assert_allclose(found.quantiles((0.1, 0.9))[:, 1], [5.0 - 1.28 * 0.3, 5.0 + 1.28 * 0.3], atol=0.06)
+    errors = found.quantiles_mcse((0.1, 0.5))[:, 1]  # of 800 normal labs
+    assert errors == pytest.approx(0.3 * np.sqrt([0.09 / 800, 0.25 / 800]) / np.array([0.1755, 0.3989]), rel=0.9)
     assert found.share_above(40.0, 5.0) == pytest.approx(0.5, abs=0.06)
     assert found.share_above(40.0, 99.0) == 0.0 and found.share_above(40.0, -99.0) == pytest.approx(1.0)
 

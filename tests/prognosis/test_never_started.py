@@ -71,7 +71,9 @@ def test_from_infusion_those_count_who_get_there_alive(prognosis, rates):
     weights = prognosis.weights * moment.reached
     assert chance.value == pytest.approx((weights * survival).sum() / weights.sum(), abs=2e-3)
     assert chance.value > prognosis.chance("late_cells", 12.0).value + 0.02
-    assert prognosis.reached("infusion", "late_cells") == pytest.approx((prognosis.weights * moment.reached).sum())
+    assert prognosis.reached("infusion", "late_cells").value == pytest.approx(
+        (prognosis.weights * moment.reached).sum()
+    )
     assert prognosis.chance_from("infusion", "late_cells", 34.0) is None  # past the horizon, counted from there
     alive = prognosis.chance_from("infusion", "late_cells", 12.0, endpoint="death").value
     assert alive > chance.value
@@ -116,7 +118,7 @@ def test_moments_and_drop_outs_survive_the_file_and_are_printed(prognosis, hazar
     assert again.row("late_cells").plan == prognosis.row("late_cells").plan
     assert again.row("drug").moments is None
     text = str(again)
-    reached = round(100 * prognosis.reached("infusion", "late_cells"))
+    reached = round(100 * prognosis.reached("infusion", "late_cells").value)
     assert f"counted from infusion (month 3.0), the {reached} in 100 who get there: 6 mo" in text
     assert "who never gets it has rescue instead" in text
     assert "late_cells" in str(compare_treatments(again))

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from bayestwin.prognosis.compare import _difference
-from bayestwin.prognosis.quantities import chance_of, knowledge_spread, monte_carlo_error
+from bayestwin.prognosis.quantities import chance_of, knowledge_spread
+from bayestwin.twin.monte_carlo import island_error
 from bayestwin.twin.surprise import weighted_quantiles
 
 M = 400
@@ -129,6 +130,6 @@ def test_the_monte_carlo_error_is_the_spread_between_seeds():
     size, islands = 400, 8
     values = rng.exponential(1.0, (2000, size))
     weights = np.full(size, np.log(islands / size))
-    squared = np.mean([monte_carlo_error(one, weights, islands) ** 2 for one in values])
+    squared = np.mean([island_error(one, weights, islands) ** 2 for one in values])
     assert np.sqrt(squared) == pytest.approx(values.mean(axis=1).std(), rel=0.05)
-    assert monte_carlo_error(np.ones(size), weights, islands) == pytest.approx(0.0, abs=1e-12)
+    assert island_error(np.ones(size), weights, islands) == pytest.approx(0.0, abs=1e-12)

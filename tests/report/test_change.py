@@ -32,6 +32,9 @@ def record(labs=LABS, events=INFUSED, past=(), **covariates):
     )
 
 
+MARKS = (6.0, 12.0, 24.0)
+
+
 def twin(of):
     return SimpleNamespace(model=MODEL, record=of)
 
@@ -46,15 +49,18 @@ def prognosis(*rows, now=CUT, months=None, population="p", horizon=36.0):
     made = {
         name: SimpleNamespace(
             plan=SimpleNamespace(name=name, role=role, label=MODEL.treatment(name).label),
-            events=None if said is None else SimpleNamespace(event=months),
+            events=None
+            if said is None
+            else SimpleNamespace(event=months, survival=np.where(months[:, None] > MARKS, 1.0, 0.0)),
         )
         for name, role, said in rows
     }
     said = {name: value for name, _, value in rows}
     return SimpleNamespace(
         rows=tuple(made.values()), names=tuple(made), row=made.__getitem__, chance=lambda name, month: said[name],
-        landmarks=(6.0, 12.0, 24.0), now=now, horizon=horizon, population_hash=population, model=MODEL,
+        landmarks=MARKS, now=now, horizon=horizon, population_hash=population, model=MODEL,
         weights=np.full(months.size, 1 / months.size), draw=40 * np.arange(months.size) // months.size, islands=8,
+        log_weights=np.full(months.size, np.log(8 / months.size)),
     )  # fmt: skip
 
 
@@ -135,6 +141,22 @@ def test_the_main_reason_does_not_contradict_the_rounded_numbers_beside_it(middl
     assert said in sayings.entries[0]["rendered"], sayings.entries[0]["rendered"]
 
 
+def test_a_chance_of_the_last_report_whose_monte_carlo_error_is_too_large_is_not_shown_as_moved():
+    seen = []
+    for error in (0.01, 0.02, 0.04):
+        step = BridgeStep("labs", "1 new lab", 0.62, 0.74, (0.5, 0.7), (0.6, 0.8), error, 0.01)
+        sayings = Sayings()
+        found = change(example(change=Change("x", "day 101", (step,))), sayings)
+        assert found["bridge"][0]["before_mcse"] == error
+        first = sayings.entries[0]
+        seen.append((found["bridge"][0]["before_shown"].split(" (")[0], first["template"], first["rendered"][:40]))
+    assert seen == [
+        ("60", "T7", "The 12-month chance moved from 60 (50 to"),
+        ("60", "T7", "The 12-month chance moved from 60 (50 to"),
+        ("Monte Carlo error too large", "nothing", "How far the chance moved is not shown: t"),
+    ]
+
+
 def test_no_wait_moves_nothing_and_a_wait_moves_the_printed_chance_by_what_the_same_draws_say():
     after_labs = ide_cel(0.7, now=CUT + 0.5)
     assert [step.cause for step in bridge(record(), after=after_labs).steps] == ["none"]
@@ -143,6 +165,7 @@ def test_no_wait_moves_nothing_and_a_wait_moves_the_printed_chance_by_what_the_s
     through = (months > 15).sum() / (months > 3).sum() - (months > 12).mean()
     assert waited.cause == "time" and waited.before == 0.5 and waited.after == pytest.approx(0.5 + through)
     assert waited.after_p80[0] <= waited.after <= waited.after_p80[1]
+    assert waited.before_mcse == 0.009 and 0.0 < waited.after_mcse < 0.2
 
 
 def test_a_treatment_not_yet_given_has_no_time_passed_under_it():

@@ -8,6 +8,7 @@ import pytest
 from report_examples import example
 
 from bayestwin.prognosis.moments import INFUSION
+from bayestwin.prognosis.quantities import chance_of
 from bayestwin.records import ClinicalEvent, Lab, PatientRecord
 from bayestwin.report import json_patient, make_report
 from bayestwin.report import warnings as rules
@@ -30,14 +31,15 @@ def twin(zero="2025-01-10"):
 def prognosis(reached=None, spread=0.0):
     """A forecast on day 196; reached : mean share of 4,000 draws who get to cells planned for day 259."""
     draw = np.arange(4000) % 400
-    rows = ()
+    rows, share = (), None
     if reached is not None:
         shares = np.clip(reached + spread * (draw / 399 - 0.5), 0.0, 1.0)
-        plan = SimpleNamespace(new=True, start=259.0, label="Cilta-cel", otherwise="observation")
+        plan = SimpleNamespace(name="cilta_cel", new=True, start=259.0, label="Cilta-cel", otherwise="observation")
         rows = (SimpleNamespace(plan=plan, moments={INFUSION: SimpleNamespace(reached=shares)}),)
+        even = np.full(4000, -np.log(500))
+        share = chance_of(shares, shares**2, np.full(4000, 1 / 4000), draw, even, 8)
     return SimpleNamespace(
-        model=MODEL, now=196.0, horizon=36.0, rows=rows, draw=draw, islands=8, weights=np.full(4000, 1 / 4000),
-        log_weights=np.full(4000, -np.log(500)),
+        model=MODEL, now=196.0, horizon=36.0, rows=rows, reached=lambda moment, treatment: share,
     )  # fmt: skip
 
 

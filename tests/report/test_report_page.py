@@ -16,7 +16,7 @@ from bayestwin.records import Lab, PatientRecord
 from bayestwin.report import json_data, make_report, write_report
 from bayestwin.report.checks import FILE_NAME, Page
 from bayestwin.report.gather_data import lab_ledger
-from bayestwin.report.model import Outcomes, PastForecast, TrackRecord
+from bayestwin.report.model import TrackRecord
 from bayestwin.report.wording import HEADER
 
 NAMES = ("example", "worst", "hostile", "withheld", "concentration")
@@ -326,32 +326,3 @@ def test_what_was_expected_below_the_assay_limit_is_printed_as_below_it():
     entries = json_data.labs(dataclasses.replace(inputs, labs=tuple(labs)))
     (shown,) = [entry["before_shown"] for entry in entries if entry["lab_id"] == labs[at].lab_id]
     assert shown == "0.54 (<0.5 to 1.5) g/L"
-
-
-def test_outcomes_and_history_are_printed_in_the_steps_of_their_error_with_their_range():
-    main, *rest = example().treatments
-    marks = tuple(dataclasses.replace(mark, chance=0.737, mcse=0.02, doubt=None) for mark in main.landmarks)
-    outcomes = (Outcomes(6.0, 0.737, 0.160, 0.103),)
-    past = (
-        PastForecast(0.0, "day 0", 0.737, (0.6, 0.83), mcse=0.02),
-        PastForecast(9.0, "day 9", 0.737, None, mcse=0.01),
-    )
-    row = dataclasses.replace(main, landmarks=marks, outcomes=outcomes)
-    report = make_report(example(treatments=(row, *rest), history=past))
-    assert not report.failures
-    entry = report.document["treatments"][0]
-    assert entry["landmarks"][0]["shown"] == entry["outcomes"][0]["shown"][0] == "70"
-    assert entry["outcomes"][0]["shown"] == ["70", "20", "10"]
-    assert entry["outcomes"][0]["range_shown"] == entry["landmarks"][0]["range_shown"]
-    assert [point["shown"] for point in report.document["history"]] == ["70 (60 to 90)", "75 (range not available)"]
-
-
-def test_pairs_and_differences_are_as_fine_as_their_own_monte_carlo_error_allows():
-    pair = dataclasses.replace(example().comparisons[0], pairs=(0.55, 0.31, 0.14), mcse=0.005)
-    shown = []
-    for error in (0.005, 0.02, 0.04):
-        one = dataclasses.replace(pair, pairs_mcse=(error, 0.004, 0.003))
-        shown.append(make_report(example(comparisons=(one,))).document["comparisons"][0].get("pairs_shown"))
-    assert shown == [["30", "55", "15"], ["30", "60", "10"], None]
-    far = dataclasses.replace(pair, mcse=0.04)
-    assert make_report(example(comparisons=(far,))).document["comparisons"][0]["withheld"].startswith("the Monte Carlo")

@@ -87,6 +87,22 @@ def test_times_get_coarser_as_they_get_longer():
     ]
 
 
+def test_a_time_is_as_fine_as_its_monte_carlo_error_allows():
+    errors = (None, 0.1, 0.25, 0.7, 1.4, 2.9, 3.1)
+    assert [rounding.month_words(13.4, 36, e) for e in errors] == ["13", "13", "13", "12", "12", "12", "not shown"]
+    assert [rounding.month_words(2.2, 36, e) for e in (0.1, 0.2, 0.7, 1.4)] == ["2", "2", "3", "under 6"]
+    assert rounding.month_words(math.inf, 36, 1.0) == "more than 36"
+    assert rounding.span_words("8", "21") == "8 to 21" and rounding.span_words("not shown", "21") == "not shown"
+
+
+@given(st.floats(0, 36), st.floats(0, 3), st.booleans())
+def test_moving_a_time_by_its_monte_carlo_error_changes_the_text_by_at_most_one_step(months, mcse, up):
+    step = rounding.month_step(months, mcse)
+    moved = max(0.0, months + (mcse if up else -mcse))
+    assert step >= 4.0 * mcse - 1e-6
+    assert abs(rounding.round_months(months, step) - rounding.round_months(moved, step)) <= step
+
+
 @given(
     st.lists(st.floats(0, 1), min_size=2, max_size=6).filter(lambda parts: sum(parts) > 0.01), st.sampled_from((1, 5))
 )
