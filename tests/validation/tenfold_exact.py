@@ -6,8 +6,9 @@ The next lab of every simulated patient (ignorable visits) at days 60 and 180, i
 `course_pool.py`, by the program's own rule (`bayestwin/twin/tenfold.py`). Asked are the value itself, ten times it and
 a tenth of it. A lab under its limit is no number and has no factors; a tenth that falls under the limit is kept as a
 number, as a reader keeps it; ten times that lies beyond the plausible range is refused by the reader, which is counted
-apart. Log-SD: of the predictive of what would be reported, ln of the value, at the limit where it is under it.
-Patients with fewer than FEWEST effective courses are left out, a choice that rests on what was known.
+apart. Log-SD of a forecast: SD of ln of the value; of an output whose error is on the natural scale (M-protein: near
+and under zero there is no ln) SD over mean, which is the same where both are small. Patients with fewer than FEWEST
+effective courses are left out, a choice that rests on what was known.
 """
 
 import argparse
@@ -40,9 +41,7 @@ def factors(patient: Patient, known, lab, landmark: float, rng) -> dict:
     observation, sigma = model.observations[k], patient.pool.sigma[found.at]
     predicted = patient.predicted(lab.output, lab.time, found.at)
     simulated = draw_observation(model, k, rng, predicted, sigma)
-    seen = np.log(np.maximum(simulated, observation.lower_limit or 1e-6))
-    mean = found.weights @ seen
-    row = {"ess": found.ess, "log_sd": float(np.sqrt(found.weights @ (seen - mean) ** 2)), "value": lab.value}
+    row = {"ess": found.ess, "log_sd": log_sd(observation, simulated, found.weights), "value": lab.value}
     row["limit"] = lab.censoring != "none"
     if row["limit"] or lab.value <= 0:
         return row
@@ -52,7 +51,16 @@ def factors(patient: Patient, known, lab, landmark: float, rng) -> dict:
         one = tenfold(observation, location, scale, found.weights, lab.value * value, likely)
         row |= {name: [one.high, one.low], "power": one.power}
     low, high = observation.plausible
-    return row | {"refused": not low <= TENFOLD * lab.value <= high}
+    under = lab.value / TENFOLD < (observation.lower_limit or 0.0)
+    return row | {"refused": not low <= TENFOLD * lab.value <= high, "under": under}
+
+
+def log_sd(observation, simulated, weights) -> float:
+    """SD of ln of simulated values, or their SD over their mean where the error is on the natural scale."""
+    seen = np.log(np.maximum(simulated, 1e-6)) if observation.log_scale else simulated
+    mean = weights @ seen
+    sd = float(np.sqrt(weights @ (seen - mean) ** 2))
+    return sd if observation.log_scale else sd / max(abs(float(mean)), 1e-6)
 
 
 def run(name: str, patients: int, chunks: int, work: Path) -> None:
@@ -86,8 +94,8 @@ def table(rows) -> list[str]:
     """A line per output, day and width of the forecast."""
     lines = [
         "| output | day | log-SD of the forecast | labs | ten times too high noticed | of those not refused | a tenth "
-        "noticed | stated power | true values that raise an alarm |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "noticed | of those not under the limit | stated power | true values that raise an alarm |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for output in dict.fromkeys(r["output"] for r in rows):
         for landmark in LANDMARKS:
@@ -95,14 +103,15 @@ def table(rows) -> list[str]:
             for label, wide in ((f"up to {WIDEST:g}", False), ("wider", True)):
                 some = [r for r in mine if not r["limit"] and "true" in r and (r["log_sd"] > WIDEST) == wide]
                 if some:
-                    refused = np.array([r["refused"] for r in some])
+                    refused, under = (np.array([r[what] for r in some]) for what in ("refused", "under"))
                     ten, tenth, true = (alarmed(some, what) for what in ("ten", "tenth", "true"))
                     cells = [output, f"{landmark:g}", label, str(len(some)), share(ten | refused)]
                     cells += [f"{share(ten[~refused])} of {(~refused).sum()}", share(tenth)]
+                    cells += [f"{share(tenth[~under])} of {(~under).sum()}"]
                     cells += [f"{100 * np.mean([r['power'] for r in some]):.0f} %", f"{true.sum()} ({share(true)})"]
                     lines.append("| " + " | ".join(cells) + " |")
             limit = sum(r["limit"] for r in mine)
-            lines.append(f"| {output} | {landmark:g} | under the limit: no factors | {limit} | | | | | |")
+            lines.append(f"| {output} | {landmark:g} | under the limit: no factors | {limit} | | | | | | |")
     return lines
 
 

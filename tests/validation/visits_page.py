@@ -222,10 +222,10 @@ def of_exclusion(file: Path, landmarks) -> list[str]:
     heads = " | ".join(f"{m.name}: S(6) minus ignorable" for m in MECHANISMS[1:])
     return [
         "",
-        "Does it matter who is left out? The same for other thresholds: patients kept under the four mechanisms, of 100 "
-        "still followed; chance minus truth",
-        "less that under ignorable visits; in the last column, in patients kept under both, the chance itself less that "
-        "under ignorable visits.",
+        "Does it matter who is left out? Other thresholds: patients kept under the four mechanisms, of 100 still "
+        "followed; chance minus truth",
+        "less that under ignorable visits; last, in patients kept under both, the chance itself less that under "
+        "ignorable visits.",
         "",
         f"| day | at least | kept | {heads} | {MECHANISMS[1].name}: S(6) itself, same patients |",
         "|---|---|---|" + "---|" * len(MECHANISMS),
