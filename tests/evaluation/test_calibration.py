@@ -70,7 +70,8 @@ def test_knowledge_ranges_are_counted_and_those_that_could_not_be_had_too():
     held = pd.DataFrame(
         {"covered_50": [1.0, 0.0, np.nan], "covered_80": [1.0, 1.0, np.nan], "covered_95": [1, 1, np.nan]}
     )
-    rows = pd.concat([rows_of([np.nan] * 3, quantity="knowledge of P(T > 6 months)", kind="knowledge"), held], axis=1)
+    about = {"quantity": "knowledge of P(T > 6 months)", "kind": "knowledge", "truth": 0.5}
+    rows = pd.concat([rows_of([np.nan] * 3, **about), held], axis=1)
     table = Calibration(pd.concat([rows, rows_of([0.5])])).knowledge.set_index("level")
     assert (
         list(table["covered"]) == [0.5, 1.0, 1.0] and (table["patients"] == 2).all() and (table["no_range"] == 1).all()
@@ -82,8 +83,22 @@ def with_knowledge(held, patients=100):
     """Uniform ranks beside a knowledge range that held the truth in this share of patients at each level."""
     name, ranks = "knowledge of P(T > 12 months)", rows_of((np.arange(patients) + 0.5) / patients)
     covered = {f"covered_{level}": np.arange(patients) < share * patients for level, share in held.items()}
-    rows = rows_of([np.nan] * patients, quantity=name, kind="knowledge").assign(**covered)
+    rows = rows_of([np.nan] * patients, quantity=name, kind="knowledge", truth=0.5, low_80=0.4, high_80=0.6)
+    rows = rows.assign(**covered)
     return Calibration(pd.concat([ranks, rows]))
+
+
+def test_ranges_that_are_points_hold_the_truth_at_every_level_and_are_no_coverage():
+    """284 of 389 ranges of patients who had progressed were 0 to 0: counted in, 80 % ranges "held" 94 %."""
+    about = {"quantity": "knowledge of P(T > 12 months)", "kind": "knowledge"}
+    points = rows_of([np.nan] * 300, **about, truth=0.0, low_80=0.0, high_80=0.001).assign(
+        **{f"covered_{level}": 1.0 for level in (50, 80, 95)}
+    )
+    points.loc[:1, "truth"] = 0.2
+    ranges = with_knowledge({50: 0.46, 80: 0.83, 95: 0.93}).rows
+    found = Calibration(pd.concat([ranges, points.assign(patient=lambda t: "P" + t["patient"])]))
+    assert found.miscalibrated == () and list(found.knowledge["covered"]) == [0.46, 0.83, 0.93]
+    assert "300 ranges are points; of 2 of them the truth lies 0.5 points or more away." in found.sentence
 
 
 @pytest.mark.parametrize("held", [{50: 0.0, 80: 0.0, 95: 0.0}, {50: 0.5, 80: 0.6, 95: 0.95}, {50: 0.8, 80: 0.9, 95: 1}])

@@ -203,13 +203,14 @@ def of_calibration(name, rows, failed, settings) -> list[str]:
             "",
             "Knowledge ranges of P(T > h), against the chance that a twin gives who knows the population draw:",
             "",
-            "| landmark | range | held the truth (90 % limits) | patients | no range |",
-            "|---|---|---|---|---|",
+            "| landmark | range | held the truth (90 % limits) | patients | points (truth elsewhere) | no range |",
+            "|---|---|---|---|---|---|",
         ]
         for row in found.knowledge.itertuples():
             lines.append(
                 f"| {row.quantity.removeprefix('knowledge of ')} | {100 * row.level:.0f} % | {100 * row.covered:.0f} % "
-                f"({100 * row.low:.0f} to {100 * row.high:.0f}) | {row.patients} | {row.no_range} |"
+                f"({100 * row.low:.0f} to {100 * row.high:.0f}) | {row.patients} | {row.points} ({row.points_missed}) "
+                f"| {row.no_range} |"
             )
     return [*lines, ""]
 

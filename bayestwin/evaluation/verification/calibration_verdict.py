@@ -4,8 +4,10 @@ For each quantity the distribution function of its PITs is compared with the uni
 least of the pointwise binomial tails, and how often uniform PITs have one as small (so p < 0.01 says that the curve
 leaves its simultaneous 99 % band). Over all quantities together Holm's adjusted p under 1 % says NOT CALIBRATED: of a
 hundred sound programs one is called so. Of each knowledge range the number of patients in whom it held the true chance
-is binomial; these p are adjusted among themselves in the same way. Patients whose twin failed its numerical check are
-counted and left out.
+is binomial; these p are adjusted among themselves in the same way. An 80 % range under half a point wide, such as 0 to
+0 in a patient who has progressed, is a point: it holds the truth or not at every level, so points are counted by
+themselves, and those from which the truth lies half a point or more away. Patients whose twin failed its numerical
+check are counted and left out.
 
 Source: Sailynoja, Burkner and Vehtari (2022), Statistics and Computing 32:32.
 """
@@ -22,6 +24,7 @@ from bayestwin.twin.state import PASS
 
 SEED, SIMULATIONS = 1, 40_000  # of the simulated band: small p are needed where there are many quantities
 LEVELS = (50, 80, 95)
+POINT = 0.005  # wide, an 80 % range is a point for every reader
 
 
 @dataclass(frozen=True)
@@ -57,17 +60,22 @@ class Calibration:
     @cached_property
     def knowledge(self):
         """One line per landmark and level (DataFrame): share of patients whose range held the true chance, its 90 %
-        limits (Clopper and Pearson), Holm's adjusted p of the level; ranges that could not be had are counted."""
+        limits (Clopper and Pearson), Holm's adjusted p of the level; ranges that could not be had are counted, and
+        points, and those of them that the truth is not at."""
         import pandas as pd
 
         rows, lines = self.usable[self.usable["kind"] == "knowledge"], []
         for quantity, part in rows.groupby("quantity", sort=False):
+            low_80, high_80 = (part.get(name, pd.Series(np.nan, part.index)) for name in ("low_80", "high_80"))
+            point = high_80 - low_80 < POINT
+            missed = point & ~part["truth"].between(low_80 - POINT, high_80 + POINT)
             for level in LEVELS:
-                held = part.get(f"covered_{level}", pd.Series(dtype=float)).dropna()
+                held = part.get(f"covered_{level}", pd.Series(np.nan, part.index))[~point].dropna()
                 low, high = _limits(int(held.sum()), len(held))
                 line = {"quantity": quantity, "level": level / 100, "covered": held.mean(), "low": low, "high": high}
                 line |= {"p": _binomial_p(int(held.sum()), len(held), level / 100)}
-                lines.append(line | {"patients": len(held), "no_range": len(part) - len(held)})
+                line |= {"patients": len(held), "no_range": len(part) - int(point.sum()) - len(held)}
+                lines.append(line | {"points": int(point.sum()), "points_missed": int(missed.sum())})
         table = pd.DataFrame(lines)
         if lines:
             table["p_adjusted"] = holm(table.pop("p"))
@@ -114,7 +122,11 @@ class Calibration:
         ]
         if held:
             yield f"80 % knowledge ranges held the true chance in {'; '.join(held)} patients."
-        missing = int(table.loc[table["level"] == 0.8, "no_range"].sum())
+        missing, points, missed = (
+            int(table.loc[table["level"] == 0.8, name].sum()) for name in ("no_range", "points", "points_missed")
+        )
+        if points:
+            yield f"{points} ranges are points; of {missed} of them the truth lies {100 * POINT:g} points or more away."
         if missing:
             yield f"{missing} knowledge ranges could not be had."
 
