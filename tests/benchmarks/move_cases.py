@@ -4,6 +4,7 @@ Simulated patients of eight visits (`bayestwin.evaluation.verification`): of dra
 (theophylline), of a model's own priors, of the relapsing model of the tests, and of the shipped myeloma population.
 """
 
+# ruff: noqa: E402
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple

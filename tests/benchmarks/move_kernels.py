@@ -1,4 +1,4 @@
-"""Rivals of the moves of `bayestwin.twin.moves`: random walk, Langevin and Hamiltonian proposals, all particles at once.
+"""Rivals of the moves of `bayestwin.twin.moves`: random walk, Langevin and Hamiltonian proposals, for all particles.
 
     random walk    x' = x + s e                                       e ~ N(0, I)
     Langevin       x' = x + s^2/2 g(x) + s e                          g the slope of ln target
@@ -23,7 +23,7 @@ PILOT = 10  # moves that find the length of a step
 
 
 class Seen(NamedTuple):
-    """At x (P, D): height (P,) of ln target, -inf where there is none; slope (P, D); found : a pytree over particles."""
+    """At x (P, D): height (P,) of ln target, -inf where there is none; slope (P, D); found : whatever else."""
 
     height: Any
     slope: Any
@@ -74,7 +74,7 @@ KERNELS = (
     Kernel("Langevin", langevin, 0.574, lambda d: 1.65 / d ** (1 / 6), True),
     *(
         Kernel(f"Hamiltonian, {n}", partial(hamiltonian, leaps=n), 0.7, lambda d: 1.3 / d**0.25, True, n)
-        for n in (3, 5, 10)
+        for n in (3, 5, 10, 20)
     ),
 )
 

@@ -15,12 +15,12 @@ of proposals for nothing. "Measured" are CPU seconds of a cycle over those of a 
 not compiled as a whole, so that this is too high for the rivals where a model is solved in milliseconds.
 """
 
+# ruff: noqa: E402
 import argparse
 import tempfile
 import time
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from bayestwin.jobs.compilation_cache import use_compilation_cache
 
@@ -29,36 +29,20 @@ use_compilation_cache()
 import jax
 import jax.numpy as jnp
 import numpy as np
-from move_cases import CASES, Stage, begun, stage_of
-from move_kernels import KERNELS, PILOT, Kernel, Seen, moved, tuned
+from move_cases import CASES, begun, stage_of
+from move_kernels import KERNELS, PILOT, Kernel, moved, tuned
+from move_target import Target, look_of, names_of, numbers, plain_seconds, settled, slopes_of, whitened
 
 from bayestwin.dynamics import NO_GRADIENT
-from bayestwin.individual import class_likelihood
-from bayestwin.twin.mover import BETWEEN, Cloud, Guide, _class_shares
-from bayestwin.twin.moves import fitted_gaussian, sweep
-from bayestwin.twin.particles import log_prior_of
-from bayestwin.twin.silence import effects, with_silent
-from bayestwin.twin.target import full_likelihood, hyper_of, in_blocks, log_target, old_likelihood
+from bayestwin.twin.mover import BETWEEN, Cloud
+from bayestwin.twin.moves import sweep
+from bayestwin.twin.target import old_likelihood
 
-FORWARD = 12  # parameters up to which slopes are taken forward, as in `bayestwin.twin.long_chain`
 MOVES_OF_PSI = {"random walk": 4, "Langevin": 4, "Hamiltonian, 3": 2}  # in a cycle; the program's 4, others 1
 SETTLING = 8  # times FINAL_SWEEPS, in which the program's own moves lead to the target
+OWN = "program"
+KERNEL: dict[str, Kernel | None] = {OWN: None} | {k.name: k for k in KERNELS}
 LEFT = 0.03  # autocorrelation taken for none
-
-
-class Target(NamedTuple):
-    """What is moved, and the Gaussian that whitens: mean (A,), factor and its inverse (A, A) of active parameters."""
-
-    stage: Stage
-    guide: Guide
-    centre: Any
-    factor: Any
-    inverse: Any
-
-    @property
-    def size(self) -> int:
-        """Number of active parameters, A."""
-        return len(self.centre)
 
 
 class Told(NamedTuple):
@@ -70,68 +54,6 @@ class Told(NamedTuple):
     jump: float
     step: float
     measured: float
-
-
-def settled(stage: Stage, sweeps: int) -> Target:
-    """The stage after so many sweeps of the program, with proposals that change no more."""
-    mover, weights = stage.mover, np.full(len(stage.cloud.psi), -np.log(len(stage.cloud.psi) / stage.mover.islands))
-    cloud = mover.move(stage.cloud, weights, stage.t, sweeps)
-    silence, normals = mover._silence, None
-    if stage.every:
-        mover.islands, islands = 1, mover.islands  # one approximation for all
-        normals, mover._approximated = mover._normals(cloud)[0], []
-        mover.islands = islands
-    active = None if silence is None else silence.active
-    mean, factor = fitted_gaussian(cloud.psi, weights, mover.islands, mover._prior_sd, active)
-    places = np.arange(len(mean)) if silence is None else np.asarray(silence.places)
-    own = factor[np.ix_(places, places)]
-    guide = Guide(mean, factor, normals)
-    return Target(stage._replace(cloud=cloud), guide, mean[places], own, np.linalg.inv(own))
-
-
-@lru_cache(maxsize=16)
-def looks(model, kind: str):
-    """Compiled (x, draw, e, target arrays) -> Seen; kind: "plain" without slopes, "forward" or "reverse" with them."""
-    accuracy = NO_GRADIENT._replace(gradient=kind == "reverse")
-
-    def one(x, m, e, population, data, rho, t, silence, centre, factor):
-        def height(x):
-            psi, among = centre + factor @ x, population if silence is None else silence.among
-            prior = log_prior_of(psi[None], m[None], among)[0]
-            if silence is not None:
-                psi = with_silent(psi[None], m[None], population, silence, e[None])[0]
-            pieces = class_likelihood(model, psi, hyper_of(population, m), data, rho=rho, accuracy=accuracy)
-            full, old = full_likelihood(pieces), old_likelihood(pieces)
-            found = log_target(prior, pieces.log_class, old, full, t)
-            return found, (found, pieces, psi)
-
-        if kind == "plain":
-            found, (_, pieces, psi) = height(x)
-            return Seen(found, jnp.zeros_like(x), (pieces, psi))
-        slope, (found, pieces, psi) = (jax.jacfwd if kind == "forward" else jax.grad)(height, has_aux=True)(x)
-        return Seen(found, jnp.nan_to_num(slope, posinf=0.0, neginf=0.0), (pieces, psi))
-
-    @jax.jit
-    def all_of(x, draw, e, *about):
-        return in_blocks(lambda each: one(*each, *about), ((x, draw, e),))
-
-    return all_of
-
-
-def look_of(target: Target, draw, e, kind: str):
-    """`look` of the kernels while population draws and silent effects stay as they are."""
-    mover, own = target.stage.mover, looks(target.stage.mover.model, kind)
-    about = mover.population, mover.data, mover.rho, jnp.asarray(target.stage.t), mover._silence
-    return lambda x: own(x, draw, e, *about, target.centre, target.factor)
-
-
-def whitened(target: Target, cloud: Cloud):
-    """x (P, A) and effects e (P, D), of which those of silent parameters are kept."""
-    mover = target.stage.mover
-    silent = mover._silence
-    x = (mover._active(cloud.psi) - target.centre) @ target.inverse.T
-    e = jnp.zeros_like(cloud.psi) if silent is None else effects(cloud.psi, cloud.draw, mover.population, silent)
-    return x, e
 
 
 class Cycle:
@@ -204,13 +126,6 @@ class Cycle:
         return Cloud(psi, cloud.draw, pieces, old_likelihood(pieces))
 
 
-def slopes_of(target: Target) -> tuple[str, float]:
-    """The cheaper way to slopes, and its CPU seconds; forward is not asked of more than FORWARD parameters."""
-    ways = ("forward", "reverse") if target.size <= FORWARD else ("reverse",)
-    seconds = {way: plain_seconds(target, way) for way in ways}
-    return min(seconds.items(), key=lambda found: found[1])
-
-
 def told(target: Target, cycle: Cycle, seconds: float, fewest: int) -> Told:
     """Cycles for so many CPU seconds, after one that compiles; `fewest` at least."""
     cloud = cycle(target.stage.cloud)
@@ -224,34 +139,6 @@ def told(target: Target, cycle: Cycle, seconds: float, fewest: int) -> Told:
         history.append(numbers(target, cloud))
     measured = spent / (len(history) - 1) / (0.5 * (before + plain_seconds(target)))
     return Told(np.stack(history), float(np.mean(cycle.rates)), float(np.mean(cycle.jumps)), cycle.step, measured)
-
-
-def numbers(target: Target, cloud: Cloud) -> np.ndarray:
-    """Active parameters, log-likelihood, and chances of all response classes but one, of each particle (P, F)."""
-    labs = log_target(0.0, cloud.pieces.log_class, cloud.old, full_likelihood(cloud.pieces), 1.0)
-    psi = np.asarray(target.stage.mover._active(cloud.psi))
-    return np.column_stack([psi, np.asarray(labs), _class_shares(cloud)[:, 1:]])
-
-
-def names_of(target: Target) -> list[str]:
-    """What `numbers` are."""
-    model, silence = target.stage.mover.model, target.stage.mover._silence
-    psi = list(model.individual_names)
-    psi = psi if silence is None else [psi[k] for k in np.asarray(silence.places)]
-    return [*psi, "log-likelihood", *(f"class {c}" for c in range(1, target.stage.cloud.old.shape[-1]))]
-
-
-def plain_seconds(target: Target, kind: str = "plain", repeats: int = 5) -> float:
-    """CPU seconds of one evaluation of all particles, the least of some."""
-    cloud = target.stage.cloud
-    x, e = whitened(target, cloud)
-    look, found = look_of(target, cloud.draw, e, kind), []
-    jax.block_until_ready(look(x))
-    for _ in range(repeats):
-        begin = time.process_time()
-        jax.block_until_ready(look(x))
-        found.append(time.process_time() - begin)
-    return min(found)
 
 
 def refresh(history: np.ndarray) -> np.ndarray:
@@ -291,33 +178,32 @@ def compared(name: str, folder: Path, asked) -> None:
         + (", with moves between draws and classes" if stage.every else ""),
         flush=True,
     )
-    print("| moves of psi | step | accepted | squared jump | cost of a cycle, measured | z: mean square, largest | median | worst | cycles |")
-    print("|---|---|---|---|---|---|---|---|---|", flush=True)
-    for kernel in (None, *KERNELS):
-        if asked.broken and kernel is None:
-            continue
+    columns = ("moves of psi", "step", "accepted", "squared jump", "cost of a cycle, measured")
+    columns = (*columns, "z: mean square, largest", "median", "worst", "cycles")
+    print(f"| {' | '.join(columns)} |\n|{len(columns) * '---|'}", flush=True)
+    for kernel in (KERNEL[name] for name in asked.kernels):
         cycle = Cycle(target, kernel, way, correct=not asked.broken, seed=3)
         found = told(target, cycle, asked.seconds, asked.fewest)
         square, largest = moved_away(found.history, target.size)
         cost = cycle.plain + cycle.sloped * sloped / plain
         needed = refresh(found.history) * cost
-        label = "the program's" if kernel is None else kernel.name
-        print(
-            f"| {label} x {cycle.count} | {found.step:.2f} | {found.rate:.2f} | {found.jump:.2f} | {cost:.1f}, {found.measured:.1f} "
-            f"| {square:.2f}, {largest:.1f} | {np.median(needed):.0f} | {needed.max():.0f} ({names[needed.argmax()]}) | {len(found.history) - 1} |",
-            flush=True,
-        )
+        label = OWN if kernel is None else kernel.name
+        row = (f"{label} x {cycle.count}", f"{found.step:.2f}", f"{found.rate:.2f}", f"{found.jump:.2f}")
+        row = (*row, f"{cost:.1f}, {found.measured:.1f}", f"{square:.2f}, {largest:.1f}", f"{np.median(needed):.0f}")
+        row = (*row, f"{needed.max():.0f} ({names[needed.argmax()]})", f"{len(found.history) - 1}")
+        print(f"| {' | '.join(row)} |", flush=True)
 
 
 def main() -> None:
     """Each case in turn."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", nargs="+", choices=tuple(CASES), default=list(CASES))
+    parser.add_argument("--kernels", nargs="+", choices=tuple(KERNEL), default=list(KERNEL))
     parser.add_argument("--particles", type=int, default=4000)
     parser.add_argument("--seconds", type=float, default=20.0, help="CPU seconds for each kernel")
     parser.add_argument("--fewest", type=int, default=8, help="cycles at least")
     parser.add_argument("--stage", choices=("first", "last"), default="last")
-    parser.add_argument("--broken", action="store_true", help="accept every proposal")
+    parser.add_argument("--broken", action="store_true", help="accept every proposal (not the program's)")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, jax.enable_x64(True):
         for name in asked.cases:
