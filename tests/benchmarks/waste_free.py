@@ -48,7 +48,7 @@ class Scheme(NamedTuple):
 
 
 class Result(NamedTuple):
-    """psi (K, A) of what is kept, island after island; chance (K, C) of each response class; solves of one particle"""
+    """psi (K, D) of what is kept, island after island; chance (K, C) of each response class; solves of one particle"""
 
     psi: np.ndarray
     chance: np.ndarray
@@ -69,7 +69,7 @@ def led(start: Begun, scheme: Scheme, seed: int) -> Result:
         kept = chain if scheme.whole else chain[:: -(len(chain) // scheme.share)][: scheme.share]
         cloud, solves = side_by_side(kept, islands), solves + size * smc.STAGE_SWEEPS * (len(chain) - 1)
         weights = normalised(np.zeros(len(cloud.psi)), islands)
-    return Result(np.asarray(mover._active(cloud.psi)), _class_shares(cloud), solves)
+    return Result(np.asarray(cloud.psi), _class_shares(cloud), solves)
 
 
 def side_by_side(clouds, islands: int):
@@ -82,8 +82,8 @@ def side_by_side(clouds, islands: int):
     return jax.tree.map(joined, *clouds)
 
 
-def reference(start: Begun) -> Result:
-    """The large twin, led there and moved for long: all of its states of the second half."""
+def reference(start: Begun) -> tuple[Result, np.ndarray]:
+    """The large twin, led there and moved for long: all of its states of the second half; felt parameters (A,)."""
     mover, cloud, weights, t = mover_of(start, 0), start.cloud, start.log_weights, 0.0
     rng, kept = np.random.default_rng(0), []
     while t < 1.0:
@@ -94,8 +94,10 @@ def reference(start: Begun) -> Result:
     for number in range(REFERENCE):
         cloud = mover.move(cloud, weights, t, smc.STAGE_SWEEPS)
         if number >= REFERENCE // 2:
-            kept.append(Result(np.asarray(mover._active(cloud.psi)), _class_shares(cloud), 0))
-    return Result(*(np.concatenate(part) for part in zip(*[(r.psi, r.chance) for r in kept])), 0)
+            kept.append(Result(np.asarray(cloud.psi), _class_shares(cloud), 0))
+    silence = mover._silence  # of another run it may be another: few particles try out what is felt
+    places = np.arange(kept[0].psi.shape[1]) if silence is None else np.asarray(silence.places)
+    return Result(*(np.concatenate(part) for part in zip(*[(r.psi, r.chance) for r in kept])), 0), places
 
 
 class Truth(NamedTuple):
@@ -128,7 +130,8 @@ def errors(result: Result, truth: Truth, islands: int):
 def compared(name: str, folder: Path, asked) -> None:
     """One case: every scheme over the seeds."""
     large = begun(name, folder, asked.large * asked.particles)
-    truth = truth_of(reference(large))
+    found, places = reference(large)
+    truth = truth_of(found._replace(psi=found.psi[:, places]))
     size, islands = len(truth.mean), large.twin.islands
     print(
         f"\n{name}: {size} active parameters, N = {asked.particles}, {asked.seeds} seeds, reference of {asked.large} N"
@@ -141,7 +144,7 @@ def compared(name: str, folder: Path, asked) -> None:
         for seed in range(asked.seeds):
             start = some_of(large, asked.particles, np.random.default_rng(1000 + seed))
             result = led(start, scheme, 1 + seed)
-            one, own = errors(result, truth, islands)
+            one, own = errors(result._replace(psi=result.psi[:, places]), truth, islands)
             found, stated, solves = [*found, one], [*stated, own], [*solves, result.solves / asked.particles]
         square = (np.array(found) ** 2).mean(axis=0)
         factor, ratio = asked.particles * square, np.sqrt(square / ((np.array(stated) ** 2).mean(axis=0) + 1e-300))
