@@ -74,7 +74,7 @@ KERNELS = (
     Kernel("Langevin", langevin, 0.574, lambda d: 1.65 / d ** (1 / 6), True),
     *(
         Kernel(f"Hamiltonian, {n}", partial(hamiltonian, leaps=n), 0.7, lambda d: 1.3 / d**0.25, True, n)
-        for n in (3, 5, 10, 20)
+        for n in (3, 5, 10)
     ),
 )
 
