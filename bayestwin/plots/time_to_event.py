@@ -31,7 +31,7 @@ def plot_time_to_event_dots(
     Parameters
     ----------
     lanes : sequence of dicts         label, dots (20 months, inf after the horizon), died (20 flags),
-                                      q (level -> months);
+                                      q (level -> months), after (words of the count after the horizon; default: it)
                                       `style` = place in the treatment colours (default: place in the sequence)
     horizon : float                   months; nothing is drawn past it
     dots_mm : float                   most height for the dots of one lane; flat piles take less
@@ -194,7 +194,7 @@ def _after(ax, lane, base, size, style, horizon):
             clip_on=False,
         )
     ax.annotate(
-        f"{count} of 20",
+        lane.get("after", f"{count} of 20"),
         (1, base - 1.7),
         (4, 0),
         xycoords=ax.get_yaxis_transform(),

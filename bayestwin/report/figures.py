@@ -9,7 +9,7 @@ import numpy as np
 
 from bayestwin.report.json_forecasts import estimated
 from bayestwin.report.model import ReportInput
-from bayestwin.report.rounding import step_for
+from bayestwin.report.rounding import NOT_SHOWN, step_for
 from bayestwin.report.tables import COURSE_MONTHS
 from bayestwin.report.warnings import months
 from bayestwin.report.wording import short_label, shorten
@@ -35,6 +35,7 @@ def _time_to_event(inputs, document):
     from bayestwin.plots import plot_time_to_event_dots
 
     rows = [document["treatments"][k] for k in document["page_1"]["rows"]]
+    rows = [row for row in rows if row["event_time"] and row["event_time"]["middle_half_shown"] != NOT_SHOWN]
     sources = inputs.ordered_treatments()
     lanes = [
         {
@@ -42,10 +43,10 @@ def _time_to_event(inputs, document):
             "dots": sources[row["place"]].event.dots,
             "died": sources[row["place"]].event.dot_died,
             "q": sources[row["place"]].event.quantiles,
+            "after": row["event_time"]["after_shown"],
             "style": row["style"],
         }
         for row in rows
-        if row["event_time"]
     ]
     if not lanes:
         return {}
@@ -55,7 +56,6 @@ def _time_to_event(inputs, document):
         f"{row['event_time']['after_shown']} dots later than "
         f"the horizon"
         for row in rows
-        if row["event_time"]
     )
     description = f"Quantile dotplot with 20 dots per treatment, each dot 5 of 100 patients. {shown}."
     return {"time_to_event": _svg(ax, "fig1", document["captions"]["fig_1_title"], description, "table-1")}

@@ -166,7 +166,7 @@ def _event(inputs: ReportInput, event: EventForecast, sayings) -> dict:
     levels = (0.1, 0.25, 0.5, 0.75, 0.9)
     words = {level: rounding.month_words(q[level], horizon, of_levels.get(level)) for level in levels}
     after = _of_20(sum(not math.isfinite(dot) for dot in event.dots), errors.after_horizon if errors else None)
-    hidden = rounding.NOT_SHOWN in (after, *(words[level] for level in levels if level != 0.5))
+    hidden = rounding.NOT_SHOWN in (words[level] for level in levels if level != 0.5)
     verb = EVENT_WORDS.get(event.endpoint, ("", "have the event"))[1]
     filled = {
         "event": verb,
@@ -225,20 +225,23 @@ def _event(inputs: ReportInput, event: EventForecast, sayings) -> dict:
         "middle_half_shown": rounding.span_words(words[0.25], words[0.75]),
         "early_tenth_shown": tenths[0],
         "late_tenth_shown": tenths[1],
-        "after_shown": after if after == rounding.NOT_SHOWN else f"{after} of 20",
+        "after_shown": f"{after} of 20",
         "dots_shown": [
             rounding.month_words(dot, horizon, error) if math.isfinite(dot) else "later"
             for dot, error in zip(event.dots, of_dots)
         ],
-        "died_shown": died if died == rounding.NOT_SHOWN else f"{died} of 20",
+        "died_shown": f"{died} of 20",
         "sentences": sentences,
     }
 
 
 def _of_20(dots: int, mcse: float | None) -> str:
-    """A number of dots, of 5 points each, as printed: to the dot, or to two where the error of the share is larger."""
-    step = 5 if mcse is None else rounding.step_for(mcse)
-    return rounding.NOT_SHOWN if step is None else f"{min(20, step // 5 * math.floor(dots / (step / 5) + 0.5))}"
+    """A number of dots, of 5 points each, as printed: one where the error of the share lets it stand, else from two
+    errors below to two above, outward."""
+    if mcse is None or rounding.step_for(mcse) == 5:
+        return f"{dots}"
+    within = math.ceil(2 * 20 * mcse)
+    return f"{max(0, dots - within)} to {min(20, dots + within)}"
 
 
 def _outcome(item, mark):

@@ -41,12 +41,13 @@ def test_times_and_dots_are_as_fine_as_their_own_monte_carlo_error_allows():
     main, *rest = example().treatments
     levels, dots = tuple(main.event.quantiles), main.event.dots
     after = sum(dot == float("inf") for dot in dots)
-    seen = {}
+    seen, figures = {}, {}
     for months, share in ((0.2, 0.01), (0.6, 0.02), (4.0, 0.04)):
         errors = EventErrors(dict.fromkeys(levels, months), (months,) * 20, share, share)
         row = dataclasses.replace(main, event=dataclasses.replace(main.event, errors=errors))
         report = make_report(example(treatments=(row, *rest)))
         assert not report.failures
+        figures[months] = report.html
         entry = report.document["treatments"][0]["event_time"]
         assert entry["mcse"]["quantiles"]["q50"] == months and entry["mcse"]["after_horizon"] == share
         said = report.document["text"][int(entry["sentences"][0].split("/")[-1])]["template"]
@@ -54,8 +55,11 @@ def test_times_and_dots_are_as_fine_as_their_own_monte_carlo_error_allows():
     fine, coarse, none = seen.values()
     assert fine[1] == f"{after} of 20" and fine[3] != "T2few"
     assert all(int(word) % 3 == 0 for word in coarse[0].removeprefix("more than ").split(" to ") if word.isdigit())
-    assert int(coarse[1].split()[0]) == 2 * ((after + 1) // 2) and coarse[3] != "T2few"
-    assert none == ("not shown", "not shown", "not shown", "T2few")
+    assert coarse[1] == f"{after - 1} to {after + 1} of 20" and coarse[3] != "T2few"
+    lanes = [figures[months].split('id="fig1-desc"')[-1].split("</svg>")[0] for months in seen]
+    assert f"{after - 1} to {after + 1} of 20" in lanes[1]  # as the table has it
+    assert "Ide-cel (current)" in lanes[0] and "Ide-cel" not in lanes[2]  # times that are not shown are not drawn
+    assert none == ("not shown", f"{after - 2} to {after + 2} of 20", "not shown", "T2few")
 
 
 def test_outcomes_are_as_fine_as_their_own_monte_carlo_error_allows():
