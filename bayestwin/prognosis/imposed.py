@@ -23,7 +23,6 @@ from bayestwin.prognosis.particles import forecast_draws
 from bayestwin.prognosis.result import QUANTILES
 from bayestwin.prognosis.simulate import past_states, trajectories
 from bayestwin.twin.monte_carlo import island_error, quantile_errors
-from bayestwin.twin.particles import normalised
 from bayestwin.twin.surprise import weighted_quantiles
 
 
@@ -159,9 +158,10 @@ def labs_if(
 
 
 def _weights(twin, draws, ok) -> tuple[np.ndarray, np.ndarray]:
-    """Weights of the draws that were solved, summing to one, and their logarithms, in which each island sums to one."""
-    log_weights = normalised(np.where(ok, np.asarray(draws.log_weights), -np.inf), twin.islands)
-    return np.exp(log_weights) / twin.islands, log_weights
+    """Weights of the draws that were solved, summing to one, and the logarithms of all, -inf where none was."""
+    log_weights = np.where(ok, np.asarray(draws.log_weights), -np.inf)
+    weights = np.exp(log_weights) / twin.islands
+    return weights / weights.sum(), log_weights
 
 
 def _passed(twin) -> None:

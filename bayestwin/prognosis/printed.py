@@ -72,9 +72,12 @@ def _labs_text(prognosis) -> str:
             shown = np.unique(np.linspace(0, len(course.times) - 1, TIMES_SHOWN).round().astype(int))
             low, middle, high = (course.quantiles[QUANTILES.index(level)] for level in (0.1, 0.5, 0.9))
             cells = [f"{unit} {course.times[k]:g} {middle[k]:.3g} ({low[k]:.3g} to {high[k]:.3g})" for k in shown]
-            errors = _errors_of(course)[1:-1, shown]  # of the median and of both ends of the 80 % interval
-            exact = f"Monte Carlo error of a median up to {errors[2].max():.2g}, of an end {errors[[0, 4]].max():.2g}"
-            lines.append(f"    {observation.label or course.output}, {observation.unit}: {', '.join(cells)}; {exact}")
+            exact = ""
+            if course.errors is not None:
+                errors = course.errors[1:-1, shown]  # of the median and of both ends of the 80 % interval
+                ends = errors[[0, 4]].max()
+                exact = f"; Monte Carlo error of a median up to {errors[2].max():.2g}, of an end {ends:.2g}"
+            lines.append(f"    {observation.label or course.output}, {observation.unit}: {', '.join(cells)}{exact}")
     return "\n".join(lines)
 
 
@@ -109,17 +112,22 @@ def _monte_carlo_error(prognosis) -> list[str]:
 
 def _error_of_medians(prognosis) -> list[str]:
     """How far another random seed moves the medians, and whether one may pass the horizon."""
-    errors = [prognosis.quantiles_mcse(row.plan.name, (0.5,))[0] for row in prognosis.rows if row.events is not None]
-    return [f"Monte Carlo error of a median: {_up_to(errors, 'months')}"] if errors else []
+    names = [row.plan.name for row in prognosis.rows if row.events is not None]
+    errors = {name: prognosis.quantiles_mcse(name, (0.5,))[0] for name in names}
+    beyond = [name for name, error in errors.items() if not np.isfinite(error)]
+    said = [_up_to([error for name, error in errors.items() if name not in beyond], "months")]
+    if beyond:
+        said.append(f"that of {', '.join(beyond)} may pass the horizon with another seed, or come back")
+    return [f"Monte Carlo error of a median: {'; '.join(filter(None, said))}"] if errors else []
 
 
 def _up_to(errors, unit: str) -> str:
-    """The largest of some Monte Carlo errors; of times one may lie past the end with another seed, and has none."""
+    """The largest of some Monte Carlo errors, and of how many there is none: with another seed they may not be had."""
     known, said = [error for error in errors if np.isfinite(error)], []
     if known:
         said.append(f"up to {max(known):.1f} {unit}" if max(known) >= 0.05 else f"under 0.1 {unit}")
     if beyond := len(errors) - len(known):
-        said.append(f"for {beyond} of {len(errors)} another seed may pass the horizon or come back")
+        said.append(f"with another seed {beyond} of {len(errors)} may not be had, or may be")
     return "; ".join(said)
 
 
@@ -184,5 +192,8 @@ def _time_on(prognosis, row) -> list[str]:
     when = f"first change in {in_100(by.value)} of 100, month {middle} ({early} to {late})" if by.value else "no change"
     errors = [_up_to([100 * e for found in row.time_on.shares_mcse(*exact).values() for e in found], "%")]
     if by.value:
-        errors += [f"{100 * by.mcse:.1f} of 100", _up_to(row.time_on.quantiles_mcse(*exact), "months")]
+        found = row.time_on.quantiles_mcse(*exact)
+        none = "; another seed may say none for an end of the range" if not np.isfinite(found).all() else ""
+        known = _up_to([error for error in found if np.isfinite(error)], "months")
+        errors += [f"{100 * by.mcse:.1f} of 100", *filter(None, [known + none])]
     return [f"    of the time: {shares}; {when}; Monte Carlo error {', '.join(errors)}"]

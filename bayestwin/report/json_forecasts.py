@@ -164,13 +164,15 @@ def _event(inputs: ReportInput, event: EventForecast, sayings) -> dict:
     errors = event.errors
     of_levels, of_dots = (errors.quantiles, errors.dots) if errors else ({}, (None,) * len(event.dots))
     levels = (0.1, 0.25, 0.5, 0.75, 0.9)
-    words = {level: rounding.month_words(q[level], horizon, of_levels.get(level)) for level in levels}
+    in_order = rounding.months_in_order([q[x] for x in levels], horizon, [of_levels.get(x) for x in levels])
+    words = dict(zip(levels, in_order))
+    first = words[0.1].removeprefix("under ")  # "before 3", not "before under 3"
     after = _of_20(sum(not math.isfinite(dot) for dot in event.dots), errors.after_horizon if errors else None)
     hidden = rounding.NOT_SHOWN in (words[level] for level in levels if level != 0.5)
     verb = EVENT_WORDS.get(event.endpoint, ("", "have the event"))[1]
     filled = {
         "event": verb,
-        "q10": words[0.1],
+        "q10": first,
         "q25": words[0.25],
         "q75": words[0.75],
         "q90": words[0.9],
@@ -201,7 +203,7 @@ def _event(inputs: ReportInput, event: EventForecast, sayings) -> dict:
             )
         )
     late = f"after {words[0.9]}" if math.isfinite(q[0.9]) else f"past {horizon:g}"
-    early = f"before {words[0.1]}" if math.isfinite(q[0.1]) else f"past {horizon:g}"
+    early = f"before {first}" if math.isfinite(q[0.1]) else f"past {horizon:g}"
     tenths = [
         rounding.NOT_SHOWN if words[level] == rounding.NOT_SHOWN else said
         for level, said in ((0.1, early), (0.9, late))
@@ -227,8 +229,8 @@ def _event(inputs: ReportInput, event: EventForecast, sayings) -> dict:
         "late_tenth_shown": tenths[1],
         "after_shown": f"{after} of 20",
         "dots_shown": [
-            rounding.month_words(dot, horizon, error) if math.isfinite(dot) else "later"
-            for dot, error in zip(event.dots, of_dots)
+            said if math.isfinite(dot) else "later"
+            for dot, said in zip(event.dots, rounding.months_in_order(event.dots, horizon, of_dots))
         ],
         "died_shown": f"{died} of 20",
         "sentences": sentences,
@@ -240,7 +242,7 @@ def _of_20(dots: int, mcse: float | None) -> str:
     errors below to two above, outward."""
     if mcse is None or rounding.step_for(mcse) == 5:
         return f"{dots}"
-    within = math.ceil(2 * 20 * mcse)
+    within = math.ceil(2 * 20 * mcse) if math.isfinite(mcse) else 20
     return f"{max(0, dots - within)} to {min(20, dots + within)}"
 
 
@@ -249,7 +251,7 @@ def _outcome(item, mark):
     error of the other two is larger, in theirs."""
     step = mark["step"] if mark else 10
     own = step if item.mcse is None else rounding.step_for(item.mcse)
-    shown = [rounding.NOT_SHOWN] * 3
+    shown = [rounding.points_words(rounding.nearest(item.free, step), step), *[rounding.NOT_SHOWN] * 2]
     if own is not None:
         step = max(step, own)
         free = rounding.nearest(item.free, step)

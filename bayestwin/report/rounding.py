@@ -72,6 +72,8 @@ def month_step(months: float, mcse: float | None = None) -> float | None:
     """Step of a time: half months under 3, whole months to 24, 3 beyond; four of its Monte Carlo errors where that is
     more, as for chances; None = not shown, which is an error above 3 months."""
     usual = 0.5 if months < 3 else 1.0 if months <= 24 else 3.0
+    if mcse is not None and not math.isfinite(mcse):
+        return None
     return next((step for step in MONTH_STEPS if step >= max(usual, 4.0 * (mcse or 0.0) - 1e-9)), None)
 
 
@@ -81,14 +83,29 @@ def round_months(months: float, step: float | None = None) -> float:
     return step * math.floor(months / step + 0.5)
 
 
-def month_words(months: float, horizon: float, mcse: float | None = None) -> str:
-    """A time as printed, without unit; past the horizon "more than 36"; NOT_SHOWN where its error is too large."""
+def months_in_order(times, horizon: float, errors) -> list[str]:
+    """Rising times as printed, each in its own step, and none before the one in front of it."""
+    said: list[str] = []
+    least = 0.0
+    for months, mcse in zip(times, errors):
+        said.append(month_words(months, horizon, mcse, least))
+        step = month_step(min(months, horizon), mcse)
+        if step is not None and months <= horizon:
+            least = max(least, min(round_months(months, step), horizon))
+    return said
+
+
+def month_words(months: float, horizon: float, mcse: float | None = None, least: float = 0.0) -> str:
+    """A time as printed, without unit; past the horizon "more than 36"; NOT_SHOWN where its error is too large.
+
+    least : the time printed in front of it, which it does not precede
+    """
     step = month_step(min(months, horizon), mcse)
     if step is None:
         return NOT_SHOWN
     if not months <= horizon:
         return f"{CONTINUES} {horizon:g}"
-    rounded = min(round_months(months, step), horizon)
+    rounded = min(max(round_months(months, step), least), horizon)
     return f"under {step:g}" if rounded == 0 else f"{rounded:g}"
 
 

@@ -20,20 +20,36 @@ from bayestwin.twin.surprise import weighted_quantiles
 
 
 def island_error(values, log_weights, islands: int):
-    """Monte Carlo error of weighted means: values (P,) -> float, (P, K) -> (K,). log_weights (P,)"""
-    error = island_means(values, log_weights, islands).std(axis=0, ddof=1) / np.sqrt(islands)
+    """Monte Carlo error of weighted means: values (P,) -> float, (P, K) -> (K,). log_weights (P,)
+
+    An island without any weight repeats nothing and is left out; inf where fewer than two are left.
+    """
+    weighs = _weights(log_weights).reshape(islands, -1).sum(axis=1) > 0.0
+    with np.errstate(invalid="ignore"):
+        means = island_means(values, log_weights, islands)[weighs]
+    if len(means) < 2:
+        error = np.full(means.shape[1:], np.inf)
+    else:
+        error = means.std(axis=0, ddof=1) / np.sqrt(len(means))
     return float(error) if np.ndim(error) == 0 else error
+
+
+def _weights(log_weights) -> np.ndarray:
+    """Weights (P,), 0 where an island has none to be normalised by."""
+    return np.nan_to_num(np.exp(np.asarray(log_weights, dtype=float)))
 
 
 def quantile_errors(values, log_weights, islands: int, probabilities, quantiles_of=weighted_quantiles) -> np.ndarray:
     """Monte Carlo errors of quantiles of values (P,), one per probability, in the unit of the values.
 
-    Values may be inf (no event by the horizon). The error is inf where another seed may say inf and this one does not,
-    or the other way round; 0 where all say the same value, inf too.
+    Values may be inf (no event by the horizon). The error is inf where the number is inf within one error of the share
+    and not here, or the other way round; 0 where it is the same value there, inf too: of times that come in steps, and
+    near the horizon, another seed may then still say the next one, in about a third of cases at worst.
 
     quantiles_of : (values, weights, probabilities) -> quantiles, the rule by which the numbers themselves are made
     """
-    values, weights = np.asarray(values, dtype=float), np.exp(np.asarray(log_weights)) / islands
+    values, weights = np.asarray(values, dtype=float), _weights(log_weights)
+    weights = weights / weights.sum()
     p = np.asarray(probabilities, dtype=float)
     at = np.asarray(quantiles_of(values, weights, p))
     shares = np.concatenate([values[:, None] < at, values[:, None] <= at], axis=1)
@@ -49,7 +65,7 @@ def jackknife_error(number, log_weights, islands: int) -> np.ndarray:
 
     number : weights -> array; weights of the island left out are 0. Not a number where it is none without an island.
     """
-    weights = np.exp(np.asarray(log_weights)).reshape(islands, -1)
+    weights = _weights(log_weights).reshape(islands, -1)
     found = []
     for k in range(islands):
         kept = np.where(np.arange(islands)[:, None] == k, 0.0, weights).reshape(-1)

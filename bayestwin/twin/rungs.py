@@ -68,9 +68,9 @@ def from_scratch(
     times, *left = after(failed) if failed else (1,)
     draws = population_draws * (MORE if failed and failed.few_draws else 1)
     twin, info = oracle(times, draws, reasons)
-    left = left if failed or once else list(after(info))
-    while info.verdict != PASS and left:
-        (times, *left), why = left, "; ".join(info.reasons[len(reasons) :])
+    left = left if failed else list(after(info))
+    while info.verdict != PASS and not once and (left or info.nothing_else):
+        (times, *left), why = left or [times], "; ".join(info.reasons[len(reasons) :])
         reasons = (*reasons, f"again with {more_of(times, info.few_draws)}, because {why}")
         draws *= MORE if info.few_draws else 1
         twin, info = oracle(times, draws, reasons)

@@ -9,6 +9,7 @@ from cycling_model import population, started, write_cycling_model
 
 from bayestwin.dosing import Policy, Rule
 from bayestwin.prognosis import compare_treatments, course_table, forecast, load_prognosis
+from bayestwin.prognosis.printed import _labs_text
 from bayestwin.prognosis.quantities import chance_of
 from bayestwin.prognosis.time_on import step_quantiles
 from bayestwin.records import Lab, PatientRecord
@@ -209,3 +210,25 @@ def test_a_difference_under_another_rho_has_its_own_error(prognoses):
     apart = (b.events.survival - a.events.survival)[:, k]
     assert row.by_rho_mcse == pytest.approx([island_error(apart, weighted, ISLANDS), row.mcse])
     assert row.by_rho_mcse[0] > row.by_rho_mcse[1]
+
+
+def test_an_island_without_weight_is_left_out_and_two_are_the_least():
+    values, weights = np.random.default_rng(4).standard_normal(SIZE), EVEN.copy()
+    weights[: SIZE // ISLANDS] = -np.inf
+    rest = values[SIZE // ISLANDS :], EVEN[SIZE // ISLANDS :]
+    own = np.where(np.isinf(weights), np.nan, weights)  # as normalised by an island without any
+    for given in (weights, own):
+        assert island_error(values, given, ISLANDS) == pytest.approx(island_error(*rest, ISLANDS - 1))
+        assert quantile_errors(values, given, ISLANDS, LEVELS) == pytest.approx(
+            quantile_errors(*rest, ISLANDS - 1, LEVELS), rel=0.1
+        )
+        assert np.isfinite(jackknife_error(lambda kept: kept @ values, given, ISLANDS))
+    assert island_error(values, np.where(np.arange(SIZE) < SIZE // ISLANDS, EVEN, -np.inf), ISLANDS) == np.inf
+
+
+def test_courses_of_a_file_without_errors_are_printed_without_them(prognoses):
+    p = prognoses[0]
+    rows = tuple(replace(row, courses=tuple(replace(course, errors=None) for course in row.courses)) for row in p.rows)
+    said = _labs_text(replace(p, rows=rows))
+    assert "Monte Carlo error of a median up to" in _labs_text(p)
+    assert "nan" not in said and "Monte Carlo" not in said and p.rows[0].courses[0].output in said

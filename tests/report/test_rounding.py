@@ -127,3 +127,10 @@ def test_difference_ranges_hold_the_exact_range(difference, below, above, step):
 )
 def test_forecast_labs_have_two_significant_digits_and_no_exponent(value, words):
     assert rounding.significant(value) == words
+
+
+def test_times_stand_in_order_whatever_the_step_of_each():
+    """4.4 in steps of 6 is 6, 5.4 in steps of 1 is 5: "6 to 5" stood on a page."""
+    assert rounding.months_in_order((4.4, 5.4, 30.0), 36, (1.0, 0.2, 0.5)) == ["6", "6", "30"]
+    assert rounding.months_in_order((4.4, 5.4, math.inf), 36, (3.5, 0.2, 9.0)) == ["not shown", "5", "not shown"]
+    assert rounding.month_words(13.4, 36, math.nan) == rounding.month_words(13.4, 36, math.inf) == "not shown"
