@@ -18,10 +18,11 @@ GENERAL = {
 }
 
 # Of a human body, in the unit of the name: a weight in pounds or a height in metres is caught here.
-# An albumin in g/dL would be a tenth of the lowest. Deprivation is a quintile.
+# An albumin in g/dL would be a tenth of the lowest. Deprivation is a quintile; F-ara-A is summed over its three doses.
 HUMAN = {
     **{"weight_kg": (0.3, 400.0), "height_cm": (20.0, 260.0), "bsa_m2": (0.1, 3.5), "age_years": (0.0, 120.0)},
     **{"albumin_g_per_l": (5.0, 80.0), "egfr": (1.0, 250.0), "prior_lines": (0.0, 30.0), "deprivation": (1.0, 5.0)},
+    "fludarabine_auc": (0.0, 100.0),
 }
 COUNTED = ("prior_lines",)
 

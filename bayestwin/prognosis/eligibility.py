@@ -3,8 +3,9 @@
 What counts is what the record says by then: covariates as last said, and what earlier treatments make of them
 (`Treatment.sets`, and `Treatment.refractory` where the disease progressed under them or within 60 days of their end,
 as recorded or as the model's folder codes it); a plan that lies ahead changes nothing. A rule that counts lines of
-therapy adds those begun since the number was last said. What is begun between leukapheresis and the cells bridges to
-them and is no line; for the cells themselves nothing is that was begun since the patient set out for the leukapheresis.
+therapy adds those begun since the number was last said; a pause (`Treatment.pause`) is none. What is begun between
+leukapheresis and the cells bridges to them and is no line; for the cells themselves nothing is that was begun since the
+patient set out for the leukapheresis.
 """
 
 from typing import Any, NamedTuple
@@ -80,13 +81,20 @@ def refractory_to(model, record, begun, now: float, asked) -> list[Refractory]:
 
 
 def _lines(model, record, begun) -> list[float]:
-    """When lines of therapy began; cells infused again are no other."""
+    """When lines of therapy began. Cells infused again are no other, a pause is none, nor is what goes on after it
+    unless the disease progressed since it was begun, as recorded."""
     found: list[float] = []
-    in_force = None
+    last, since, paused = None, 0.0, False
     for time, name in begun:
-        if name != in_force and not _bridges(model, record, time, name):
+        if model.treatment(name).pause:
+            paused = True
+            continue
+        progressed = recorded_progression(record, since) if paused else None
+        goes_on = name == last and (progressed is None or progressed.time > time)
+        if not goes_on and not _bridges(model, record, time, name):
             found.append(time)
-        in_force = name
+        since = since if goes_on else time
+        last, paused = name, False
     return found
 
 

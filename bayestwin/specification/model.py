@@ -119,6 +119,7 @@ class Model:
                 *((o.output, o.assay_by, "bias", _said(o.assay_bias)) for o in self.observations if o.assay_bias),
                 *((o.output, o.derived_from, o.derived_within) for o in self.observations if o.derived_from),
                 *((o.output, "findings", o.findings) for o in self.observations if o.findings),
+                *((t.name, "pause") for t in self.treatments if t.pause),
                 *(("dose_unit", self.dose_unit) if self.dose_unit else ()),
                 *(("covariate_units", dict(self.covariate_units)) if self.covariate_units else ()),
             )

@@ -1,7 +1,7 @@
 """Treatments a model can forecast: regimen, when it starts, what the evidence is, for whom it holds."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Real
 
 from bayestwin.dosing import Regimen
@@ -77,6 +77,7 @@ class Treatment:
     evidence : one line printed beside every number; eligibility : for whom the evidence speaks
     given : the regimen in words, for treatments that an event starts; group : class of treatments it belongs to
     by_request : forecast only where it is asked for by name, or in force
+    pause : nothing is given; no line of therapy, nor is what was given before it and is given again after it
     """
 
     name: str
@@ -99,3 +100,4 @@ class Treatment:
     given: str = ""
     group: str = ""
     by_request: bool = False
+    pause: bool = field(default=False, repr=False)

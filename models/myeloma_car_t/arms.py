@@ -148,7 +148,7 @@ def trajectory(model, values, treated, wait, grid):
 
     def at(t, y, on=treated):
         p, u = parameters_at(model, values, t + wait), _Doing(names, on, t)
-        burden = {**y, "normal_cells": 0.0, "ln_reference": 0.0, "nadir": 0.0}
+        burden = {**y, "normal_cells": 0.0, "ln_reference": 0.0, "nadir": 0.0, "line": 0.0}
         slope = mechanism.vector_field(t, SimpleNamespace(**burden), p, u)
         rates = {name: h(t, SimpleNamespace(**y), p, u) for name, h in hazards.HAZARDS.items()}
         progression = rates["progression_other"] + rates["extramedullary_progression"]
@@ -192,7 +192,7 @@ def _at_start(model, values, treated, wait):
     lag = p.kP / (p.kP + p.gamma * p.g)  # M-protein of a burden that grows at a constant rate
     grown = _untreated(values, ln_b)
     grown["m_protein"] = values["P0"] * (lag * jnp.exp(p.gamma * ln_b) + (1.0 - lag) * jnp.exp(-p.kP * wait))
-    y = SimpleNamespace(**grown, normal_cells=0.0, ln_reference=0.0, nadir=0.0)
+    y = SimpleNamespace(**grown, normal_cells=0.0, ln_reference=0.0, nadir=0.0, line=0.0)
     split = mechanism.at_treatment(y, p, u)
     return {k: split[k] for k in ("ln_sensitive", "ln_resistant", "m_protein")}
 

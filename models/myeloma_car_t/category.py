@@ -1,7 +1,8 @@
 """IMWG response category where a registry knows no more: an ordinal reading of the marker, CR deepest, PD highest.
 
 With m the ln of the marker (serum M-protein, in light-chain disease the involved chain), thresholds from the marker r
-at the start of the current treatment, its running nadir n, s = 0.12 the scale of a reading (logistic; SD 0.2 of ln):
+at the start of the last treatment, observation apart, its running nadir n, s = 0.12 the scale of a reading (logistic;
+SD 0.2 of ln):
 
     T1 CR     serum: limit of immunofixation           light chains: 1.5 times their floor c (a normal ratio)
     T2 VGPR   serum: max(0.1 r, 1 g/L)                 light chains: 0.1 r + 0.9 c       (a fall of the difference)
@@ -39,7 +40,7 @@ def cut_points() -> tuple[float, ...]:
 
 
 def response_category(t, y, p, u):
-    """Severity of the response category since the start of the current treatment, on the logit scale."""
+    """Severity of the response category since the start of the last treatment, on the logit scale."""
     marker, chains = ln_marker(y.m_protein, log_burden(y), p), p.light_chain > 0.5
     reference, nadir, floor = (
         jnp.exp(y.ln_reference),

@@ -2,7 +2,7 @@
 
     python models/myeloma_car_t/make_population.py                          what is shipped
     python models/myeloma_car_t/make_population.py --without POLLUX --out F    one trial left out, for validation
-    python models/myeloma_car_t/make_population.py --left-out FOLDER           every trial left out in turn
+    python models/myeloma_car_t/make_population.py --draws 800 --left-out FOLDER    every trial left out in turn
 
 No patient's data. Only population-level draws are written; the file says how it was made, evidence_fit.py what is
 assumed. A draw is the population of a new setting: departures of a trial's growth and resistant fraction are in it.
@@ -70,7 +70,9 @@ def main():
     parser.add_argument("--without", default="", metavar="TRIAL")
     parser.add_argument("--left-out", type=Path, metavar="FOLDER", help="every trial left out in turn, one file each")
     parser.add_argument("--nodes", type=int, default=64, help="virtual patients of an arm, a power of two")
-    parser.add_argument("--draws", type=int, default=800, help="members of the ensemble, a multiple of four")
+    parser.add_argument(
+        "--draws", type=int, default=3200, help="members of the ensemble, a multiple of four; 800 of trials left out"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, default=HERE / "population.nc")
     given = parser.parse_args()

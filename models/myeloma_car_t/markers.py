@@ -7,8 +7,9 @@ B burden, N normal plasma cells relative to health, C transgene of the current p
     IgG, IgA, IgM     11, 2, 1 g/L times level N, and the M-protein of that class
     lymphocytes       L (1 - 0.9 e^(-tau / recovery)) + bystanders k C / 1000         10*9/L, k C CAR+ cells per uL
     CAR+ cells        k C                                     (k by product: copies/ug of two products are no one scale)
-    LDH, B2M          level (1 - s + s B)
-    ferritin, CRP     level (1 + release x e^(1 - x)), x = tau / 8 after an infusion of cells
+    LDH, B2M          level (1 - s + s B), LDH times (g / 0.0075)^a: more where the disease grows faster
+    ferritin, CRP     level e^(-l z (1 - c)) (1 + release c), c = x e^(1 - x), x = tau / 8 after an infusion of cells,
+                      z T-cell fitness: at the peak of release, which follows expansion, they say nothing of it
     plasma cells      100 sigma(logit phi + ln B) %           Deauville severity  level + slope ln B
     soluble BCMA      floor + level B                         (half-life of a day or two: follows at once)
 
@@ -18,6 +19,7 @@ What they are made of stands in marker_labs.py.
 import jax
 import jax.numpy as jnp
 
+from .access import TYPICAL_GROWTH
 from .mechanism import CELLS, HIGHEST, given, log_burden, log_transgene
 
 IMMUNOGLOBULINS = {"igg": 11.0, "iga": 2.0, "igm": 1.0}  # g/L, middle of the normal range (memory)
@@ -72,7 +74,7 @@ def alc(t, y, p, u):
 
 def ldh(t, y, p, u):
     """Lactate dehydrogenase, U/L."""
-    return p.LDH_level * (1.0 - p.LDH_share + p.LDH_share * _burden(y))
+    return p.LDH_level * (1.0 - p.LDH_share + p.LDH_share * _burden(y)) * (p.g / TYPICAL_GROWTH) ** p.LDH_on_growth
 
 
 def b2m(t, y, p, u):
@@ -88,12 +90,16 @@ def _release(p, u):
 
 def ferritin(t, y, p, u):
     """Ferritin, ug/L."""
-    return p.ferritin_level * (1.0 + p.ferritin_release * _release(p, u))
+    course = _release(p, u)
+    unfit = jnp.exp(-p.loading_ferritin * p.fitness * (1.0 - course))
+    return p.ferritin_level * unfit * (1.0 + p.ferritin_release * course)
 
 
 def crp(t, y, p, u):
     """C-reactive protein, mg/L."""
-    return p.CRP_level * (1.0 + p.CRP_release * _release(p, u))
+    course = _release(p, u)
+    unfit = jnp.exp(-p.loading_crp * p.fitness * (1.0 - course))
+    return p.CRP_level * unfit * (1.0 + p.CRP_release * course)
 
 
 def marrow_plasma_cells(t, y, p, u):

@@ -10,7 +10,8 @@ from .treatments import ROWS
 
 CELLS = ("ide_cel", "cilta_cel")
 DRUGS = tuple(name for name in ROWS if name not in CELLS)
-STATES = ("ln_sensitive", "ln_resistant", "m_protein", "normal_cells", "ln_reference", "nadir")
+STATES = ("ln_sensitive", "ln_resistant", "m_protein", "normal_cells", "ln_reference", "nadir", "line")
+NUMBERS = {name: float(k) for k, name in enumerate(ROWS, 1)}  # what `line` says: which treatment split the burden last
 GUARD = 1000.0  # Bmax: keeps untreated growth finite, 0.1 % slower at B = 1
 HIGHEST = 7.0  # ln B above which nothing rises any more
 FAINT = 0.05  # g/L, below every limit of immunofixation: less M-protein than this is no deeper response
@@ -32,6 +33,7 @@ def initial_state(p):
         "normal_cells": left_by(0.0, p),
         "ln_reference": marker,
         "nadir": marker / NADIR_UNIT,
+        "line": 0.0 * half,
     }
 
 
@@ -43,7 +45,7 @@ def log_burden(y):
 def log_transgene(t, cmax, fb, beta, p):
     """ln copies/ug at t days after infusion; -30 before."""
     cmax, beta = (
-        cmax * jnp.exp(p.fitness_on_expansion * p.fitness),
+        cmax * jnp.exp(p.fitness_on_expansion * p.fitness + p.lymphodepletion),
         beta * jnp.exp(p.fitness_on_persistence * p.fitness),
     )
     after = t - p.Tmax
@@ -66,6 +68,16 @@ def weighed(u, **weight):
 def given(u, what: str):
     """A number of the row of the current treatment, summed over drugs; 0 where none is given."""
     return weighed(u, **{name: getattr(ROWS[name], what) for name in DRUGS})
+
+
+def paused(y, u, name):
+    """1 under observation after this treatment, before another was begun; else 0."""
+    return untreated(u) * jnp.where(y.line == NUMBERS[name], 1.0, 0.0)
+
+
+def untreated(u):
+    """1 under observation, 0 while something is given."""
+    return 1.0 - weighed(u, **dict.fromkeys(ROWS, 1.0))
 
 
 def lasting(u, name):
@@ -101,7 +113,9 @@ def vector_field(t, y, p, u):
     ln_b, saturated = log_burden(y), {name: saturation(p, u, name) for name in CELLS}
     growth = p.g * (1.0 - jnp.exp(jnp.minimum(ln_b, HIGHEST)) / GUARD)
     drugs = weighed(u, **{name: getattr(p, f"kS_{name}") * lasting(u, name) for name in DRUGS})
-    kill = drugs + sum(u.on(name) * getattr(p, f"kS_{name}") * saturated[name] for name in CELLS)
+    kill = drugs + sum(
+        (u.on(name) + paused(y, u, name)) * getattr(p, f"kS_{name}") * saturated[name] for name in CELLS
+    )  # cells go on where nothing else was begun after them
     harm = sum(saturated.values()) + given(u, "harm")  # BCMA is on normal plasma cells too, while there are cells
     above = jnp.maximum(NADIR_UNIT * y.nadir - ln_marker(y.m_protein, ln_b, p), 0.0)
     return {
@@ -111,23 +125,28 @@ def vector_field(t, y, p, u):
         "normal_cells": p.normal_recovery * (left_by(ln_b, p) - y.normal_cells) - p.normal_harm * harm * y.normal_cells,
         "ln_reference": 0.0 * ln_b,
         "nadir": -NADIR_RATE * above / NADIR_UNIT,
+        "line": 0.0 * ln_b,
     }
 
 
 def at_treatment(y, p, u):
-    """When a treatment starts the burden is split anew into a sensitive and a resistant part; response counts anew."""
-    untreated = 1.0 - weighed(u, **dict.fromkeys(ROWS, 1.0))  # under observation both parts grow alike
-    typical = weighed(u, **{name: getattr(p, f"f_{name}") for name in ROWS}) + 0.5 * untreated
+    """When a treatment starts the burden is split anew into a sensitive and a resistant part, and response counts anew;
+    not the split where it is the one that was given last: a clone that its first course left is not forgotten. Under
+    observation both go on."""
+    typical = weighed(u, **{name: getattr(p, f"f_{name}") for name in ROWS}) + 0.5 * untreated(u)
     f = typical * jnp.exp(p.resistance) / (1.0 - typical + typical * jnp.exp(p.resistance))  # logit f + resistance
+    number = weighed(u, **NUMBERS)
+    nothing, again = number == 0.0, (number == 0.0) | (number == y.line)
     ln_b = log_burden(y)
     marker = ln_marker(y.m_protein, ln_b, p)
     return {
-        "ln_sensitive": ln_b + jnp.log1p(-f),
-        "ln_resistant": ln_b + jnp.log(f),
+        "ln_sensitive": jnp.where(again, y.ln_sensitive, ln_b + jnp.log1p(-f)),
+        "ln_resistant": jnp.where(again, y.ln_resistant, ln_b + jnp.log(f)),
         "m_protein": y.m_protein,
         "normal_cells": y.normal_cells,
-        "ln_reference": marker,
-        "nadir": marker / NADIR_UNIT,
+        "ln_reference": jnp.where(nothing, y.ln_reference, marker),
+        "nadir": jnp.where(nothing, y.nadir, marker / NADIR_UNIT),
+        "line": jnp.where(nothing, y.line, number),
     }
 
 

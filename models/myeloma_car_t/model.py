@@ -7,6 +7,9 @@ sensitive part (1 - f_x) B and a resistant part f_x B; with chance p_x the patie
     h = 1 under drugs, 0 once a regimen of fixed length is over (Vd); C/(EC50 + C) under CAR-T cells
     g(t) changes by a small step every quarter
 
+Under observation both parts grow on as they are (cells given before go on killing). The treatment that was given last,
+begun again after it, or cells infused again, find the resistant part that they left; another one splits the burden anew.
+
 CAR-T cells in blood (Stein/Ogasawara form, smooth minimum of growth and two-phase decline, n = 20):
 
     growth  ln Cmax - rho (Tmax - max(t, Tlag)), rho = ln(fold)/(Tmax - Tlag)
@@ -17,7 +20,7 @@ FLC = floor + FLC0 B^gF. Normal plasma cells N are displaced by burden and harme
 
     dN/dt = r (1 / (1 + B / B50) - N) - k_N e_x(t) N       e = h under CAR-T cells, else a number of the treatment
 
-Response is read from the marker at the start of the current treatment and its running nadir n, d ln n/dt =
+Response is read from the marker at the start of the last treatment, observation apart, and its running nadir n, d ln n/dt =
 -0.15 max(ln n - ln marker, 0), which follows a fall within a week and no rise.
 
 treatments.py holds what can be given, mechanism.py these functions, markers.py and marker_labs.py the other labs
@@ -95,11 +98,11 @@ model = Model(
                   covariates=(Category("isotype", "IgA", shift=Normal(mean=0.83, sd=0.2)),),
                   source="IgG half-life 13.75 d (Poels 2025), IgA 6 d", mark="verified; IgA from memory"),
         Parameter("gamma", unit="", scale="log", typical=LogNormal(median=1.0, sd_log=0.09), between=Fixed(value=0.18), source="near 1", mark="assumed"),
-        Parameter("g", unit="1/day", scale="log", typical=LogNormal(median=0.0075, sd_log=0.4), between=LogNormal(median=0.7, sd_log=0.2),
-                  covariates=(Category("high_risk_cytogenetics", "1", shift=Normal(mean=0.2, sd=0.3), **UNKNOWN["high_risk_cytogenetics"]),
-                              Category("extramedullary", "1", shift=Normal(mean=0.2, sd=0.3), **UNKNOWN["extramedullary"]),
+        Parameter("g", unit="1/day", scale="log", typical=LogNormal(median=0.0062, sd_log=0.4), between=LogNormal(median=0.7, sd_log=0.2),
+                  covariates=(Category("high_risk_cytogenetics", "1", shift=Normal(mean=0.5, sd=0.25), **UNKNOWN["high_risk_cytogenetics"]),
+                              Category("extramedullary", "1", shift=Normal(mean=0.5, sd=0.25), **UNKNOWN["extramedullary"]),
                               Slope("prior_lines", reference=4.0, slope=Normal(mean=0.08, sd=0.08))),
-                  source="Singh 2021 0.008, Li 2025 0.0043, Poels 2025 0.0080; 0.0065 after one to three lines against 0.0085 to 0.0136 in late lines, derived", mark="verified"),
+                  source="Singh 2021 0.008, Li 2025 0.0043, Poels 2025 0.0080; 0.0065 after one to three lines against 0.0085 to 0.0136 in late lines, derived; 0.0086 in the usual mix of patients; shifts of cytogenetics and extramedullary disease: decision 51, from memory", mark="verified; shifts from memory"),
         Parameter("FLC0", unit="mg/L", scale="log", typical=LogNormal(median=200.0, sd_log=0.7), between=HalfNormal(sd=1.5),
                   source="wide", mark="assumed"),
         Parameter("FLC_floor", unit="mg/L", scale="log", typical=LogNormal(median=8.0, sd_log=0.4), between=HalfNormal(sd=0.4),
@@ -121,18 +124,21 @@ model = Model(
             "resistance",
             unit="",
             scale="identity",
-            typical=Fixed(value=0.0),
+            typical=Fixed(value=-1.5),  # the usual mix of patients has the f of the row: 1.5 is what its shifts add up to
             covariates=(
-                Category("high_risk_cytogenetics", "1", shift=Normal(mean=0.3, sd=0.3), **UNKNOWN["high_risk_cytogenetics"]),
-                Category("extramedullary", "1", shift=Normal(mean=0.3, sd=0.3), **UNKNOWN["extramedullary"]),
-                Category("iss", "2", shift=Normal(mean=0.0, sd=0.3), **UNKNOWN["iss_2"]),
-                Category("iss", "3", shift=Normal(mean=0.0, sd=0.3), **UNKNOWN["iss_3"]),
-                Category("lenalidomide_refractory", "1", shift=Normal(mean=0.0, sd=0.3), **UNKNOWN["lenalidomide_refractory"]),
-                Slope("prior_lines", reference=4.0, slope=Normal(mean=0.0, sd=0.1)),
+                Category("high_risk_cytogenetics", "1", shift=Normal(mean=1.2, sd=0.5), **UNKNOWN["high_risk_cytogenetics"]),
+                Category("extramedullary", "1", shift=Normal(mean=1.3, sd=0.6), **UNKNOWN["extramedullary"]),
+                Category("iss", "2", shift=Normal(mean=0.3, sd=0.3), **UNKNOWN["iss_2"]),
+                Category("iss", "3", shift=Normal(mean=0.8, sd=0.4), **UNKNOWN["iss_3"]),
+                Category("lenalidomide_refractory", "1", shift=Normal(mean=0.6, sd=0.4), **UNKNOWN["lenalidomide_refractory"]),
+                Slope("prior_lines", reference=4.0, slope=Normal(mean=0.05, sd=0.1)),
             ),
-            source="added to logit f of every treatment; hazards 1.5 to 2 times as high with high-risk cytogenetics, from memory, the rest N(0, 0.3)",
+            source="added to logit f of every treatment: with the shifts of g, hazards of progression 1.5 to 2 times as high with high-risk cytogenetics, and about 2 with extramedullary disease (median PFS 5 against 11 months), from memory (decision 51); ISS, lenalidomide and lines: direction known, size assumed",
             mark="memory; else assumed",
         ),
+        Parameter("lymphodepletion", unit="", scale="identity", typical=Fixed(value=0.0),
+                  covariates=(Slope("fludarabine_auc", reference=19.0, slope=Normal(mean=0.3 / 14.0, sd=0.3 / 14.0)),),
+                  source="added to ln Cmax: 0.3 / 14 for each mg h/L of F-ara-A over three doses, from CD19 products, about the 19 of 3 x 30 mg/m2 at an eGFR of 80 (clearance of Langenhorst 2019); no source in myeloma", mark="assumed"),
         *fitness.PARAMETERS,
         *hazards.PARAMETERS,
         *access.PARAMETERS,
@@ -172,6 +178,6 @@ model = Model(
     ),
     covariate_units={"age_years": "year", "weight_kg": "kg", "isotype": "", "sex": "", "extramedullary": "", "high_risk_cytogenetics": "",
                      "prior_lines": "", "iss": "", "lenalidomide_refractory": "", "albumin_g_per_l": "g/L", "egfr": "mL/min",
-                     "deprivation": "", "bortezomib_refractory": "",
+                     "deprivation": "", "fludarabine_auc": "mg*h/L", "bortezomib_refractory": "",
                      "pomalidomide_refractory": "", "carfilzomib_refractory": "", "prior_bcma": "", "anti_cd38_refractory": "", "triple_class_exposed": ""},
 )

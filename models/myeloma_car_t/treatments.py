@@ -176,7 +176,7 @@ HELD = {
 }
 
 OBSERVATION = Treatment(
-    "observation", label="No treatment", evidence="growth of the model without treatment; no trial", by_request=True,
+    "observation", label="No treatment", evidence="growth of the model without treatment; no trial", by_request=True, pause=True,
     given="nothing; what was given before is stopped", assumption="nothing is given from now on", source="by definition",
 )
 

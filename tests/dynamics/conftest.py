@@ -96,9 +96,10 @@ def middle(prior):
 
 @pytest.fixture
 def median_patient():
-    """Natural values of a patient at every prior median of the myeloma model, growth not drifting."""
+    """Natural values of a patient at every prior median of the myeloma model, growth not drifting; resistant as the
+    usual mix of patients is, so that f is that of the treatment's row."""
     model = load_model("myeloma_car_t")
-    values = {p.name: middle(p.typical) for p in model.parameters}
+    values = {p.name: middle(p.typical) for p in model.parameters} | {"resistance": 0.0}
     return values | {name: 0.0 for drift in model.drift for name in drift.names}
 
 

@@ -16,8 +16,9 @@ TIMES = [7.0, 14.0, 28.0, 56.0, 112.0, 200.0, 365.0]
 GUARD = 1000.0  # Bmax of the model file
 MODEL = load_model("myeloma_car_t")
 NADIR_UNIT = model_part(MODEL, "mechanism").NADIR_UNIT
-M_PROTEIN, NORMAL, REFERENCE, NADIR = 2, 3, 4, 5
+M_PROTEIN, NORMAL, REFERENCE, NADIR, LINE = 2, 3, 4, 5, 6
 STATES = len(MODEL.states)
+GONE = np.array([-60.0, -60.0, 1.0, 1.0, 0.0, 0.0, 0.0, *np.zeros(len(MODEL.hazards))])  # no myeloma is left
 
 
 def under(treatment=None, day=0.0):
@@ -73,7 +74,7 @@ def test_starting_a_treatment_splits_the_burden_and_moves_nothing_else(solve_mye
     f = median_patient["f_dara_pd"]
     assert np.logaddexp(*after[:2]) == pytest.approx(np.logaddexp(*before[:2]), rel=1e-12)
     assert after[1] - np.logaddexp(*after[:2]) == pytest.approx(np.log(f), rel=1e-12)
-    still = [k for k in range(len(after)) if k not in (0, 1, REFERENCE, NADIR)]
+    still = [k for k in range(len(after)) if k not in (0, 1, REFERENCE, NADIR, LINE)]
     np.testing.assert_array_equal(after[still], before[still])
     assert before[0] == before[1]
     assert after[REFERENCE] == pytest.approx(np.log(before[M_PROTEIN]), rel=1e-12)
@@ -85,6 +86,84 @@ def test_a_second_treatment_splits_what_the_first_has_left(solve_myeloma, median
     before, after = solve_myeloma(record, median_patient, [(49.0, False), (49.0, True)], end=60.0)
     assert np.logaddexp(*after[:2]) == pytest.approx(np.logaddexp(*before[:2]), rel=1e-9)
     assert after[1] - np.logaddexp(*after[:2]) == pytest.approx(np.log(median_patient["f_ide_cel"]), rel=1e-9)
+
+
+def lines(*given):
+    """Lines from (day, treatment)."""
+    kind = {"ide_cel": "infusion", "cilta_cel": "infusion"}
+    return PatientRecord(
+        "P-001", events=tuple(ClinicalEvent(kind.get(x, "line_of_therapy"), day, day, x) for day, x in given)
+    )
+
+
+def test_what_is_given_again_after_a_pause_finds_the_clone_that_it_left(solve_myeloma, median_patient):
+    kS, f, g = (median_patient[k] for k in ("kS_teclistamab", "f_teclistamab", "g"))
+    record = lines((0.0, "teclistamab"), (90.0, "observation"), (150.0, "teclistamab"))
+    states = solve_myeloma(record, median_patient, [90.0, 149.0, 150.0, 250.0], end=260.0)
+    killed = kS * np.array([90.0, 90.0, 90.0, 190.0])
+    np.testing.assert_allclose(states[:, 0] - states[:, 1], np.log((1 - f) / f) - killed, rtol=1e-8)
+    assert states[-1, 1] == pytest.approx(np.log(f) + g * 250.0, rel=1e-3)  # the resistant part has only grown
+
+
+def test_response_goes_on_under_observation_and_counts_anew_where_treatment_is_begun_again(
+    solve_myeloma, median_patient
+):
+    record = lines((0.0, "kd"), (120.0, "observation"), (420.0, "kd"))
+    first, watched, before, after = solve_myeloma(
+        record, median_patient, [(1.0, False), (300.0, False), (420.0, False), (420.0, True)], end=430.0
+    )
+    assert first[REFERENCE] == watched[REFERENCE] and watched[NADIR] < first[NADIR]
+    assert after[REFERENCE] == pytest.approx(
+        np.log(before[M_PROTEIN]), rel=1e-12
+    )  # relapsed: a PR is one of this course
+    assert NADIR_UNIT * after[NADIR] == pytest.approx(after[REFERENCE], rel=1e-12)
+    np.testing.assert_array_equal(after[:2], before[:2])
+
+
+def test_cells_infused_again_find_the_clone_that_the_first_ones_left(solve_myeloma, median_patient):
+    twice = solve_myeloma(
+        lines((0.0, "ide_cel"), (200.0, "ide_cel")), median_patient, [(200.0, False), (200.0, True)], end=230.0
+    )
+    np.testing.assert_array_equal(twice[1, :2], twice[0, :2])
+    other = solve_myeloma(
+        lines((0.0, "ide_cel"), (200.0, "cilta_cel")), median_patient, [(200.0, False), (200.0, True)], end=230.0
+    )
+    f = median_patient["f_cilta_cel"]
+    assert other[1, 1] - np.logaddexp(*other[1, :2]) == pytest.approx(np.log(f), rel=1e-9)
+
+
+def test_observation_before_any_treatment_is_growth_and_the_first_treatment_splits_then(solve_myeloma, median_patient):
+    record = lines((0.0, "observation"), (60.0, "kd"))
+    before, after = solve_myeloma(record, median_patient, [(60.0, False), (60.0, True)], end=90.0)
+    assert before[0] == before[1] == pytest.approx(np.log(0.5) + 60.0 * median_patient["g"], rel=1e-2)
+    assert after[1] - np.logaddexp(*after[:2]) == pytest.approx(np.log(median_patient["f_kd"]), rel=1e-12)
+
+
+def test_a_regimen_of_fixed_length_begun_again_after_a_pause_kills_for_its_length_again(solve_myeloma, median_patient):
+    record = lines((0.0, "vd"), (200.0, "observation"), (260.0, "vd"))
+    kS, f = median_patient["kS_vd"], median_patient["f_vd"]
+    (ratio,) = [s[0] - s[1] for s in solve_myeloma(record, median_patient, [600.0])]
+    assert ratio == pytest.approx(np.log((1 - f) / f) - kS * 2 * 168.0, abs=0.02)
+
+
+def test_another_line_between_two_courses_splits_the_burden_anew(solve_myeloma, median_patient):
+    record = lines((0.0, "teclistamab"), (90.0, "observation"), (120.0, "kd"), (150.0, "teclistamab"))
+    before, after = solve_myeloma(record, median_patient, [(150.0, False), (150.0, True)], end=200.0)
+    f = median_patient["f_teclistamab"]
+    assert after[1] - np.logaddexp(*after[:2]) == pytest.approx(np.log(f), rel=1e-12)
+    assert after[REFERENCE] == pytest.approx(np.log(before[M_PROTEIN]), rel=1e-12)
+
+
+def test_cells_go_on_killing_under_observation_and_no_drug_does(solve_myeloma, median_patient):
+    times = [30.0, 60.0, 120.0, 200.0]
+    alone, watched = (
+        solve_myeloma(lines((0.0, "cilta_cel"), *more), median_patient, times) for more in ([], [(45.0, "observation")])
+    )
+    np.testing.assert_allclose(watched[:, :STATES], alone[:, :STATES], rtol=1e-3, atol=1e-3)
+    stopped = solve_myeloma(lines((0.0, "teclistamab"), (45.0, "observation")), median_patient, times)
+    assert (np.diff(stopped[:, 0] - stopped[:, 1])[1:] == pytest.approx(0.0, abs=1e-9)) and stopped[1, 0] < stopped[
+        -1, 0
+    ]
 
 
 @pytest.mark.parametrize("half_life, pr, vgpr", [(13.75, 13.75, 46.0), (6.0, 6.0, 20.0)], ids=["IgG", "IgA"])
@@ -136,7 +215,7 @@ def test_normal_plasma_cells_recover_exponentially_once_the_burden_is_gone(solve
 
 
 def test_under_a_bispecific_normal_plasma_cells_settle_where_harm_and_recovery_meet(solve_myeloma, median_patient):
-    gone = np.array([-60.0, -60.0, 1.0, 1.0, 0.0, 0.0, *np.zeros(len(MODEL.hazards))])
+    gone = GONE
     v = median_patient | {"g": 1e-9}
     last = solve_myeloma(under("teclistamab"), v, [700.0], y0=gone)[0, NORMAL]
     assert last == pytest.approx(v["normal_recovery"] / (v["normal_recovery"] + v["normal_harm"]), rel=1e-3)
@@ -148,7 +227,7 @@ def test_cells_harm_normal_plasma_cells_whatever_is_begun_after_them_and_kill_no
     times, line = [40.0, 60.0, 120.0], ClinicalEvent("line_of_therapy", 40.0, 40.0, "kd")
     infused = under("cilta_cel")
     then_kd = PatientRecord("P-001", events=(*infused.events, line))
-    gone = np.array([-60.0, -60.0, 1.0, 1.0, 0.0, 0.0, *np.zeros(len(MODEL.hazards))])
+    gone = GONE
     alone, followed = (solve_myeloma(r, median_patient, times, y0=gone)[:, NORMAL] for r in (infused, then_kd))
     np.testing.assert_allclose(followed, alone, rtol=1e-6)
     without = 1.0 - (1.0 - alone[0]) * np.exp(-median_patient["normal_recovery"] * np.array([20.0, 80.0]))
@@ -227,6 +306,12 @@ def test_the_peak_is_within_a_few_percent_of_cmax_and_hours_of_tmax(transgene, m
 def test_there_are_no_cells_before_the_infusion(transgene, median_patient):
     before, none = transgene([-40.0, -0.001], median_patient)
     assert before < 1e-12 and none < 1e-12
+
+
+def test_fludarabine_exposure_moves_the_peak_and_nothing_else(transgene, median_patient):
+    t = np.array([3.0, 8.0, 20.0, 60.0])
+    more = transgene(t, median_patient | {"lymphodepletion": 0.15})
+    np.testing.assert_allclose(more / transgene(t, median_patient), np.exp(0.15), rtol=1e-9)
 
 
 def test_cells_double_at_the_declared_rate_and_decline_in_two_phases(transgene, median_patient):

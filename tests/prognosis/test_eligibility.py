@@ -99,6 +99,16 @@ def test_a_line_begun_again_while_it_is_in_force_and_bridging_are_no_further_lin
     assert "1 <= prior_lines <= 3" in why("isa_kd", after, now=400.0, prior_lines=1)
 
 
+def test_a_pause_is_no_line_and_what_goes_on_after_it_is_one_only_where_the_disease_progressed():
+    paused = [("line_of_therapy", t, n) for t, n in ((1.0, "kd"), (120.0, "observation"), (420.0, "kd"))]
+    assert why("ide_cel", paused, now=430.0, prior_lines=3) == ""  # 3 and Kd: 6 with the pause and what goes on
+    relapsed = [*paused[:2], ("progression", 400.0, ""), paused[2]]
+    assert why("ide_cel", relapsed, now=430.0, prior_lines=2) == ""  # 2, Kd, Kd
+    assert "2 <= prior_lines <= 4" in why("ide_cel", relapsed, now=430.0, prior_lines=3)
+    other = [*paused[:2], ("line_of_therapy", 420.0, "pd")]
+    assert "2 <= prior_lines <= 4" in why("ide_cel", other, now=430.0, prior_lines=3)
+
+
 def test_a_number_of_numpy_counts_as_the_number_that_it_is():
     begun = [("line_of_therapy", 10.0, "pd")]
     said = [why("ide_cel", begun, prior_lines=lines) for lines in (4, np.int64(4), np.float32(4.0))]

@@ -96,7 +96,14 @@ def test_the_schema_says_which_levels_a_model_names_and_which_covariates_are_num
         "pomalidomide_refractory": ("0",),
         "carfilzomib_refractory": ("0",),
     }
-    assert set(schema.numeric) == {"age_years", "prior_lines", "albumin_g_per_l", "egfr", "deprivation"}
+    assert set(schema.numeric) == {
+        "age_years",
+        "prior_lines",
+        "albumin_g_per_l",
+        "egfr",
+        "deprivation",
+        "fludarabine_auc",
+    }
 
 
 @pytest.mark.parametrize("said, note", [("foo", True), ("3", False), ("NA", None), ("", None)])

@@ -102,6 +102,7 @@ def test_an_impossible_covariate_is_refused_and_the_patient_stays(read, cell):
         ("prior_lines", "1e6", "prior_lines = 1e6 is implausible"),
         ("prior_lines", "2.5", "prior_lines = 2.5 is not a whole number"),
         ("deprivation", "0", "deprivation = 0 is implausible"),
+        ("fludarabine_auc", "14000", "fludarabine_auc = 14000 mg*h/L is implausible"),  # ug*h/L
         ("albumin_g_per_l", "3.6", "albumin_g_per_l = 3.6 g/L is implausible"),  # g/dL
         ("albumin_g_per_dl", "36", "albumin_g_per_l = 36 g/dl = 360 g/L is implausible"),
     ],

@@ -24,7 +24,10 @@ def curve():
 
     @jax.jit
     def of(values):
-        silent = {f"fitness_on_{x}": 0.0 for x in ("expansion", "persistence")} | {"fitness": 0.0}
+        silent = {f"fitness_on_{x}": 0.0 for x in ("expansion", "persistence")} | {
+            "fitness": 0.0,
+            "lymphodepletion": 0.0,
+        }
 
         def patient(v):
             p = SimpleNamespace(**v, **silent)

@@ -49,6 +49,7 @@ def state(burden=1.0, protein=18.0, normal=0.5, reference=18.0, nadir=18.0):
         normal_cells=normal,
         ln_reference=np.log(reference),
         nadir=np.log(nadir) / NADIR_UNIT,
+        line=0.0,
     )
 
 
@@ -81,7 +82,7 @@ def test_total_immunoglobulins_are_the_normal_ones_and_the_m_protein_of_their_ow
 
 @pytest.mark.parametrize("name, share", [("ldh", "LDH"), ("b2m", "B2M")])
 def test_ldh_and_b2m_follow_the_burden_with_their_share(name, share):
-    p = patient()
+    p = patient(g=0.0075)
     level, s = getattr(p, f"{share}_level"), getattr(p, f"{share}_share")
     assert output(name, state(1.0), p) == pytest.approx(level)
     assert output(name, state(3.0), p) == pytest.approx(level * (1.0 + 2.0 * s))
@@ -221,7 +222,7 @@ def test_when_the_labs_of_a_category_become_known_later_the_twin_starts_anew():
 
 
 def test_a_fitter_patient_expands_more_and_fails_less_where_the_slopes_say_so():
-    p = patient(fitness_on_expansion=0.4)
+    p = patient(fitness_on_expansion=0.4, fitness_on_persistence=0.0)
     peak = [
         output("transgene", p=SimpleNamespace(**vars(p) | {"fitness": z}), u=Doing("ide_cel", p.Tmax)) for z in (0, 1)
     ]
@@ -246,6 +247,66 @@ def test_a_fitter_patient_expands_more_and_fails_less_where_the_slopes_say_so():
     t_cells = [MODEL.treatment(c.treatment).group in ("BCMA CAR-T", "bispecific") for c in MODEL.response_classes]
     assert sum(t_cells) == 6  # two products of cells, four bispecifics; other drugs need no fit T cells
     np.testing.assert_allclose(odds[1] - odds[0], np.where(t_cells, -0.5, 0.0), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["ferritin", "crp"])
+def test_ferritin_and_crp_are_lower_in_a_fit_patient_by_their_loading(name):
+    p = patient(**{f"loading_{name}": 0.4})
+    fit, unfit = (SimpleNamespace(**vars(p) | {"fitness": z}) for z in (1.0, -1.0))
+    assert output(name, p=unfit) / output(name, p=fit) == pytest.approx(np.exp(0.8))
+    peak = Doing("ide_cel", 8.0)  # of release, which follows expansion: it says nothing of fitness
+    assert output(name, p=unfit, u=peak) == pytest.approx(output(name, p=fit, u=peak))
+
+
+def test_a_high_ferritin_before_the_cells_makes_non_response_likelier():
+    """Weights of prior draws by one ferritin of 3,000 ug/L, as an update weighs them."""
+    rng, count = np.random.default_rng(1), 40_000
+    z, level = rng.standard_normal((2, count))
+    loading = 0.3 * np.exp(0.5 * rng.standard_normal(count))
+    slope = -0.2 + 0.2 * rng.standard_normal(count)
+    median = np.array([output("ferritin", p=patient(loading_ferritin=0.3, fitness=x)) for x in (0.0, 1.0)])
+    assert median[1] / median[0] == pytest.approx(np.exp(-0.3))  # what the next line writes out
+    ln = np.log(median[0]) - loading * z + level
+    weight = np.exp(-0.5 * ((np.log(3000.0) - ln) / 0.5) ** 2)
+    moved = np.average(slope * z, weights=weight)
+    assert 0.05 < moved < 0.2  # log-odds of non-response: noticeable, and small
+
+
+def test_exposure_to_fludarabine_acts_about_that_of_the_usual_doses():
+    (effect,) = [e for _, _, e in MODEL.effects if e.covariate == "fludarabine_auc"]
+    clearance = 3.2 + 0.78 * 80 * 0.06  # L/h of F-ara-A, Langenhorst 2019, eGFR 80 mL/min/1.73
+    dose = 3 * 30 * 1.9 * 285.2 / 365.2  # mg: fludarabine phosphate 30 mg/m2 on three days, BSA 1.9 m2, as F-ara-A
+    assert dose / clearance == pytest.approx(effect.reference, rel=0.05)
+    assert 14.0 * effect.slope.mean == pytest.approx(0.3)
+
+
+def test_ldh_is_higher_where_the_disease_grows_faster():
+    p = patient(LDH_on_growth=0.15)
+    slow, fast = (output("ldh", p=SimpleNamespace(**vars(p) | {"g": g})) for g in (0.0075, 0.015))
+    assert slow == pytest.approx(p.LDH_level) and fast / slow == pytest.approx(2.0**0.15)
+
+
+def test_every_slope_of_fitness_has_its_sign_before_any_patient_and_may_be_nothing():
+    from scipy.stats import norm
+
+    slopes = {p.name.removeprefix("fitness_on_"): p.typical for p in MODEL.parameters if "fitness_on_" in p.name}
+    signs = {name: float(np.sign(prior.mean)) for name, prior in slopes.items()}
+    assert signs == {"expansion": 1.0, "nonresponse": -1.0, "EC50": -1.0, "persistence": -1.0}
+    for prior in slopes.values():
+        assert np.hypot(prior.mean, prior.sd) == pytest.approx(0.3, abs=0.02)  # of the domain notes
+        assert norm.cdf(abs(prior.mean) / prior.sd) == pytest.approx(0.84, abs=0.01)
+
+
+def test_the_usual_mix_of_patients_grows_and_resists_as_its_sources_say():
+    """Growth of 0.0043 to 0.0080 a day in trials, up to 0.0136 in late lines; f of a treatment's row as it stands."""
+
+    def of_mix(name):
+        parameter = next(p for p in MODEL.parameters if p.name == name)
+        shifts = sum(e.unknown * e.shift.mean for e in parameter.covariates if getattr(e, "unknown", None))
+        return transformed(parameter) + shifts
+
+    assert of_mix("resistance") == pytest.approx(0.0, abs=0.02)
+    assert np.exp(of_mix("g")) == pytest.approx(0.0086, abs=0.0002)
 
 
 def transformed(parameter):
