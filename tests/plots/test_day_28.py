@@ -79,6 +79,15 @@ def test_long_words_of_a_rung_stand_in_full_and_do_not_touch_those_of_the_next()
     assert all(below.y1 < above.y0 for below, above in zip(boxes, boxes[1:]))
 
 
+def test_a_long_reason_makes_its_own_row_higher_and_no_other():
+    short = [RUNGS[0] | {"name": name} for name in ("referral", "bridging")]
+    ax = plot_chance_ladder([*short, RUNGS[0] | {"name": "infusion", "rests_on": "islands disagree on growth " * 20}])
+    first, second, third = ax.get_yticks()
+    assert (
+        second - first == 11.0 and third - second > 15.0 and [b.get_height() for b in ax.patches] == [0.42 * 11.0] * 3
+    )
+
+
 def test_figures_need_no_pyplot_and_leave_the_settings_as_they_were():
     before = dict(matplotlib.rcParams)
     drawn(beside=CHAINS)
