@@ -84,7 +84,9 @@ def test_a_long_reason_makes_its_own_row_higher_and_no_other():
     ax = plot_chance_ladder([*short, RUNGS[0] | {"name": "infusion", "rests_on": "islands disagree on growth " * 20}])
     first, second, third = ax.get_yticks()
     assert (
-        second - first == 11.0 and third - second > 15.0 and [b.get_height() for b in ax.patches] == [0.42 * 11.0] * 3
+        second - first == 11.0
+        and third - second > 15.0
+        and [b.get_height() for b in ax.patches] == pytest.approx([4.62] * 3)
     )
 
 
