@@ -28,7 +28,8 @@ class GivenBefore(NamedTuple):
 
 
 def given_before(model, plan: Plan, now: float) -> tuple[GivenBefore, ...]:
-    """Every time on a treatment of this row that has ended, in order; () of what was never given or goes on."""
+    """Every time on a treatment of this row that has ended, in order; () of what was never given or goes on, and of a
+    pause, in which nothing is."""
     own = plan.treatments if plan.new else ()  # the record of a row that starts now holds that start
     events = tuple(e for e in plan.record.events if e.time <= now and not (e.time >= plan.start and e.value in own))
     labs = tuple(lab for lab in plan.record.labs if lab.time <= now)
@@ -39,7 +40,7 @@ def given_before(model, plan: Plan, now: float) -> tuple[GivenBefore, ...]:
     return tuple(
         GivenBefore(name, start, end, *_observed(model, record, start, end))
         for (start, name), (end, _) in zip(begun, begun[1:])
-        if name in plan.treatments
+        if name in plan.treatments and not model.treatment(name).pause
     )
 
 

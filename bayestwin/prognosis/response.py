@@ -131,7 +131,8 @@ def response_table(model, record, *, start=None, conventions: Conventions = Conv
     ----------
     model : Model             one whose folder holds response criteria
     record : PatientRecord    labs in the model's units, read with `response_schema(model)`
-    start : str or float      count from this treatment (its latest start) or this time; None: the latest treatment
+    start : str or float      count from this treatment (its latest start) or this time; None: the latest treatment that
+                              is no pause
     conventions : Conventions how a next therapy, missed visits and deaths are counted
     **criteria                options of the model's criteria (myeloma: serum_measurable, mr_plasmacytoma, window)
 
@@ -143,7 +144,8 @@ def response_table(model, record, *, start=None, conventions: Conventions = Conv
     part = _criteria(model)
     starts = _started(model, record)
     time, treatment = _start(model, record, starts, start)
-    following = next(((t, name) for t, name in starts if t > time and name != treatment), None)
+    therapies = [one for one in starts if not model.treatment(one[1]).pause]
+    following = next(((t, name) for t, name in therapies if t > time and name != treatment), None)
     until = float("inf") if following is None else following[0]
     coded = part.code_record(model, record, time, until, **criteria)
     whole = coded  # what ends an endpoint and shows that nothing did; response is always that before the next therapy
@@ -226,6 +228,8 @@ def _start(model, record, starts, wanted) -> tuple[float, str]:
         _refuse_no_start(model, record, float(wanted))
         return float(wanted), next((name for t, name in reversed(starts) if t == wanted), "")
     mine = [one for one in starts if wanted in (None, one[1])]
+    if wanted is None:  # a pause is no therapy: the response is that to what was given before it
+        mine = [one for one in mine if not model.treatment(one[1]).pause] or mine
     if mine:
         return mine[-1]
     raise RecordError(

@@ -55,6 +55,14 @@ def test_a_line_begun_again_while_in_force_and_then_ended_counts_from_its_first_
     assert (given.start, given.end) == (1.0, 80.0)
 
 
+def test_in_a_pause_nothing_was_given():
+    record = patient((30, 29, 30), (D_PD, (10.0, "line_of_therapy", "observation"), CELLS))
+    (pause,) = make_plans(MYELOMA, record, ["observation"], NOW)
+    assert given_before(MYELOMA, pause, NOW) == ()
+    (given,) = given_before(MYELOMA, row(record, "dara_pd"), NOW)
+    assert given.end == 10.0
+
+
 def test_what_happened_after_the_data_cut_is_not_known_to_the_row():
     later = ((130.0, "line_of_therapy", "teclistamab"), (150.0, "line_of_therapy", "dara_pd"))
     record = patient((30, 29, 30), (D_PD, *later))

@@ -49,6 +49,19 @@ def test_it_counts_from_the_latest_treatment_unless_told_otherwise():
         response_table(MYELOMA, patient(serum(30, 20), events=()))
 
 
+def test_a_pause_is_no_therapy_that_response_counts_from_or_ends_with():
+    values, started = serum(30, 10, 5, 5, 5, 8), ((0, "infusion", "ide_cel"),)
+    paused = (*started, (70, "line_of_therapy", "observation"))
+    alone, watched = (response_table(MYELOMA, patient(values, events)) for events in (started, paused))
+    assert str(watched) == str(alone) and watched.treatment == "ide_cel"
+    assert watched.endpoint("PFS").duration == 140.0  # 56 where the pause is taken for a next therapy
+    other = (*paused, (100, "line_of_therapy", "kd"))
+    cut = response_table(MYELOMA, patient(values, other), start="ide_cel").endpoint("PFS")
+    assert cut.duration == 84.0 and "kd" in cut.reason
+    only = response_table(MYELOMA, patient(values, ((0, "line_of_therapy", "observation"),)))
+    assert only.treatment == "observation"  # where nothing else was begun
+
+
 def test_a_treatment_that_is_planned_has_not_started_and_is_no_proof_of_life():
     given = patient(serum(30, 14, 12, 12, 12))
     plan = ClinicalEvent("infusion", 300.0, 112.0, "ide_cel"), ClinicalEvent("leukapheresis", 200.0, 112.0)
