@@ -27,8 +27,13 @@ HUMAN = {
 COUNTED = ("prior_lines",)
 
 
-def complete_list(name: str, named: tuple[str, ...]) -> tuple[str, ...] | None:
-    """All levels a covariate may have; None where only those the model names are known."""
+def complete_list(name: str, named: tuple[str, ...], all_named: bool = False) -> tuple[str, ...] | None:
+    """All levels a covariate may have; None where only those the model names are known.
+
+    all_named : the model names them all, as where it says how they are distributed
+    """
+    if all_named and named:
+        return named
     if set(named) <= set(FLAG):
         return FLAG
     general = GENERAL.get(name, ())
@@ -102,16 +107,19 @@ class RecordSchema:
 
     time_unit : "h" or "day"; dose_unit : unit of amounts; covariates : name -> unit ("" if none)
     levels : covariate -> the levels the model names (effects, rules, eligibility); every other value is its reference
+    all_levels : covariates of which those are all there are
     numeric : covariates the model calculates with, so a word is refused
     positive : those of them whose logarithm it takes, so 0 and less are refused
     effects : covariates that act on parameters, so that a change in time counts
     eligibility : covariates that say who may have a treatment, so that a change in time counts for a forecast
     distributed : those of them whose distribution the model gives: where nothing says one it is integrated over
+    acquired : those of the latter that patients come to have, so that what is said later says nothing of before
     averaged : those of them that act in part where nothing says them, as on the average of patients
     occasions : how many a patient can have, numbered from 1; 0 where the model tells none apart
     dosed_per : treatment -> "kg", "m2" or both, where a forecast of it needs the patient's size
     modelled : compartment -> what parameters say of doses into it: lag, bioavailability, rate, duration
-    compartments : names; routes : route name -> compartment; treatments : names
+    compartments : names; routes : route name -> compartment; treatments : names; infused : those that begin with an
+        infusion of cells
     """
 
     model: str
@@ -121,13 +129,16 @@ class RecordSchema:
     routes: Mapping[str, str] = field(default_factory=dict)
     dose_unit: str = ""
     treatments: tuple[str, ...] = ()
+    infused: tuple[str, ...] = ()
     covariates: Mapping[str, str] = field(default_factory=dict)
     levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    all_levels: tuple[str, ...] = ()
     numeric: tuple[str, ...] = ()
     positive: tuple[str, ...] = ()
     effects: tuple[str, ...] = ()
     eligibility: tuple[str, ...] = ()
     distributed: tuple[str, ...] = ()
+    acquired: tuple[str, ...] = ()
     averaged: tuple[str, ...] = ()
     occasions: int = 0
     modelled: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -93,7 +93,8 @@ def parameters_at(model, values: dict, t):
     if CHANGED in values:
         times, shifts = values[CHANGED]
         reached = jnp.concatenate([jnp.zeros((1, shifts.shape[1])), shifts])[(t >= times).sum()]
-        for k in sorted({*(position for _, position, _ in model.effects), *model.occasional}):
+        apart = [model.parameter_names.index(c.parameter) for c in model.response_classes if c.without]
+        for k in sorted({*(position for _, position, _ in model.effects), *model.occasional, *apart}):
             name, scale = model.parameters[k].name, model.parameters[k].scale
             now[name] = shifted(now[name], reached[k], scale)
     for drift in model.drift:

@@ -7,10 +7,13 @@ A covariate x with slopes b on the parameters it acts on (transformed scale), x 
     categories   P(level l) = share_l: psi ~ sum over l of share_l Normal(mean at l, Omega)               exact
     latent       anything else: u is a further individual parameter, and the parameters get what x adds:
                  psi means the patient at the reference; for patients whose x is known u keeps its prior
+                 a category `as_normal`: indicators p + L u of the levels but the first, L L' = diag(p) - p p',
+                 p their shares; that of the first is what the others leave of 1
 
 Several are summed out one after the other, several categories as the product of their levels. Only a covariate that the
 record never says is missing: one that it says later holds from the beginning, since who has it now is taken to have had
-it then (docs/decisions/0022-missing-covariates-are-integrated-over.md).
+it then (docs/decisions/0022-missing-covariates-are-integrated-over.md). A category that is `acquired` is missing until
+it is said.
 """
 
 from collections.abc import Mapping
@@ -22,14 +25,18 @@ import numpy as np
 
 from bayestwin.errors import RecordError
 from bayestwin.records.record import covariate_changes
-from bayestwin.specification.missing_covariates import CategoryCovariate, LogNormalCovariate, is_summed_out
-from bayestwin.specification.parameters import Power
+from bayestwin.specification.missing_covariates import CategoryCovariate, LogNormalCovariate, is_summed_out, mixed
+from bayestwin.specification.parameters import Category, Power
+
+SMALLEST = 1e-12  # share of a level, so that nothing is divided by 0
 
 
 def first_covariates(model, record) -> dict:
-    """Covariates at the beginning; one that has a distribution and is said only later holds from the beginning."""
-    found = dict(record.covariates)
+    """Covariates at the beginning; one that has a distribution and is said only later holds from the beginning, but for
+    one that is acquired."""
+    found, acquired = dict(record.covariates), model.acquired
     lacking = [one.covariate for one in model.covariate_distributions if found.get(one.covariate) is None]
+    lacking = [name for name in lacking if name not in acquired]
     for _, name, value in covariate_changes(record, lacking) if lacking else ():
         if found.get(name) is None:
             found[name] = value
@@ -147,8 +154,13 @@ def _numbers_summed_out(model):
 
 
 def has_categories(model) -> bool:
-    """True where a category has a distribution."""
-    return any(isinstance(one, CategoryCovariate) for one in model.covariate_distributions)
+    """True where the levels of a category are the components of a mixture."""
+    return bool(mixed(model))
+
+
+def prior_is_own(model) -> bool:
+    """True where the prior of psi depends on which covariates of a patient are missing: some are summed out."""
+    return len(model.latent_covariates) < len(model.covariate_distributions)
 
 
 def terms_at_centre(model, hyper, terms):
@@ -181,20 +193,27 @@ def _on_psi(model, by_effect):
 def levels_of(model, hyper, terms):
     """ln share (L,) of every combination of levels, and what it adds to the mean of psi, (L, D); nothing for a category
     that is known."""
-    places = [p for p in _places(model) if isinstance(p[1], CategoryCovariate)]
+    places = [p for p in _places(model) if p[1] in mixed(model)]
     flags, shares, shifts = _flags(model, terms), [], []
     for chosen in product(*(range(len(one.levels)) for _, one, _ in places)):
         log_share, added = jnp.zeros(()), jnp.zeros(len(model.effects))
         for (k, one, at), level in zip(places, chosen):
             log_share = log_share + hyper.covariates[at][level]
-            on = [
-                float(e.covariate == one.covariate and e.level == one.levels[level]) if hasattr(e, "level") else 0.0
-                for _, _, e in model.effects
-            ]
-            added = added + flags[k] * np.array(on)
+            added = added + flags[k] * _on_levels(model, one)[level]
         shares.append(log_share)
         shifts.append(_on_psi(model, hyper.effects * added))
     return jnp.stack(shares), jnp.stack(shifts)
+
+
+def _on_levels(model, one) -> np.ndarray:
+    """1 for each effect of each level of this category, (L, F)."""
+    effects = [effect for _, _, effect in model.effects]
+    return np.array(
+        [
+            [float(isinstance(e, Category) and (e.covariate, e.level) == (one.covariate, v)) for e in effects]
+            for v in one.levels
+        ]
+    )
 
 
 def with_levels(model, hyper, terms, mean, scale):
@@ -217,15 +236,38 @@ def log_normal(psi, mean, scale):
 def latent_shift(model, psi, hyper, terms):
     """What missing covariates that are individual parameters of their own add to every parameter, (Q,)."""
     found, places = jnp.zeros(len(model.effects)), {one.covariate: (k, one, at) for k, one, at in _places(model)}
-    for name in model.latent_covariates:
-        k, one, at = places[name]
+    for covariate, names in model.latent_covariates.items():
+        k, one, at = places[covariate]
+        u = psi[np.array([model.individual_names.index(name) for name in names])]
+        if isinstance(one, CategoryCovariate):
+            found = found + _flags(model, terms)[k] * (_indicators(hyper.covariates[at], u) @ _on_levels(model, one))
+            continue
         centre, sd = hyper.covariates[at]
-        x = centre + sd * psi[model.individual_names.index(f"{name}_if_missing")]
+        x = centre + sd * u[0]
         natural = jnp.exp(jnp.clip(x, -60.0, 60.0)) if isinstance(one, LogNormalCovariate) else x
         power = np.array([isinstance(effect, Power) for _, _, effect in model.effects])
         added = jnp.where(power, x, natural) - _references(model)
         found = found + _flags(model, terms)[k] * _acting(model, one) * added
     return (hyper.effects * found) @ effects_by_parameter(model)
+
+
+def _indicators(log_share, u):
+    """Normal indicators (L,) of the levels of a category, of which ln shares (L,) and standard normals (L - 1,) are
+    given: each has the mean and variance that 0 and 1 have, two of them their covariance.
+
+    diag(p) - p p' = F F' with q_k = 1 - p_1 - ... - p_k: F_kk = sqrt(p_k q_k / q_(k-1)), below it
+    F_ik = -p_i sqrt(p_k / (q_(k-1) q_k)). Source: Tanabe and Sagae (1992), J R Stat Soc B 54:211 (memory); checked in
+    the tests.
+    """
+    share = jnp.maximum(jnp.exp(log_share), SMALLEST)
+    p, left = share[1:], jnp.cumsum(share[::-1])[::-1] - share  # of those that follow each level
+    left = left + share[0]  # q_k: the first is never used up
+    before = left + share
+    factor = jnp.sqrt(p * left[1:] / before[1:])
+    below = -p[:, None] * jnp.sqrt(p / (before[1:] * left[1:]))
+    lower = jnp.tril(below, -1) + jnp.diag(factor)
+    others = p + lower @ u
+    return jnp.concatenate([1.0 - others.sum(keepdims=True), others])
 
 
 def log_of_covariates(model, hyper, terms, known):
@@ -244,4 +286,4 @@ def log_of_covariates(model, hyper, terms, known):
 def some_category_missing(model, terms) -> bool:
     """True where a category of this patient is missing."""
     flags = np.asarray(_flags(model, np.asarray(terms)))
-    return any(flags[k] > 0 for k, one, _ in _places(model) if isinstance(one, CategoryCovariate))
+    return any(flags[k] > 0 for k, one, _ in _places(model) if one in mixed(model))

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import log_ndtr, logit, ndtri
 
-from bayestwin.dynamics.names import CHANGED, ChangedCovariates
+from bayestwin.dynamics.names import CHANGED, ChangedCovariates, shifted
 from bayestwin.errors import RecordError
 from bayestwin.individual.missing import (
     effects_by_parameter,
@@ -237,11 +237,28 @@ def natural_values(model, psi, hyper: Hyper, terms, response_class=None, changes
         shifts = (hyper.effects * moved[:, :count]) @ where
         if by_occasion is not None:
             shifts = shifts + moved[:, occasions] @ by_occasion
+        if model.acquired:  # missing until it was said
+            known = jax.vmap(lambda later: latent_shift(model, psi, hyper, later))(changes.terms)
+            shifts = shifts + known - latent_shift(model, psi, hyper, terms)
         values[CHANGED] = ChangedCovariates(changes.times, shifts)
     if response_class is not None:
         for k, cls in enumerate(model.response_classes):
-            values[cls.parameter] = jnp.where(response_class[k] > 0, values[cls.replaced_by], values[cls.parameter])
+            is_other, instead = response_class[k] > 0, in_other_class(model, cls, values)
+            values[cls.parameter] = jnp.where(is_other, instead, values[cls.parameter])
+            if changes is not None and cls.without:
+                at, by = (model.parameter_names.index(name) for name in (cls.parameter, cls.without))
+                shifts = shifts.at[:, at].add(jnp.where(is_other, -shifts[:, by], 0.0))
+                values[CHANGED] = ChangedCovariates(changes.times, shifts)
     return values
+
+
+def in_other_class(model, cls, values: dict):
+    """What `parameter` of a response class is in a non-responder, natural scale; less what the model will add to it
+    where the class is `without` that."""
+    if not cls.without:
+        return values[cls.replaced_by]
+    scale = model.parameters[model.parameter_names.index(cls.parameter)].scale
+    return shifted(values[cls.replaced_by], -values[cls.without], scale)
 
 
 def class_log_probability(model, psi, hyper: Hyper, terms, response_class, relevant, rho):

@@ -26,6 +26,7 @@ def roles_of(model, groups) -> Roles | None:
     without any.
 
     What shifts a and b by itself (covariates that change or are missing, occasions) would tell them apart: then none.
+    Nor where a class is `without` what the model adds to the other.
     What moves the chance of a class exchanges nothing. A parameter that stands in several classes of a patient, as one
     share of non-responders, does not count for him.
     """
@@ -36,7 +37,9 @@ def roles_of(model, groups) -> Roles | None:
     kept = [
         k
         for k, c in enumerate(model.response_classes)
-        if not shifted and set(_both(c)) <= set(names) - chosen and scale[c.parameter] == scale[c.replaced_by]
+        if not (shifted or c.without)
+        and set(_both(c)) <= set(names) - chosen
+        and scale[c.parameter] == scale[c.replaced_by]
     ]
     if not kept:
         return None

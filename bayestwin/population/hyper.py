@@ -19,7 +19,8 @@ def omega_priors(model) -> list[tuple[str, object]]:
         priors.append(("omega_frailty", Fixed(value=1.0)))
     for drift in model.drift:
         priors += [(f"drift_sd_{drift.parameter}", drift.sd)] * drift.steps
-    priors += [(f"omega_{name}_if_missing", Fixed(value=1.0)) for name in model.latent_covariates]
+    latent = [name for own in model.latent_covariates.values() for name in own]
+    priors += [(f"omega_{name}", Fixed(value=1.0)) for name in latent]
     if model.occasions is not None:
         for name, sd in model.occasions.sd.items():
             priors += [(f"gamma_{name}", sd)] * model.occasions.count

@@ -92,12 +92,13 @@ def joint_of(model, groups, *, rho: float, accuracy) -> Joint:
 
     def shared(h):
         hyper = hyper_at(h)
-        return jnp.concatenate([hyper.typical, hyper.effects, hyper.sigma])
+        given = () if hyper.covariates is None else (hyper.covariates,)  # known shares: no coordinate moves them
+        return jnp.concatenate([hyper.typical, hyper.effects, hyper.sigma, *given])
 
     def hyper_of(seen):
-        cut = np.cumsum([len(model.parameters), len(model.effects)])
-        typical, effects, sigma = jnp.split(seen, cut)
-        return Hyper(typical, effects, None, None, sigma)
+        cut = np.cumsum([len(model.parameters), len(model.effects), len(model.residual_parameters)])
+        typical, effects, sigma, covariates = jnp.split(seen, cut)
+        return Hyper(typical, effects, None, None, sigma, covariates if model.covariate_distributions else None)
 
     def one(psi, seen, data):
         pieces = class_likelihood(model, psi, hyper_of(seen), data, rho=rho, accuracy=accuracy)
@@ -217,9 +218,12 @@ def acting_coordinates(model, groups, places: dict) -> np.ndarray:
     moves = any(group.changes is not None for group in groups)  # a covariate that changes in time shifts psi by itself
     acting = {f"{name}_pop" for name in own} | set(model.residual_parameters)
     acting |= set(raw_sites(model))
+    latent = [k for k, (_, _, effect) in enumerate(model.effects) if effect.covariate in model.latent_covariates]
     acting |= {name for name, where, _ in model.effects if moves or model.parameters[where].name in own}
+    acting |= {model.effects[k][0] for k in latent}  # who lacks the covariate has its effect beside psi
     found = np.zeros(sum(np.size(v) for v in places.values()), dtype=bool)
-    if any((moves or model.effects[k][1] in acted) for slopes in horseshoes(model).values() for k in slopes):
+    shrunk = [k for slopes in horseshoes(model).values() for k in slopes]
+    if any(moves or k in latent or model.effects[k][1] in acted for k in shrunk):
         return np.ones_like(found)  # a slope is made of several sites and an omega: let all be seen
     for name in acting & set(places):
         found[np.asarray(places[name]).astype(int)] = True

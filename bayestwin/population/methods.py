@@ -12,6 +12,7 @@ from bayestwin.errors import FitError
 from bayestwin.population.joint import joint_of
 from bayestwin.population.program import population_program
 from bayestwin.population.sampling import run_gibbs, run_nuts
+from bayestwin.specification.priors import Fixed
 
 
 class Method(NamedTuple):
@@ -59,15 +60,21 @@ def check_method(model, method: str, given: dict) -> Method:
             value=method,
             next_step="Take method='nuts', or give a parameter `between`.",
         )
-    if method == "gibbs" and model.covariate_distributions:
+    own = [c for c in model.covariate_distributions if c.covariate not in model.latent_covariates or _learnt(c)]
+    if method == "gibbs" and own:
         raise FitError(
-            "covariates with a distribution give each patient a prior of their own, which this method cannot move with",
+            "covariates that are summed out where they are missing, or whose distribution is learnt, give each "
+            "patient a prior of their own, which this method cannot move with",
             subject=f"model {model.name}",
-            place=", ".join(one.covariate for one in model.covariate_distributions),
+            place=", ".join(one.covariate for one in own),
             value=method,
-            next_step="Take method='nuts'.",
+            next_step="Take method='nuts'; or, of categories alone, give them known shares and as_normal=True.",
         )
     return METHODS[method]
+
+
+def _learnt(one) -> bool:
+    return not all(isinstance(prior, Fixed) for prior in one.sites.values())
 
 
 def run(

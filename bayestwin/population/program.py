@@ -19,7 +19,7 @@ import numpyro.distributions as dist
 from bayestwin.dynamics import Accuracy
 from bayestwin.errors import ModelError
 from bayestwin.individual import class_likelihood, log_levels, prior_mean, prior_moments, total_log_likelihood
-from bayestwin.individual.missing import log_of_covariates
+from bayestwin.individual.missing import log_of_covariates, prior_is_own
 from bayestwin.population.centring import centred_mask, sampled_effects
 from bayestwin.population.hyper import assemble, hyper_sites, vector_sites
 from bayestwin.specification.priors import (
@@ -126,9 +126,9 @@ def population_program(
 
 def individual_prior(model, hyper, groups):
     """Means (N, D) of the individual parameters of all patients and the Cholesky factor of their covariance: (D, D), or
-    (N, D, D) where covariates have a distribution (what is missing is summed out, so each patient has their own)."""
+    (N, D, D) where missing covariates are summed out, so that each patient has their own."""
     terms = jnp.concatenate([jnp.asarray(g.terms) for g in groups])
-    if model.covariate_distributions:
+    if prior_is_own(model):
         return jax.vmap(lambda x: prior_moments(model, hyper, x))(terms)
     size = len(model.individual_names)
     scale = hyper.omega[:, None] * (jnp.linalg.cholesky(hyper.correlation) if size else hyper.correlation)

@@ -49,8 +49,9 @@ def silent_parameters(model, record, now: float) -> np.ndarray:
         for k, name in enumerate(drift.names):
             silent[model.individual_names.index(name)] = (k + 1) * drift.every >= now
     known = first_covariates(model, record)
-    for name in model.latent_covariates:
-        silent[model.individual_names.index(f"{name}_if_missing")] = known.get(name) is not None
+    for covariate, names in model.latent_covariates.items():
+        for name in names:
+            silent[model.individual_names.index(name)] = known.get(covariate) is not None
     begun = begun_effects(model, record, now)
     for name in model.occasions.names if model.occasions else ():
         silent[model.individual_names.index(name)] = name not in begun

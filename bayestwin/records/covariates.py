@@ -7,12 +7,13 @@ columns that would identify a person are not read at all.
 
 import re
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from bayestwin.errors import RecordError
 from bayestwin.labs import COUNTED, HUMAN, OCCASION, RecordSchema
 from bayestwin.records.cells import parse_number
 from bayestwin.records.levels import at_reference, level_of
-from bayestwin.records.refusal import Findings, RowRefused
+from bayestwin.records.refusal import Findings, RowRefused, folded
 from bayestwin.records.tables import Table
 from bayestwin.units import NUMBER, compatible, convert, known
 
@@ -39,7 +40,8 @@ BY_CUSTOM = {
 class Column:
     """One covariate column: name in the file, name in the record, unit there and here (None: as it is).
 
-    levels : those the model names, where it is categorical; numeric : a word is refused
+    levels : those the model names, where it is categorical; all_levels : there are no others
+    numeric : a word is refused
     positive : the model takes its logarithm, so 0 and less are refused
     most : of occasions, which are whole numbers from 1; 0 for anything else
     """
@@ -49,6 +51,7 @@ class Column:
     from_unit: str | None = None
     to_unit: str | None = None
     levels: tuple[str, ...] = ()
+    all_levels: bool = False
     numeric: bool = False
     most: int = 0
     positive: bool = False
@@ -58,7 +61,7 @@ class Column:
         if self.most:
             return self._occasion(text)
         if self.levels and not self.numeric:
-            return level_of(text, self.column, self.name, self.levels)
+            return level_of(text, self.column, self.name, self.levels, self.all_levels)
         if self.from_unit and self.to_unit:
             value = convert(parse_number(text, self.column), self.from_unit, self.to_unit)
         elif (
@@ -118,7 +121,7 @@ class Column:
 
     def note_reference(self, value: float | str, file: str, findings: Findings) -> None:
         """Say that a value is none of the levels the model names."""
-        if not self.numeric and at_reference(value, self.name, self.levels):
+        if not self.numeric and at_reference(value, self.name, self.levels, self.all_levels):
             findings.tally(
                 f"{file}: {self.name} is none of the levels the model names ({', '.join(self.levels)}) and stands at "
                 "the reference"
@@ -191,7 +194,22 @@ def _column(
                 allowed=f"{name}, or {written} with a unit in the file of units",
                 next_step=f"Rename the column to {name} if it is in {schema.covariates[name]}.",
             )
-    return Column(column, written) if name is None else column_of(column, name, schema, unit)
+    if name is None:
+        _note_near(table, written, schema, findings)
+        return Column(column, written)
+    return column_of(column, name, schema, unit)
+
+
+def _note_near(table: Table, written: str, schema: RecordSchema, findings: Findings) -> None:
+    """Say that a column which is no covariate of the model is written nearly like one."""
+    own, names = folded(written), {folded(name): name for name in schema.covariates}
+    near = [name for key, name in names.items() if min(len(key), len(own)) > 2 and key.startswith(own)]
+    near = near or [names[key] for key in get_close_matches(own, names, n=1, cutoff=0.85)]
+    if near:
+        findings.note(
+            f"{table.file}: column {written} is no covariate of the model and does nothing in it; is "
+            f"{' or '.join(sorted(near))} meant? Then rename it."
+        )
 
 
 def column_of(column: str, name: str, schema: RecordSchema, unit: str | None = None) -> Column:
@@ -204,6 +222,10 @@ def column_of(column: str, name: str, schema: RecordSchema, unit: str | None = N
     wanted, positive = schema.covariates.get(name, ""), name in schema.positive
     if wanted and not known(wanted):  # a score, say: a number without conversion
         return Column(column, name, numeric=name in schema.numeric, positive=positive)
+    if unit and wanted and not compatible(unit, wanted):  # fludarabine_auc_mg_h_l: mg/h/l, or mg*h/l
+        head, _, last = unit.rpartition("/")
+        product = f"{head.replace('/', '*')}/{last}"
+        unit = product if compatible(product, wanted) else unit
     if wanted and not compatible(unit or wanted, wanted):
         raise RowRefused(
             f"the unit of this column does not convert to that of {name}",
@@ -215,7 +237,8 @@ def column_of(column: str, name: str, schema: RecordSchema, unit: str | None = N
     if wanted:
         return Column(column, name, unit or wanted, wanted, positive=positive)
     levels, numeric = schema.levels.get(name, ()), name in schema.numeric
-    return Column(column, name, levels=levels, numeric=numeric, positive=positive)
+    complete = name in schema.all_levels
+    return Column(column, name, levels=levels, all_levels=complete, numeric=numeric, positive=positive)
 
 
 def _split(column: str) -> tuple[str, str | None]:

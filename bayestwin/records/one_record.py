@@ -90,7 +90,7 @@ def one_record(
     said = believe(once_per_file(acting), known_said, withdrawing, schema.routes, findings, held)
     said.rows = refuse_after_death(said.rows, death, said.sources, schema.time_unit, findings)
     blanks = [p for p in stated if p.draft.said is not None and p.draft.said[1] is None]
-    first = resolve(key, kept, said, blanks, person, base, schema.effects, findings, schema.distributed)
+    first = resolve(key, kept, said, blanks, person, base, schema, findings)
     covariates = first.covariates | other_covariates(others, person, base, schema.effects, findings)
     note_troughs_of_steady_states(kept, found.sources, findings)
     if any(r.time < 0 for r in kept if not (isinstance(r, ClinicalEvent) and r.event in SAYS_NOTHING_BEFORE)):

@@ -15,7 +15,7 @@ something does. So the record depends on what is said, not on how it is spread o
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from bayestwin.labs import OCCASION
+from bayestwin.labs import OCCASION, RecordSchema
 from bayestwin.records.drafts import Draft
 from bayestwin.records.first_values import AT_FIRST, IN_ROW, SAID, covariate_in, first_record, from_beginning
 from bayestwin.records.identity import Believed
@@ -78,16 +78,14 @@ def resolve(
     blanks: Sequence[Placed],
     person: Person,
     base: PatientRecord | None,
-    effects: Sequence[str],
+    schema: RecordSchema,
     findings: Findings,
-    distributed: Sequence[str] = (),
 ) -> Resolved:
     """First values and changes of one patient's covariates that act on parameters, and changes of others.
 
-    distributed : those that may be missing, since the model says how they are distributed
     rows : labs, doses and events as believed now; believed : statements; blanks : empty cells of used rows
     """
-    said = [e for e in believed.rows if isinstance(e, ClinicalEvent)]
+    effects, said = schema.effects, [e for e in believed.rows if isinstance(e, ClinicalEvent)]
     first = first_record((r for r in rows if not isinstance(r, ClinicalEvent)), said)
     always: dict[str, tuple[float | str, Place | None]] = {
         name: (value, None) for name, value in (from_beginning(base) if base else {}).items() if name in effects
@@ -112,8 +110,13 @@ def resolve(
         elif at_first is not None:
             result.covariates[name] = at_first
         elif name not in always:
-            if name not in distributed:
+            if name not in schema.distributed:
                 _tell_missing(key, name, first, blanks, mine, findings)
+            elif mine and name in schema.acquired:
+                findings.note(
+                    f"patient {shown_key(key)}: {name} is not said at the first record; until "
+                    f"{min(e.time for e in mine):g} it is integrated over the model's distribution."
+                )
             elif mine:
                 findings.note(
                     f"patient {shown_key(key)}: {name} is not said at the first record; what is said at "

@@ -164,6 +164,10 @@ def _response_classes(model) -> None:
                 model, cls.moved_by, "response class, moved_by", {n for n, p in named.items() if p.between is not None}
             )
             _need(model, cls.slope, "response class, slope", {n for n, p in named.items() if p.between is None})
+        if cls.without:
+            _need(model, cls.parameter, "response class without another parameter", set(named))
+            plain = {n for n, p in named.items() if p.scale == "identity"} - {cls.parameter, cls.replaced_by}
+            _need(model, cls.without, "response class, without", plain)
         chance = named[cls.probability]
         if chance.scale != "logit" or chance.between is not None:
             raise ModelError(

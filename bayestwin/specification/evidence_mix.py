@@ -45,7 +45,7 @@ def _covariate(f: Fields, name: str, schema) -> Constant | Shares | Spread:
         of = Fields(value, f.file, f"{f.place}, {name}")
         if "mean" in value or "sd" in value:
             return _spread(of, name, numeric, schema)
-        return _shares(of, name, named, numeric, schema)
+        return _shares(of, name, numeric, schema)
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         f.refuse(
             "this is no covariate", name, value, "a number, a level, { level = share, ... } or { mean = ..., sd = ... }"
@@ -54,7 +54,7 @@ def _covariate(f: Fields, name: str, schema) -> Constant | Shares | Spread:
         if isinstance(value, str) and name not in (*schema.numeric, *HUMAN, *COUNTED):
             return Constant(value)
         return Constant(_possible(f, name, name, f.number(name, said="a number"), schema))
-    _check_levels(f, name, name, [f"{value:g}" if not isinstance(value, str) else value], named)
+    _check_levels(f, name, name, [f"{value:g}" if not isinstance(value, str) else value], schema)
     return Constant(_level(value, False))
 
 
@@ -70,7 +70,7 @@ def _possible(f: Fields, field: str, name: str, value: float, schema) -> float:
     return value
 
 
-def _shares(f: Fields, name: str, named, numeric: bool, schema) -> Shares:
+def _shares(f: Fields, name: str, numeric: bool, schema) -> Shares:
     levels = list(f.table)
     if numeric and any(_number(level) is None for level in levels):
         wrong = next(level for level in levels if _number(level) is None)
@@ -78,7 +78,7 @@ def _shares(f: Fields, name: str, named, numeric: bool, schema) -> Shares:
     for level in levels if numeric else ():
         _possible(f, level, name, float(level), schema)
     if not numeric:
-        _check_levels(f, "", name, levels, named)
+        _check_levels(f, "", name, levels, schema)
     shares = [f.number(level, said="a share from 0 to 1", low=0.0, high=1.0) for level in levels]
     if not isclose(sum(shares), 1.0, abs_tol=1e-6):
         f.refuse(
@@ -110,9 +110,10 @@ def _spread(f: Fields, name: str, numeric: bool, schema) -> Spread:
     return Spread(mean, sd, *ends)
 
 
-def _check_levels(f: Fields, field: str, name: str, levels, named) -> None:
+def _check_levels(f: Fields, field: str, name: str, levels, schema) -> None:
     """Refuse levels that the model, or every hospital, does not know."""
-    allowed = complete_list(name, named)
+    named = schema.levels.get(name, ())
+    allowed = complete_list(name, named, name in schema.all_levels)
     if allowed is not None:
         wrong = next((level for level in levels if level not in allowed), None)
         if wrong is not None:

@@ -5,6 +5,7 @@ A covariate of `Model(covariate_distributions=...)` that a patient's record neve
     NormalCovariate      x ~ Normal(mean, sd)                  effects Slope
     LogNormalCovariate   ln x ~ Normal(ln median, sd_log)      effects Power (linear in ln x), Slope
     CategoryCovariate    P(x = level) = share of the level     effects Category
+      as_normal          indicators of the levels are normal, with the mean and covariance of the level drawn
 
 Means, SDs and shares are population parameters with priors, learnt from the patients whose value is known, or fixed.
 Shares have a Dirichlet prior, written as a chain of Beta priors of one number each: the share of a level among those
@@ -13,7 +14,7 @@ that follow it. How a missing value is integrated over: individual/missing.py.
 Source: Ibrahim, Chen, Lipsitz and Herring (2005), J Am Stat Assoc 100:332 (missing covariates as part of the model).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from math import isclose, prod
 
 from bayestwin.errors import ModelError
@@ -74,6 +75,11 @@ class CategoryCovariate:
     """A category with its levels, all of them.
 
     shares : of each level, known; None: learnt, with a Dirichlet prior of weights `counts` (None: 1 each)
+    as_normal : a missing one is an individual parameter of its own, normal as above. Its effects then have their mean
+        and variance among patients and no peaks, and it may act on what does not vary between patients; for effects
+        that are small beside what varies, and many categories, of which a mixture would have too many components
+    acquired : patients come to have it (a lesion, refractoriness), so that it is missing until it is said; else one
+        that is said later holds from the beginning. Only with as_normal
     """
 
     covariate: str
@@ -81,6 +87,8 @@ class CategoryCovariate:
     shares: tuple[float, ...] | None = None
     counts: tuple[float, ...] | None = None
     priors: tuple = ()
+    as_normal: bool = field(default=False, repr=False)
+    acquired: bool = field(default=False, repr=False)
 
     effects = (Category,)
 
@@ -98,10 +106,11 @@ class CategoryCovariate:
 
     def with_priors(self, priors: tuple):
         """The same under other priors, in the order of `sites`."""
-        return type(self)(self.covariate, self.levels, self.shares, self.counts, tuple(priors))
+        return replace(self, priors=tuple(priors))
 
     def __str__(self):
-        return "; ".join(f"{name} {prior}" for name, prior in self.sites.items())
+        said = "; ".join(f"{name} {prior}" for name, prior in self.sites.items())
+        return f"{said}; a missing one normal" if self.as_normal else said
 
 
 def is_summed_out(model, one) -> bool:
@@ -110,10 +119,23 @@ def is_summed_out(model, one) -> bool:
     Else the value itself is a further individual parameter of every patient.
     """
     if isinstance(one, CategoryCovariate):
-        return True
+        return not one.as_normal
     linear = Power if isinstance(one, LogNormalCovariate) else Slope
     acting = [(position, effect) for _, position, effect in model.effects if effect.covariate == one.covariate]
     return all(isinstance(effect, linear) and position in model.varying for position, effect in acting)
+
+
+def latent_names(one) -> tuple[str, ...]:
+    """Individual parameters, standard normal, that say a missing covariate which is not summed out: one of a number,
+    one of each level but the first of a category."""
+    if isinstance(one, CategoryCovariate) and len(one.levels) > 2:
+        return tuple(f"{one.covariate}_{level}_if_missing" for level in one.levels[1:])
+    return (f"{one.covariate}_if_missing",)
+
+
+def mixed(model) -> tuple:
+    """Categories whose levels are the components of a mixture where they are missing."""
+    return tuple(c for c in model.covariate_distributions if isinstance(c, CategoryCovariate) and not c.as_normal)
 
 
 def check_distributions(model) -> None:
@@ -140,12 +162,12 @@ def check_distributions(model) -> None:
                 raise ModelError(
                     f"a {type(one).__name__} cannot have this effect", value=effect, allowed=allowed, **where
                 )
-        _check_chances(model, acting, where)
+        _check_chances(model, one, acting, where)
         if isinstance(one, CategoryCovariate):
             _check_category(model, one, acting, where)
         else:
             _check_number(one, where)
-    count = prod(len(one.levels) for one in model.covariate_distributions if isinstance(one, CategoryCovariate))
+    count = prod(len(one.levels) for one in mixed(model))
     if count > MOST_COMBINATIONS:
         raise ModelError(
             "too many combinations of categories that may be missing",
@@ -153,21 +175,26 @@ def check_distributions(model) -> None:
             place="covariate_distributions",
             value=count,
             allowed=f"{MOST_COMBINATIONS} at most, each a component of a mixture",
-            next_step="Leave out the categories that are always known, or join rare levels.",
+            next_step="Leave out the categories that are always known, join rare levels, or take as_normal=True.",
         )
 
 
-def _check_chances(model, acting, where) -> None:
+def _check_chances(model, one, acting, where) -> None:
+    latent = not is_summed_out(model, one)
     chances = {model.parameter_names.index(c.probability) for c in model.response_classes}
     chances |= {
         model.parameter_names.index(c.replaced_by)
         for c in model.response_classes
         if c.replaced_by in model.parameter_names
     }
+    named = {n for c in model.response_classes for n in (c.moved_by, c.slope) if n}
+    named |= {o.error.serial.scaled_by for o in model.observations if not o.discrete and o.error.serial is not None}
+    elsewhere = {k for k, name in enumerate(model.parameter_names) if name in named}  # read without what x adds
     for position, _ in acting:
-        if position in chances:
+        if position in chances or (latent and position in elsewhere):
             raise ModelError(
-                "a covariate that may be missing cannot act on a response class",
+                "a covariate that may be missing cannot act on a response class, on what moves its chance or on what "
+                "scales a departure",
                 value=model.parameter_names[position],
                 allowed="other parameters",
                 next_step="Leave the covariate out of `covariate_distributions`, or the effect out of the parameter.",
@@ -203,12 +230,12 @@ def _check_category(model, one, acting, where) -> None:
                 allowed="a distribution of the covariate, or `unknown` in its effects",
                 **where,
             )
-        if position not in model.varying:
+        if position not in model.varying and not one.as_normal:
             raise ModelError(
                 "a category that may be missing acts on a parameter that is the same for all patients",
                 value=model.parameter_names[position],
                 allowed="parameters with `between`",
-                next_step="Give the parameter a `between`, a small fixed one say.",
+                next_step="Give the parameter a `between`, a small fixed one say, or the category as_normal=True.",
                 **where,
             )
     for what, numbers in (("shares", one.shares), ("counts", one.counts)):
@@ -221,5 +248,12 @@ def _check_category(model, one, acting, where) -> None:
                 allowed=f"{len(one.levels)} of them",
                 **where,
             )
+    if one.acquired and not one.as_normal:
+        raise ModelError(
+            "a category that is acquired would change between the components of a mixture",
+            value="acquired=True",
+            allowed="acquired together with as_normal=True",
+            **where,
+        )
     if one.shares is not None and not isclose(sum(one.shares), 1.0, abs_tol=1e-9):
         raise ModelError("shares sum to 1", value=one.shares, allowed="a sum of 1", **where)

@@ -25,7 +25,7 @@ from bayestwin.specification.check_model import check_model
 from bayestwin.specification.correlation import Block, blocks_of
 from bayestwin.specification.dose_parameters import Dosing
 from bayestwin.specification.function_hash import source_text, values_read
-from bayestwin.specification.missing_covariates import CategoryCovariate, is_summed_out
+from bayestwin.specification.missing_covariates import CategoryCovariate, is_summed_out, latent_names
 from bayestwin.specification.occasions import Occasions
 from bayestwin.specification.parameters import (
     Adaptive,
@@ -114,6 +114,9 @@ class Model:
                 *((self.occasions,) if self.occasions else ()),
                 *((self.occasions.correlation,) if self.occasions and self.occasions.correlation else ()),
                 *((self.covariate_distributions,) if self.covariate_distributions else ()),
+                *((c.covariate, "as_normal") for c in self.covariate_distributions if getattr(c, "as_normal", False)),
+                *((name, "acquired") for name in self.acquired),
+                *((c.treatment, "without", c.without) for c in self.response_classes if c.without),
                 *((o.output, o.assay_by, _said(o.assay_scale)) for o in self.observations if o.assay_scale),
                 *((o.output, o.distribution) for o in self.observations if o.discrete),
                 *((o.output, o.assay_by, "bias", _said(o.assay_bias)) for o in self.observations if o.assay_bias),
@@ -173,7 +176,7 @@ class Model:
             names.append(self.response_correlation.frailty)
         for drift in self.drift:
             names.extend(drift.names)
-        names.extend(f"{name}_if_missing" for name in self.latent_covariates)
+        names.extend(name for own in self.latent_covariates.values() for name in own)
         return (*names, *(self.occasions.names if self.occasions else ()))
 
     @cached_property
@@ -198,9 +201,14 @@ class Model:
         return (*names, OCCASION) if self.occasions else tuple(names)
 
     @cached_property
-    def latent_covariates(self) -> tuple[str, ...]:
-        """Covariates whose missing value is an individual parameter of its own, since it cannot be summed out."""
-        return tuple(one.covariate for one in self.covariate_distributions if not is_summed_out(self, one))
+    def latent_covariates(self) -> dict[str, tuple[str, ...]]:
+        """Covariates whose missing value is not summed out -> the individual parameters that say it."""
+        return {c.covariate: latent_names(c) for c in self.covariate_distributions if not is_summed_out(self, c)}
+
+    @cached_property
+    def acquired(self) -> tuple[str, ...]:
+        """Covariates with a distribution that patients come to have: what is said of one says nothing of before."""
+        return tuple(c.covariate for c in self.covariate_distributions if getattr(c, "acquired", False))
 
     @cached_property
     def occasional(self) -> tuple[int, ...]:
@@ -292,13 +300,16 @@ class Model:
             routes=dict(self.routes),
             dose_unit=self.dose_unit,
             treatments=self.treatment_names,
+            infused=tuple(t.name for t in self.treatments if t.starts_with == "infusion"),
             covariates=covariates,
             levels=self._covariate_levels(),
+            all_levels=tuple(c.covariate for c in self.covariate_distributions if isinstance(c, CategoryCovariate)),
             numeric=self._numeric_covariates(),
             positive=tuple(dict.fromkeys(e.covariate for _, _, e in self.effects if isinstance(e, Power))),
             effects=self.acting_covariates,
             eligibility=eligibility,
             distributed=tuple(one.covariate for one in self.covariate_distributions),
+            acquired=self.acquired,
             averaged=tuple(dict.fromkeys(e.covariate for _, _, e in self.effects if getattr(e, "unknown", 0.0))),
             occasions=self.occasions.most if self.occasions else 0,
             modelled={self.states[state]: tuple(one.named) for state, one in self.dosing_of.items()},
@@ -307,10 +318,10 @@ class Model:
 
     def _covariate_levels(self) -> dict[str, tuple[str, ...]]:
         """Levels of categorical covariates that an effect, a progression rule or an eligibility rule names."""
-        named: list = [(e.covariate, e.level) for _, _, e in self.effects if isinstance(e, Category)]
-        named += [
+        named: list = [
             (c.covariate, v) for c in self.covariate_distributions if isinstance(c, CategoryCovariate) for v in c.levels
         ]
+        named += [(e.covariate, e.level) for _, _, e in self.effects if isinstance(e, Category)]
         named += [rule.when for e in self.endpoints for rule in getattr(e, "rules", ()) if rule.when is not None]
         named += [(r.covariate, r.equals) for t in self.treatments for r in t.eligibility if r.equals is not None]
         named += [pair for t in self.treatments for pair in t.sets]

@@ -8,7 +8,7 @@ omega is the SD of eta on the transformed scale. A parameter without `between` i
 same for every patient, known up to the population posterior.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf, log1p, sqrt
 
 from bayestwin.errors import ModelError
@@ -183,6 +183,8 @@ class ResponseClass:
 
     moved_by, slope : an individual parameter, and a parameter times which it is added to the logit of the probability
         (a latent fitness that makes a response more likely); neither, or both
+    without : a parameter of scale "identity" that the model adds to `parameter` on its transformed scale, and not to
+        what replaces it: that stands for itself
     """
 
     treatment: str
@@ -191,6 +193,7 @@ class ResponseClass:
     probability: str
     moved_by: str = ""
     slope: str = ""
+    without: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)

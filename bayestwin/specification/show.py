@@ -72,7 +72,7 @@ def _responses(model):
         lines += [
             "",
             f"response class: under {cls.treatment}, with chance {cls.probability}, "
-            f"{cls.parameter} becomes {cls.replaced_by}",
+            f"{cls.parameter} becomes {cls.replaced_by}" + (f", without {cls.without}" if cls.without else ""),
         ]
     if model.response_correlation:
         rc = model.response_correlation

@@ -70,7 +70,7 @@ def difference(twin, record) -> Change:
     begun, rebegun = (first_covariates(model, one) for one in (twin.record, record))
     for name in sorted(used):
         if begun.get(name) != rebegun.get(name):
-            why.append(f"covariate {name} changed")
+            why.append(f"covariate {name} {'became known' if begun.get(name) is None else 'changed'}")
     before, after = vital_facts(model, twin.record), vital_facts(model, record)
     lost = [k for k, t in before.items() if t is not None and (after[k] is None or after[k] < t)]
     for k in lost:

@@ -13,7 +13,7 @@ import numpy as np
 from bayestwin.twin.monte_carlo import island_error, jackknife_error, quantile_errors
 from bayestwin.twin.particles import Particles, effective_size, normalised, systematic
 from bayestwin.twin.surprise import Surprise, weighted_quantiles
-from bayestwin.twin.target import class_weights
+from bayestwin.twin.target import class_weights, hyper_of
 
 PASS, WITHHELD = "PASS", "WITHHELD"
 CUT = "cut posterior: the labs of this patient do not weigh the population draws"
@@ -170,12 +170,15 @@ class Twin:
     def parameter_table(self, probability: float = 0.9):
         """Mean, SD and interval of every individual parameter, natural scale (rows of dicts).
 
+        With what a missing covariate that is an individual parameter adds to the others, until it is said.
+
         monte_carlo_error is that of the mean, sd_error, low_error, median_error, high_error are those of the others.
         """
         rows, w, exact = [], self.weights, (self.particles.log_weights, self.islands)
         tails = ((1 - probability) / 2, 0.5, (1 + probability) / 2)
+        psi = np.asarray(self.particles.psi) + self._of_missing()
         for d, name in enumerate(self.model.individual_names):
-            values = np.asarray(self.particles.psi[:, d])
+            values = psi[:, d]
             if d < len(self.model.varying):
                 scale = self.model.parameters[self.model.varying[d]].scale
                 values = np.exp(values) if scale == "log" else 1 / (1 + np.exp(-values)) if scale == "logit" else values
@@ -196,6 +199,23 @@ class Twin:
                 }
             )
         return rows
+
+    def _of_missing(self) -> np.ndarray:
+        """What missing covariates that are individual parameters add to the others, transformed scale, (P, D)."""
+        from bayestwin.individual import compile_record
+        from bayestwin.individual.missing import latent_shift
+
+        model, pop = self.model, self.population
+        found = np.zeros(self.particles.psi.shape)
+        if model.latent_covariates:
+            terms = compile_record(model, self.record).terms
+
+            def one(psi, draw):
+                return latent_shift(model, psi, hyper_of(pop, draw), terms)
+
+            moved = jax.jit(jax.vmap(one))(self.particles.psi, self.particles.draw)
+            found[:, : len(model.varying)] = np.asarray(moved)[:, np.array(model.varying, dtype=int)]
+        return found
 
     def save(self, path):
         """Write the twin as one netCDF file."""

@@ -22,7 +22,13 @@ from jax.scipy.special import ndtr
 from scipy.stats import norm, qmc, truncnorm
 
 from bayestwin.dynamics.names import parameters_at
-from bayestwin.individual.parameters import class_log_probability, covariate_terms, natural_values, response_structure
+from bayestwin.individual.parameters import (
+    class_log_probability,
+    covariate_terms,
+    in_other_class,
+    natural_values,
+    response_structure,
+)
 from bayestwin.specification.evidence import Constant, Shares
 
 from . import hazards, mechanism
@@ -227,7 +233,6 @@ def simulate(model, hyper, shift, nodes: Nodes, grid, at, rho, sigma, marrow: Ma
     """
     rule = model.progression.rule_for({})
     chains = model.progression.rule_for({"isotype": "light_chain"})
-    f_names = [c.parameter for c in model.response_classes]
     varying = np.array(model.varying, dtype=int)
 
     def patient(terms, normal, assay, treated, wait, counted, moved):
@@ -240,7 +245,10 @@ def simulate(model, hyper, shift, nodes: Nodes, grid, at, rho, sigma, marrow: Ma
         p = jnp.exp(class_log_probability(model, psi, own, terms, jnp.ones(len(ones)), ones, rho)) * (ones.sum() > 0)
 
         def as_class(non):
-            mine = values | {n: jnp.where(non, values["f_nonresponder"], values[n]) for n in f_names}
+            mine = values | {
+                c.parameter: jnp.where(non, in_other_class(model, c, values), values[c.parameter])
+                for c in model.response_classes
+            }
             m, ln_b, total = trajectory(model, mine, treated, wait, grid)
             seen = outcomes_of(mine, m[at], ln_b[at], sigma, assay, rule, chains)
             alive = jnp.exp(-total[at, 1])

@@ -18,7 +18,7 @@ from bayestwin.specification import Category, Fixed, LogNormal, Normal, Paramete
 from .access import DEPRIVATION
 from .mechanism import CELLS, DRUGS, HIGHEST, log_burden, weighed
 from .treatments import ROWS
-from .usual_mix import UNKNOWN
+from .usual_mix import FEMALE
 
 EARLY = 180.0  # days
 
@@ -73,7 +73,7 @@ PARAMETERS = (
         unit="1/day",
         scale="log",
         typical=LogNormal(median=5.0e-5, sd_log=0.5),
-        covariates=(Category("extramedullary", "1", shift=Normal(mean=2.08, sd=0.3), **UNKNOWN["extramedullary"]),),
+        covariates=(Category("extramedullary", "1", shift=Normal(mean=2.08, sd=0.3)),),
         source="the other half; x8 with extramedullary disease, so that both together are x4.5 (x4 to 5)",
         mark="assumed",
     ),
@@ -84,7 +84,7 @@ PARAMETERS = (
         typical=Fixed(value=0.015 / 365.25),
         covariates=(
             Slope("age_years", reference=65.0, slope=Fixed(value=0.095)),
-            Category("sex", "female", shift=Fixed(value=-0.57), **UNKNOWN["female"]),
+            Category("sex", "female", shift=Fixed(value=-0.57), unknown=FEMALE),
             *DEPRIVATION,
         ),
         source="Gompertz line through German life-table values at 65 and 75 years",

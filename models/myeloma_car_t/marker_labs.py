@@ -17,7 +17,6 @@ from bayestwin.specification import (
 )
 
 from .markers import IMMUNOGLOBULINS
-from .usual_mix import UNKNOWN
 
 RENAL = (Power("egfr", reference=80.0, exponent=Normal(mean=-0.5, sd=0.3)),)  # assumed
 
@@ -153,7 +152,7 @@ PARAMETERS = (
         1.0,
         "most have an avid lesion at relapse",
         scale="identity",
-        covariates=(Category("extramedullary", "1", shift=Normal(mean=1.0, sd=0.7), **UNKNOWN["extramedullary"]),),
+        covariates=(Category("extramedullary", "1", shift=Normal(mean=1.0, sd=0.7)),),
     ),
     link("PET_slope", "", 0.5, 0.5, "a tenfold fall takes about one score"),
     level(

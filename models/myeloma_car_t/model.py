@@ -53,7 +53,7 @@ from bayestwin.specification import (
 
 from . import access, category, fitness, hazards, marker_labs, markers, mechanism, mrd
 from .treatments import BISPECIFIC, CAR_T, ROWS, SAME_TARGET, TREATMENTS
-from .usual_mix import UNKNOWN
+from .usual_mix import DISTRIBUTIONS
 
 
 def response(name, row):
@@ -99,8 +99,8 @@ model = Model(
                   source="IgG half-life 13.75 d (Poels 2025), IgA 6 d", mark="verified; IgA from memory"),
         Parameter("gamma", unit="", scale="log", typical=LogNormal(median=1.0, sd_log=0.09), between=Fixed(value=0.18), source="near 1", mark="assumed"),
         Parameter("g", unit="1/day", scale="log", typical=LogNormal(median=0.0062, sd_log=0.4), between=LogNormal(median=0.7, sd_log=0.2),
-                  covariates=(Category("high_risk_cytogenetics", "1", shift=Normal(mean=0.5, sd=0.25), **UNKNOWN["high_risk_cytogenetics"]),
-                              Category("extramedullary", "1", shift=Normal(mean=0.5, sd=0.25), **UNKNOWN["extramedullary"]),
+                  covariates=(Category("high_risk_cytogenetics", "1", shift=Normal(mean=0.5, sd=0.25)),
+                              Category("extramedullary", "1", shift=Normal(mean=0.5, sd=0.25)),
                               Slope("prior_lines", reference=4.0, slope=Normal(mean=0.08, sd=0.08))),
                   source="Singh 2021 0.008, Li 2025 0.0043, Poels 2025 0.0080; 0.0065 after one to three lines against 0.0085 to 0.0136 in late lines, derived; 0.0086 in the usual mix of patients; shifts of cytogenetics and extramedullary disease: decision 51, from memory", mark="verified; shifts from memory"),
         Parameter("FLC0", unit="mg/L", scale="log", typical=LogNormal(median=200.0, sd_log=0.7), between=HalfNormal(sd=1.5),
@@ -126,11 +126,11 @@ model = Model(
             scale="identity",
             typical=Fixed(value=-1.5),  # the usual mix of patients has the f of the row: 1.5 is what its shifts add up to
             covariates=(
-                Category("high_risk_cytogenetics", "1", shift=Normal(mean=1.2, sd=0.5), **UNKNOWN["high_risk_cytogenetics"]),
-                Category("extramedullary", "1", shift=Normal(mean=1.3, sd=0.6), **UNKNOWN["extramedullary"]),
-                Category("iss", "2", shift=Normal(mean=0.3, sd=0.3), **UNKNOWN["iss_2"]),
-                Category("iss", "3", shift=Normal(mean=0.8, sd=0.4), **UNKNOWN["iss_3"]),
-                Category("lenalidomide_refractory", "1", shift=Normal(mean=0.6, sd=0.4), **UNKNOWN["lenalidomide_refractory"]),
+                Category("high_risk_cytogenetics", "1", shift=Normal(mean=1.2, sd=0.5)),
+                Category("extramedullary", "1", shift=Normal(mean=1.3, sd=0.6)),
+                Category("iss", "2", shift=Normal(mean=0.3, sd=0.3)),
+                Category("iss", "3", shift=Normal(mean=0.8, sd=0.4)),
+                Category("lenalidomide_refractory", "1", shift=Normal(mean=0.6, sd=0.4)),
                 Slope("prior_lines", reference=4.0, slope=Normal(mean=0.05, sd=0.1)),
             ),
             source="added to logit f of every treatment: with the shifts of g, hazards of progression 1.5 to 2 times as high with high-risk cytogenetics, and about 2 with extramedullary disease (median PFS 5 against 11 months), from memory (decision 51); ISS, lenalidomide and lines: direction known, size assumed",
@@ -147,7 +147,7 @@ model = Model(
     ),
     drift=(Drift("g", every=91.3125, steps=12, sd=LogNormal(median=0.1, sd_log=0.5), source="slow growth change [assumed]"),),
     response_classes=tuple(
-        ResponseClass(name, parameter=f"f_{name}", replaced_by="f_nonresponder", probability=f"p_nonresponse_{name}",
+        ResponseClass(name, parameter=f"f_{name}", replaced_by="f_nonresponder", probability=f"p_nonresponse_{name}", without="resistance",
                       **({"moved_by": "fitness", "slope": "fitness_on_nonresponse"} if row.group in (CAR_T, BISPECIFIC) else {}))
         for name, row in ROWS.items()
     ),
@@ -176,6 +176,7 @@ model = Model(
             visit_every=28.0, confirmations=2, progression_hazards=("progression_other", "extramedullary_progression"),
             death_hazard="death", other_death_hazards=("infection_death",), recorded_as=hazards.RECORDED_AS),
     ),
+    covariate_distributions=DISTRIBUTIONS,
     covariate_units={"age_years": "year", "weight_kg": "kg", "isotype": "", "sex": "", "extramedullary": "", "high_risk_cytogenetics": "",
                      "prior_lines": "", "iss": "", "lenalidomide_refractory": "", "albumin_g_per_l": "g/L", "egfr": "mL/min",
                      "deprivation": "", "fludarabine_auc": "mg*h/L", "bortezomib_refractory": "",

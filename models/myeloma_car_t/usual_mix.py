@@ -1,17 +1,17 @@
-"""Shares of patients with a covariate: what is taken of it where nothing says it of a patient.
+"""Shares of patients with a covariate, and what is taken where nothing says it of a patient.
 
-Unknown cytogenetics are no standard-risk cytogenetics. An effect on such a patient is the share of the effect that the
-average of patients has; how it varies among them is left out: where all are unknown 0.9 on logit f and 0.33 on ln g,
-where patients differ by 2.3 and 0.7 anyway (decision 51). KarMMa-3 [verified]; ISS and refractoriness to lenalidomide
-from memory. Isotype has none: a patient of 18 % light-chain disease is nobody, so that one whose isotype is not known
-counts as IgG.
+Unknown cytogenetics are no standard-risk cytogenetics: a patient of whom they are not known has the share and the
+spread of their effect among patients (decision 52). Of sex, which acts on background mortality alone, the share only.
+KarMMa-3 [verified]; ISS and refractoriness to lenalidomide from memory. Isotype has none: a patient of 18 % light-chain
+disease is nobody, so that one whose isotype is not known counts as IgG.
 """
 
-UNKNOWN = {
-    "high_risk_cytogenetics": {"unknown": 0.42},
-    "extramedullary": {"unknown": 0.24},
-    "iss_2": {"unknown": 0.39},
-    "iss_3": {"unknown": 0.15},
-    "lenalidomide_refractory": {"unknown": 0.75},
-    "female": {"unknown": 0.39},
-}
+from bayestwin.specification import CategoryCovariate
+
+FEMALE = 0.39
+DISTRIBUTIONS = (
+    CategoryCovariate("high_risk_cytogenetics", levels=("0", "1"), shares=(0.58, 0.42), as_normal=True),
+    CategoryCovariate("extramedullary", levels=("0", "1"), shares=(0.76, 0.24), as_normal=True, acquired=True),
+    CategoryCovariate("iss", levels=("1", "2", "3"), shares=(0.46, 0.39, 0.15), as_normal=True),
+    CategoryCovariate("lenalidomide_refractory", levels=("0", "1"), shares=(0.25, 0.75), as_normal=True, acquired=True),
+)

@@ -12,6 +12,7 @@ import pytest
 
 from bayestwin.dosing import DoseEvent
 from bayestwin.individual import Hyper, class_likelihood, response_structure, total_log_likelihood
+from bayestwin.individual.missing import numbers_of
 from bayestwin.individual.parameters import to_transformed
 from bayestwin.records.record import ClinicalEvent, Lab, PatientRecord
 from bayestwin.specification import (
@@ -53,12 +54,15 @@ def typical_hyper(model, rho=0.0) -> Hyper:
     omega = [middle(model.parameters[i].between) for i in model.varying]
     omega += [1.0] if model.response_correlation else []
     omega += [middle(d.sd) for d in model.drift for _ in range(d.steps)]
+    omega += [1.0 for names in model.latent_covariates.values() for _ in names]
+    shares = {site: middle(prior) for one in model.covariate_distributions for site, prior in one.sites.items()}
     return Hyper(
         typical=jnp.array([float(to_transformed(jnp.asarray(middle(p.typical)), p.scale)) for p in model.parameters]),
         effects=jnp.array([middle(prior) for prior in effects], dtype=float),
         omega=jnp.array(omega),
         correlation=jnp.asarray(response_structure(model, rho)),
         sigma=jnp.array([middle(prior) for prior in model.residual_parameters.values()]),
+        covariates=jnp.array(numbers_of(model, shares)) if shares else None,
     )
 
 

@@ -10,9 +10,10 @@ import pytest
 from missing_model import SHARES, SITES, write_missing_model
 from scipy.stats import norm
 
+from bayestwin.dynamics.names import parameters_at
 from bayestwin.errors import ModelError, RecordError
 from bayestwin.individual import compile_record, covariate_course, draw_prior, log_prior, natural_values, prior_moments
-from bayestwin.individual.missing import log_of_covariates
+from bayestwin.individual.missing import _indicators, log_of_covariates
 from bayestwin.individual.parameters import covariate_terms
 from bayestwin.population.hyper import assemble
 from bayestwin.records import ClinicalEvent, PatientRecord
@@ -171,6 +172,97 @@ def test_a_category_cannot_act_on_a_parameter_that_is_the_same_for_all(model):
     one = CategoryCovariate("group", levels=("a", "b", "c"))
     with pytest.raises(ModelError, match="the same for all patients.*offset"):
         replace(model, parameters=(level, rate, offset), covariate_distributions=(one,), source_hash="")
+
+
+def normal_group(model, **more):
+    """The model with a group of known shares, missing ones normal."""
+    group = CategoryCovariate("group", levels=("a", "b", "c"), shares=(0.5, 0.3, 0.2), as_normal=True, **more)
+    age, _, weight = model.covariate_distributions
+    return replace(model, covariate_distributions=(age, group, weight), source_hash="")
+
+
+def test_a_missing_category_as_normal_has_mean_and_covariance_of_a_level_drawn(model):
+    """Level and rate by 400,000 draws of it, beside sums over the levels: shifts of b and c on both."""
+    normal = normal_group(model)
+    own = ("group_b_if_missing", "group_c_if_missing", "weight_kg_if_missing")
+    assert normal.individual_names == ("level", "rate", *own)
+    assert normal.latent_covariates == {"group": own[:2], "weight_kg": own[2:]}
+    with jax.enable_x64(True):
+        natural = {k: jnp.asarray(v) for k, v in SITES.items()}
+        hyper = assemble(normal, natural | {"correlation_cholesky": jnp.array([[1.0, 0.0], [0.6, 0.8]])}, 0.0)
+        missing, known = (jnp.asarray(covariate_terms(normal, KNOWN | {"group": g})) for g in (None, "c"))
+
+        def moved(u, terms):
+            values = natural_values(normal, jnp.concatenate([PSI[:2], u, jnp.zeros(1)]), hyper, terms)
+            return jnp.stack([values["level"], values["rate"]])
+
+        u = jax.random.normal(jax.random.key(1), (400_000, 2))
+        found = np.asarray(jax.vmap(lambda one: moved(one, missing))(u)) - PSI[:2]
+        at_c = np.asarray(jax.vmap(lambda one: moved(one, known))(u[:50]))
+    shifts, p = np.array([[0.0, 0.0], [4.0, 0.5], [0.0, -0.5]]), np.array(list(SHARES.values()))
+    mean = p @ shifts
+    cov = (shifts * p[:, None]).T @ shifts - np.outer(mean, mean)
+    assert found.mean(axis=0) == pytest.approx(mean, abs=0.01)
+    assert np.cov(found.T) == pytest.approx(cov, rel=0.02, abs=0.002)
+    assert (at_c == PSI[:2]).all()  # who is known to be c does not vary by it; psi has its effect
+
+
+@pytest.mark.parametrize("shares", [(0.3, 0.7), (0.1, 0.2, 0.3, 0.4), (1e-30, 0.5, 0.5), (0.25, 0.0, 0.75)])
+def test_indicators_have_the_covariance_of_a_draw_and_add_up_to_one(shares):
+    with jax.enable_x64(True):
+        p = jnp.asarray(shares)
+        middle = _indicators(jnp.log(p), jnp.zeros(len(p) - 1))
+        by_u = np.asarray(jax.jacobian(lambda u: _indicators(jnp.log(p), u))(jnp.zeros(len(p) - 1)))
+        assert np.asarray(middle) == pytest.approx(np.asarray(p), abs=1e-9)
+        assert by_u @ by_u.T == pytest.approx(np.diag(p) - np.outer(p, p), abs=1e-9)
+        assert by_u.sum(axis=0) == pytest.approx(0.0, abs=1e-9)
+
+
+def test_an_acquired_category_is_missing_until_it_is_said_and_then_known(model):
+    """Level of a patient of whom day 5 says group b: by what is missing before, by the group from then on."""
+    normal = normal_group(model, acquired=True)
+    said = ClinicalEvent("covariate", 5.0, 5.0, "group = b")
+    record = PatientRecord("P-1", events=(said,), covariates={"age_years": 70.0, "weight_kg": 80.0})
+    with jax.enable_x64(True):
+        natural = {k: jnp.asarray(v) for k, v in SITES.items()}
+        hyper = assemble(normal, natural | {"correlation_cholesky": jnp.array([[1.0, 0.0], [0.6, 0.8]])}, 0.0)
+        data = compile_record(normal, record)
+        assert data.terms[-3:].tolist() == [0.0, 1.0, 0.0] and data.terms[1] == 0.0
+        u = jnp.array([0.7, -0.4])
+        psi = jnp.concatenate([PSI[:2], u, jnp.zeros(1)])
+        values = natural_values(normal, psi, hyper, jnp.asarray(data.terms), changes=data.changes)
+        before, after = (float(parameters_at(normal, values, t).level) for t in (4.0, 6.0))
+        indicators = np.asarray(_indicators(jnp.log(jnp.array([0.5, 0.3, 0.2])), u))
+    assert before == pytest.approx(PSI[0] + 4.0 * indicators[1])
+    assert after == pytest.approx(PSI[0] + 4.0)
+    lasting = compile_record(normal_group(model), record)
+    assert lasting.terms[-3:].tolist() == [0.0, 0.0, 0.0] and lasting.terms[1] == 1.0  # had it from the beginning
+    with pytest.raises(ModelError, match="acquired would change between the components"):
+        group = CategoryCovariate("group", levels=("a", "b", "c"), acquired=True)
+        replace(model, covariate_distributions=(group,), source_hash="")
+    assert normal.hash != normal_group(model).hash
+
+
+def test_a_category_as_normal_may_act_on_what_is_the_same_for_all_and_be_of_any_number(model):
+    level, rate, offset = model.parameters
+    effects = tuple(Category("group", g, shift=Fixed(value=v)) for g, v in (("a", -0.2), ("c", 0.1)))
+    offset = replace(offset, covariates=effects)
+    sized = replace(normal_group(model), parameters=(level, rate, offset), covariate_distributions=(), source_hash="")
+    one = CategoryCovariate("group", levels=("a", "b", "c"), shares=(0.5, 0.3, 0.2), as_normal=True)
+    acting = replace(sized, covariate_distributions=(one,), source_hash="")
+    with jax.enable_x64(True):
+        natural = {k: jnp.asarray(v) for k, v in SITES.items()}
+        natural |= {"correlation_cholesky": jnp.eye(2), "beta_offset_group_a": -0.2, "beta_offset_group_c": 0.1}
+        hyper, terms = assemble(acting, natural, 0.0), jnp.asarray(covariate_terms(acting, {"age_years": 70.0}))
+        offset = float(natural_values(acting, jnp.array([23.0, 0.6, 0.0, 0.0]), hyper, terms)["offset"])
+    assert np.log(offset / 2.0) == pytest.approx(0.5 * -0.2 + 0.2 * 0.1)  # the first level too has its share
+    many = CategoryCovariate("group", levels=(*"abc", *map(str, range(70))), counts=(1.0,) * 73, as_normal=True)
+    assert len(replace(sized, covariate_distributions=(many,), source_hash="").individual_names) == 2 + 72
+    mixture = replace(one, as_normal=False)
+    with pytest.raises(ModelError, match="or the category as_normal=True"):
+        replace(sized, covariate_distributions=(mixture,), source_hash="")
+    assert acting.hash != replace(acting, source_hash="", covariate_distributions=()).hash
+    assert str(one).endswith("a missing one normal") and "as_normal" not in repr(one)
 
 
 def test_the_printed_model_says_how_covariates_are_distributed_and_the_hash_knows(model):

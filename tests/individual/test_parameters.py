@@ -1,6 +1,7 @@
 """Scales, covariates, the prior of individual parameters, response classes and their declared correlation."""
 
 from functools import partial
+from itertools import product
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from bayestwin.dynamics.names import parameters_at
 from bayestwin.errors import RecordError
 from bayestwin.individual import (
     class_log_probability,
@@ -21,7 +23,7 @@ from bayestwin.individual import (
 )
 from bayestwin.individual.data import class_rows
 from bayestwin.individual.parameters import to_natural, to_transformed
-from bayestwin.records import PatientRecord
+from bayestwin.records import ClinicalEvent, PatientRecord
 from bayestwin.specification import load_model
 
 
@@ -62,20 +64,41 @@ def test_of_a_category_that_is_not_known_its_share_acts():
     def of(name, **covariates):
         return float(covariate_terms(model, covariates)[names.index(name)])
 
-    for name, covariate, share in [
-        ("beta_g_high_risk_cytogenetics_1", "high_risk_cytogenetics", 0.42),
-        ("beta_resistance_extramedullary_1", "extramedullary", 0.24),
-        ("beta_resistance_iss_2", "iss", 0.39),
-        ("beta_resistance_lenalidomide_refractory_1", "lenalidomide_refractory", 0.75),
-        ("beta_h_background_sex_female", "sex", 0.39),
-    ]:
-        left = {n: v for n, v in said.items() if n != covariate}
-        assert (of(name, **left), of(name, **said)) == (share, 0.0)
-        assert (
-            of(name, **left, **{covariate: "female" if covariate == "sex" else 2 if covariate == "iss" else 1}) == 1.0
-        )
+    left = {n: v for n, v in said.items() if n != "sex"}
+    name = "beta_h_background_sex_female"
+    assert (of(name, **left), of(name, **said), of(name, **left, sex="female")) == (0.39, 0.0, 1.0)
     assert not covariate_terms(model, said | {"isotype": "IgG"}).any()
     assert of("beta_P0_isotype_light_chain") == 0.0  # nobody is light-chain disease in part
+
+
+def test_patients_of_whom_nothing_is_known_resist_and_grow_as_the_usual_mix_does(myeloma, at_medians):
+    """Mean, variance and covariance of `resistance` and ln g over what is missing, beside sums over the 24 sorts of
+    patients that there are."""
+    hyper = at_medians(myeloma)
+    shares = {
+        "high_risk_cytogenetics": {0: 0.58, 1: 0.42},
+        "extramedullary": {0: 0.76, 1: 0.24},
+        "iss": {1: 0.46, 2: 0.39, 3: 0.15},
+        "lenalidomide_refractory": {0: 0.25, 1: 0.75},
+    }
+
+    def of(values):
+        return np.stack([np.asarray(values["resistance"]), np.log(np.asarray(values["g"]))], -1)
+
+    sorts = list(product(*(one.items() for one in shares.values())))
+    chance = np.array([np.prod([share for _, share in sort]) for sort in sorts])
+    known = [dict(zip(shares, [level for level, _ in sort])) for sort in sorts]
+    drawn = of(jax.tree.map(lambda *a: np.stack(a), *[values_for(myeloma, hyper, **one) for one in known]))
+    terms = jnp.asarray(covariate_terms(myeloma, {}))
+    psi = prior_mean(myeloma, hyper, terms)
+    latent = np.array([n.endswith("_if_missing") for n in myeloma.individual_names])
+    u = jax.random.normal(jax.random.key(1), (100_000, latent.sum()))
+    moved = of(jax.jit(jax.vmap(lambda x: natural_values(myeloma, psi.at[latent].set(x), hyper, terms)))(u))
+    mean = chance @ drawn
+    cov = (drawn - mean).T @ ((drawn - mean) * chance[:, None])
+    assert moved.mean(axis=0) == pytest.approx(mean, abs=0.015) and mean[0] == pytest.approx(0.0, abs=0.01)
+    assert np.cov(moved.T) == pytest.approx(cov, rel=0.02)
+    assert np.sqrt(np.diag(cov)) == pytest.approx([0.895, 0.326], abs=0.005)  # what decision 49 had left out
 
 
 @pytest.mark.parametrize("weight", [0, -70, float("nan"), float("inf"), "heavy", [70]])
@@ -114,7 +137,8 @@ def test_a_category_is_found_however_a_table_writes_it(myeloma, at_medians, one)
     )
     assert sum(there.values()) / sum(without.values()) == pytest.approx(4.5, rel=1e-3)  # domain notes 1e: times 4 to 5
     assert there["h_other"] == without["h_other"] == unknown["h_other"]
-    assert np.log(unknown["h_extramedullary"] / without["h_extramedullary"]) == pytest.approx(0.24 * 2.08, rel=1e-6)
+    share = np.log(unknown["h_extramedullary"] / without["h_extramedullary"])
+    assert share == pytest.approx(0.24 * 2.08, rel=1e-6)  # at the prior mean of psi
 
 
 def test_ten_more_years_raise_background_mortality_by_the_gompertz_slope(myeloma, at_medians):
@@ -214,9 +238,48 @@ def test_more_frailty_makes_non_response_likelier(myeloma, at_medians):
 
 
 def test_a_non_responder_gets_the_resistant_fraction_of_that_class_and_nothing_else(myeloma, at_medians):
-    hyper, terms = at_medians(myeloma), jnp.zeros(len(myeloma.effects))
+    hyper, terms = at_medians(myeloma), jnp.asarray(covariate_terms(myeloma, {}))
     psi = prior_mean(myeloma, hyper, terms)
     teclistamab = jnp.eye(len(myeloma.response_classes))[2]
     yes, no = (natural_values(myeloma, psi, hyper, terms, row) for row in (teclistamab, 0 * teclistamab))
-    assert float(yes["f_teclistamab"]) == pytest.approx(0.82, rel=1e-9)
+    assert float(yes["resistance"]) == pytest.approx(0.0, abs=0.01)  # of the usual mix
+    assert float(yes["f_teclistamab"]) == pytest.approx(0.82, abs=0.002)
     assert [name for name in yes if float(yes[name]) != float(no[name])] == ["f_teclistamab"]
+
+
+def test_the_resistant_fraction_of_a_non_responder_is_the_same_whatever_is_known_of_him(myeloma, at_medians):
+    """Covariates move that of a responder by `resistance`, which the mechanism adds to both; then only the class's."""
+    hyper, row = at_medians(myeloma), jnp.eye(len(myeloma.response_classes))[2]
+    bad = {"high_risk_cytogenetics": 1, "extramedullary": 1, "iss": 3, "lenalidomide_refractory": 1}
+    good = {"high_risk_cytogenetics": 0, "extramedullary": 0, "iss": 1, "lenalidomide_refractory": 0}
+    found = {}
+    for name, known in {"bad": bad, "good": good, "unknown": {}}.items():
+        terms = jnp.asarray(covariate_terms(myeloma, known))
+        psi = prior_mean(myeloma, hyper, terms)
+        for responds, given in ((True, 0 * row), (False, row)):
+            values = natural_values(myeloma, psi, hyper, terms, given)
+            logit = logit_of(float(values["f_teclistamab"])) + float(values["resistance"])
+            found[name, responds] = 1 / (1 + np.exp(-logit))
+    assert [found[name, False] for name in ("bad", "good", "unknown")] == pytest.approx([0.82] * 3, rel=1e-9)
+    assert found["good", True] < 0.4 * found["unknown", True] < 0.1 * found["bad", True]
+
+
+def test_nor_does_a_covariate_that_changes_before_the_treatment_move_a_non_responder(myeloma, at_medians):
+    hyper, row = at_medians(myeloma), jnp.eye(len(myeloma.response_classes))[2]
+    found = ClinicalEvent("covariate", 300.0, 300.0, "extramedullary = 1.0")
+    for known in ({"extramedullary": 0}, {}):
+        data = compile_record(myeloma, PatientRecord("P", covariates=known, events=(found,)))
+        psi = prior_mean(myeloma, hyper, jnp.asarray(data.terms))
+        for given, moved in ((row, 0.0), (0 * row, 1.3)):
+            values = natural_values(myeloma, psi, hyper, jnp.asarray(data.terms), given, data.changes)
+            logit = [
+                logit_of(float(p.f_teclistamab)) + float(p.resistance)
+                for p in (parameters_at(myeloma, values, t) for t in (299.0, 301.0))
+            ]
+            expected = moved * (1.0 if known else 0.76)  # of whom nothing was said had a share of it before
+            assert logit[1] - logit[0] == pytest.approx(expected, abs=1e-6)
+            assert given.sum() == 0 or logit[1] == pytest.approx(logit_of(0.82), abs=1e-6)
+
+
+def logit_of(p):
+    return np.log(p) - np.log1p(-p)

@@ -8,23 +8,26 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from numpyro.infer.util import log_density
+from jax.flatten_util import ravel_pytree
+from numpyro.infer.util import log_density, unconstrain_fn
 from scipy.stats import norm
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "individual"))
 from missing_model import SHARES, SITES, write_missing_model
 from two_programs import as_numpyro_sites, numpyro_density, pymc_densities, random_points
 
+from bayestwin.dynamics import Accuracy
 from bayestwin.errors import FitError, ModelError
 from bayestwin.individual import log_prior, prior_moments
 from bayestwin.individual.missing import numbers_of
 from bayestwin.population import fit_population
 from bayestwin.population.crosscheck import pymc_program
 from bayestwin.population.hyper import assemble, hyper_sites
-from bayestwin.population.program import population_program
+from bayestwin.population.joint import joint_of
+from bayestwin.population.program import over_patients, patient_log_likelihood, population_program
 from bayestwin.population.stacks import stack_cohort
 from bayestwin.records import Cohort, Lab, PatientRecord
-from bayestwin.specification import Fixed, load_model
+from bayestwin.specification import CategoryCovariate, Fixed, load_model
 from bayestwin.specification.other_priors import site_names, with_priors
 
 COVARIATES = (
@@ -118,6 +121,43 @@ def test_the_pymc_program_has_the_same_density_where_all_covariates_are_known_an
         pymc_program(known, cohort)
     with pytest.raises(ModelError, match="missing covariates that are individual parameters"):
         pymc_program(model, records)
+
+
+def test_gibbs_moves_patients_whose_missing_categories_are_normal_by_the_density_of_the_program(model, cohort):
+    """ln p of the labs of every patient, those without a group too; shares that are learnt are refused."""
+    group = CategoryCovariate("group", levels=("a", "b", "c"), shares=tuple(SHARES.values()), as_normal=True)
+    normal = replace(model, covariate_distributions=(group,), source_hash="")
+    with jax.enable_x64(True):
+        sites = {k: jnp.asarray(v) for k, v in SITES.items() if k in hyper_sites(normal)}
+        sites |= {"correlation_cholesky": jnp.asarray(LOWER)}
+        groups, _ = stack_cohort(normal, cohort)
+        joint = joint_of(normal, groups, rho=0.0, accuracy=Accuracy())
+        free = unconstrain_fn(lambda: population_program(normal, [], rho=0.0), (), {}, sites)
+        h = ravel_pytree(free)[0]
+        psi = jnp.asarray(np.random.default_rng(1).normal((21.0, 1.0, 0.0, 0.0), (2.0, 0.5, 1.0, 1.0), (4, 4)))
+        means, scale = joint.individual(h)
+        assert scale.shape == (4, 4)  # one factor for all: nobody's prior is his own
+        hyper = assemble(normal, sites, 0.0)
+
+        def one(p, data):
+            return patient_log_likelihood(normal, p, hyper, data, rho=0.0, accuracy=Accuracy())
+
+        expected = jnp.concatenate(over_patients(one, groups, psi))
+        found = jax.jit(joint.likelihood)(psi, joint.shared(h))[0]
+        other = jax.jit(joint.likelihood)(psi.at[:, 2].add(1.0), joint.shared(h))[0]
+    assert np.asarray(found) == pytest.approx(np.asarray(expected), abs=1e-9)
+    places = joint.sites(jnp.arange(len(h)))
+    acting = {name for name, at in places.items() if joint.acting[np.ravel(np.asarray(at)).astype(int)].any()}
+    with jax.enable_x64(True):  # what is not said to act must not move the labs of anybody, psi as it is
+        for k in np.flatnonzero(~joint.acting):
+            moved = jax.jit(joint.likelihood)(psi, joint.shared(h.at[k].add(0.5)))[0]
+            assert np.asarray(moved) == pytest.approx(np.asarray(found), abs=1e-12), k
+    assert {"beta_level_group_b", "beta_rate_group_c"} <= acting and "beta_level_age_years" not in acting
+    lacks = np.array(["group" not in record.covariates for record in cohort])
+    assert ((np.asarray(other) != np.asarray(found)) == lacks).all() and lacks.any() and not lacks.all()
+    learnt = replace(normal, covariate_distributions=(replace(group, shares=None),), source_hash="")
+    with pytest.raises(FitError, match="group: .*whose distribution is learnt"):
+        fit_population(learnt, cohort, random_seed=1, method="gibbs")
 
 
 def test_a_method_that_needs_one_prior_for_all_patients_refuses_distributions_of_covariates(model, cohort):

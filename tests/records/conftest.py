@@ -31,6 +31,7 @@ MYELOMA = RecordSchema(
     routes={"iv": "central", "sc": "depot"},
     dose_unit="mg",
     treatments=("ide_cel", "cilta_cel", "teclistamab", "dara_pd"),
+    infused=("ide_cel", "cilta_cel"),
     covariates={"weight_kg": "kg", "age_years": "year", "isotype": "", "sex": "", "albumin_g_per_l": "g/L"},
 )
 

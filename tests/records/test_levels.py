@@ -49,8 +49,10 @@ def test_the_levels_of_the_myeloma_model_are_read(read, myeloma, flag):
         for k, isotype in enumerate(("IgG", "IgA", "IgD", "IgM", "IgE", "light_chain", "non_secretory"))
     )
     reading = read(myeloma.record_schema(), patients="patient,isotype,extramedullary,sex\n" + rows)
-    average, reference = reading.notes
-    assert not reading.refusals and average.startswith("not said, so as on the average of patients: high_risk_cyto")
+    over, reference = reading.notes
+    assert not reading.refusals and over.startswith(
+        "not said, so integrated over the model's distribution: high_risk_cyt"
+    )
     assert reference.startswith("not said, so at the model's reference: ") and "(7 of 7 patients)" in reference
     assert {p.covariates["extramedullary"] for p in reading.cohort} == {float(flag)}
 
@@ -84,18 +86,19 @@ def test_the_schema_says_which_levels_a_model_names_and_which_covariates_are_num
     schema = myeloma.record_schema()
     assert schema.levels == {
         "isotype": ("light_chain", "IgA"),
-        "high_risk_cytogenetics": ("1",),
-        "extramedullary": ("1",),
+        "high_risk_cytogenetics": ("0", "1"),
+        "extramedullary": ("0", "1"),
         "sex": ("female",),
         "triple_class_exposed": ("1",),
-        "iss": ("2", "3"),
-        "lenalidomide_refractory": ("1", "0"),
+        "iss": ("1", "2", "3"),
+        "lenalidomide_refractory": ("0", "1"),
         "prior_bcma": ("0", "1"),
         "anti_cd38_refractory": ("0",),
         "bortezomib_refractory": ("0",),
         "pomalidomide_refractory": ("0",),
         "carfilzomib_refractory": ("0",),
     }
+    assert schema.all_levels == ("high_risk_cytogenetics", "extramedullary", "iss", "lenalidomide_refractory")
     assert set(schema.numeric) == {
         "age_years",
         "prior_lines",
@@ -106,10 +109,13 @@ def test_the_schema_says_which_levels_a_model_names_and_which_covariates_are_num
     }
 
 
-@pytest.mark.parametrize("said, note", [("foo", True), ("3", False), ("NA", None), ("", None)])
-def test_a_change_in_events_csv_is_read_like_a_cell_of_patients_csv(read, myeloma, said, note):
-    """A level the model does not name is noted, nothing is no change."""
+@pytest.mark.parametrize("said, refused", [("foo", True), ("III", True), ("3", False), ("3.0", False), ("NA", True)])
+def test_a_change_in_events_csv_is_read_like_a_cell_of_patients_csv(read, myeloma, said, refused):
+    """The model says how ISS is distributed, so that its levels are all there are; nothing is no change."""
     events = f"patient,time,event,value\nP1,5,covariate,iss = {said}\n"
     reading = read(myeloma.record_schema(), patients="patient,iss\nP1,2\n", events=events)
-    assert bool(reading.refusals) == (note is None)
-    assert any("iss is none of the levels" in str(one) for one in reading.notes) == bool(note)
+    assert bool(reading.refusals) == refused
+    if said in ("foo", "III"):
+        assert "iss is not known" in str(reading.refusals[0]) and "one of 1, 2, 3" in str(reading.refusals[0])
+    cell = read(myeloma.record_schema(), patients=f"patient,iss\nP1,{said}\n")
+    assert dict(cell.cohort.patients[0].covariates) == ({} if refused else {"iss": 3.0})

@@ -100,10 +100,10 @@ MISTAKES = {
     "an unknown covariate": ("age_years = {", "age = {", ("mix, age", "age_years")),
     "shares of 0.9": ('"3" = 0.25', '"3" = 0.15', ("mix, iss", "do not add to 1", "0.9")),
     "a level of nobody": ("IgG = 0.6", "IGG = 0.6", ("isotype", "IGG", "IgG")),
-    "two levels the model does not name": (
+    "a level that the distribution of the covariate lacks": (
         '"3" = 0.25',
         "III = 0.25",
-        ("iss", "1, III", "one level for the reference"),
+        ("no such level of iss", "III", "one of 1, 2, 3"),
     ),
     "a share for a flag": (
         'extramedullary = { "1" = 0.24, "0" = 0.76 }',

@@ -343,6 +343,28 @@ def test_a_share_of_an_effect_that_is_none_is_named_with_what_is_allowed():
     assert "0.4 of it if not known" in str(varying.covariates[0])
 
 
+def test_a_class_without_another_parameter_names_one_that_the_model_can_add():
+    added = Parameter("shift", unit="", scale="identity", typical=Normal(mean=0.0, sd=1.0))
+    cls = ResponseClass("drug", "f", "f", "p", without="shift")
+    model = small(parameters=(K, F, CHANCE, added), response_classes=(cls,))
+    assert "f becomes f, without shift" in str(model)
+    assert model.hash != replace(model, response_classes=(replace(cls, without=""),), source_hash="").hash
+    for without in ("k", "f", "nothing"):
+        with pytest.raises(ModelError, match=f"response class, without.*{without}"):
+            small(parameters=(K, F, CHANCE, added), response_classes=(replace(cls, without=without),))
+
+
+def test_a_latent_covariate_acts_on_nothing_that_is_read_without_it():
+    added = Parameter("moves", unit="", scale="identity", typical=Normal(mean=0.0, sd=1.0), between=HALF)
+    slope = Parameter("slope", unit="", scale="identity", typical=Normal(mean=0.0, sd=1.0))
+    effect = Category("sex", "f", shift=Normal(mean=0, sd=1))
+    sexes = CategoryCovariate("sex", levels=("m", "f"), shares=(0.5, 0.5), as_normal=True)
+    cls = ResponseClass("drug", "f", "f", "p", moved_by="moves", slope="slope")
+    for one, other in ((replace(added, covariates=(effect,)), slope), (added, replace(slope, covariates=(effect,)))):
+        with pytest.raises(ModelError, match="sex.*what moves its chance"):
+            small(parameters=(K, F, CHANCE, one, other), response_classes=(cls,), covariate_distributions=(sexes,))
+
+
 def test_occasions_that_make_no_sense_are_named_with_what_is_allowed():
     def one(match, sd=None, most=2, **more):
         with pytest.raises(ModelError, match=match):

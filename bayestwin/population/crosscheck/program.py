@@ -35,7 +35,7 @@ def refuse_unsupported(model, cohort) -> None:
         "hazards of an endpoint": model.hazard_names if model.progression is not None else (),
         "variability between occasions": model.occasions and tuple(model.occasions.sd),
         "errors that differ between laboratories": [o.output for o in model.observations if o.assay_levels],
-        "missing covariates that are individual parameters": model.latent_covariates,
+        "missing covariates that are individual parameters": tuple(model.latent_covariates),
         "a horseshoe over markers": [one.group for one in horseshoes(model)],
         "what is counted or graded": [model.observations[k].output for k in model.discrete],
     }

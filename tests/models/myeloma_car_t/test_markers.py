@@ -10,13 +10,14 @@ import pytest
 from bayestwin.individual import Hyper, class_log_probability, compile_record, informative_labs
 from bayestwin.individual.discrete import probabilities
 from bayestwin.records import ClinicalEvent, Lab, PatientRecord
-from bayestwin.specification import load_model
+from bayestwin.specification import Category, load_model
 from bayestwin.specification.load import model_part
 from bayestwin.twin.compare import difference
 
 MODEL = load_model("myeloma_car_t")
 CATEGORY = model_part(MODEL, "category")
 NADIR_UNIT = model_part(MODEL, "mechanism").NADIR_UNIT
+SHARES = {(c.covariate, v): s for c in MODEL.covariate_distributions for v, s in zip(c.levels, c.shares)}
 
 
 class Doing:
@@ -302,7 +303,8 @@ def test_the_usual_mix_of_patients_grows_and_resists_as_its_sources_say():
 
     def of_mix(name):
         parameter = next(p for p in MODEL.parameters if p.name == name)
-        shifts = sum(e.unknown * e.shift.mean for e in parameter.covariates if getattr(e, "unknown", None))
+        effects = [e for e in parameter.covariates if isinstance(e, Category)]
+        shifts = sum(SHARES[e.covariate, e.level] * e.shift.mean for e in effects)
         return transformed(parameter) + shifts
 
     assert of_mix("resistance") == pytest.approx(0.0, abs=0.02)

@@ -106,7 +106,7 @@ def test_more_cells_mean_less_m_protein_at_every_visit_and_no_earlier_rise_above
     times = np.array(times)[:, fine]
     earlier = (np.diff(times, axis=0) < 0).any(axis=0)
     assert earlier.sum() <= 1 and np.diff(times, axis=0).min() >= -1
-    assert (times[-1] > times[0]).sum() > DRAWS / 4  # and many stay free for longer
+    assert (times[-1] > times[0]).sum() >= DRAWS / 4  # and many stay free for longer
 
 
 @pytest.mark.parametrize("name", [*CELLS, "teclistamab", "dara_pd"])
