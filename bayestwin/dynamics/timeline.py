@@ -51,14 +51,20 @@ def happens(timeline: Timeline):
 def treatment_starts(model, record) -> list[tuple[float, str]]:
     """(time, treatment) of every treatment that has started, by the clinical event that starts it.
 
-    A line of therapy begun again while it is in force goes on since its first start; cells infused again do not.
+    A line of therapy begun again while it is in force goes on since its first start; cells infused again do not. Of two
+    that begin at one time a pause comes first and cells last.
     """
     starts = []
     for event in record.events:
         if event.event in ("line_of_therapy", "infusion") and event.value in model.treatment_names:
             if model.treatment(event.value).starts_with == event.event:
                 starts.append((event.time, event.value))
-    starts.sort()
+
+    def in_order(start):
+        treatment = model.treatment(start[1])
+        return start[0], not treatment.pause, treatment.starts_with == "infusion", start[1]
+
+    starts.sort(key=in_order)
     before = (None, *(name for _, name in starts))
     return [s for s, last in zip(starts, before) if s[1] != last or model.treatment(s[1]).starts_with == "infusion"]
 

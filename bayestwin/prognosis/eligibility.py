@@ -21,7 +21,7 @@ REFRACTORY = 60.0  # days after the end of a treatment within which a progressio
 
 
 def eligibility(model, treatment, record, now: float, *, set_out: float | None = None) -> tuple[str, tuple[str, ...]]:
-    """(first rule the patient is outside of at `now`, or ""; rules that could not be checked).
+    """(rules the patient is outside of at `now`, or ""; rules that could not be checked).
 
     set_out : of cells whose leukapheresis stands in no record, when the patient sets out for it; None: at `now`
     """
@@ -45,7 +45,7 @@ def eligibility(model, treatment, record, now: float, *, set_out: float | None =
             seen[rule.covariate] = value + sum(time >= said for time in lines)
     checks = [(str(rule), rule.check(seen)) for rule in treatment.eligibility]
     rules = zip(treatment.eligibility, checks)
-    outside = next((text + why.get(rule.covariate, "") for rule, (text, ok) in rules if ok is False), "")
+    outside = "; ".join(text + why.get(rule.covariate, "") for rule, (text, ok) in rules if ok is False)
     return (f"the evidence holds for: {outside}" if outside else ""), tuple(text for text, ok in checks if ok is None)
 
 

@@ -20,6 +20,9 @@ from bayestwin.prognosis.starts import (
 )
 from bayestwin.records.record import PatientRecord
 
+# Of the treatment in force; beside it stand rows that begin, and count, at the data cut or later
+COUNTED = "; a rise counts over the lowest value since it began"
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -128,7 +131,7 @@ def _plan(model, record, name, regimen, cut: Cut) -> Plan:
             False,
             without_plans(model, record, now),
             evidence=known.evidence,
-            assumption="continued as it is",
+            assumption="continued as it is" + (COUNTED if model.progression is not None else ""),
             treatments=(name,),
         )
     refused, unknown = eligibility(model, known, record, now)

@@ -55,10 +55,24 @@ def _draft(row: Row, schema: RecordSchema, clock: Clock, keys, findings: Finding
             "the treatment",
             next_step="Treatments are those of the model; an earlier line it does not know is left out.",
         )
+    if event == "infusion" and status != "retracted" and row["value"] in schema.treatments:
+        _check_infused(row["value"], schema)
     value = _change(row, schema, findings) if event == COVARIATE else row["value"]
     time, known_time = clock.read(row)
     body = ClinicalEvent(event, 0.0, 0.0, value, status)
     return Draft(patient, row.file, row.number, body, time, known_time, status, cells=row.cells, column="value")
+
+
+def _check_infused(treatment: str, schema: RecordSchema) -> None:
+    """Refuse the infusion of what is no cell product: nothing would begin with it."""
+    if treatment not in schema.infused:
+        raise RowRefused(
+            f"{treatment} does not begin with an infusion of cells",
+            column="value",
+            value=treatment,
+            allowed=f"one of {', '.join(schema.infused)}" if schema.infused else "no infusion in this model",
+            next_step=f"Write the event line_of_therapy with the value {treatment}; doses go into doses.csv.",
+        )
 
 
 def _change(row: Row, schema: RecordSchema, findings: Findings) -> str:

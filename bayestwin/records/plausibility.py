@@ -11,7 +11,7 @@ from math import log10, nan
 from bayestwin.errors import RecordError
 from bayestwin.labs import LabSpec
 from bayestwin.records.refusal import RowRefused
-from bayestwin.units import MOLAR_MASS, convert
+from bayestwin.units import MOLAR_MASS, compatible, convert
 
 # Units that laboratories confuse, to look for a slip.
 REPORTED_IN = (
@@ -78,7 +78,8 @@ def measured(
             allowed=f"{spec.unit} or a unit that converts to it",
             next_step="Say the unit in that row.",
         )
-    unit = unit or spec.unit
+    unit = _of_enzyme(unit, spec.unit) or spec.unit
+    _check_share(spec, unit, unit_column)
     try:
         value = convert(raw, unit, spec.unit, molar_mass=mass)
         limit = convert(lloq, unit, spec.unit, molar_mass=mass) if lloq else None
@@ -110,6 +111,28 @@ def measured(
         censoring, value, raw, column = "left", limit, lloq or 0.0, "lloq"
     _check(spec, raw, unit, value, censoring, column, mass)
     return {"value": value, "censoring": censoring, "limit": limit if censoring == "none" else value}
+
+
+def _of_enzyme(unit: str, wanted: str) -> str:
+    """The unit, IU as U where the model counts enzyme units: of an enzyme, not of a hormone, the two are one."""
+    as_enzyme = unit.replace("IU", "U")
+    return as_enzyme if as_enzyme != unit and wanted and compatible(as_enzyme, wanted) else unit
+
+
+def _check_share(spec: LabSpec, unit: str, column: str) -> None:
+    """Refuse per cent of a ratio or score, which is no share: its plausible range goes beyond 0 to 1."""
+    if spec.unit in ("", "1") and "%" in unit and not 0.0 <= spec.plausible[0] <= spec.plausible[1] <= 1.0:
+        raise RowRefused(
+            f"{spec.name} is a number and no share, so it has no per cent",
+            column=column,
+            value=unit,
+            allowed="an empty cell",
+            next_step="Leave the unit empty, and check that this is the right output.",
+        )
+
+
+def _said(what: str, raw: float, unit: str) -> str:
+    return f"={what} {raw:g} {unit}".rstrip()
 
 
 def _counted(spec: LabSpec, raw: float, unit: str, censoring: str, lloq, upper, columns) -> dict:
@@ -149,7 +172,7 @@ def _between(spec: LabSpec, raw, raw_upper, unit: str, value: float, upper: floa
     """Value, censoring and limit of a value between two limits, each of which is checked unless it says nothing."""
     if not value < upper:
         raise RowRefused(
-            f"{spec.name} = {raw:g} to {raw_upper:g} {unit} is no interval",
+            f"{spec.name} = {raw:g} to {raw_upper:g} {unit}".rstrip() + " is no interval",
             column=columns[1],
             value=f"{raw_upper:g}",
             allowed=f"more than {raw:g}",
@@ -159,10 +182,10 @@ def _between(spec: LabSpec, raw, raw_upper, unit: str, value: float, upper: floa
     open_below = value <= max(low, spec.above(censored=True))
     if open_below and open_above:
         raise RowRefused(
-            f"{spec.name} = {raw:g} to {raw_upper:g} {unit} says nothing",
+            f"{spec.name} = {raw:g} to {raw_upper:g} {unit}".rstrip() + " says nothing",
             column=columns[1],
             value=f"{raw_upper:g}",
-            allowed=f"an end between {low:g} and {high:g} {spec.unit}",
+            allowed=f"an end between {low:g} and {high:g} {spec.unit}".rstrip(),
             next_step="Leave the row out.",
         )
     ends = (raw, value, columns[0]), (raw_upper, upper, columns[1])
@@ -182,10 +205,10 @@ def _check(spec: LabSpec, raw: float, unit: str, value: float, censoring: str, c
     least = spec.above(censored=censoring != "none")
     if value <= least:
         raise RowRefused(
-            f"{spec.name} ={what} {raw:g} {unit} is impossible",
+            f"{spec.name} {_said(what, raw, unit)} is impossible",
             column=column,
             value=f"{raw:g}",
-            allowed="more than 0" if value <= 0 else f"more than {least:g} {spec.unit}",
+            allowed="more than 0" if value <= 0 else f"more than {least:g} {spec.unit}".rstrip(),
             next_step="Give the assay's lower limit with comparator < instead."
             if censoring != "right"
             else "Give the assay's upper limit with comparator >, or leave the row out.",
@@ -193,12 +216,12 @@ def _check(spec: LabSpec, raw: float, unit: str, value: float, censoring: str, c
     # A limit under the range is good news about the assay, not an error.
     if (value >= low or censoring == "left") and value <= high:
         return
-    allowed = f"{low:g} to {high:g} {spec.unit}"
+    allowed = f"{low:g} to {high:g} {spec.unit}".rstrip()
     if unit != spec.unit:
         ends = (convert(end, spec.unit, unit, molar_mass=mass) for end in (low, high))
         allowed = "{:.4g} to {:.4g} ".format(*ends) + f"{unit} ({allowed})"
     raise RowRefused(
-        f"{spec.name} ={what} {raw:g} {unit} is implausible",
+        f"{spec.name} {_said(what, raw, unit)} is implausible",
         column=column,
         value=f"{raw:g}",
         allowed=allowed,
@@ -217,7 +240,7 @@ def _slip(spec: LabSpec, raw: float, unit: str, mass: float | None) -> str:
             return nan
 
     found = []
-    for other in REPORTED_IN:
+    for other in REPORTED_IN if spec.unit not in ("", "1") or high <= 1.0 else ():
         value = here(raw, other)
         factor = value / here(raw, unit) if raw else 1.0
         if low <= value <= high and 0 < abs(log10(factor)) <= 3.01:

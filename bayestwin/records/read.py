@@ -18,7 +18,13 @@ from bayestwin.records.one_record import one_record, whole_record_of
 from bayestwin.records.patients import TIME_ZERO, Person, read_patients
 from bayestwin.records.reading import FileCount, RecordReading
 from bayestwin.records.record import Cohort, PatientRecord
-from bayestwin.records.record_notes import note_lines_begun_again, note_never_said, note_products
+from bayestwin.records.record_notes import (
+    note_lines_begun_again,
+    note_lines_of_cells,
+    note_never_said,
+    note_products,
+    note_starts_together,
+)
 from bayestwin.records.refusal import Findings
 from bayestwin.records.row_statements import row_statements, values_for_doses
 from bayestwin.records.tables import Table, distinct_names, read_table
@@ -214,6 +220,8 @@ def _reading(
         )
     note_products(records, findings)
     note_lines_begun_again(records, findings)
+    note_lines_of_cells(records, schema, findings)
+    note_starts_together(records, schema, findings)
     note_never_said(records, schema, findings)
     note_unusual_doses(records, schema, findings)
     note_missing_sizes(records, schema, findings)

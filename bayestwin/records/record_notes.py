@@ -37,6 +37,38 @@ def note_lines_begun_again(records: dict[str, PatientRecord], findings: Findings
         )
 
 
+def note_lines_of_cells(records: dict[str, PatientRecord], schema: RecordSchema, findings: Findings) -> None:
+    """Say whose line of therapy is a cell product of which no infusion is recorded: nothing was given yet."""
+    found: dict[str, list[str]] = {}
+    for key, record in records.items():
+        given = {e.value for e in record.events if e.event == "infusion"}
+        lines = dict.fromkeys(e.value for e in record.events if e.event == "line_of_therapy")
+        for name in lines:
+            if name in schema.infused and name not in given:
+                found.setdefault(name, []).append(shown_key(key))
+    for name, keys in found.items():
+        findings.note(
+            f"line of therapy {shown_cell(name)} without its infusion, with which cells begin, so it counts as not "
+            f"given: {_patients(keys)}."
+        )
+
+
+def note_starts_together(records: dict[str, PatientRecord], schema: RecordSchema, findings: Findings) -> None:
+    """Say who begins two treatments at one time: a pause comes first and cells last, so that these hold."""
+    keys = []
+    for key, record in records.items():
+        begun = (e for e in record.events if e.event == "infusion" or e.event == "line_of_therapy")
+        starts = {(e.time, e.value) for e in begun if (e.event == "infusion") == (e.value in schema.infused)}
+        if len({time for time, _ in starts}) < len(starts):
+            keys.append(shown_key(key))
+    if keys:
+        findings.note(
+            "two treatments begin at one time: the line of therapy is taken as the first and the infusion of cells, "
+            "which then holds, as the second (if it was the other way round, give the line a later time): "
+            f"{_patients(keys)}."
+        )
+
+
 def note_never_said(records: dict[str, PatientRecord], schema: RecordSchema, findings: Findings) -> None:
     """Say of how many patients nothing says a covariate that acts on a parameter, and what is taken instead."""
     instead: dict[str, dict[str, int]] = {

@@ -32,6 +32,20 @@ def test_what_was_said_last_counts_from_then_on():
     assert "prior_lines" in why("krd", said[1:], now=100.0) and why("krd", said[1:], now=99.0) == ""
 
 
+def test_every_rule_that_a_patient_is_outside_of_is_said():
+    said = why("ide_cel", prior_lines=1, prior_bcma=1, triple_class_exposed=0)
+    assert said.count("; ") == 2 and all(word in said for word in ("prior_lines", BCMA, "triple-class"))
+    assert why("ide_cel", prior_bcma=1).endswith(BCMA)
+
+
+def test_the_treatment_in_force_says_from_where_a_rise_counts_and_others_begin_anew():
+    record = PatientRecord("M-1", covariates=FIT, events=(ClinicalEvent("line_of_therapy", 5.0, 5.0, "kd"),))
+    goes_on, new = make_plans(MYELOMA, record, ["kd", "krd"], 20.0)
+    assert (goes_on.new, goes_on.start, new.new, new.start) == (False, 5.0, True, 20.0)
+    assert "a rise counts over the lowest value since it began" in goes_on.assumption
+    assert "lowest" not in new.assumption
+
+
 def test_events_csv_says_what_acts_on_no_parameter_and_who_may_have_a_treatment_follows(tmp_path):
     """Refractory to anti-CD38 since day 100: neither in patients.csv, which would mean always, nor on any parameter."""
     assert "anti_cd38_refractory" not in MYELOMA.acting_covariates

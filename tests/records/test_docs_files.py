@@ -23,6 +23,7 @@ MYELOMA = RecordSchema(
     routes={"iv": "central"},
     dose_unit="mg",
     treatments=("ide_cel", "cilta_cel", "teclistamab", "dara_pd"),
+    infused=("ide_cel",),
     covariates={"weight_kg": "kg", "age_years": "year", "isotype": "", "extramedullary": ""},
 )
 

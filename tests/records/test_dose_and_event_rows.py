@@ -4,6 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from bayestwin.dynamics.timeline import treatment_starts
+from bayestwin.specification import load_model
+
 DOSES = "patient,time,known_time,amount,unit,compartment,route,duration,rate,treatment,addl,ii,ss,status\n"
 EVENTS = "patient,time,known_time,event,value,status\n"
 PATIENTS = "patient,weight_kg\nP1,70\nP2,\n"
@@ -189,6 +192,12 @@ def test_events_are_read_with_their_treatment(read):
         ("P1,1,,relapse,,", "event", "one of line_of_therapy"),
         ("P1,1,,Death,,", "event", "Is death meant?"),
         ("P1,1,,infusion,,", "value", "missing"),
+        (
+            "P1,1,,infusion,dara_pd,",
+            "value",
+            "dara_pd does not begin with an infusion of cells (found 'dara_pd'), expected one of ide_cel",
+        ),
+        ("P1,1,,infusion,dara_pd,", "value", "Write the event line_of_therapy with the value dara_pd"),
         ("P1,1,,line_of_therapy,VRd,", "value", "one of ide_cel"),
         ("P1,9,5,progression,,", "known_time", "before it happened"),
         ("P1,x,,progression,,", "time", "number"),
@@ -198,6 +207,24 @@ def test_bad_events_are_refused(read, line, column, says):
     reading = read(events=EVENTS + "P1,0,,assessed,,\n" + line + "\n")
     (refusal,) = reading.refusals
     assert refusal.column == column and says in str(refusal), str(refusal)
+
+
+def test_cells_without_their_infusion_and_two_starts_at_one_time_are_said(read):
+    events = EVENTS + "P1,5,,line_of_therapy,cilta_cel,\nP2,5,,line_of_therapy,dara_pd,\nP2,5,,infusion,ide_cel,\n"
+    events += "P3,60,,line_of_therapy,ide_cel,\nP3,60,,infusion,ide_cel,\nP3,90,,line_of_therapy,dara_pd,\n"
+    reading = read(events=events)
+    assert not reading.refusals
+    lacking, together = [n for n in reading.notes if "begin" in n]
+    assert "cilta_cel" in lacking and lacking.endswith("so it counts as not given: patient P1.")
+    assert together.startswith("two treatments begin at one time") and together.endswith("patient P2.")
+
+
+@pytest.mark.parametrize("line", ["observation", "kd", "dara_pd"])
+def test_cells_infused_on_the_day_of_a_line_hold(read, line):
+    model = load_model("myeloma_car_t")
+    events = EVENTS + f"P2,5,,infusion,ide_cel,\nP2,5,,line_of_therapy,{line},\n"
+    reading = read(model.record_schema(), events=events)
+    assert treatment_starts(model, reading.cohort["P2"]) == [(5.0, line), (5.0, "ide_cel")]
 
 
 def test_nothing_is_measured_or_given_after_death_but_results_may_arrive(read):

@@ -279,3 +279,29 @@ def test_laboratories_that_the_model_tells_apart_are_spelt_as_it_does_and_others
     for everything in (replace(told_apart, assays=("south", "other")), replace(told_apart, assays=())):
         reading = read(replace(schema, labs={"m_protein": everything}), labs=HEAD + rows)
         assert not any("does not name" in note for note in reading.notes) and not reading.refusals
+
+
+def test_of_an_enzyme_iu_is_u_and_of_nothing_else(read):
+    schema = load_model("myeloma_car_t").record_schema()
+    for unit, value in (("U/L", 250.0), ("IU/L", 250.0), ("mIU/mL", 250.0), ("kIU/L", 250_000.0)):
+        reading = read(schema, labs=HEAD + row(output="ldh", value="250", unit=unit))
+        found = [lab.value for patient in reading.cohort for lab in patient.labs]
+        assert found == ([value] if value < 1e4 else []), unit
+    refusal = only_refusal(read(schema, labs=HEAD + row(output="igg", value="10", unit="IU/mL")))
+    assert "measure different things" in str(refusal)
+
+
+@pytest.mark.parametrize("output", ["cd4_cd8_ratio", "fitness_score"])
+def test_a_ratio_or_score_has_no_per_cent_and_none_is_offered(read, output):
+    schema = load_model("myeloma_car_t").record_schema()
+    refusal = only_refusal(read(schema, labs=HEAD + row(output=output, value="0.5", unit="%")))
+    assert refusal.column == "unit" and f"{output} is a number and no share" in str(refusal)
+    large = str(only_refusal(read(schema, labs=HEAD + row(output=output, value="500", unit=""))))
+    assert f"{output} = 500 is implausible" in large and "%" not in large and "  " not in large
+
+
+def test_a_share_may_be_said_in_per_cent(read, schema):
+    share = replace(schema, labs={"share": LabSpec("share", "", (0.0, 1.0), unit_required=False)})
+    assert only_lab(read(share, labs=HEAD + row(output="share", value="12", unit="%"))).value == pytest.approx(0.12)
+    refusal = only_refusal(read(share, labs=HEAD + row(output="share", value="12", unit="")))
+    assert "In % it would be plausible" in str(refusal)

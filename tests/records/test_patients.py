@@ -189,3 +189,26 @@ def test_a_key_that_looks_like_another_is_refused_in_every_file(read, key):
     assert not read(
         labs="patient,time,output,value,unit\nRe\u0301-1,1,m_protein,31,g/L\n".replace("e\u0301", "é")
     ).refusals
+
+
+@pytest.mark.parametrize(
+    "column, meant",
+    [
+        ("fludarabine", "fludarabine_auc"),
+        ("prior_line", "prior_lines"),
+        ("high_risk_cytogenetic", "high_risk_cytogenetics"),
+    ],
+)
+def test_a_column_written_nearly_like_a_covariate_is_said(read, column, meant):
+    schema = load_model("myeloma_car_t").record_schema()
+    reading = read(schema, patients=f"patient,{column},synthetic,del17p\nP1,1,1,1\n")
+    (said,) = [n for n in reading.notes if "is no covariate" in n]
+    assert f"column {column} " in said and f"is {meant} meant?" in said
+
+
+def test_a_unit_that_is_a_product_may_stand_in_the_name_of_a_column(read):
+    schema = load_model("myeloma_car_t").record_schema()
+    reading = read(schema, patients="patient,fludarabine_auc_mg_h_per_l\nP1,20\n")
+    assert not reading.refusals and covariates(reading) == {"P1": {"fludarabine_auc": 20.0}}
+    reading = read(schema, patients="patient,fludarabine_auc_ug_h_l\nP1,20000\n")
+    assert not reading.refusals and covariates(reading)["P1"] == {"fludarabine_auc": pytest.approx(20.0)}
