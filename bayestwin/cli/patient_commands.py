@@ -254,7 +254,7 @@ def _twin(path, population, model):
 
 def _publish(twin, info, out, reading):
     """Print the numerical check and the data cut; save a twin that passed. One that failed is never written."""
-    from bayestwin.prognosis.printed import data_cut_text
+    from bayestwin.prognosis.printed import after_the_cut, data_cut_text
     from bayestwin.twin import save_twin
 
     typer.echo(f"numerical check: {info.verdict} by {info.path}, {info.seconds:.1f} s")
@@ -267,6 +267,8 @@ def _publish(twin, info, out, reading):
         say(f"Nothing written to {out}: a twin that failed its numerical check is not published.")
         return DIAGNOSTICS_FAILED
     typer.echo(f"{data_cut_text(twin.model, twin.time)}; forecasts begin there")
+    for line in after_the_cut(twin.model, twin.record, twin.time):
+        typer.echo(f"  {line}")
     save_twin(twin, out)
     typer.echo(f"wrote {out}")
     return SOME_REFUSED if reading.refusals else DONE

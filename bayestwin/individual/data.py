@@ -78,8 +78,9 @@ class Sizes(NamedTuple):
 
 
 def information_time(record) -> float:
-    """Time of the newest lab or informative event, until which states and hazards are solved; doses, treatments and
-    whatever else is only planned do not count, and what was seen before the beginning is no earlier than that."""
+    """Time of the newest lab or informative event, a treatment that was given too, until which states and hazards
+    are solved; doses, statements of covariates and whatever is only planned do not count, and what was seen before the
+    beginning is no earlier than that."""
     times = [lab.time for lab in record.labs]
     times += [e.time for e in record.events if proves_life(e) or e.event == "death"]
     return max(*times, beginning(record)) if times else 0.0

@@ -2,9 +2,11 @@
 
 import numpy as np
 
+from bayestwin.dynamics import treatment_starts
 from bayestwin.prognosis.given_before import given_before_words
 from bayestwin.prognosis.result import QUANTILES
 from bayestwin.prognosis.table import table
+from bayestwin.records.record import COVARIATE
 
 TIMES_SHOWN = 6  # of a course, evenly over what is ahead
 
@@ -32,7 +34,7 @@ def forecast_text(prognosis) -> str:
             f"  {row.plan.label}: {', '.join(cells)}; median "
             f"{'after ' + format(prognosis.horizon, 'g') if np.isinf(median) else format(median, '.1f')}"
         )
-        lines += _given_before(prognosis, row)
+        lines += _given_before(prognosis, row) + _not_checked(row)
         lines += _moments(prognosis, row) + _first_event(prognosis, row) + _time_on(prognosis, row)
     return "\n".join(lines)
 
@@ -97,6 +99,21 @@ def data_cut_text(model, now: float) -> str:
     return f"{time_text(model, now)} is the data cut: {said}"
 
 
+def after_the_cut(model, record, now: float) -> list[str]:
+    """What the record says of a time after the data cut, which forecasts do not begin after: starts that are planned,
+    and covariates, which count in the numbers from then on but not for who may have a treatment."""
+    planned = [f"{name} from {time_text(model, time)}" for time, name in treatment_starts(model, record) if time > now]
+    said = [e for e in record.events if e.event == COVARIATE and e.time > now]
+    lines = [f"after it the record plans {', '.join(planned)}"] if planned else []
+    if said:
+        each = ", ".join(f"{e.value} from {time_text(model, e.time)}" for e in said)
+        lines.append(
+            f"after it the record says {each}: the numbers count with it from then on, who may have a treatment is "
+            "judged at the data cut (a lab or an `assessed` of that day moves the cut)"
+        )
+    return lines
+
+
 def monte_carlo_error_text(months, errors) -> str:
     """How far another random seed moves the chances of a table. errors : per month those of its rows, 0 to 1"""
     cells = (f"{month:g} mo {100 * max(found):.1f}" for month, found in zip(months, errors) if found)
@@ -136,6 +153,13 @@ def _given_before(prognosis, row) -> list[str]:
     model = prognosis.model
     words = given_before_words(model, row.plan, prognosis.now, lambda time: time_text(model, time))
     return [f"    {words}"] if words else []
+
+
+def _not_checked(row) -> list[str]:
+    """What would have to be known to say that the row's evidence holds for the patient."""
+    if not row.plan.unknown:
+        return []
+    return [f"    not checked, because the record does not say: {', '.join(dict.fromkeys(row.plan.unknown))}"]
 
 
 def _cell(month, chance) -> str:

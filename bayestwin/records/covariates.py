@@ -205,10 +205,11 @@ def _note_near(table: Table, written: str, schema: RecordSchema, findings: Findi
     own, names = folded(written), {folded(name): name for name in schema.covariates}
     near = [name for key, name in names.items() if min(len(key), len(own)) > 2 and key.startswith(own)]
     near = near or [names[key] for key in get_close_matches(own, names, n=1, cutoff=0.85)]
+    near = [name for name in near if folded(name) not in map(folded, table.columns)]
     if near:
         findings.note(
             f"{table.file}: column {written} is no covariate of the model and does nothing in it; is "
-            f"{' or '.join(sorted(near))} meant? Then rename it."
+            f"{' or '.join(sorted(near))} meant? If so, rename it; else nothing need be done."
         )
 
 

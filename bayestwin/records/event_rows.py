@@ -26,14 +26,14 @@ EVENTS = (
 STARTS_TREATMENT = ("line_of_therapy", "infusion")
 # Nobody knows these before they happen; the others may have been planned.
 NEVER_PLANNED = ("assessed", "progression", "death", "last_known_alive")
-# Doses and treatments may be planned, and so are no proof of life.
-PROOF_OF_LIFE = ("assessed", "progression", "last_known_alive", "imaging", "transfusion")
+# Only the living are given a treatment or looked at; what is later than its known_time was planned (`proves_life`).
+PROOF_OF_LIFE = ("assessed", "progression", "last_known_alive", "imaging", "transfusion", *STARTS_TREATMENT)
 # Before the beginning these say nothing that a model reads: somebody was alive, and looked at.
 SAYS_NOTHING_BEFORE = ("leukapheresis", "assessed", "last_known_alive", "imaging", "transfusion", "other")
 
 
 def proves_life(event: ClinicalEvent) -> bool:
-    """True for what is only done with the living; an imaging or a transfusion that was known before it is a plan."""
+    """True for what is only done with the living; a treatment, imaging or transfusion known before it is a plan."""
     done = event.event in NEVER_PLANNED or event.time <= event.known_time
     return event.event in PROOF_OF_LIFE and done
 
@@ -47,16 +47,16 @@ def event_drafts(table: Table, schema: RecordSchema, clock: Clock, keys, finding
 def _draft(row: Row, schema: RecordSchema, clock: Clock, keys, findings: Findings) -> Draft:
     patient, status = patient_of(row, keys), status_of(row)
     event = one_of(row["event"], "event", EVENTS, "the event", next_step="Use `other` with a value for anything else.")
+    if event == "infusion" and status != "retracted" and row["value"] in schema.treatments:
+        _check_infused(row["value"], schema)
     if event in STARTS_TREATMENT and status != "retracted" and (schema.treatments or not row["value"]):
         one_of(
             row["value"],
             "value",
-            schema.treatments,
+            (event == "infusion" and schema.infused) or schema.treatments,
             "the treatment",
             next_step="Treatments are those of the model; an earlier line it does not know is left out.",
         )
-    if event == "infusion" and status != "retracted" and row["value"] in schema.treatments:
-        _check_infused(row["value"], schema)
     value = _change(row, schema, findings) if event == COVARIATE else row["value"]
     time, known_time = clock.read(row)
     body = ClinicalEvent(event, 0.0, 0.0, value, status)

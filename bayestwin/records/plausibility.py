@@ -89,7 +89,7 @@ def measured(
             problem.problem,
             column=unit_column,
             value=unit,
-            allowed=f"{spec.unit} or a unit that converts to it",
+            allowed=f"{spec.unit} or a unit that converts to it" if spec.unit else "an empty cell",
             next_step=problem.next_step,
         ) from problem
     if limit is not None and limit < 0:
@@ -132,7 +132,7 @@ def _check_share(spec: LabSpec, unit: str, column: str) -> None:
 
 
 def _said(what: str, raw: float, unit: str) -> str:
-    return f"={what} {raw:g} {unit}".rstrip()
+    return f"={what} {raw:g} {unit if unit != '1' else ''}".rstrip()
 
 
 def _counted(spec: LabSpec, raw: float, unit: str, censoring: str, lloq, upper, columns) -> dict:
@@ -216,7 +216,7 @@ def _check(spec: LabSpec, raw: float, unit: str, value: float, censoring: str, c
     # A limit under the range is good news about the assay, not an error.
     if (value >= low or censoring == "left") and value <= high:
         return
-    allowed = f"{low:g} to {high:g} {spec.unit}".rstrip()
+    allowed = f"{low:g} to {high:g} {spec.unit if spec.unit != '1' else ''}".rstrip()
     if unit != spec.unit:
         ends = (convert(end, spec.unit, unit, molar_mass=mass) for end in (low, high))
         allowed = "{:.4g} to {:.4g} ".format(*ends) + f"{unit} ({allowed})"

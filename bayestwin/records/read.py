@@ -19,6 +19,7 @@ from bayestwin.records.patients import TIME_ZERO, Person, read_patients
 from bayestwin.records.reading import FileCount, RecordReading
 from bayestwin.records.record import Cohort, PatientRecord
 from bayestwin.records.record_notes import (
+    note_cells_twice,
     note_lines_begun_again,
     note_lines_of_cells,
     note_never_said,
@@ -221,6 +222,7 @@ def _reading(
     note_products(records, findings)
     note_lines_begun_again(records, findings)
     note_lines_of_cells(records, schema, findings)
+    note_cells_twice(records, schema.time_unit, findings)
     note_starts_together(records, schema, findings)
     note_never_said(records, schema, findings)
     note_unusual_doses(records, schema, findings)

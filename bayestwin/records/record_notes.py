@@ -4,6 +4,9 @@ from bayestwin.labs import OCCASION, RecordSchema
 from bayestwin.records import event_rows
 from bayestwin.records.record import PatientRecord, covariate_changes
 from bayestwin.records.refusal import Findings, shown_cell, shown_key
+from bayestwin.units import convert
+
+FOUR_WEEKS = 28.0  # days
 
 
 def note_products(records: dict[str, PatientRecord], findings: Findings) -> None:
@@ -50,6 +53,20 @@ def note_lines_of_cells(records: dict[str, PatientRecord], schema: RecordSchema,
         findings.note(
             f"line of therapy {shown_cell(name)} without its infusion, with which cells begin, so it counts as not "
             f"given: {_patients(keys)}."
+        )
+
+
+def note_cells_twice(records: dict[str, PatientRecord], time_unit: str, findings: Findings) -> None:
+    """Say who was infused twice with one product within four weeks: more likely one infusion under two dates."""
+    within, keys = convert(FOUR_WEEKS, "day", time_unit), []
+    for key, record in records.items():
+        given = sorted((e.value, e.time) for e in record.events if e.event == "infusion")
+        if any(a == b and t - s < within for (a, s), (b, t) in zip(given, given[1:])):
+            keys.append(shown_key(key))
+    if keys:
+        findings.note(
+            "one product infused twice within four weeks, taken as two infusions (if one date corrects the other, "
+            f"retract the wrong row): {_patients(keys)}."
         )
 
 

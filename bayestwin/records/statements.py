@@ -103,6 +103,7 @@ def resolve(
             if start is None:
                 mine = [e for e in mine if e.time != first]
         at_first = covariate_in(start.value)[1] if start is not None else None
+        _note_contradiction(key, name, value, mine, first, findings)
         if value is not None:
             result.covariates[name] = value[0]
             if first is not None and at_first == value[0]:
@@ -111,7 +112,9 @@ def resolve(
             result.covariates[name] = at_first
         elif name not in always:
             if name not in schema.distributed:
-                _tell_missing(key, name, first, blanks, mine, findings)
+                _tell_missing(key, name, first, blanks, mine, schema, findings)
+            elif mine and name in schema.acquired and first is not None and min(e.time for e in mine) <= first:
+                pass  # known from the beginning
             elif mine and name in schema.acquired:
                 findings.note(
                     f"patient {shown_key(key)}: {name} is not said at the first record; until "
@@ -125,6 +128,23 @@ def resolve(
         result.events += mine
     result.events += [e for e in said if covariate_in(e.value)[0] not in effects]  # eligibility may ask for them
     return result
+
+
+def _note_contradiction(key: str, name: str, value, mine, first: float | None, findings: Findings) -> None:
+    """Say where patients.csv is contradicted at or before the first record: the statement holds from then on."""
+    for event in mine:
+        said = covariate_in(event.value)[1]
+        if (
+            value is not None
+            and first is not None
+            and event.time <= first
+            and said != value[0]
+            and event.event != AT_FIRST
+        ):
+            findings.note(
+                f"patient {shown_key(key)}: {name} is {value[0]} in patients.csv and {said} at {event.time:g}, "
+                "which holds from then on."
+            )
 
 
 def _agreed(key: str, name: str, start: ClinicalEvent, value: tuple, source: Placed | None, findings: Findings):
@@ -166,15 +186,17 @@ def _tell_missing(
     first: float | None,
     blanks: Sequence[Placed],
     said: Sequence[ClinicalEvent],
+    schema: RecordSchema,
     findings: Findings,
 ) -> None:
     """Refuse the empty cell of a patient's first row; where no cell is to blame, say from when on it is known."""
+    instead = "acts as on the average of patients" if name in schema.averaged else "stands at its reference"
     mine = (p.draft for p in blanks if p.draft.said is not None and p.draft.said[0] == name and p.body.time == first)
     blank = min(mine, key=lambda draft: (draft.table, draft.row), default=None)
     if blank is not None:
         problem = RowRefused(
             f"the covariate {name} is missing at the patient's first record, and "
-            f"{'is 1' if name == OCCASION else 'stands at its reference'} until it is known",
+            f"{'is 1' if name == OCCASION else instead} until it is known",
             column=blank.column,
             allowed="a value in the first row of every patient; later cells may be empty",
             next_step="Fill in the cell, or give the covariate in patients.csv.",
@@ -182,7 +204,7 @@ def _tell_missing(
         findings.refuse(key, blank.file, blank.row, problem, blank.cells, whole=False)
     elif said and name != OCCASION:
         findings.note(
-            f"patient {shown_key(key)}: {name} is not said at the first record and stands at its reference until "
+            f"patient {shown_key(key)}: {name} is not said at the first record and {instead} until "
             f"{min(e.time for e in said):g}."
         )
 

@@ -34,7 +34,7 @@ def prognosis(rows, *, log_scale=True, plausible=(-1e6, 1e6)):
         course = Course("y", times, drawn, np.zeros((12, 3)))
         plan = SimpleNamespace(name=name, start=start, new=new, policy=None, sequence=())
         made.append(SimpleNamespace(plan=plan, refused=refused, courses=() if refused else (course,)))
-    treatments = tuple(SimpleNamespace(name=n, starts_with="line_of_therapy") for n in ("drug", "other"))
+    treatments = tuple(SimpleNamespace(name=n, starts_with="line_of_therapy", pause=False) for n in ("drug", "other"))
     model = SimpleNamespace(
         time_unit="day",
         observations=(Measured(output="y", log_scale=log_scale, plausible=plausible),),

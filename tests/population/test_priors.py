@@ -145,7 +145,8 @@ def test_a_line_that_cannot_be_is_refused_with_what_is_allowed(case, tmp_path):
 def test_the_names_that_a_file_may_use_are_those_that_a_fit_prints():
     for name in ("theophylline", "myeloma_car_t", "psa_intermittent"):
         model = load_model(name)
-        assert set(site_names(model)) - {"correlation"} == set(hyper_sites(model, fixed=True)) - {"omega_frailty"}
+        standard = {"omega_frailty", *(f"omega_{name}" for own in model.latent_covariates.values() for name in own)}
+        assert set(site_names(model)) - {"correlation"} == set(hyper_sites(model, fixed=True)) - standard
 
 
 def one_level(tmp_path):

@@ -1,12 +1,14 @@
 """A row holds for what the record says by the time at which it would start, and for nothing that lies ahead."""
 
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from bayestwin.prognosis.life_table import background_integral, life_table
 from bayestwin.prognosis.plan import make_plans
+from bayestwin.prognosis.printed import _not_checked
 from bayestwin.records import ClinicalEvent, Lab, PatientRecord, read_records
 from bayestwin.specification import load_model
 
@@ -200,3 +202,11 @@ def test_a_progression_that_labs_show_makes_refractory_too():
     assert "progression under" in make_plans(MYELOMA, record, ["dara_rd"], 112.0)[0].refused
     kept = PatientRecord("M-1", covariates=FIT | {"isotype": "IgG"}, events=events, labs=labs[:3])
     assert make_plans(MYELOMA, kept, ["dara_rd"], 112.0)[0].refused == ""
+
+
+def test_a_forecast_in_words_says_which_rules_could_not_be_checked():
+    plan = make_plans(MYELOMA, PatientRecord("M-1", covariates=FIT | {"lenalidomide_refractory": None}), ["rd"], 20.0)
+    (said,) = _not_checked(SimpleNamespace(plan=plan[0]))
+    assert said.strip() == "not checked, because the record does not say: not refractory to lenalidomide"
+    (known,) = make_plans(MYELOMA, PatientRecord("M-1", covariates=FIT), ["rd"], 20.0)
+    assert _not_checked(SimpleNamespace(plan=known)) == []

@@ -14,6 +14,7 @@ from bayestwin.errors import ArgumentError, FitError, ModelError, StoreError
 from bayestwin.prognosis import compare_treatments, forecast, load_prognosis, save_prognosis
 from bayestwin.prognosis.particles import silent_parameters
 from bayestwin.prognosis.plan import make_plans
+from bayestwin.prognosis.printed import after_the_cut
 from bayestwin.records import ClinicalEvent, Lab, PatientRecord
 from bayestwin.specification import load_model
 from bayestwin.twin import start_twin
@@ -63,6 +64,18 @@ def test_the_text_says_what_its_first_day_is_and_how_far_another_seed_would_move
     worst = [max(prognosis.chance(row, month).mcse for row in ("drug", "cells")) for month in (6, 12, 24)]
     cells = ", ".join(f"{month} mo {100 * error:.1f}" for month, error in zip((6, 12, 24), worst))
     assert head[3] == f"Monte Carlo error of a chance (SD between random seeds): {cells} points"
+
+
+def test_what_lies_after_the_data_cut_is_named():
+    model = load_model("myeloma_car_t")
+    given = ClinicalEvent("line_of_therapy", 5.0, 5.0, "dara_pd")
+    planned = ClinicalEvent("infusion", 54.0, 20.0, "ide_cel")
+    said = ClinicalEvent("covariate", 40.0, 40.0, "extramedullary = 1.0")
+    record = PatientRecord("M-1", events=(given, planned, said))
+    plans, covariates = after_the_cut(model, record, 30.0)
+    assert plans == "after it the record plans ide_cel from day 54"
+    assert covariates.startswith("after it the record says extramedullary = 1.0 from day 40: the numbers count with it")
+    assert after_the_cut(model, record, 54.0) == []
 
 
 def test_an_unknown_endpoint_or_landmark_names_those_there_are(prognosis):

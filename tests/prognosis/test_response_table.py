@@ -211,7 +211,7 @@ def test_its_schema_reads_what_the_model_does_not_observe():
     schema = response_schema(MYELOMA)
     assert schema.labs["m_protein"] == MYELOMA.record_schema().labs["m_protein"]
     assert {"ife_serum", "urine_m_protein", "ferritin", "temperature"} <= set(schema.labs)
-    assert schema.levels["lenalidomide_refractory"] == ("1", "0")
+    assert schema.levels["lenalidomide_refractory"] == ("0", "1")
 
 
 @pytest.mark.parametrize("name", ["synthetic_myeloma", "demo_patients"])

@@ -219,6 +219,13 @@ def test_cells_without_their_infusion_and_two_starts_at_one_time_are_said(read):
     assert together.startswith("two treatments begin at one time") and together.endswith("patient P2.")
 
 
+def test_two_infusions_of_one_product_within_four_weeks_are_said(read):
+    events = EVENTS + "P1,5,,infusion,ide_cel,\nP1,6,,infusion,ide_cel,\nP2,5,,infusion,ide_cel,\n"
+    reading = read(events=events + "P2,40,,infusion,ide_cel,\nP3,5,,infusion,ide_cel,\nP3,9,,infusion,cilta_cel,\n")
+    (said,) = [n for n in reading.notes if "infused twice" in n]
+    assert said.endswith("patient P1.") and len(reading.cohort["P1"].events) == 2
+
+
 @pytest.mark.parametrize("line", ["observation", "kd", "dara_pd"])
 def test_cells_infused_on_the_day_of_a_line_hold(read, line):
     model = load_model("myeloma_car_t")

@@ -204,6 +204,8 @@ def test_a_column_written_nearly_like_a_covariate_is_said(read, column, meant):
     reading = read(schema, patients=f"patient,{column},synthetic,del17p\nP1,1,1,1\n")
     (said,) = [n for n in reading.notes if "is no covariate" in n]
     assert f"column {column} " in said and f"is {meant} meant?" in said
+    both = read(schema, patients=f"patient,{column},{meant}\nP1,1,1\n")
+    assert not [n for n in both.notes if "is no covariate" in n]  # the right one is there
 
 
 def test_a_unit_that_is_a_product_may_stand_in_the_name_of_a_column(read):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from bayestwin.labs import RecordSchema
 from bayestwin.records import read_records
 from bayestwin.records.record import covariate_changes, covariate_in
+from bayestwin.specification import load_model
 
 HEAD = ("ID", "TIME", "DV", "AMT", "EVID", "WT")
 EVENTS = ("patient", "time", "known_time", "event", "value")
@@ -244,3 +245,30 @@ def test_a_dose_per_kg_is_refused_where_the_weights_of_its_time_contradict_each_
     reading = read_records(by_weight, event_table=rows, doses=doses, time_unit="h")
     assert "weight_kg" not in reading.cohort["1"].covariates and reading.cohort["1"].doses == ()
     assert any("doses" in str(r) and "weight_kg" in str(r) for r in reading.refusals)
+
+
+def test_a_statement_that_contradicts_patients_csv_at_the_first_record_is_said(read):
+    schema = load_model("myeloma_car_t").record_schema()
+    labs = "patient,time,output,value,unit\nP1,0,m_protein,20,g/L\n"
+    patients = "patient,iss,extramedullary\nP1,1,0\n"
+    events = "patient,time,event,value\nP1,0,covariate,iss = 3\nP1,0,covariate,extramedullary = 0\n"
+    reading = read(schema, labs=labs, patients=patients, events=events)
+    (said,) = [n for n in reading.notes if "patients.csv and" in n]
+    assert "P1: iss is 1.0 in patients.csv and 3.0 at 0, which holds from then on" in said
+
+
+def test_until_when_an_acquired_covariate_and_one_with_a_share_are_unknown_is_said(read):
+    schema = load_model("myeloma_car_t").record_schema()
+    labs = "patient,time,output,value,unit\nP1,0,m_protein,20,g/L\n"
+
+    def notes(*rows):
+        events = "patient,time,event,value\n" + "".join(f"P1,{row}\n" for row in rows)
+        return [n for n in read(schema, labs=labs, events=events).notes if "first record" in n]
+
+    (late,) = notes("40,covariate,extramedullary = 1")
+    assert "extramedullary is not said at the first record; until 40 it is integrated" in late
+    assert notes("-5,covariate,extramedullary = 1") == []  # known from the beginning, which is that row
+    (lasting,) = notes("40,covariate,iss = 3")
+    assert "iss is not said at the first record; what is said at 40 is taken from the beginning" in lasting
+    (share,) = notes("10,covariate,sex = female")
+    assert "sex is not said at the first record and acts as on the average of patients until 10" in share
