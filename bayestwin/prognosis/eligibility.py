@@ -46,8 +46,8 @@ def eligibility(model, treatment, record, now: float, *, set_out: float | None =
     checks = [(str(rule), rule.check(seen)) for rule in treatment.eligibility]
     rules = zip(treatment.eligibility, checks)
     outside = "; ".join(text + why.get(rule.covariate, "") for rule, (text, ok) in rules if ok is False)
-    said = f"outside the evidence, which asks for: {outside}" if outside else ""
-    return said, tuple(text for text, ok in checks if ok is None)
+    why_not = f"outside the evidence, which asks for: {outside}" if outside else ""
+    return why_not, tuple(text for text, ok in checks if ok is None)
 
 
 class Refractory(NamedTuple):
